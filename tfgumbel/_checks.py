@@ -1,0 +1,201 @@
+"""Argument checks whose errors say what was expected and what was received.
+
+Static facts (ranks, dtypes, names, Python numbers) are checked always. Facts
+about values (a temperature tensor, a mask with no legal category) are checked
+where the values exist, which is in eager mode.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def choice(name: str, value: Any, options: Sequence[Any]) -> Any:
+    """Returns `value` if it is one of `options`."""
+    if not any(value is o or value == o for o in options):
+        valid = ", ".join(repr(option) for option in options)
+        raise ValueError(
+            f"Argument `{name}` must be one of {valid}. "
+            f"Received: {name}={value!r}"
+        )
+    return value
+
+
+def positive_number(name: str, value: Any) -> float:
+    """Returns `value` as a float if it is a finite number above zero."""
+    if isinstance(value, bool) or not isinstance(
+        value, (int, float, np.number)
+    ):
+        raise TypeError(
+            f"Argument `{name}` must be a positive number. "
+            f"Received: {name}={value!r} (of type {type(value).__name__})"
+        )
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(
+            f"Argument `{name}` must be a positive, finite number. "
+            f"Received: {name}={value!r}"
+        )
+    return float(value)
+
+
+def number_between(name: str, value: Any, low: float, high: float) -> float:
+    """Returns `value` as a float if low <= value < high."""
+    if isinstance(value, bool) or not isinstance(
+        value, (int, float, np.number)
+    ):
+        raise TypeError(
+            f"Argument `{name}` must be a number. "
+            f"Received: {name}={value!r} (of type {type(value).__name__})"
+        )
+    if not low <= value < high:
+        raise ValueError(
+            f"Argument `{name}` must be at least {low} and below {high}. "
+            f"Received: {name}={value!r}"
+        )
+    return float(value)
+
+
+def positive_integer(name: str, value: Any) -> int:
+    """Returns `value` if it is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(
+            f"Argument `{name}` must be an integer. Received: {name}={value!r}"
+        )
+    if value < 1:
+        raise ValueError(
+            f"Argument `{name}` must be at least 1. Received: {name}={value!r}"
+        )
+    return int(value)
+
+
+def temperature(value: Any, name: str = "temperature") -> Any:
+    """Checks a temperature: a number, or a scalar tensor.
+
+    The value of a symbolic tensor cannot be seen while a graph is traced;
+    there `guarded_temperature` makes a bad one visible as NaN.
+    """
+    if not tf.is_tensor(value):
+        return positive_number(name, value)
+    if tf.executing_eagerly() and isinstance(
+        value, tf.__internal__.EagerTensor
+    ):
+        positive_number(name, float(value))
+    return value
+
+
+def guarded_temperature(value: Any, dtype: tf.DType) -> tf.Tensor:
+    """The temperature as a tensor that is NaN unless it is above zero."""
+    value = tf.cast(temperature(value), dtype)
+    return tf.where(value > 0, value, tf.constant(math.nan, dtype))
+
+
+def floating(name: str, dtype: Any) -> None:
+    """Raises unless `dtype` is a floating-point type."""
+    dtype = tf.as_dtype(dtype)
+    if not dtype.is_floating:
+        raise TypeError(
+            f"Argument `{name}` must be of a floating-point type. "
+            f"Received: {name} of dtype {dtype.name}"
+        )
+
+
+def axis(value: Any, rank: int | None, name: str = "axis") -> int:
+    """Returns `value` if it is an axis of a tensor of this rank."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(
+            f"Argument `{name}` must be an integer. Received: {name}={value!r}"
+        )
+    if rank is not None and not -rank <= value < rank:
+        raise ValueError(
+            f"Argument `{name}` must lie in [{-rank}, {rank}) for logits of "
+            f"rank {rank}. Received: {name}={value}"
+        )
+    return int(value)
+
+
+def categorical_shape(
+    shape: Any, category_axis: int, name: str = "logits"
+) -> None:
+    """Raises unless `shape` has at least two categories on the axis."""
+    shape = tf.TensorShape(shape)
+    if shape.rank is None:
+        return
+    if shape.rank == 0:
+        raise ValueError(
+            f"Argument `{name}` must have at least one axis, that of the "
+            f"categories. Received: {name} of rank 0"
+        )
+    axis(category_axis, shape.rank)
+    if shape[category_axis] is not None and shape[category_axis] < 2:
+        raise ValueError(
+            f"Argument `{name}` must have at least 2 categories on axis "
+            f"{category_axis}. Received: {name} of shape {tuple(shape)}"
+        )
+
+
+def categorical_logits(logits: Any, category_axis: int = -1) -> tf.Tensor:
+    """Returns the logits of categorical variables as a tensor, checked."""
+    logits = tf.convert_to_tensor(logits)
+    floating("logits", logits.dtype)
+    categorical_shape(logits.shape, category_axis)
+    return logits
+
+
+def bernoulli_logits(logits: Any) -> tf.Tensor:
+    """Returns the logits of independent bits as a tensor, checked."""
+    logits = tf.convert_to_tensor(logits)
+    floating("logits", logits.dtype)
+    return logits
+
+
+def category_mask(
+    mask: Any, logits: tf.Tensor, category_axis: int
+) -> tf.Tensor:
+    """Returns the mask as booleans of a shape that broadcasts to `logits`.
+
+    In eager mode a row with no legal category is an error.
+    """
+    mask = tf.cast(tf.convert_to_tensor(mask), tf.bool)
+    try:
+        shape = tf.broadcast_static_shape(mask.shape, logits.shape)
+    except ValueError:
+        shape = None
+    if shape is None or not shape.is_compatible_with(logits.shape):
+        raise ValueError(
+            "Argument `category_mask` must broadcast to the shape of the "
+            f"logits, {logits.shape}. Received: category_mask of shape "
+            f"{mask.shape}"
+        )
+    if isinstance(mask, tf.__internal__.EagerTensor):
+        _require_legal_category(
+            tf.broadcast_to(mask, logits.shape), category_axis
+        )
+    return mask
+
+
+def _require_legal_category(mask: tf.Tensor, category_axis: int) -> None:
+    empty = ~np.any(mask.numpy(), axis=category_axis)
+    if np.any(empty):
+        first = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(empty)))
+        raise ValueError(
+            "Argument `category_mask` must leave at least one legal category "
+            f"in every row. Received: {int(np.sum(empty))} row(s) with every "
+            f"category masked, the first at index {first}"
+        )
+
+
+def per_example(name: str, value: Any) -> tf.Tensor:
+    """Returns `value` as a floating tensor of shape `[B]`."""
+    value = tf.convert_to_tensor(value)
+    floating(name, value.dtype)
+    if value.shape.rank is not None and value.shape.rank != 1:
+        raise ValueError(
+            f"Argument `{name}` must hold one value per example, of shape "
+            f"[B]. Received: {name} of shape {value.shape}"
+        )
+    return value

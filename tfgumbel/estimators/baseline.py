@@ -1,0 +1,216 @@
+"""Baselines b(x) of the score-function estimator.
+
+A baseline lowers the variance of (f(z) - b) ∇log q(z) and adds no bias as
+long as it does not depend on z. It may depend on the input, on learned
+weights, and on past costs; never on the cost it is subtracted from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgumbel import _checks
+
+NAMES = (None, "moving_average", "nvil")
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class Baseline(keras.layers.Layer):
+    """A learned network of the context plus a running mean of past signals.
+
+    b(x) = network(x) + c, where c is the bias-corrected exponential moving
+    average of f(z) - network(x) over past batches. Either part may be absent.
+
+    The network is trained by least squares on f(z) - c, through the gradient
+    that `score_function_cost` sends to it; its input carries no gradient.
+
+    Args:
+        network: Keras layer or model that maps the context to one value per
+            example, `[B]` or `[B, 1]`; `None` for no learned part.
+        decay: Decay of the running mean, in [0, 1); `None` for no centring.
+        normalize: Whether `scale` is max(1, √v) with v the running variance
+            of the signal (Mnih & Gregor), else 1. Dividing by it rescales
+            the gradient.
+        **kwargs: As in `keras.layers.Layer`.
+
+    Reference:
+        Mnih, Gregor. Neural variational inference and learning in belief
+        networks. ICML 2014.
+    """
+
+    def __init__(
+        self,
+        network: keras.layers.Layer | None = None,
+        decay: float | None = None,
+        normalize: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(autocast=False, **kwargs)
+        if network is not None and not isinstance(network, keras.layers.Layer):
+            raise TypeError(
+                "Argument `network` must be a Keras layer. "
+                f"Received: network={network!r}"
+            )
+        if decay is not None:
+            decay = _checks.number_between("decay", decay, 0.0, 1.0)
+        self.network = network
+        self.decay = decay
+        self.normalize = normalize
+        self._mean = self._statistic("mean")
+        self._square = self._statistic("square")
+        self._weight = self._statistic("weight")
+
+    def _statistic(self, name: str) -> keras.Variable:
+        return self.add_weight(
+            shape=(),
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
+            dtype="float32",
+            aggregation="mean",
+            name=name,
+        )
+
+    def build(self, context_shape: Any) -> None:
+        """Builds the network for contexts of this shape."""
+        if self.network is not None and not self.network.built:
+            self.network.build(context_shape)
+        self.built = True
+
+    def call(self, context: tf.Tensor) -> tf.Tensor:
+        """Returns the learned part per example, `[B]`, float32."""
+        if self.network is None:
+            return tf.zeros([tf.shape(context)[0]])
+        value = tf.cast(self.network(tf.stop_gradient(context)), tf.float32)
+        if value.shape.rank == 2 and value.shape[-1] == 1:
+            value = tf.squeeze(value, -1)
+        if value.shape.rank != 1:
+            raise ValueError(
+                "A baseline must map the context to one value per example, "
+                f"[B] or [B, 1]. Received: a value of shape {value.shape} "
+                f"from {self.network.name!r}"
+            )
+        return value
+
+    def compute_output_shape(self, context_shape: Any) -> tuple:
+        """Returns `[B]`."""
+        return (context_shape[0],)
+
+    def centre(self) -> tf.Tensor:
+        """Returns c, the running mean of past signals; 0 before the first."""
+        if self.decay is None:
+            return tf.zeros([])
+        return tf.math.divide_no_nan(
+            tf.convert_to_tensor(self._mean), tf.convert_to_tensor(self._weight)
+        )
+
+    def scale(self) -> tf.Tensor:
+        """Returns what the centred signal is to be divided by."""
+        if not self.normalize:
+            return tf.ones([])
+        square = tf.math.divide_no_nan(
+            tf.convert_to_tensor(self._square),
+            tf.convert_to_tensor(self._weight),
+        )
+        variance = square - tf.square(self.centre())
+        return tf.sqrt(tf.maximum(variance, 1.0))
+
+    def observe(self, signal: tf.Tensor, weights: Any = None) -> None:
+        """Takes a batch of signals f(z) - network(x) into the statistics.
+
+        To be called after the batch has used `centre` and `scale`.
+
+        Args:
+            signal: Shape `[B]`. Values that are not finite are left out.
+            weights: Weights of the examples, `[B]`; `None` for ones.
+        """
+        if self.decay is None and not self.normalize:
+            return
+        signal = tf.stop_gradient(tf.cast(signal, tf.float32))
+        finite = tf.math.is_finite(signal)
+        weights = tf.cast(finite, tf.float32) * (
+            1.0 if weights is None else tf.cast(weights, tf.float32)
+        )
+        signal = tf.where(finite, signal, tf.zeros_like(signal))
+        total = tf.reduce_sum(weights)
+        # A batch without a usable signal leaves everything as it was.
+        keep = tf.where(total > 0, self.decay or 0.99, 1.0)
+        for statistic, value in (
+            (self._mean, signal),
+            (self._square, tf.square(signal)),
+            (self._weight, tf.ones_like(signal)),
+        ):
+            batch = tf.math.divide_no_nan(
+                tf.reduce_sum(weights * value), total
+            )
+            old = tf.convert_to_tensor(statistic)
+            statistic.assign(keep * old + (1.0 - keep) * batch)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        network = None
+        if self.network is not None:
+            network = keras.saving.serialize_keras_object(self.network)
+        return {
+            **super().get_config(),
+            "network": network,
+            "decay": self.decay,
+            "normalize": self.normalize,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Baseline:
+        """Returns the baseline that `get_config` describes."""
+        config = dict(config)
+        config["network"] = keras.saving.deserialize_keras_object(
+            config["network"]
+        )
+        return cls(**config)
+
+
+def get(identifier: Any, normalize: bool = False) -> Baseline | None:
+    """Returns the baseline that `identifier` stands for.
+
+    Args:
+        identifier: `None`; `"moving_average"` (running mean, decay 0.9);
+            `"nvil"` (a network of one hidden layer of 100 tanh units, and a
+            running mean with decay 0.8); a Keras layer that maps the context
+            to one value per example; a `Baseline`; or a serialised one.
+        normalize: As in `Baseline`.
+
+    Returns:
+        A `Baseline`, or `None`.
+    """
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, Baseline):
+        return identifier
+    if isinstance(identifier, keras.layers.Layer):
+        return Baseline(identifier, normalize=normalize)
+    if isinstance(identifier, (str, type(None))):
+        _checks.choice("baseline", identifier, NAMES)
+        if identifier is None:
+            return Baseline(normalize=True) if normalize else None
+        if identifier == "moving_average":
+            return Baseline(decay=0.9, normalize=normalize)
+        return Baseline(_nvil_network(), decay=0.8, normalize=normalize)
+    raise TypeError(
+        "Argument `baseline` must be None, 'moving_average', 'nvil', or a "
+        "Keras layer that maps the context to one value per example. "
+        f"Received: baseline={identifier!r}"
+    )
+
+
+def _nvil_network() -> keras.Sequential:
+    return keras.Sequential(
+        [
+            keras.layers.Flatten(dtype="float32"),
+            keras.layers.Dense(100, activation="tanh", dtype="float32"),
+            keras.layers.Dense(1, dtype="float32"),
+        ],
+        name="nvil",
+    )

@@ -1,0 +1,49 @@
+"""Pure tensor functions; noise is an argument.
+
+Shapes: `B` is the batch, `D` the number of variables, `K` the number of
+categories. Logits of categorical variables are `[..., K]` unless `axis` says
+otherwise; logits of bits have any shape. Half precision is computed in
+float32 and cast back at the end. Every gradient written by hand here is
+itself differentiable.
+"""
+
+from tfgumbel.ops.binary_concrete import binary_concrete
+from tfgumbel.ops.category_mask import mask_logits, mask_sample
+from tfgumbel.ops.gaussian import gaussian_stddev, reparameterize_gaussian
+from tfgumbel.ops.gumbel_max import exponential_min, gumbel_max
+from tfgumbel.ops.gumbel_softmax import gumbel_softmax
+from tfgumbel.ops.kl_divergences import (
+    bernoulli_kl,
+    categorical_kl,
+    gaussian_kl,
+)
+from tfgumbel.ops.log_probs import (
+    bernoulli_log_prob,
+    categorical_log_prob,
+    gaussian_log_prob,
+)
+from tfgumbel.ops.score_function_cost import score_function_cost
+from tfgumbel.ops.straight_through import (
+    straight_through,
+    straight_through_bernoulli,
+)
+
+__all__ = [
+    "bernoulli_kl",
+    "bernoulli_log_prob",
+    "binary_concrete",
+    "categorical_kl",
+    "categorical_log_prob",
+    "exponential_min",
+    "gaussian_kl",
+    "gaussian_log_prob",
+    "gaussian_stddev",
+    "gumbel_max",
+    "gumbel_softmax",
+    "mask_logits",
+    "mask_sample",
+    "reparameterize_gaussian",
+    "score_function_cost",
+    "straight_through",
+    "straight_through_bernoulli",
+]

@@ -1,0 +1,41 @@
+"""The precision in which ops compute."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+# Stands in for -inf: far below any logit, yet finite, also over a small
+# temperature.
+LOWEST = -1e30
+
+
+def working_dtype(dtype: tf.DType) -> tf.DType:
+    """float32 for half precision, else `dtype` itself."""
+    return dtype if dtype.size >= 4 else tf.float32
+
+
+def in_working_precision(tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor, in float32 if it came in half precision."""
+    return tf.cast(tensor, working_dtype(tensor.dtype))
+
+
+def without_infinity(logits: tf.Tensor) -> tf.Tensor:
+    """The logits with -inf made finite; NaN stays."""
+    return tf.maximum(logits, tf.cast(LOWEST, logits.dtype))
+
+
+def finite_logits(logits: tf.Tensor) -> tf.Tensor:
+    """The logits in working precision, with -inf made finite."""
+    return without_infinity(in_working_precision(logits))
+
+
+def one_hot_argmax(values: tf.Tensor, axis: int) -> tf.Tensor:
+    """One-hot of the largest value; a row that holds NaN gives NaN."""
+    index = tf.argmax(values, axis=axis, output_type=tf.int32)
+    one_hot = tf.one_hot(
+        index, tf.shape(values)[axis], axis=axis, dtype=values.dtype
+    )
+    # XLA's maximum forgets NaN on a CPU; its sum does not.
+    total = tf.reduce_sum(values, axis=axis, keepdims=True)
+    nan = tf.where(tf.math.is_nan(total), total, tf.zeros_like(total))
+    return tf.ensure_shape(one_hot, values.shape) + nan

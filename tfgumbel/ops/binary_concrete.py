@@ -1,0 +1,69 @@
+"""The binary concrete relaxation of a Bernoulli sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import _checks
+from tfgumbel.ops._precision import in_working_precision
+from tfgumbel.ops.straight_through import sigmoid_gradient
+
+
+def binary_concrete(
+    logits: Any, noise: Any, temperature: Any = 1.0, hard: bool = False
+) -> tf.Tensor:
+    """Binary concrete sample y = sigmoid((logits + L) / τ).
+
+    The Gumbel-softmax of two categories, written with their difference: L is
+    the difference of two Gumbels, a logistic. With `hard=True` the value is
+    1[y > ½], an exact Bernoulli(sigmoid(logits)) sample, and the gradient is
+    that of y. Bias and variance are as for `gumbel_softmax`.
+
+    The gradient with respect to the logits is g · y (1 - y) / τ.
+
+    Args:
+        logits: Log-odds of independent bits, float tensor of any shape.
+        noise: Standard logistic noise of the same shape, as from
+            `tfgumbel.random.logistic`.
+        temperature: τ > 0, a number or a scalar tensor.
+        hard: Whether to return zeros and ones.
+
+    Returns:
+        A tensor of the shape and dtype of `logits`. Computed in float32 or
+        wider.
+
+    Raises:
+        TypeError: If the logits are not floating.
+        ValueError: If the temperature is not positive (a bad temperature
+            inside a graph gives NaN).
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> tg.ops.binary_concrete([0.2], noise=[-0.2]).numpy()
+    array([0.5], dtype=float32)
+
+    Reference:
+        Maddison, Mnih, Teh. The Concrete distribution. ICLR 2017.
+    """
+    logits = _checks.bernoulli_logits(logits)
+    working = in_working_precision(logits)
+    noise = tf.cast(noise, working.dtype)
+    tau = _checks.guarded_temperature(temperature, working.dtype)
+
+    @tf.custom_gradient
+    def sample(logits, noise, tau):
+        scaled = (logits + noise) / tau
+
+        def grad(upstream):
+            wrt_logits, wrt_tau = sigmoid_gradient(scaled, upstream, tau)
+            return wrt_logits, wrt_logits, wrt_tau
+
+        if not hard:
+            return tf.sigmoid(scaled), grad
+        nan = tf.where(tf.math.is_nan(scaled), scaled, tf.zeros_like(scaled))
+        return tf.cast(scaled > 0, scaled.dtype) + nan, grad
+
+    return tf.cast(sample(working, noise, tau), logits.dtype)

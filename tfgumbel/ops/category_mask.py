@@ -1,0 +1,63 @@
+"""Masks of categories that may not be drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import _checks
+from tfgumbel.ops._precision import LOWEST
+
+
+def mask_logits(logits: Any, category_mask: Any, axis: int = -1) -> tf.Tensor:
+    """Makes masked categories impossible: their logits become -1e30.
+
+    Args:
+        logits: Logits, float tensor with the categories on `axis`.
+        category_mask: Boolean tensor that broadcasts to `logits`; `True` for
+            the legal categories. `None` leaves the logits as they are.
+        axis: Axis of the categories.
+
+    Returns:
+        Logits of the same shape, in float32 if they came in half precision
+        (which cannot hold -1e30). Masked logits receive no gradient.
+
+    Raises:
+        ValueError: If the mask does not broadcast, or, in eager mode, if a
+            row has no legal category.
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> tg.ops.mask_logits([0.0, 1.0, 2.0], [True, True, False])[2] < -1e29
+    <tf.Tensor: shape=(), dtype=bool, numpy=True>
+    """
+    logits = _checks.categorical_logits(logits, axis)
+    if category_mask is None:
+        return logits
+    mask = _checks.category_mask(category_mask, logits, axis)
+    if logits.dtype.size < 4:
+        logits = tf.cast(logits, tf.float32)
+    return tf.where(mask, logits, tf.cast(LOWEST, logits.dtype))
+
+
+def mask_sample(sample: Any, category_mask: Any) -> tf.Tensor:
+    """Clears masked categories from a sample.
+
+    A sample drawn from masked logits already is zero there, save in a row
+    with no legal category at all: such a row becomes all zeros, with zero
+    gradient. (In eager mode such a mask is an error before that.)
+
+    Args:
+        sample: Sample of the shape of the logits.
+        category_mask: As in `mask_logits`; `None` changes nothing.
+
+    Returns:
+        The sample, zero wherever the mask is `False`.
+    """
+    sample = tf.convert_to_tensor(sample)
+    if category_mask is None:
+        return sample
+    mask = tf.cast(tf.convert_to_tensor(category_mask), tf.bool)
+    return tf.where(mask, sample, tf.zeros_like(sample))

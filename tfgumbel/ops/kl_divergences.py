@@ -1,0 +1,111 @@
+"""Closed-form Kullback-Leibler divergences KL(q‖p), in nats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import _checks
+from tfgumbel.ops._precision import finite_logits, in_working_precision
+
+
+def categorical_kl(
+    logits: Any, prior_logits: Any = None, axis: int = -1
+) -> tf.Tensor:
+    """KL(softmax(logits) ‖ softmax(prior_logits)) = Σ_k q_k (log q_k - log p_k).
+
+    Args:
+        logits: Logits of q, with K categories on `axis`.
+        prior_logits: Logits of p, broadcastable to `logits`; `None` for the
+            uniform prior.
+        axis: Axis of the categories.
+
+    Returns:
+        Divergence per variable in nats, of the shape of the logits without
+        `axis`, in float32 or wider. Never below zero beyond rounding.
+
+    Raises:
+        TypeError: If the logits are not floating.
+        ValueError: If the axis is out of range or K < 2.
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> float(tg.ops.categorical_kl([1.0, 1.0, 1.0]))
+    0.0
+    """
+    logits = finite_logits(_checks.categorical_logits(logits, axis))
+    log_q = tf.nn.log_softmax(logits, axis=axis)
+    if prior_logits is None:
+        categories = tf.cast(tf.shape(logits)[axis], logits.dtype)
+        log_p = -tf.math.log(categories)
+    else:
+        prior = finite_logits(_checks.categorical_logits(prior_logits, axis))
+        log_p = tf.nn.log_softmax(tf.cast(prior, logits.dtype), axis=axis)
+    # exp(log_q) is exactly 0 where log_q is hugely negative, and 0 · finite
+    # is 0: no category is ever compared as 0 · -inf.
+    return tf.reduce_sum(tf.exp(log_q) * (log_q - log_p), axis=axis)
+
+
+def bernoulli_kl(logits: Any, prior_logits: Any = 0.0) -> tf.Tensor:
+    """KL(Bernoulli(sigmoid(logits)) ‖ Bernoulli(sigmoid(prior_logits))).
+
+    Args:
+        logits: Log-odds of q, of any shape.
+        prior_logits: Log-odds of p, broadcastable to `logits`; 0 is the
+            uniform prior.
+
+    Returns:
+        Divergence per bit in nats, in float32 or wider.
+
+    Raises:
+        TypeError: If the logits are not floating.
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> float(tg.ops.bernoulli_kl(0.0))
+    0.0
+    """
+    logits = _checks.bernoulli_logits(logits)
+    logits = in_working_precision(logits)
+    prior = tf.cast(prior_logits, logits.dtype)
+    on = tf.math.log_sigmoid(logits) - tf.math.log_sigmoid(prior)
+    off = tf.math.log_sigmoid(-logits) - tf.math.log_sigmoid(-prior)
+    return tf.sigmoid(logits) * on + tf.sigmoid(-logits) * off
+
+
+def gaussian_kl(
+    mean: Any, stddev: Any, prior_mean: Any = 0.0, prior_stddev: Any = 1.0
+) -> tf.Tensor:
+    """KL(N(μ, σ²) ‖ N(μ₀, σ₀²)) = log(σ₀/σ) + (σ² + (μ - μ₀)²)/(2σ₀²) - ½.
+
+    Args:
+        mean: μ, of any shape.
+        stddev: σ > 0 of the same shape.
+        prior_mean: μ₀, broadcastable.
+        prior_stddev: σ₀ > 0, broadcastable.
+
+    Returns:
+        Divergence per coordinate in nats, in float32 or wider.
+
+    Raises:
+        TypeError: If the mean is not floating.
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> float(tg.ops.gaussian_kl(1.0, 1.0))
+    0.5
+    """
+    mean = tf.convert_to_tensor(mean)
+    _checks.floating("mean", mean.dtype)
+    mean = in_working_precision(mean)
+    ratio = tf.cast(stddev, mean.dtype) / tf.cast(prior_stddev, mean.dtype)
+    shift = (mean - tf.cast(prior_mean, mean.dtype)) / tf.cast(
+        prior_stddev, mean.dtype
+    )
+    return 0.5 * (tf.square(ratio) + tf.square(shift) - 1.0) - tf.math.log(
+        ratio
+    )

@@ -1,0 +1,94 @@
+"""Log-probabilities of samples, in nats."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import _checks
+from tfgumbel.ops._precision import finite_logits, in_working_precision
+
+
+def categorical_log_prob(logits: Any, sample: Any, axis: int = -1) -> tf.Tensor:
+    """log softmax(logits) at a one-hot sample.
+
+    Args:
+        logits: Unnormalised log-probabilities, with K categories on `axis`.
+        sample: One-hot sample of the same shape. Receives no gradient.
+        axis: Axis of the categories.
+
+    Returns:
+        Log-probability per variable in nats, of the shape of the logits
+        without `axis`, in float32 or wider.
+
+    Raises:
+        TypeError: If the logits are not floating.
+        ValueError: If the axis is out of range or K < 2.
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> round(float(tg.ops.categorical_log_prob([0.0, 0.0], [1.0, 0.0])), 4)
+    -0.6931
+    """
+    logits = finite_logits(_checks.categorical_logits(logits, axis))
+    sample = tf.stop_gradient(tf.cast(sample, logits.dtype))
+    chosen = tf.reduce_sum(logits * sample, axis=axis)
+    return chosen - tf.reduce_logsumexp(logits, axis=axis)
+
+
+def bernoulli_log_prob(logits: Any, sample: Any) -> tf.Tensor:
+    """Log-probability of independent bits: b log p + (1 - b) log(1 - p).
+
+    Args:
+        logits: Log-odds, of any shape.
+        sample: Zeros and ones of the same shape. Receives no gradient.
+
+    Returns:
+        Log-probability per bit in nats, in float32 or wider.
+
+    Raises:
+        TypeError: If the logits are not floating.
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> round(float(tg.ops.bernoulli_log_prob(0.0, 1.0)), 4)
+    -0.6931
+    """
+    logits = _checks.bernoulli_logits(logits)
+    logits = in_working_precision(logits)
+    sample = tf.stop_gradient(tf.cast(sample, logits.dtype))
+    return -tf.nn.sigmoid_cross_entropy_with_logits(sample, logits)
+
+
+def gaussian_log_prob(mean: Any, stddev: Any, sample: Any) -> tf.Tensor:
+    """log N(sample; μ, σ²) per coordinate.
+
+    Args:
+        mean: μ, of any shape.
+        stddev: σ > 0 of the same shape.
+        sample: Value of the same shape. Receives no gradient.
+
+    Returns:
+        Log-density per coordinate in nats, in float32 or wider.
+
+    Raises:
+        TypeError: If the mean is not floating.
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> round(float(tg.ops.gaussian_log_prob(0.0, 1.0, 0.0)), 4)
+    -0.9189
+    """
+    mean = tf.convert_to_tensor(mean)
+    _checks.floating("mean", mean.dtype)
+    mean = in_working_precision(mean)
+    stddev = tf.cast(stddev, mean.dtype)
+    sample = tf.stop_gradient(tf.cast(sample, mean.dtype))
+    scaled = (sample - mean) / stddev
+    constant = 0.5 * math.log(2 * math.pi)
+    return -0.5 * tf.square(scaled) - tf.math.log(stddev) - constant

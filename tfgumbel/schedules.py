@@ -1,0 +1,128 @@
+"""Schedules: step → value, for temperatures and weights.
+
+Any `keras.optimizers.schedules.LearningRateSchedule` and any callable
+`step -> value` serves as a schedule; this module adds the annealing of
+Jang et al. and the rule that resolves identifiers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgumbel import _checks
+
+Schedule = keras.optimizers.schedules.LearningRateSchedule
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class ExponentialAnnealing(Schedule):
+    """Annealing of Jang et al.: max(minimum, initial · exp(-rate · t)).
+
+    `t` is the step, updated every `every` steps: t = every · ⌊step / every⌋.
+
+    Args:
+        initial: Value at step 0. Positive.
+        rate: Decay per step, at least 0. The paper tries 1e-5 and 1e-4.
+        minimum: Floor of the value. Positive.
+        every: Number of steps for which the value is kept.
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> schedule = tg.schedules.ExponentialAnnealing(1.0, rate=1e-4)
+    >>> round(float(schedule(1000)), 4)
+    0.9048
+
+    Reference:
+        Jang, Gu, Poole. Categorical reparameterization with Gumbel-softmax.
+        ICLR 2017.
+    """
+
+    def __init__(
+        self,
+        initial: float = 1.0,
+        rate: float = 1e-4,
+        minimum: float = 0.5,
+        every: int = 1,
+    ) -> None:
+        self.initial = _checks.positive_number("initial", initial)
+        self.rate = _checks.number_between("rate", rate, 0.0, math.inf)
+        self.minimum = _checks.positive_number("minimum", minimum)
+        self.every = _checks.positive_integer("every", every)
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        """Returns the value at `step`, a float32 scalar."""
+        step = tf.cast(tf.convert_to_tensor(step), tf.int64)
+        time = tf.cast(step // self.every * self.every, tf.float32)
+        return tf.maximum(
+            self.minimum, self.initial * tf.exp(-self.rate * time)
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            "initial": self.initial,
+            "rate": self.rate,
+            "minimum": self.minimum,
+            "every": self.every,
+        }
+
+
+def get(identifier: Any) -> Callable[[Any], Any]:
+    """Returns the schedule that `identifier` stands for.
+
+    Args:
+        identifier: A schedule object, a callable `step -> value`, a
+            serialised schedule (a dict), the name of a schedule of this
+            module (built with its defaults), or a number (a constant).
+
+    Returns:
+        A callable that maps a step to a value.
+    """
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, str):
+        _checks.choice("schedule", identifier, ["ExponentialAnnealing"])
+        return ExponentialAnnealing()
+    if callable(identifier):
+        return identifier
+    if isinstance(identifier, (int, float)) and not isinstance(
+        identifier, bool
+    ):
+        value = float(identifier)
+        return ExponentialAnnealing(value, rate=0.0, minimum=value)
+    raise TypeError(
+        "Argument `schedule` must be a tfgumbel or Keras schedule, a callable "
+        f"step -> value, or a number. Received: schedule={identifier!r}"
+    )
+
+
+def check(schedule: Callable[[Any], Any]) -> None:
+    """Raises if `schedule` gives a value that is no temperature.
+
+    A value inside a compiled graph cannot raise, so the schedule is tried at
+    step 0 and at powers of ten when a layer is made.
+    """
+    for step in [0, *(10**power for power in range(9))]:
+        check_value(schedule(step), step)
+
+
+def check_value(value: Any, step: int) -> float:
+    """Returns a schedule's value as a float if it is positive and finite."""
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        value_is_number = False
+    else:
+        value_is_number = math.isfinite(value) and value > 0
+    if not value_is_number:
+        raise ValueError(
+            "Argument `schedule` must return a positive, finite number at "
+            f"every step. Received: {value!r} at step {step}"
+        )
+    return value
