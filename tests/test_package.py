@@ -1,0 +1,155 @@
+"""The package as a whole: who imports whom, what is public, what ships."""
+
+import ast
+import importlib.metadata
+import importlib.resources
+import inspect
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import tfgumbel
+
+PACKAGE = pathlib.Path(tfgumbel.__file__).parent
+
+# Left may be imported by right, never the reverse, never sideways.
+FLOORS = (
+    ("_checks", "random", "schedules", "losses"),
+    ("ops",),
+    ("estimators",),
+    ("layers", "diagnostics"),
+    ("models", "callbacks"),
+    ("__main__",),
+)
+FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
+OUTSIDE = {"tests", "examples", "benchmarks", "conftest", "pytest"}
+
+
+def module_name(path, package=PACKAGE):
+    parts = (package.name, *path.relative_to(package).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(source, module, is_package):
+    """Yields the absolute name of all that `source` imports, at any depth.
+
+    `from a import b` yields `a.b`: whether `b` is a module or a name in `a`,
+    both live in the same room, except right under the package's root.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = (node.module or "").split(".") if node.module else []
+            if node.level:
+                here = module.split(".")
+                up = node.level - 1 if is_package else node.level
+                base = here[: len(here) - up] + base
+            yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+def violations(source, module, is_package=False):
+    """Lists the imports in `source` that break the order of the rooms."""
+    parts = module.split(".")
+    if len(parts) == 1:  # the root re-exports from every room
+        return []
+    room = parts[1]
+    if room not in FLOOR:
+        return [f"{module}: add the room {room!r} to FLOORS"]
+    found = []
+    for target in imported_modules(source, module, is_package):
+        top, *rest = target.split(".")
+        if top in OUTSIDE:
+            found.append(f"{module} imports {target}")
+        elif top == parts[0]:
+            other = rest[0] if rest else ""
+            if other != room and FLOOR.get(other, 99) >= FLOOR[room]:
+                found.append(f"{module} imports {target}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "module", "broken"),
+    [
+        ("from ..ops import gumbel", "tfgumbel.layers.a", False),
+        ("from .. import random", "tfgumbel.layers.a", False),
+        ("from . import b", "tfgumbel.layers.a", False),
+        ("from tfgumbel.random import uniform", "tfgumbel.ops.a", False),
+        ("import tfgumbel.random", "tfgumbel.ops.a", False),
+        ("import keras", "tfgumbel.ops.a", False),
+        ("from ..layers import a", "tfgumbel.ops.a", True),
+        ("from .. import layers", "tfgumbel.ops.a", True),
+        ("from ..layers.a import A", "tfgumbel.diagnostics.a", True),
+        ("def f():\n  import tfgumbel.layers", "tfgumbel.ops.a", True),
+        ("from . import schedules", "tfgumbel.random", True),
+        ("from tfgumbel import GumbelSoftmax", "tfgumbel.models", True),
+        ("import tfgumbel", "tfgumbel.callbacks", True),
+        ("from tests.cases import CASES", "tfgumbel.ops.a", True),
+        ("", "tfgumbel.utils", True),
+    ],
+)
+def test_violations_are_recognised(source, module, broken):
+    assert bool(violations(source, module)) == broken
+
+
+def test_relative_imports_resolve_from_a_package_and_from_a_module():
+    source = "from .a import A\nfrom ..ops import b"
+    expected = ["tfgumbel.layers.a.A", "tfgumbel.ops.b"]
+    for module, is_package in (
+        ("tfgumbel.layers", True),
+        ("tfgumbel.layers.c", False),
+    ):
+        assert list(imported_modules(source, module, is_package)) == expected
+
+
+def test_rooms_import_in_one_direction():
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        found += violations(
+            path.read_text(encoding="utf-8"),
+            module_name(path),
+            is_package=path.name == "__init__.py",
+        )
+    assert not found, "\n".join(found)
+
+
+def test_import_is_light(tmp_path):
+    code = (
+        "import sys, tfgumbel\n"
+        "heavy = {'tensorflow_probability', 'tf_keras', 'matplotlib',"
+        " 'scipy', 'sklearn', 'torch'}\n"
+        "print(*sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == ""
+
+
+def test_version_matches_metadata():
+    assert tfgumbel.__version__ == importlib.metadata.version("tfgumbel")
+
+
+def test_type_information_ships():
+    assert importlib.resources.files("tfgumbel").joinpath("py.typed").is_file()
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in tfgumbel.__all__ if not n.startswith("__")]
+)
+def test_public_name_is_documented_and_lives_in_a_room(name):
+    public = getattr(tfgumbel, name)
+    own_docstring = vars(public).get("__doc__")
+    assert own_docstring and own_docstring.strip()
+    if inspect.ismodule(public):
+        assert public.__name__ == f"tfgumbel.{name}"
+    else:
+        room = ".".join(public.__module__.split(".")[:2])
+        assert getattr(sys.modules[room], name) is public
