@@ -32,7 +32,7 @@ def _random_bits(shape: Any, seed: Any, dtype: tf.DType) -> tf.Tensor:
     """Integers of `dtype`, every bit random."""
     compiled = tf.__internal__.get_enclosing_xla_context() is not None
     block = tf.raw_ops.StatelessRandomGetKeyCounter(
-        seed=tf.convert_to_tensor(seed)
+        seed=tf.cast(seed, tf.int64)
     )
     return tf.raw_ops.StatelessRandomUniformFullIntV2(
         shape=tf.convert_to_tensor(shape, tf.int32),
