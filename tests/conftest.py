@@ -1,0 +1,44 @@
+"""Devices, execution modes and a clean Keras state for every test."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import pytest
+import tensorflow as tf
+
+LOGICAL_CPUS = 4
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * LOGICAL_CPUS,
+)
+# One core for each xdist worker; replicas still need threads of their own.
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(LOGICAL_CPUS)
+
+MODES = {
+    "eager": lambda function: function,
+    "graph": tf.function,
+    "xla": lambda function: tf.function(function, jit_compile=True),
+}
+
+
+@pytest.fixture(params=MODES)
+def compiled(request):
+    """A decorator that makes a function run eagerly, in a graph, in XLA."""
+    return MODES[request.param]
+
+
+@pytest.fixture
+def strategy():
+    """A MirroredStrategy of two replicas, on two logical CPUs."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(autouse=True)
+def float32_policy():
+    """Puts the dtype policy back, whatever a test made of it."""
+    yield
+    keras.config.set_dtype_policy("float32")

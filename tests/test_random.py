@@ -1,0 +1,213 @@
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+import tensorflow as tf
+
+import tfgumbel as tg
+from tests.statistics import (
+    assert_distribution,
+    assert_frequencies,
+    sigmoid,
+    softmax,
+)
+
+DRAWS = 200_000
+NOISE = {
+    "uniform": scipy.stats.uniform.cdf,
+    "exponential": scipy.stats.expon.cdf,
+    "gumbel": scipy.stats.gumbel_r.cdf,
+    "logistic": scipy.stats.logistic.cdf,
+    "normal": scipy.stats.norm.cdf,
+}
+# All zeros, all ones, the edges of the sign, and values between.
+BITS = np.array(
+    [0, 1, 2, 255, 2**16 + 1, 2**30, 2**31 - 1, 2**31, 2**31 + 1, 3 * 2**30]
+    + [2**32 - 2**16, 2**32 - 129, 2**32 - 128, 2**32 - 2, 2**32 - 1],
+    np.uint32,
+)
+
+
+def draw_from_bits(compiled, monkeypatch, name):
+    """Noise `name` for the random bits BITS, in float64."""
+
+    def bits(shape, seed, dtype):
+        return tf.constant(BITS.view(dtype.as_numpy_dtype))
+
+    monkeypatch.setattr(tg.random, "_random_bits", bits)
+    draw = getattr(tg.random, name)
+    noise = compiled(lambda: draw([len(BITS)], [0, 0]))().numpy()
+    assert np.all(np.isfinite(noise))
+    return noise.astype(np.float64)
+
+
+@pytest.mark.parametrize("name", NOISE)
+def test_noise_follows_its_distribution(compiled, name):
+    draw = compiled(lambda seed: getattr(tg.random, name)([DRAWS], seed))
+    noise = draw(tf.constant([3, 5]))
+    assert noise.dtype == tf.float32
+    assert np.all(np.isfinite(noise))
+    assert_distribution(noise, NOISE[name])
+
+
+def test_uniform_of_extreme_bits(compiled, monkeypatch):
+    noise = draw_from_bits(compiled, monkeypatch, "uniform")
+    exact = (BITS * (1 - 2.0**-23) + 0.5) / 2.0**32
+    np.testing.assert_allclose(noise, exact, rtol=2e-7)
+    assert noise.min() == 2.0**-33
+    assert noise.max() == 1 - 2.0**-23
+
+
+def test_exponential_of_extreme_bits(compiled, monkeypatch):
+    uniform = draw_from_bits(compiled, monkeypatch, "uniform")
+    noise = draw_from_bits(compiled, monkeypatch, "exponential")
+    np.testing.assert_allclose(noise, -np.log1p(-uniform), rtol=1e-6)
+    assert noise.min() > 0
+
+
+def test_gumbel_of_extreme_bits(compiled, monkeypatch):
+    uniform = draw_from_bits(compiled, monkeypatch, "uniform")
+    noise = draw_from_bits(compiled, monkeypatch, "gumbel")
+    exact = -np.log(-np.log1p(-uniform))
+    np.testing.assert_allclose(noise, exact, rtol=1e-6, atol=1e-6)
+    assert -2.8 < noise.min() and 22.8 < noise.max() < 22.9
+
+
+def sign_and_tail():
+    signed = BITS.view(np.int32).astype(np.float64)
+    tail = np.minimum(np.abs(signed) * 2.0**-32 + 2.0**-33, 0.5)
+    return np.where(signed < 0, -1, 1), tail
+
+
+def test_logistic_of_extreme_bits(compiled, monkeypatch):
+    noise = draw_from_bits(compiled, monkeypatch, "logistic")
+    sign, tail = sign_and_tail()
+    exact = -sign * scipy.special.logit(tail)
+    np.testing.assert_allclose(noise, exact, rtol=1e-6, atol=3e-7)
+    assert 21.7 < -noise.min() < 22.9 and 22.8 < noise.max() < 22.9
+
+
+def test_normal_of_extreme_bits(compiled, monkeypatch):
+    noise = draw_from_bits(compiled, monkeypatch, "normal")
+    sign, tail = sign_and_tail()
+    exact = -sign * scipy.special.ndtri(tail)
+    np.testing.assert_allclose(noise, exact, rtol=3e-6, atol=3e-7)
+    assert 6.1 < -noise.min() < 6.4 and 6.3 < noise.max() < 6.4
+
+
+@pytest.mark.parametrize("name", NOISE)
+def test_same_seed_gives_same_noise(compiled, name):
+    draw = compiled(lambda seed: getattr(tg.random, name)([2, 8], seed))
+    noise, again = draw(tf.constant([1, 2])), draw(tf.constant([1, 2]))
+    assert noise.shape == (2, 8)
+    np.testing.assert_array_equal(noise, again)
+    assert not np.any(np.equal(noise, draw(tf.constant([2, 1]))))
+
+
+def test_seed_may_be_a_list_or_any_integer_tensor():
+    expected = tg.random.uniform([4], [1, 2])
+    for dtype in (tf.int32, tf.int64, tf.uint32):
+        noise = tg.random.uniform([4], tf.constant([1, 2], dtype))
+        np.testing.assert_array_equal(noise, expected)
+
+
+def test_shape_may_be_dynamic(compiled):
+    @compiled
+    def draw(like):
+        return tg.random.gumbel(tf.shape(like), [1, 2])
+
+    assert draw(tf.zeros([3, 2])).shape == (3, 2)
+
+
+def test_split_gives_independent_seeds(compiled):
+    @compiled
+    def draw(seed):
+        seeds = [tf.constant([7, 8], tf.int64), *tg.random.split(seed, 3)]
+        return tf.stack([tg.random.normal([DRAWS], s) for s in seeds])
+
+    noise = draw(tf.constant([7, 8]))
+    correlation = np.corrcoef(noise)[np.triu_indices(4, 1)]
+    assert np.all(np.abs(correlation) < 5 / np.sqrt(DRAWS))
+    np.testing.assert_array_equal(noise, draw(tf.constant([7, 8])))
+
+
+def test_neighbouring_seeds_are_independent():
+    noise = [tg.random.normal([DRAWS], [1, i]) for i in range(3)]
+    noise += [tg.random.normal([DRAWS], [i, 1]) for i in (0, 2)]
+    correlation = np.corrcoef(noise)[np.triu_indices(5, 1)]
+    assert np.all(np.abs(correlation) < 5 / np.sqrt(DRAWS))
+
+
+def replica_noise(strategy, seeds):
+    """Noise per seed and replica, `[seeds, replicas, 1000]`."""
+
+    @tf.function
+    def draw(seed):
+        return tg.random.normal([1000], tg.random.replica_seed(seed))
+
+    return np.stack(
+        [
+            strategy.experimental_local_results(
+                strategy.run(draw, (tf.constant(seed),))
+            )
+            for seed in seeds
+        ]
+    )
+
+
+def test_replicas_draw_different_reproducible_noise(strategy):
+    # Were the replica merely added, seeds 1 apart would meet.
+    seeds = [[0, 0], [1, 0], [0, 1], [1, 1]]
+    noise = replica_noise(strategy, seeds)
+    np.testing.assert_array_equal(noise, replica_noise(strategy, seeds))
+    flat = noise.reshape(8, -1)
+    correlation = np.corrcoef(flat)[np.triu_indices(8, 1)]
+    assert np.all(np.abs(correlation) < 5 / np.sqrt(1000))
+
+
+def test_replica_seed_is_the_seed_itself_without_replicas(compiled):
+    seed = compiled(tg.random.replica_seed)(tf.constant([4, 2]))
+    np.testing.assert_array_equal(seed, [4, 2])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_categorical_is_exact(compiled, dtype):
+    logits = tf.cast(tf.math.log([1e-4, 0.1, 0.3, 0.5999]) + 2.0, dtype)
+
+    @compiled
+    def draw(seed):
+        many = tf.broadcast_to(logits, [2_000_000, 4])
+        return tg.random.categorical(many, seed)
+
+    sample = draw(tf.constant([11, 12]))
+    assert sample.dtype == tf.int32
+    assert_frequencies(sample, softmax(tf.cast(logits, tf.float32)))
+
+
+def test_categorical_takes_any_axis_and_impossible_categories():
+    logits = np.full([3, 4, 5], -np.inf, np.float32)
+    winner = np.arange(15).reshape(3, 5) % 4
+    np.put_along_axis(logits, winner[:, None], -50.0, axis=1)
+    for axis in (1, -2):
+        sample = tg.random.categorical(tf.constant(logits), [1, 2], axis)
+        np.testing.assert_array_equal(sample, winner)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("logit", [-9.2, 0.4, 9.2])
+def test_bernoulli_is_exact(compiled, dtype, logit):
+    logit = tf.cast(logit, dtype)
+
+    @compiled
+    def draw(seed):
+        return tg.random.bernoulli(tf.fill([2_000_000], logit), seed)
+
+    sample = draw(tf.constant([21, 22]))
+    assert sample.dtype == tf.float32
+    p = sigmoid(tf.cast(logit, tf.float32))
+    assert_frequencies(tf.cast(sample, tf.int32), [1 - p, p])
+
+
+def test_bernoulli_at_infinite_logits():
+    sample = tg.random.bernoulli(tf.constant([-np.inf, np.inf] * 50), [1, 2])
+    np.testing.assert_array_equal(sample, [0.0, 1.0] * 50)
