@@ -1,7 +1,58 @@
-"""Stochastic nodes for Keras 3 on TensorFlow, with correct gradients."""
+"""Stochastic nodes for Keras 3 on TensorFlow, with correct gradients.
 
-from tfgumbel import estimators, losses, ops, random, schedules
+Layers that sample (`GumbelSoftmax`, `StraightThroughCategorical`,
+`BinaryConcrete`, `StraightThroughBernoulli`, `ReparamGaussian`,
+`ReinforceSampler`), layers for costs and divergences, models and callbacks to
+train them with `fit`, and below them the pure functions in `tfgumbel.ops`.
+"""
+
+from tfgumbel import (
+    callbacks,
+    estimators,
+    layers,
+    losses,
+    models,
+    ops,
+    random,
+    schedules,
+)
+from tfgumbel.callbacks import TemperatureScheduler
+from tfgumbel.layers import (
+    BernoulliKL,
+    BinaryConcrete,
+    CategoricalKL,
+    GaussianKL,
+    GumbelSoftmax,
+    ReinforceSampler,
+    ReparamGaussian,
+    ScoreFunctionCost,
+    StraightThroughBernoulli,
+    StraightThroughCategorical,
+)
+from tfgumbel.models import ScoreFunctionMixin, StochasticModel
 
 __version__ = "0.1.0"
 
-__all__ = ["estimators", "losses", "ops", "random", "schedules"]
+__all__ = [
+    "BernoulliKL",
+    "BinaryConcrete",
+    "CategoricalKL",
+    "GaussianKL",
+    "GumbelSoftmax",
+    "ReinforceSampler",
+    "ReparamGaussian",
+    "ScoreFunctionCost",
+    "ScoreFunctionMixin",
+    "StochasticModel",
+    "StraightThroughBernoulli",
+    "StraightThroughCategorical",
+    "TemperatureScheduler",
+    "callbacks",
+    "estimators",
+    "layers",
+    "losses",
+    "models",
+    "ops",
+    "random",
+    "schedules",
+]

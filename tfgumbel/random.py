@@ -20,6 +20,7 @@ Three facts shape this file:
 
 from __future__ import annotations
 
+import random as _python_random
 from typing import Any
 
 import tensorflow as tf
@@ -41,6 +42,15 @@ def _random_bits(shape: Any, seed: Any, dtype: tf.DType) -> tf.Tensor:
         alg=_THREEFRY if compiled else _PHILOX,
         dtype=dtype,
     )
+
+
+def default_seed() -> int:
+    """A seed from Python's generator, which `keras.utils.set_random_seed` sets.
+
+    Returns:
+        An integer in [1, 10^9].
+    """
+    return _python_random.randint(1, 10**9)
 
 
 def split(seed: Any, count: int) -> list[tf.Tensor]:

@@ -102,27 +102,44 @@ def get(identifier: Any) -> Callable[[Any], Any]:
     )
 
 
-def check(schedule: Callable[[Any], Any]) -> None:
-    """Raises if `schedule` gives a value that is no temperature.
+def check(
+    schedule: Callable[[Any], Any], check_value: Callable[[Any], Any]
+) -> None:
+    """Raises if `schedule` gives a bad value, or cannot run inside a graph.
 
     A value inside a compiled graph cannot raise, so the schedule is tried at
     step 0 and at powers of ten when a layer is made.
+
+    Args:
+        schedule: Callable step -> value.
+        check_value: Raises if given a bad value.
     """
     for step in [0, *(10**power for power in range(9))]:
-        check_value(schedule(step), step)
-
-
-def check_value(value: Any, step: int) -> float:
-    """Returns a schedule's value as a float if it is positive and finite."""
+        value_at(schedule, step, check_value)
     try:
-        value = float(value)
-    except (TypeError, ValueError):
-        value_is_number = False
-    else:
-        value_is_number = math.isfinite(value) and value > 0
-    if not value_is_number:
+        tf.function(
+            lambda step: tf.cast(schedule(step), tf.float32)
+        ).get_concrete_function(tf.TensorSpec([], tf.int64))
+    except Exception as error:
         raise ValueError(
-            "Argument `schedule` must return a positive, finite number at "
-            f"every step. Received: {value!r} at step {step}"
-        )
-    return value
+            "A schedule given to a layer runs inside the graph, so it must "
+            "be written in TensorFlow ops. Give a plain Python function to "
+            f"`TemperatureScheduler` instead. Received: {schedule!r}, which "
+            f"failed with {type(error).__name__}: {error}"
+        ) from error
+
+
+def value_at(
+    schedule: Callable[[Any], Any],
+    step: int,
+    check_value: Callable[[Any], Any],
+) -> float:
+    """Returns the schedule's value at `step` as a checked float."""
+    value = schedule(step)
+    try:
+        return check_value(float(value))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The schedule {schedule!r} returned {value!r} at step {step}: "
+            f"{error}"
+        ) from error

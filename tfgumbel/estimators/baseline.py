@@ -214,3 +214,10 @@ def _nvil_network() -> keras.Sequential:
         ],
         name="nvil",
     )
+
+
+def serialize(baseline: Baseline | None) -> dict[str, Any] | None:
+    """Returns what `get` turns into `baseline` again."""
+    if baseline is None:
+        return None
+    return keras.saving.serialize_keras_object(baseline)

@@ -9,7 +9,13 @@ itself differentiable.
 
 from tfgumbel.ops.binary_concrete import binary_concrete
 from tfgumbel.ops.category_mask import mask_logits, mask_sample
-from tfgumbel.ops.gaussian import gaussian_stddev, reparameterize_gaussian
+from tfgumbel.ops.conditional_gumbel import conditional_gumbel
+from tfgumbel.ops.conditional_logistic import conditional_logistic
+from tfgumbel.ops.gaussian import (
+    GAUSSIAN_PARAMETERIZATIONS,
+    gaussian_stddev,
+    reparameterize_gaussian,
+)
 from tfgumbel.ops.gumbel_max import exponential_min, gumbel_max
 from tfgumbel.ops.gumbel_softmax import gumbel_softmax
 from tfgumbel.ops.kl_divergences import (
@@ -29,11 +35,14 @@ from tfgumbel.ops.straight_through import (
 )
 
 __all__ = [
+    "GAUSSIAN_PARAMETERIZATIONS",
     "bernoulli_kl",
     "bernoulli_log_prob",
     "binary_concrete",
     "categorical_kl",
     "categorical_log_prob",
+    "conditional_gumbel",
+    "conditional_logistic",
     "exponential_min",
     "gaussian_kl",
     "gaussian_log_prob",

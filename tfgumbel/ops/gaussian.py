@@ -9,7 +9,12 @@ import tensorflow as tf
 from tfgumbel import _checks
 from tfgumbel.ops._precision import in_working_precision, working_dtype
 
-PARAMETERIZATIONS = ("log_variance", "log_stddev", "softplus", "stddev")
+GAUSSIAN_PARAMETERIZATIONS = (
+    "log_variance",
+    "log_stddev",
+    "softplus",
+    "stddev",
+)
 
 # exp(±30): far beyond any use, and its square and its inverse are finite.
 _LOG_STDDEV_LIMIT = 30.0
@@ -38,7 +43,9 @@ def gaussian_stddev(
     >>> float(tg.ops.gaussian_stddev(0.0))
     1.0
     """
-    _checks.choice("parameterization", parameterization, PARAMETERIZATIONS)
+    _checks.choice(
+        "parameterization", parameterization, GAUSSIAN_PARAMETERIZATIONS
+    )
     scale = tf.convert_to_tensor(scale)
     _checks.floating("scale", scale.dtype)
     scale = in_working_precision(scale)

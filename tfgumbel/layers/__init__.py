@@ -1,0 +1,25 @@
+"""Keras layers: they hold weights and a seed, draw noise and call ops."""
+
+from tfgumbel.layers.binary_concrete import BinaryConcrete
+from tfgumbel.layers.gumbel_softmax import GumbelSoftmax
+from tfgumbel.layers.kl_layers import BernoulliKL, CategoricalKL, GaussianKL
+from tfgumbel.layers.reinforce_sampler import ReinforceSampler
+from tfgumbel.layers.reparam_gaussian import ReparamGaussian
+from tfgumbel.layers.score_function_cost import ScoreFunctionCost
+from tfgumbel.layers.straight_through_bernoulli import StraightThroughBernoulli
+from tfgumbel.layers.straight_through_categorical import (
+    StraightThroughCategorical,
+)
+
+__all__ = [
+    "BernoulliKL",
+    "BinaryConcrete",
+    "CategoricalKL",
+    "GaussianKL",
+    "GumbelSoftmax",
+    "ReinforceSampler",
+    "ReparamGaussian",
+    "ScoreFunctionCost",
+    "StraightThroughBernoulli",
+    "StraightThroughCategorical",
+]

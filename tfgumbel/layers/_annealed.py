@@ -1,0 +1,77 @@
+"""Scalars that a callback or a schedule changes while a model trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgumbel import schedules
+
+
+class AnnealedScalar:
+    """A scalar weight of a layer, set by hand, by a callback or a schedule.
+
+    With a schedule, every training call of the layer is one step: the value
+    is computed inside the graph, exactly per step whatever
+    `steps_per_execution` is, and the step is a weight that is saved with the
+    others.
+
+    Args:
+        layer: The layer that owns the weights.
+        name: Name of the value.
+        value: A number, or a schedule (see `tfgumbel.schedules.get`).
+        check: Maps a number to a valid number or raises.
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        name: str,
+        value: Any,
+        check: Callable[[str, Any], float],
+    ) -> None:
+        self.initial = value
+        self.schedule = None
+        if isinstance(value, dict):
+            value = self.initial = schedules.get(value)
+        if callable(value):
+            self.schedule = value
+            schedules.check(value, lambda v: check(name, v))
+            value = float(value(0))
+        self.variable = _add_scalar(layer, name, check(name, value), "float32")
+        self.step = None
+        if self.schedule is not None:
+            self.step = _add_scalar(layer, f"{name}_step", 0, "int64")
+
+    def __call__(self, training: Any) -> tf.Tensor:
+        """Returns the current value, a float32 scalar; a step if training."""
+        if not training or self.schedule is None:
+            return tf.convert_to_tensor(self.variable)
+        step = tf.convert_to_tensor(self.step)
+        value = tf.cast(self.schedule(step), tf.float32)
+        self.variable.assign(value)
+        self.step.assign(step + 1)
+        return value
+
+    def get_config(self) -> Any:
+        """Returns the number, or the serialised schedule."""
+        if self.schedule is None:
+            return self.initial
+        return keras.saving.serialize_keras_object(self.schedule)
+
+
+def _add_scalar(
+    layer: keras.layers.Layer, name: str, value: Any, dtype: str
+) -> keras.Variable:
+    return layer.add_weight(
+        shape=(),
+        initializer=keras.initializers.Constant(value),
+        trainable=False,
+        dtype=dtype,
+        autocast=False,
+        aggregation="only_first_replica",
+        name=name,
+    )

@@ -1,0 +1,90 @@
+"""Brings each example's cost to the samplers that drew for it.
+
+A sampler cannot see the cost in its own backward pass: what arrives there is
+∂L/∂z. So each `ReinforceSampler` that draws in a training step leaves its
+log-probabilities with the collector of that step, and the model, once it
+knows the cost of each example, settles them.
+
+The collector is local to the thread: under a distribution strategy each
+replica runs its step in a thread of its own, and a state kept on the layer
+would mix the replicas' steps.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+_local = threading.local()
+
+
+@dataclass
+class Draw:
+    """What a sampler leaves with the collector.
+
+    Attributes:
+        name: Name of the layer.
+        sample: What it returned.
+        log_prob: log q(sample) per example, `[B]`.
+        surrogate: Maps costs `[B]` and weights `[B]` to the same costs with
+            the score-function gradient attached.
+    """
+
+    name: str
+    sample: tf.Tensor
+    log_prob: tf.Tensor
+    surrogate: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+class CostCollector:
+    """Collects the draws of one training step; a context manager.
+
+    Args:
+        watch: Whether to record what is computed from the samples, so that
+            `depends_on_sample` can answer.
+    """
+
+    def __init__(self, watch: bool = False) -> None:
+        self.draws: list[Draw] = []
+        self.settled = False
+        self._tape = None
+        if watch:
+            self._tape = tf.GradientTape(
+                persistent=True, watch_accessed_variables=False
+            )
+
+    def __enter__(self) -> CostCollector:
+        self._outer = current()
+        _local.collector = self
+        if self._tape is not None:
+            self._tape.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._tape is not None:
+            self._tape.__exit__(*error)
+        _local.collector = self._outer
+
+    def add(self, draw: Draw) -> None:
+        """Takes a draw."""
+        if self._tape is not None:
+            self._tape.watch(draw.sample)
+        self.draws.append(draw)
+
+    def depends_on_sample(self, value: tf.Tensor) -> bool:
+        """Whether a gradient flows from `value` to some sample."""
+        if self._tape is None or not tf.is_tensor(value):
+            return False
+        samples = [draw.sample for draw in self.draws]
+        with self._tape.stop_recording():
+            gradients = self._tape.gradient(value, samples)
+        return any(gradient is not None for gradient in gradients)
+
+
+def current() -> CostCollector | None:
+    """The collector of the training step that this thread is in."""
+    return getattr(_local, "collector", None)

@@ -1,0 +1,113 @@
+"""What every layer that draws noise has in common: a seed state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfgumbel import _checks, random
+
+CATEGORICAL_INFERENCE = ("mode", "sample", "mean", "relaxed")
+
+
+class StochasticLayer(keras.layers.Layer):
+    """A layer that draws noise, reproducibly, and remembers where it stands.
+
+    The seed state is a weight `[seed, number of draws]`: it is saved, loaded
+    and checkpointed with the others, so that a resumed run draws on instead
+    of repeating its noise. Inputs keep their precision (`autocast=False`);
+    the result has the layer's compute dtype.
+
+    Args:
+        seed: An integer, or `None` for one from Python's random generator,
+            which `keras.utils.set_random_seed` makes reproducible.
+        **kwargs: As in `keras.layers.Layer`.
+    """
+
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
+        if seed is not None and (
+            isinstance(seed, bool) or not isinstance(seed, (int, np.integer))
+        ):
+            raise TypeError(
+                "Argument `seed` must be an integer or None. "
+                f"Received: seed={seed!r}"
+            )
+        super().__init__(autocast=False, **kwargs)
+        self.supports_masking = True
+        self.seed = None if seed is None else int(seed)
+        first = random.default_seed() if seed is None else int(seed)
+        self.seed_state = self.add_weight(
+            shape=(2,),
+            initializer=lambda shape, dtype: tf.constant([first, 0], dtype),
+            trainable=False,
+            dtype="int64",
+            autocast=False,
+            aggregation="only_first_replica",
+            name="seed_state",
+        )
+
+    def next_seed(self) -> tf.Tensor:
+        """Returns a fresh seed for this call, different on each replica."""
+        state = tf.convert_to_tensor(self.seed_state)
+        self.seed_state.assign(state + tf.constant([0, 1], tf.int64))
+        return random.replica_seed(state)
+
+    def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any):
+        """Returns `layer_call` itself.
+
+        A rematerialised call would draw its noise again in the backward pass
+        and give the gradient of another sample. There is little to save: the
+        ops keep one tensor each.
+        """
+        return layer_call
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "seed": self.seed}
+
+
+class CategoricalLayer(StochasticLayer):
+    """A layer from categorical logits to a sample of the same shape.
+
+    Args:
+        axis: Axis of the categories.
+        inference: What `training=False` returns.
+        **kwargs: As in `StochasticLayer`.
+    """
+
+    def __init__(
+        self, axis: int = -1, inference: str = "mode", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.axis = _checks.axis(axis, None)
+        self.inference = _checks.choice(
+            "inference", inference, CATEGORICAL_INFERENCE
+        )
+
+    def build(self, logits_shape: Any) -> None:
+        """Checks the shape of the logits."""
+        _checks.categorical_shape(logits_shape, self.axis)
+        self.built = True
+
+    def compute_output_spec(
+        self, logits: Any, category_mask: Any = None, training: Any = None
+    ) -> keras.KerasTensor:
+        """Returns the shape of the logits, in the compute dtype."""
+        _checks.floating("logits", logits.dtype)
+        _checks.categorical_shape(logits.shape, self.axis)
+        return keras.KerasTensor(logits.shape, dtype=self.compute_dtype)
+
+    def compute_output_shape(self, logits_shape: Any) -> Any:
+        """Returns the shape of the logits."""
+        return logits_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "axis": self.axis,
+            "inference": self.inference,
+        }

@@ -1,0 +1,110 @@
+"""The Gumbel-softmax layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgumbel import _checks, ops, random
+from tfgumbel.layers._annealed import AnnealedScalar
+from tfgumbel.layers._inference import categorical_inference
+from tfgumbel.layers._stochastic import CategoricalLayer
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class GumbelSoftmax(CategoricalLayer):
+    """Relaxed categorical sample y = softmax((logits + G) / τ).
+
+    Gradients flow through y by the pathwise derivative J(y)/τ. They are
+    unbiased for the relaxed model; for the discrete one they are biased, less
+    so as τ falls, at the price of variance. What follows the layer must be
+    differentiable.
+
+    `hard=True` gives exact one-hot samples in the forward pass with the
+    gradient of y in the backward pass (straight-through Gumbel-softmax): the
+    gradient flows, and it is biased.
+
+    Args:
+        temperature: τ > 0: a number, or a schedule `step -> τ` that is then
+            followed inside the graph, one step per training call. The
+            current value is the weight `layer.temperature`; a
+            `TemperatureScheduler` sets it.
+        hard: Whether training samples are one-hot.
+        axis: Axis of the categories.
+        inference: What the layer returns when not training: `"mode"` (one-hot
+            of the most likely category; draws nothing), `"sample"` (an exact
+            one-hot sample), `"mean"` (the probabilities), or `"relaxed"` (as
+            in training).
+        seed: An integer makes the layer's noise reproducible.
+        **kwargs: As in `keras.layers.Layer`.
+
+    Call arguments:
+        logits: Unnormalised log-probabilities, floating.
+        category_mask: Optional boolean tensor that broadcasts to `logits`,
+            `True` for legal categories. A masked category is never drawn and
+            receives no gradient. A row with no legal category is an error in
+            eager mode; in a graph it gives zeros and no gradient.
+        training: Whether to draw a training sample.
+
+    Input shape:
+        `[B, ..., K]` with K ≥ 2 categories on `axis`.
+
+    Output shape:
+        That of the logits, in the layer's compute dtype. Noise and softmax
+        are computed in float32 whatever the policy.
+
+    Example:
+
+    >>> import numpy as np, tfgumbel as tg
+    >>> layer = tg.GumbelSoftmax(temperature=0.5, seed=1)
+    >>> y = layer(np.zeros((2, 3), "float32"), training=True)
+    >>> np.allclose(np.sum(y, -1), 1.0)
+    True
+
+    Reference:
+        Jang, Gu, Poole. Categorical reparameterization with Gumbel-softmax.
+        ICLR 2017. Maddison, Mnih, Teh. The Concrete distribution. ICLR 2017.
+    """
+
+    def __init__(
+        self,
+        temperature: Any = 1.0,
+        hard: bool = False,
+        axis: int = -1,
+        inference: str = "mode",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(axis=axis, inference=inference, seed=seed, **kwargs)
+        self.hard = bool(hard)
+        self._annealed = AnnealedScalar(
+            self, "temperature", temperature, _checks.positive_number
+        )
+        self.temperature = self._annealed.variable
+
+    def call(
+        self, logits: Any, category_mask: Any = None, training: Any = None
+    ) -> tf.Tensor:
+        """Returns a sample of the shape of the logits."""
+        masked = ops.mask_logits(logits, category_mask, self.axis)
+        if training or self.inference == "relaxed":
+            noise = random.gumbel(tf.shape(masked), self.next_seed())
+            sample = ops.gumbel_softmax(
+                masked, noise, self._annealed(training), self.hard, self.axis
+            )
+        else:
+            sample = categorical_inference(
+                masked, self.inference, self.axis, self.next_seed
+            )
+        sample = ops.mask_sample(sample, category_mask)
+        return tf.cast(sample, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "temperature": self._annealed.get_config(),
+            "hard": self.hard,
+        }

@@ -1,0 +1,199 @@
+"""Layers that add a closed-form KL divergence to the model's loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgumbel import _checks, ops
+from tfgumbel.layers._kl import KLLayer
+from tfgumbel.layers.reparam_gaussian import gaussian_parameters
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class CategoricalKL(KLLayer):
+    """Adds weight · Σ KL(softmax(logits) ‖ prior), in nats, to the loss.
+
+    Summed over the categorical variables of an example, averaged over the
+    batch. Put it on the logits, before the sampling layer.
+
+    Args:
+        prior_logits: Logits of the prior, an array that broadcasts to the
+            logits; `None` for the uniform prior.
+        weight: Factor, at least 0 (β of a β-VAE): a number or a schedule
+            `step -> weight`. `TemperatureScheduler(..., attribute="weight")`
+            anneals `layer.weight`.
+        axis: Axis of the categories.
+        **kwargs: As in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Logits `[B, ..., K]`, returned unchanged.
+        training: Whether a schedule takes a step.
+
+    Input shape:
+        `[B, ..., K]`.
+
+    Output shape:
+        That of the input.
+
+    Example:
+
+    >>> import numpy as np, tfgumbel as tg
+    >>> layer = tg.CategoricalKL()
+    >>> logits = layer(np.array([[0.0, 0.0], [100.0, 0.0]], "float32"))
+    >>> round(float(layer.losses[0]), 4)  # (0 + log 2) / 2
+    0.3466
+
+    Reference:
+        Kingma, Welling. Auto-encoding variational Bayes. ICLR 2014.
+    """
+
+    def __init__(
+        self,
+        prior_logits: Any = None,
+        weight: Any = 1.0,
+        axis: int = -1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(weight=weight, **kwargs)
+        self.prior_logits = _as_list(prior_logits)
+        self.axis = _checks.axis(axis, None)
+
+    def divergence(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns KL per variable, `[B, ...]`."""
+        prior = self.prior_logits
+        prior = None if prior is None else tf.constant(prior, tf.float32)
+        return ops.categorical_kl(inputs, prior, self.axis)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "prior_logits": self.prior_logits,
+            "axis": self.axis,
+        }
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class BernoulliKL(KLLayer):
+    """Adds weight · Σ KL(Bernoulli(sigmoid(logits)) ‖ prior) to the loss.
+
+    Summed over the bits of an example, averaged over the batch, in nats.
+
+    Args:
+        prior_logits: Log-odds of the prior, a number or an array that
+            broadcasts to the logits; 0 is the uniform prior.
+        weight: Factor, at least 0: a number or a schedule.
+        **kwargs: As in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Log-odds `[B, ...]`, returned unchanged.
+        training: Whether a schedule takes a step.
+
+    Input shape:
+        `[B, ...]`.
+
+    Output shape:
+        That of the input.
+
+    Example:
+
+    >>> import numpy as np, tfgumbel as tg
+    >>> layer = tg.BernoulliKL()
+    >>> logits = layer(np.array([[100.0, -100.0]], "float32"))
+    >>> round(float(layer.losses[0]), 4)  # 2 log 2
+    1.3863
+    """
+
+    def __init__(
+        self, prior_logits: Any = 0.0, weight: Any = 1.0, **kwargs: Any
+    ) -> None:
+        super().__init__(weight=weight, **kwargs)
+        self.prior_logits = _as_list(prior_logits)
+
+    def divergence(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns KL per bit, `[B, ...]`."""
+        prior = tf.constant(self.prior_logits, tf.float32)
+        return ops.bernoulli_kl(inputs, prior)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "prior_logits": self.prior_logits}
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class GaussianKL(KLLayer):
+    """Adds weight · Σ KL(N(μ, σ²) ‖ N(μ₀, σ₀²)), in nats, to the loss.
+
+    Summed over the coordinates of an example, averaged over the batch.
+
+    Args:
+        parameterization: What the second input is, as in `ReparamGaussian`.
+        prior_mean: μ₀.
+        prior_stddev: σ₀ > 0.
+        weight: Factor, at least 0: a number or a schedule.
+        **kwargs: As in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Pair `(mean, scale)`, returned unchanged.
+        training: Whether a schedule takes a step.
+
+    Input shape:
+        Two tensors `[B, ...]`.
+
+    Output shape:
+        That of the inputs.
+
+    Example:
+
+    >>> import numpy as np, tfgumbel as tg
+    >>> layer = tg.GaussianKL()
+    >>> mean, log_variance = np.ones((2, 3), "float32"), np.zeros((2, 3), "f")
+    >>> _ = layer((mean, log_variance))
+    >>> float(layer.losses[0])
+    1.5
+
+    Reference:
+        Kingma, Welling. Auto-encoding variational Bayes. ICLR 2014.
+    """
+
+    def __init__(
+        self,
+        parameterization: str = "log_variance",
+        prior_mean: float = 0.0,
+        prior_stddev: float = 1.0,
+        weight: Any = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(weight=weight, **kwargs)
+        self.parameterization = _checks.choice(
+            "parameterization", parameterization, ops.GAUSSIAN_PARAMETERIZATIONS
+        )
+        self.prior_mean = float(prior_mean)
+        self.prior_stddev = _checks.positive_number(
+            "prior_stddev", prior_stddev
+        )
+
+    def divergence(self, inputs: Any) -> tf.Tensor:
+        """Returns KL per coordinate, `[B, ...]`."""
+        mean, scale = gaussian_parameters(inputs)
+        stddev = ops.gaussian_stddev(scale, self.parameterization)
+        return ops.gaussian_kl(mean, stddev, self.prior_mean, self.prior_stddev)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "parameterization": self.parameterization,
+            "prior_mean": self.prior_mean,
+            "prior_stddev": self.prior_stddev,
+        }
+
+
+def _as_list(array: Any) -> Any:
+    # Nested lists of floats, as JSON wants them.
+    if array is None:
+        return None
+    return keras.ops.convert_to_numpy(array).astype("float64").tolist()

@@ -1,0 +1,145 @@
+"""The score-function estimator as a layer on per-example costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgumbel import _checks, ops
+from tfgumbel.estimators import baseline as baselines
+
+
+def cost_with_baseline(
+    cost: tf.Tensor,
+    log_prob: tf.Tensor,
+    baseline: baselines.Baseline | None,
+    learned: tf.Tensor | None,
+    weights: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """The cost with the score-function gradient; then the baseline observes.
+
+    Args:
+        cost: Shape `[B]`.
+        log_prob: Shape `[B]`.
+        baseline: The baseline, or `None`.
+        learned: What the baseline's network gave for this batch, `[B]`.
+        weights: Weights of the examples in the baseline's statistics.
+
+    Returns:
+        `cost`, of shape `[B]`.
+    """
+    if baseline is None:
+        return ops.score_function_cost(cost, log_prob)
+    surrogate = ops.score_function_cost(
+        cost, log_prob / baseline.scale(), learned + baseline.centre()
+    )
+    baseline.observe(cost - learned, weights)
+    return surrogate
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class ScoreFunctionCost(keras.layers.Layer):
+    """Per-example cost in, the same value out, with the REINFORCE gradient.
+
+    Estimates ∇_φ E_{z~q_φ} f(z) by (f(z) - b) ∇_φ log q_φ(z): unbiased for
+    any f, differentiable or not, and any baseline b that does not depend on
+    z. Gradients of f with respect to its own weights pass through as usual.
+    Put it at the end of a graph, on the cost per example, and train with
+    `tg.losses.MeanCost()`; `fit` and `evaluate` report the true cost.
+
+    Args:
+        baseline: `None`; `"moving_average"` of past costs; `"nvil"`, a
+            network of the context with running centring; or a Keras layer
+            that maps the context to one value per example. A learned
+            baseline is trained by the same backward pass, by least squares,
+            and sends no gradient to its context.
+        normalize: Whether to divide the signal by max(1, √v), v its running
+            variance (Mnih & Gregor). It rescales the gradient.
+        **kwargs: As in `keras.layers.Layer`. The default dtype is float32,
+            also under a mixed-precision policy.
+
+    Call arguments:
+        cost: f(z) per example.
+        log_prob: log q(z) per example in nats.
+        context: What the baseline may look at, `[B, ...]`; needed by a
+            baseline with a network.
+        training: Whether the running statistics of the baseline are updated.
+
+    Input shape:
+        Two tensors `[B]`, and the context.
+
+    Output shape:
+        `[B]`.
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> layer = tg.ScoreFunctionCost()
+    >>> layer([3.0, 4.0], [-0.7, -1.2]).numpy()
+    array([3., 4.], dtype=float32)
+
+    Reference:
+        Williams 1992. Mnih, Gregor. Neural variational inference and learning
+        in belief networks. ICML 2014.
+    """
+
+    def __init__(
+        self, baseline: Any = None, normalize: bool = False, **kwargs: Any
+    ) -> None:
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.baseline = baselines.get(baseline, normalize)
+        self.normalize = bool(normalize)
+
+    def build(
+        self,
+        cost_shape: Any,
+        log_prob_shape: Any = None,
+        context_shape: Any = None,
+    ) -> None:
+        """Builds the baseline for contexts of this shape."""
+        if self.baseline is not None and not self.baseline.built:
+            self.baseline.build(context_shape)
+        self.built = True
+
+    def call(
+        self,
+        cost: Any,
+        log_prob: Any,
+        context: Any = None,
+        training: Any = None,
+    ) -> tf.Tensor:
+        """Returns the cost, with the gradient attached while training."""
+        cost = _checks.per_example("cost", cost)
+        log_prob = _checks.per_example("log_prob", log_prob)
+        if self.baseline is None or not training:
+            return ops.score_function_cost(cost, log_prob)
+        if context is None:
+            if self.baseline.network is not None:
+                raise ValueError(
+                    "Argument `context` is what the baseline "
+                    f"{self.baseline.network.name!r} predicts the cost from. "
+                    "Received: context=None"
+                )
+            context = cost
+        learned = self.baseline(context)
+        return cost_with_baseline(cost, log_prob, self.baseline, learned)
+
+    def compute_output_shape(
+        self,
+        cost_shape: Any,
+        log_prob_shape: Any = None,
+        context_shape: Any = None,
+    ) -> Any:
+        """Returns `[B]`."""
+        return cost_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "baseline": baselines.serialize(self.baseline),
+            "normalize": self.normalize,
+        }

@@ -1,0 +1,98 @@
+"""Bits with a straight-through gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgumbel import _checks, ops, random
+from tfgumbel.layers._bernoulli import BernoulliLayer
+from tfgumbel.layers._inference import draw_bits
+
+
+def _st(
+    logits: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor
+) -> tf.Tensor:
+    sample = draw_bits(logits, seed)
+    return ops.straight_through_bernoulli(logits, sample, temperature)
+
+
+def _gumbel(
+    logits: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor
+) -> tf.Tensor:
+    noise = random.logistic(tf.shape(logits), seed)
+    return ops.binary_concrete(logits, noise, temperature, hard=True)
+
+
+# Maps (logits, seed, temperature) to bits with a gradient.
+ESTIMATORS: dict[str, Callable[..., tf.Tensor]] = {"gumbel": _gumbel, "st": _st}
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class StraightThroughBernoulli(BernoulliLayer):
+    """Exact Bernoulli samples, with a surrogate gradient.
+
+    The value is always a true sample of Bernoulli(sigmoid(logits));
+    `estimator` names the gradient, for an incoming g:
+
+    | estimator | gradient with respect to the logits |
+    |---|---|
+    | `"gumbel"` | g · y (1 - y) / τ, y the binary concrete sample it rounds |
+    | `"st"` | g · p (1 - p) / τ, p = sigmoid(logits / τ) |
+
+    Both are biased; what follows must be differentiable.
+
+    Args:
+        estimator: `"gumbel"` or `"st"`.
+        temperature: τ > 0 of the backward pass: a number, or a schedule
+            `step -> τ`, as in `GumbelSoftmax`. It never changes the value.
+        inference: As in `BinaryConcrete`; `"relaxed"` draws as in training.
+        seed: An integer makes the layer's noise reproducible.
+        **kwargs: As in `keras.layers.Layer`.
+
+    Call arguments:
+        logits: Log-odds of independent bits, floating.
+        training: Whether to draw a training sample.
+
+    Input shape:
+        `[B, ...]`.
+
+    Output shape:
+        That of the logits, in the layer's compute dtype.
+
+    Example:
+
+    >>> import numpy as np, tfgumbel as tg
+    >>> layer = tg.StraightThroughBernoulli("st", seed=1)
+    >>> layer(np.array([[100.0, -100.0]], "float32"), training=True).numpy()
+    array([[1., 0.]], dtype=float32)
+
+    Reference:
+        Bengio, Léonard, Courville. Estimating or propagating gradients
+        through stochastic neurons. 2013.
+    """
+
+    def __init__(
+        self,
+        estimator: str = "gumbel",
+        temperature: Any = 1.0,
+        inference: str = "mode",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(temperature, inference, seed=seed, **kwargs)
+        self.estimator = _checks.choice(
+            "estimator", estimator, sorted(ESTIMATORS)
+        )
+
+    def _draw(
+        self, logits: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor
+    ) -> tf.Tensor:
+        return ESTIMATORS[self.estimator](logits, seed, temperature)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "estimator": self.estimator}
