@@ -81,6 +81,11 @@ def temperature(value: Any, name: str = "temperature") -> Any:
     """
     if not tf.is_tensor(value):
         return positive_number(name, value)
+    if value.shape.rank not in (0, None):
+        raise ValueError(
+            f"Argument `{name}` must be a scalar. "
+            f"Received: {name} of shape {value.shape}"
+        )
     if tf.executing_eagerly() and isinstance(
         value, tf.__internal__.EagerTensor
     ):

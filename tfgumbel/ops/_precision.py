@@ -29,13 +29,26 @@ def finite_logits(logits: tf.Tensor) -> tf.Tensor:
     return without_infinity(in_working_precision(logits))
 
 
+def nan_values(values: tf.Tensor) -> tf.Tensor:
+    """NaN where `values` is NaN, else 0."""
+    return tf.where(tf.math.is_nan(values), values, tf.zeros_like(values))
+
+
+def nan_rows(values: tf.Tensor, axis: int) -> tf.Tensor:
+    """NaN for each row of `values` that holds one, else 0; `axis` is kept.
+
+    Softmax and argmax do not carry NaN to the whole row on a CPU, nor does
+    XLA's maximum; a sum does.
+    """
+    return nan_values(tf.reduce_sum(values, axis=axis, keepdims=True))
+
+
 def one_hot_argmax(values: tf.Tensor, axis: int) -> tf.Tensor:
     """One-hot of the largest value; a row that holds NaN gives NaN."""
+    if axis < -1:  # which tf.one_hot does not take
+        axis += values.shape.rank
     index = tf.argmax(values, axis=axis, output_type=tf.int32)
     one_hot = tf.one_hot(
         index, tf.shape(values)[axis], axis=axis, dtype=values.dtype
     )
-    # XLA's maximum forgets NaN on a CPU; its sum does not.
-    total = tf.reduce_sum(values, axis=axis, keepdims=True)
-    nan = tf.where(tf.math.is_nan(total), total, tf.zeros_like(total))
-    return tf.ensure_shape(one_hot, values.shape) + nan
+    return tf.ensure_shape(one_hot, values.shape) + nan_rows(values, axis)

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import in_working_precision
+from tfgumbel.ops._precision import in_working_precision, nan_values
 from tfgumbel.ops.straight_through import sigmoid_gradient
 
 
@@ -63,7 +63,6 @@ def binary_concrete(
 
         if not hard:
             return tf.sigmoid(scaled), grad
-        nan = tf.where(tf.math.is_nan(scaled), scaled, tf.zeros_like(scaled))
-        return tf.cast(scaled > 0, scaled.dtype) + nan, grad
+        return tf.cast(scaled > 0, scaled.dtype) + nan_values(scaled), grad
 
     return tf.cast(sample(working, noise, tau), logits.dtype)

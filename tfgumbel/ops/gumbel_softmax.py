@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfgumbel import _checks
 from tfgumbel.ops._precision import (
     in_working_precision,
+    nan_rows,
     one_hot_argmax,
     without_infinity,
 )
@@ -95,7 +96,9 @@ def _soft(
     @tf.custom_gradient
     def sample(logits, noise, temperature):
         perturbed = without_infinity(logits) + noise
-        y = tf.nn.softmax(perturbed / temperature, axis=axis)
+        # In the divisor, so that it costs no pass of its own.
+        divisor = temperature + nan_rows(perturbed, axis)
+        y = tf.nn.softmax(perturbed / divisor, axis=axis)
 
         def grad(upstream):
             wrt_logits, wrt_temperature = softmax_gradient(

@@ -7,7 +7,12 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import in_working_precision, without_infinity
+from tfgumbel.ops._precision import (
+    in_working_precision,
+    nan_rows,
+    nan_values,
+    without_infinity,
+)
 from tfgumbel.ops.gumbel_softmax import softmax_gradient
 
 
@@ -28,7 +33,7 @@ def straight_through(
         axis: Axis of the categories.
 
     Returns:
-        `sample` in the dtype of the logits.
+        `sample` in the dtype of the logits. A row with NaN logits is NaN.
 
     Raises:
         TypeError: If the logits are not floating.
@@ -60,7 +65,8 @@ def straight_through(
             probabilities = tf.nn.softmax(scaled, axis=axis)
             return softmax_gradient(probabilities, upstream, tau, axis)
 
-        return tf.stop_gradient(tf.cast(sample, logits.dtype)), grad
+        nan = nan_rows(without_infinity(logits), axis)
+        return tf.stop_gradient(tf.cast(sample, logits.dtype) + nan), grad
 
     return tf.cast(pass_through(working, tau), logits.dtype)
 
@@ -79,7 +85,7 @@ def straight_through_bernoulli(
         temperature: τ > 0 of the backward pass, a number or a scalar tensor.
 
     Returns:
-        `sample` in the dtype of the logits.
+        `sample` in the dtype of the logits; NaN where these are.
 
     Raises:
         TypeError: If the logits are not floating.
@@ -104,7 +110,8 @@ def straight_through_bernoulli(
         def grad(upstream):
             return sigmoid_gradient(logits / tau, upstream, tau)
 
-        return tf.stop_gradient(tf.cast(sample, logits.dtype)), grad
+        nan = nan_values(logits)
+        return tf.stop_gradient(tf.cast(sample, logits.dtype) + nan), grad
 
     return tf.cast(pass_through(working, tau), logits.dtype)
 
