@@ -1,0 +1,357 @@
+"""What holds for every op: a row in a table buys every test here."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgumbel as tg
+from tests.ops.derivatives import (
+    assert_close,
+    assert_finite,
+    derivatives,
+    value_and_gradients,
+)
+
+LOGITS = [[0.3, -1.2, 0.8, 0.1], [2.0, -0.5, 0.0, 1.1], [0.0, 0.0, -3.0, 0.4]]
+NOISE = [[0.5, 1.4, -0.7, 0.2], [-1.1, 0.9, 0.3, 2.5], [0.1, 0.6, 3.2, -0.8]]
+FIRST = [[1.0, 0.0, 0.0, 0.0]] * 3
+# 65504 is float16's largest number.
+EXTREMES = [-np.inf, -65504.0, -1e4, -1.0, 0.0, 6e-8, 1.0, 1e4, 65504.0]
+TEMPERATURES = [1e-3, 0.7, 1e3]
+HALVES = ["float16", "bfloat16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An op with a gradient written by hand, and the same in plain ops."""
+
+    op: Callable
+    composed: Callable
+    arguments: tuple
+    axis: int | None = None
+    has_temperature: bool = True
+
+
+def through(value, surrogate):
+    """`value`, held constant, with the gradient of `surrogate`."""
+    return surrogate + tf.stop_gradient(value - surrogate)
+
+
+def one_hot(values, axis):
+    largest = tf.reduce_max(values, axis, keepdims=True)
+    return tf.cast(values == largest, values.dtype)
+
+
+def gumbel_case(axis=-1, hard=False):
+    def op(logits, noise, temperature):
+        return tg.ops.gumbel_softmax(logits, noise, temperature, hard, axis)
+
+    def composed(logits, noise, temperature):
+        y = tf.nn.softmax((logits + noise) / temperature, axis)
+        return through(one_hot(y, axis), y) if hard else y
+
+    return Case(
+        op, composed, (on_axis(LOGITS, axis), on_axis(NOISE, axis)), axis
+    )
+
+
+def straight_through_case(axis=-1):
+    def op(logits, sample, temperature):
+        return tg.ops.straight_through(logits, sample, temperature, axis)
+
+    def composed(logits, sample, temperature):
+        return through(sample, tf.nn.softmax(logits / temperature, axis))
+
+    arguments = (on_axis(LOGITS, axis), on_axis(FIRST, axis))
+    return Case(op, composed, arguments, axis)
+
+
+def concrete_case(hard=False):
+    def op(logits, noise, temperature):
+        return tg.ops.binary_concrete(logits, noise, temperature, hard)
+
+    def composed(logits, noise, temperature):
+        y = tf.sigmoid((logits + noise) / temperature)
+        return through(tf.round(y), y) if hard else y
+
+    return Case(op, composed, (LOGITS, NOISE))
+
+
+def bernoulli_case():
+    def composed(logits, sample, temperature):
+        return through(sample, tf.sigmoid(logits / temperature))
+
+    op = tg.ops.straight_through_bernoulli
+    return Case(op, composed, (LOGITS, FIRST))
+
+
+def gaussian_case():
+    def composed(mean, stddev, noise):
+        return mean + stddev * noise
+
+    arguments = (LOGITS, np.exp(LOGITS), NOISE)
+    op = tg.ops.reparameterize_gaussian
+    return Case(op, composed, arguments, has_temperature=False)
+
+
+def on_axis(rows, axis):
+    """The rows with their categories moved to `axis` of a rank-3 array."""
+    rows = np.array(rows)
+    return rows if axis == -1 else np.moveaxis(rows[None], -1, axis)
+
+
+CASES = {
+    "gumbel_softmax": gumbel_case(),
+    "gumbel_softmax_axis_1": gumbel_case(axis=1),
+    "gumbel_softmax_axis_-3": gumbel_case(axis=-3),
+    "gumbel_softmax_hard": gumbel_case(hard=True),
+    "gumbel_softmax_hard_axis_-2": gumbel_case(axis=-2, hard=True),
+    "straight_through": straight_through_case(),
+    "straight_through_axis_-2": straight_through_case(axis=-2),
+    "binary_concrete": concrete_case(),
+    "binary_concrete_hard": concrete_case(hard=True),
+    "straight_through_bernoulli": bernoulli_case(),
+    "reparameterize_gaussian": gaussian_case(),
+}
+all_cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+# Those with logits and a temperature, each once.
+SAMPLERS = [
+    "gumbel_softmax",
+    "gumbel_softmax_hard",
+    "straight_through",
+    "binary_concrete",
+    "binary_concrete_hard",
+    "straight_through_bernoulli",
+]
+samplers = pytest.mark.parametrize(
+    "case", [CASES[name] for name in SAMPLERS], ids=SAMPLERS
+)
+
+
+def arguments_of(case, dtype, temperature=0.7):
+    arguments = [tf.constant(a, dtype) for a in case.arguments]
+    if case.has_temperature:
+        arguments.append(tf.constant(temperature, dtype))
+    return arguments
+
+
+@all_cases
+def test_derivatives_equal_those_of_autodiff(case, compiled):
+    """Value, gradient and second derivative, by every argument."""
+    arguments = arguments_of(case, "float64")
+
+    @compiled
+    def of_op(*arguments):
+        return derivatives(case.op, list(arguments))
+
+    expected = derivatives(case.composed, arguments)
+    assert_close(of_op(*arguments), expected, rtol=1e-9, atol=1e-12)
+
+
+@all_cases
+@pytest.mark.parametrize("dtype", HALVES)
+def test_half_precision_is_computed_in_float32(case, dtype, compiled):
+    """Half in, half out, rounded once: at the end."""
+    halves = arguments_of(case, dtype)
+
+    @compiled
+    def of_op(*arguments):
+        return value_and_gradients(case.op, list(arguments))
+
+    singles = [tf.cast(argument, tf.float32) for argument in halves]
+    expected = value_and_gradients(
+        lambda *singles: tf.cast(case.op(*singles), dtype), singles
+    )
+    actual = of_op(*halves)
+    assert {t.dtype for t in tf.nest.flatten(actual)} == {tf.as_dtype(dtype)}
+    actual, expected = (
+        tf.nest.map_structure(
+            lambda t: tf.cast(tf.cast(t, dtype), tf.float32), structure
+        )
+        for structure in (actual, expected)
+    )
+    one_unit = {"float16": 2.0**-10, "bfloat16": 2.0**-7}[dtype]
+    assert_close(actual, expected, rtol=one_unit, atol=1e-6)
+
+
+def extreme_logits(dtype):
+    """Pairs of all EXTREMES, and of the dtype's own most negative number."""
+    pairs = [(a, b) for a in EXTREMES for b in EXTREMES]
+    lowest = float(tf.as_dtype(dtype).min)
+    pairs += [(lowest, 0.0), (lowest, lowest)]
+    return tf.constant(pairs, dtype)
+
+
+@samplers
+@pytest.mark.parametrize("dtype", ["float32", *HALVES])
+def test_extreme_logits_and_temperatures_stay_finite(case, dtype, compiled):
+    logits = extreme_logits(dtype)
+    noise = tf.constant([[-2.7, 22.8]]) * tf.ones_like(logits, tf.float32)
+
+    @compiled
+    def of_op(temperature):
+        return value_and_gradients(case.op, [logits, noise, temperature])
+
+    for temperature in TEMPERATURES:
+        assert_finite(of_op(tf.constant(temperature)))
+
+
+@samplers
+def test_nan_stays_in_its_row(case, compiled):
+    """A NaN logit is seen in value and gradient, by its own example only."""
+    logits = np.array(LOGITS, np.float32)
+    noise = tf.constant(NOISE)
+
+    @compiled
+    def of_op(logits):
+        return value_and_gradients(
+            lambda x: case.op(x, noise, tf.constant(0.7)), [logits]
+        )
+
+    clean = of_op(tf.constant(logits))
+    logits[1, 2] = np.nan
+    bad = of_op(tf.constant(logits))
+    rows = [0, 2]
+    for tensor, expected in zip(
+        *map(tf.nest.flatten, (bad, clean)), strict=True
+    ):
+        np.testing.assert_array_equal(
+            tensor.numpy()[rows], expected.numpy()[rows]
+        )
+        hit = np.isnan(tensor.numpy()[1])
+        assert hit.all() if case.axis else hit.tolist() == [0, 0, 1, 0]
+
+
+@samplers
+def test_batch_size_may_be_unknown(case):
+    unknown = tf.TensorSpec([None, None], tf.float32)
+
+    @tf.function(input_signature=[unknown, unknown])
+    def of_op(logits, noise):
+        return value_and_gradients(
+            lambda *arguments: case.op(*arguments, 0.7), [logits, noise]
+        )
+
+    logits, noise = tf.constant(LOGITS), tf.constant(NOISE)
+    assert of_op(logits, noise)[0].shape == (3, 4)
+    assert of_op(logits[:2], noise[:2])[1][0].shape == (2, 4)
+
+
+@samplers
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), float("inf")])
+def test_bad_temperature_is_an_error(case, temperature):
+    for received in (temperature, tf.constant(temperature, tf.float32)):
+        with pytest.raises(ValueError, match="Received: temperature="):
+            case.op(tf.constant(LOGITS), tf.constant(NOISE), received)
+
+
+@samplers
+@pytest.mark.parametrize("temperature", ["warm", True, None, [0.5]])
+def test_temperature_that_is_no_number_is_an_error(case, temperature):
+    with pytest.raises(TypeError, match="Received: temperature="):
+        case.op(tf.constant(LOGITS), tf.constant(NOISE), temperature)
+
+
+@samplers
+def test_temperature_must_be_a_scalar(case):
+    with pytest.raises(ValueError, match="Received: temperature of shape"):
+        case.op(LOGITS, NOISE, tf.constant([0.5, 0.6]))
+
+
+@samplers
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
+def test_bad_temperature_in_a_graph_shows_as_nan(case, temperature):
+    @tf.function
+    def of_op(logits, temperature):
+        return value_and_gradients(
+            lambda x: case.op(x, tf.constant(NOISE), temperature), [logits]
+        )
+
+    _, (gradient,) = of_op(tf.constant(LOGITS), tf.constant(temperature))
+    assert np.all(np.isnan(gradient))
+
+
+@samplers
+def test_temperature_may_be_a_variable(case):
+    """A new value takes effect in a graph that is traced already."""
+    temperature = tf.Variable(0.7)
+
+    @tf.function
+    def of_op(logits):
+        return value_and_gradients(
+            lambda x: case.op(
+                x, tf.constant(NOISE), tf.convert_to_tensor(temperature)
+            ),
+            [logits],
+        )
+
+    before = of_op(tf.constant(LOGITS))[1][0]
+    temperature.assign(2.0)
+    after = of_op(tf.constant(LOGITS))[1][0]
+    expected = value_and_gradients(
+        lambda x: case.op(x, tf.constant(NOISE), 2.0), [tf.constant(LOGITS)]
+    )[1][0]
+    assert_close(after, expected)
+    assert not np.allclose(before, after)
+
+
+def tied(op):
+    """The op with its second argument like its first: for shape errors."""
+    return lambda logits, axis=-1: op(logits, tf.ones_like(logits), axis=axis)
+
+
+CATEGORICAL = {
+    "gumbel_softmax": tied(tg.ops.gumbel_softmax),
+    "straight_through": tied(tg.ops.straight_through),
+    "gumbel_max": tied(tg.ops.gumbel_max),
+    "exponential_min": tied(tg.ops.exponential_min),
+    "categorical_kl": tied(tg.ops.categorical_kl),
+    "categorical_log_prob": tied(tg.ops.categorical_log_prob),
+    "mask_logits": tied(tg.ops.mask_logits),
+}
+categorical = pytest.mark.parametrize(
+    "op", CATEGORICAL.values(), ids=CATEGORICAL.keys()
+)
+
+
+@categorical
+@pytest.mark.parametrize(
+    ("logits", "axis", "error", "message"),
+    [
+        (tf.constant(0.5), -1, ValueError, "`.*` .*of rank 0"),
+        (tf.ones([3, 1]), -1, ValueError, r"at least 2 .*shape \(3, 1\)"),
+        (tf.ones([3, 4]), 2, ValueError, "`axis` .*Received: axis=2"),
+        (tf.ones([3, 4]), -3, ValueError, "`axis` .*Received: axis=-3"),
+        (tf.ones([3, 4]), 1.0, TypeError, "`axis` .*Received: axis=1.0"),
+        (tf.ones([3, 4]), True, TypeError, "`axis` .*Received: axis=True"),
+        (tf.ones([3, 4], "int32"), -1, TypeError, "Received: .* dtype int32"),
+    ],
+)
+def test_bad_categories_are_an_error(op, logits, axis, error, message):
+    with pytest.raises(error, match=message):
+        op(logits, axis)
+
+
+@pytest.mark.parametrize(
+    ("op", "name"),
+    [
+        (tg.ops.gumbel_softmax, "logits"),
+        (tg.ops.straight_through, "logits"),
+        (tg.ops.gumbel_max, "logits"),
+        (tg.ops.exponential_min, "probabilities"),
+        (tg.ops.categorical_kl, "logits"),
+        (tg.ops.categorical_log_prob, "logits"),
+        (tg.ops.mask_logits, "logits"),
+        (tg.ops.binary_concrete, "logits"),
+        (tg.ops.straight_through_bernoulli, "logits"),
+        (tg.ops.bernoulli_kl, "logits"),
+        (tg.ops.bernoulli_log_prob, "logits"),
+        (tg.ops.gaussian_kl, "mean"),
+    ],
+)
+def test_integers_are_an_error(op, name):
+    with pytest.raises(TypeError, match=f"`{name}` .*{name} of dtype int32"):
+        op([1, 2], [1.0, 0.0])
