@@ -16,7 +16,8 @@ PACKAGE = pathlib.Path(tfgumbel.__file__).parent
 
 # Left may be imported by right, never the reverse, never sideways.
 FLOORS = (
-    ("_checks", "random", "schedules", "losses"),
+    ("_checks",),
+    ("random", "schedules", "losses"),
     ("ops",),
     ("estimators",),
     ("layers", "diagnostics"),

@@ -27,6 +27,11 @@ class ScoreFunctionMixin:
     loss weights, every output and every mask included), the samplers receive
     that share times ∇log q(z_i). The reported loss stays the true cost.
 
+    The share of an example is its own loss. A layer after the sampler that
+    mixes the examples of a batch (batch normalisation in training) lets z_i
+    act on the losses of others through the batch's statistics; these are
+    taken as given, as is usual, and that influence is left out.
+
     What is not a cost per example is refused: a loss that returns a scalar
     for the batch, `reduction=None` or `"mean_with_sample_weight"`, and a term
     added with `add_loss` that depends on a sample.
@@ -66,8 +71,7 @@ class ScoreFunctionMixin:
         collector = _cost_collector.current()
         if collector is None or not training or not collector.draws:
             return compute(x, y, y_pred, sample_weight, training)
-        batch = _common_batch(collector.draws)
-        ones = tf.ones([batch])
+        ones = tf.ones([_batch_size(y_pred, collector.draws)])
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(ones)
             rank = self._loss_rank(y, y_pred)
@@ -118,15 +122,19 @@ class ScoreFunctionMixin:
                 )
 
 
-def _common_batch(draws: list[_cost_collector.Draw]) -> Any:
-    sizes = {draw.name: draw.log_prob.shape[0] for draw in draws}
-    known = {size for size in sizes.values() if size is not None}
-    if len(known) > 1:
+def _batch_size(y_pred: Any, draws: list[_cost_collector.Draw]) -> Any:
+    """The number of examples; raises if a sampler drew for another number."""
+    output = keras.tree.flatten(y_pred)[0]
+    size = output.shape[0]
+    drawn = {draw.name: draw.log_prob.shape[0] for draw in draws}
+    if size is None:
+        return tf.shape(output)[0]
+    if any(other not in (None, size) for other in drawn.values()):
         raise ValueError(
-            "Every ReinforceSampler of a model must draw once per example: "
-            f"their batches differ. Received: batch sizes {sizes}"
+            "Every ReinforceSampler of a model must draw once per example. "
+            f"Received: {size} examples, and draws for {drawn}"
         )
-    return known.pop() if known else tf.shape(draws[0].log_prob)[0]
+    return size
 
 
 def _weighted(sample_weight: Any, ones: tf.Tensor, rank: int) -> Any:

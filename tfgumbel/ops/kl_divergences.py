@@ -13,7 +13,7 @@ from tfgumbel.ops._precision import finite_logits, in_working_precision
 def categorical_kl(
     logits: Any, prior_logits: Any = None, axis: int = -1
 ) -> tf.Tensor:
-    """KL(softmax(logits) ‖ softmax(prior_logits)) = Σ_k q_k (log q_k - log p_k).
+    """KL(q ‖ p) = Σ_k q_k (log q_k - log p_k) of two softmaxes.
 
     Args:
         logits: Logits of q, with K categories on `axis`.

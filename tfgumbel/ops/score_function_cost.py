@@ -12,7 +12,7 @@ from tfgumbel import _checks
 def score_function_cost(
     cost: Any, log_prob: Any, baseline: Any = 0.0
 ) -> tf.Tensor:
-    """The cost, unchanged, with the score-function gradient attached.
+    r"""The cost, unchanged, with the score-function gradient attached.
 
     Estimates ∇_φ E_{z~q_φ} f(z) by (f(z) - b) ∇_φ log q_φ(z), without bias
     as long as the baseline b does not depend on z. f need not be
@@ -23,7 +23,7 @@ def score_function_cost(
     |---|---|
     | cost | g |
     | log_prob | g · (cost - baseline) |
-    | baseline | -2 · \\|g\\| · (cost - baseline) |
+    | baseline | -2 · \|g\| · (cost - baseline) |
 
     so that the same backward pass trains a learned baseline by least squares.
     A second derivative taken through this op is an unbiased estimate too.
@@ -63,7 +63,9 @@ def score_function_cost(
             f"shape {log_prob.shape}"
         )
     baseline = tf.broadcast_to(tf.cast(baseline, cost.dtype), tf.shape(cost))
-    return _surrogate(cost, tf.cast(log_prob, cost.dtype), baseline)
+    # Sizes unknown until now meet here, and must agree.
+    log_prob = tf.reshape(tf.cast(log_prob, cost.dtype), tf.shape(cost))
+    return _surrogate(cost, log_prob, baseline)
 
 
 @tf.custom_gradient

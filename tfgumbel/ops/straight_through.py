@@ -119,7 +119,7 @@ def straight_through_bernoulli(
 def sigmoid_gradient(
     scaled: tf.Tensor, upstream: tf.Tensor, temperature: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Gradients of sigmoid(x / τ) with respect to x and τ, at scaled = x / τ."""
+    """Gradients of sigmoid(x / τ), given x / τ, with respect to x and τ."""
     slope = tf.sigmoid(scaled) * tf.sigmoid(-scaled)
     wrt_value = upstream * slope / temperature
     # slope decays faster than any power of `scaled`, but 0 · inf is NaN.

@@ -1,0 +1,103 @@
+"""What baselines do in `fit`: less variance, and nothing else."""
+
+import keras
+import numpy as np
+import pytest
+
+import tfgumbel as tg
+from tests.models import problem
+
+LARGE_TARGETS = problem.TARGETS * 4.0  # the cost depends on the input
+
+
+def variance_late_in_training(baseline, steps=150, tail=60, **options):
+    network = problem.model(baseline, **options)
+    network.compile(keras.optimizers.SGD(problem.LEARNING_RATE), loss="mse")
+    gradients = problem.fit_gradients(
+        network, steps, batch=256, y=LARGE_TARGETS
+    )
+    return problem.gradient_variance([gradients[0][-tail:]])
+
+
+def test_nvil_reduces_the_variance_threefold():
+    without = variance_late_in_training(None)
+    assert variance_late_in_training("nvil") < without / 3
+
+
+def one_step(rate):
+    """Weights after one step, with a baseline that learns at `rate`."""
+    network = problem.model(ScaledGradient(rate), seed=11)
+    network.compile(keras.optimizers.SGD(0.1), loss="mse")
+    network.train_on_batch(problem.INPUTS, problem.TARGETS)
+    baseline = network.layers[2].baseline.network
+    weights = [v.numpy() for v in problem.main_weights(network)]
+    return weights, baseline.kernel.numpy()
+
+
+class ScaledGradient(keras.layers.Layer):
+    """A linear baseline whose weights learn `rate` times as fast."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.rate = rate
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 1))
+        self.kernel.assign(np.full((shape[-1], 1), 0.5))
+
+    def call(self, context):
+        fast = self.rate * self.kernel
+        slow = keras.ops.stop_gradient((1.0 - self.rate) * self.kernel)
+        return keras.ops.matmul(context, fast + slow)
+
+
+def test_the_baseline_and_the_model_do_not_leak_into_each_other():
+    slow, slow_kernel = one_step(rate=1.0)
+    fast, fast_kernel = one_step(rate=5.0)
+    for a, b in zip(slow, fast, strict=True):
+        np.testing.assert_array_equal(a, b)
+    learned = (fast_kernel - 0.5) / (slow_kernel - 0.5)
+    np.testing.assert_allclose(learned, 5.0, rtol=1e-3)
+
+
+def test_the_context_receives_no_gradient():
+    x = keras.Input((2,))
+    context = keras.layers.Dense(3, name="context")(x)
+    z = tg.ReinforceSampler(baseline="nvil")(problem.encoder()(x), context)
+    network = tg.StochasticModel(x, problem.decoder()(z))
+    network.compile("sgd", loss="mse")
+    before = network.get_layer("context").kernel.numpy()
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        network.train_on_batch(problem.INPUTS, problem.TARGETS)
+    after = network.get_layer("context").kernel.numpy()
+    np.testing.assert_array_equal(before, after)
+
+
+def test_the_baseline_learns_the_cost_in_the_units_of_the_loss():
+    """With logits that always draw one category the cost is a constant."""
+    x = keras.Input((1,))
+    logits = keras.layers.Lambda(
+        lambda t: keras.ops.concatenate([t + 50.0, t - 50.0], axis=-1)
+    )(x)
+    sampler = tg.ReinforceSampler(baseline="moving_average")
+    y = keras.layers.Dense(
+        1, use_bias=False, kernel_initializer="zeros", trainable=False
+    )(sampler(logits))
+    network = tg.StochasticModel(x, y)
+    network.compile("sgd", loss="mse")
+    x, y = np.zeros([8, 1]), np.full([8, 1], 3.0)
+    network.fit(
+        x, y, sample_weight=np.linspace(0, 2, 8), batch_size=3, verbose=0
+    )
+    assert float(sampler.baseline.centre()) == pytest.approx(9.0)
+
+
+def test_a_nan_cost_does_not_reach_the_statistics():
+    network = problem.model("moving_average")
+    network.compile(keras.optimizers.SGD(0.0), loss="mse")
+    network.train_on_batch(problem.INPUTS, problem.TARGETS)
+    baseline = network.layers[2].baseline
+    bad = problem.TARGETS.copy()
+    bad[1] = np.nan
+    network.train_on_batch(problem.INPUTS, bad)
+    assert np.isfinite(float(baseline.centre()))

@@ -1,0 +1,245 @@
+"""Gradients of `ReinforceSampler` in `fit`, against enumeration."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgumbel as tg
+from tests.models import problem
+from tests.statistics import assert_mean
+
+SMALLEST_BIAS = 0.1  # the gradients are of size 0.5 to 5
+STEPS, BATCH = 16, 4096
+WEIGHTS = np.array([0.0, 0.5, 1.0, 2.5], "float32")
+
+BASELINES = {
+    "none": lambda: None,
+    "moving_average": lambda: "moving_average",
+    "nvil": lambda: "nvil",
+    "layer": lambda: keras.layers.Dense(1),
+}
+
+
+def compiled(network, loss="mse", **options):
+    network.compile(
+        keras.optimizers.SGD(problem.LEARNING_RATE), loss=loss, **options
+    )
+    return network
+
+
+def assert_unbiased(gradients, exact, smallest_bias=SMALLEST_BIAS):
+    for measured, expected in zip(gradients, exact, strict=True):
+        assert_mean(measured, expected, smallest_bias)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_fit_agrees_with_enumeration(baseline, weights, jit_compile):
+    network = compiled(
+        problem.model(BASELINES[baseline]()), jit_compile=jit_compile
+    )
+    gradients = problem.fit_gradients(
+        network, STEPS, BATCH, sample_weight=weights
+    )
+    exact = problem.exact_gradients(network, problem.squared_error, weights)
+    assert_unbiased(gradients, exact)
+
+
+def test_the_sum_reduction_is_right_too():
+    network = compiled(
+        problem.model("nvil"), keras.losses.MeanSquaredError("sum")
+    )
+    gradients = problem.fit_gradients(network, STEPS, BATCH)
+    exact = problem.exact_gradients(network, problem.squared_error)
+    assert_unbiased([g / BATCH for g in gradients], exact)
+
+
+def test_class_weights_weigh_the_cost():
+    labels = np.array([0, 1, 1, 0], "int32")
+    class_weight = {0: 0.5, 1: 2.0}
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network = compiled(problem.model("moving_average"), loss)
+    gradients = problem.fit_gradients(
+        network, STEPS, BATCH, y=labels, class_weight=class_weight
+    )
+    exact = problem.exact_gradients(
+        network,
+        lambda outputs, i: tf.nn.sparse_softmax_cross_entropy_with_logits(
+            tf.fill([len(outputs)], labels[i]), outputs
+        ),
+        [class_weight[label] for label in labels],
+    )
+    assert_unbiased(gradients, exact)
+
+
+def two_outputs(outputs):
+    """A square and a time axis: losses of ranks 1 and 2."""
+    sequence = tf.stack([outputs, 2.0 * outputs, -outputs], axis=1)
+    return tf.square(outputs), sequence
+
+
+def test_several_outputs_loss_weights_and_a_time_axis():
+    x = keras.Input((2,))
+    z = tg.ReinforceSampler(baseline="nvil", seed=3)(
+        problem.encoder()(x), context=x
+    )
+    y = problem.decoder()(z)
+    square = keras.layers.Lambda(lambda t: two_outputs(t)[0], name="a")(y)
+    sequence = keras.layers.Lambda(
+        lambda t: two_outputs(t)[1], output_shape=(3, 2), name="b"
+    )(y)
+    network = compiled(
+        tg.StochasticModel(x, {"a": square, "b": sequence}),
+        {"a": "mae", "b": "mse"},
+        loss_weights={"a": 0.5, "b": 0.25},
+    )
+    targets = {"a": problem.TARGETS, "b": np.ones([4, 3, 2], "float32")}
+
+    def example_loss(outputs, i):
+        first, second = two_outputs(outputs)
+        mae = tf.reduce_mean(tf.abs(first - problem.TARGETS[i]), -1)
+        mse = tf.reduce_mean(tf.square(second - 1.0), [1, 2])
+        return 0.5 * mae + 0.25 * mse
+
+    gradients = problem.fit_gradients(network, STEPS, BATCH, y=targets)
+    exact = problem.exact_gradients(network, example_loss)
+    assert_unbiased(gradients, exact)
+
+
+def test_two_samplers_in_nested_models():
+    """Each variable is drawn by a sampler of its own, inside a submodel."""
+    logits = keras.Input((problem.VARIABLES, problem.CATEGORIES))
+    drawn = [
+        tg.ReinforceSampler(baseline="moving_average", seed=i)(
+            logits[:, i : i + 1]
+        )
+        for i in range(problem.VARIABLES)
+    ]
+    inner = keras.Model(logits, keras.layers.Concatenate(axis=1)(drawn))
+    x = keras.Input((2,))
+    z = inner(problem.encoder()(x))
+    network = compiled(tg.StochasticModel(x, problem.decoder()(z)))
+    gradients = problem.fit_gradients(network, STEPS, BATCH)
+    exact = problem.exact_gradients(network, problem.squared_error)
+    assert_unbiased(gradients, exact)
+
+
+def test_gradient_accumulation_averages_the_estimates():
+    network = problem.model("moving_average")
+    network.compile(
+        keras.optimizers.SGD(
+            problem.LEARNING_RATE, gradient_accumulation_steps=2
+        ),
+        loss="mse",
+    )
+    gradients = problem.fit_gradients(network, 2 * STEPS, BATCH)
+    exact = problem.exact_gradients(network, problem.squared_error)
+    # Every other step is without an update.
+    assert_unbiased([g[1::2] for g in gradients], exact)
+
+
+def test_a_sequential_model_with_the_mixin():
+    class Stochastic(tg.ScoreFunctionMixin, keras.Sequential):
+        pass
+
+    sampler = tg.ReinforceSampler(baseline="nvil", seed=5)
+    network = compiled(
+        Stochastic([problem.encoder(), sampler, problem.decoder()])
+    )
+    network.build((None, 2))
+    gradients = problem.fit_gradients(network, STEPS, BATCH)
+    exact = problem.exact_gradients(network, problem.squared_error)
+    assert_unbiased(gradients, exact)
+
+
+def test_mixed_precision_agrees_with_enumeration():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    network = compiled(problem.model("nvil"))
+    gradients = problem.fit_gradients(network, STEPS, BATCH)
+    exact = problem.exact_gradients(network, problem.squared_error)
+    # bfloat16 rounds the decoder's output, hence its cost, to 2^-8.
+    for measured, expected in zip(gradients, exact, strict=True):
+        assert np.allclose(measured.mean(0), expected, atol=SMALLEST_BIAS)
+
+
+def test_cost_returned_as_an_output_with_mean_cost():
+    x, y = keras.Input((2,)), keras.Input((2,))
+    z, log_prob = tg.ReinforceSampler(return_log_prob=True, seed=2)(
+        problem.encoder()(x)
+    )
+    outputs = problem.decoder()(z)
+    cost = keras.layers.Lambda(
+        lambda pair: tf.reduce_mean(tf.square(pair[0] - pair[1]), -1),
+        output_shape=(),
+    )([outputs, y])
+    cost = tg.ScoreFunctionCost(baseline="nvil")(cost, log_prob, x)
+    network = compiled(keras.Model([x, y], cost), tg.losses.MeanCost())
+    recorder = problem.GradientRecorder()
+    inputs = [
+        problem.repeated(problem.INPUTS, BATCH),
+        problem.repeated(problem.TARGETS, BATCH),
+    ]
+    weights = problem.repeated(WEIGHTS, BATCH)
+    network.fit(
+        inputs,
+        np.zeros(BATCH),
+        sample_weight=weights,
+        epochs=STEPS,
+        batch_size=BATCH,
+        verbose=0,
+        callbacks=[recorder],
+    )
+    gradients = [
+        np.stack(each) for each in zip(*recorder.gradients, strict=True)
+    ]
+    exact = problem.exact_gradients(network, problem.squared_error, WEIGHTS)
+    assert_unbiased(gradients, exact)
+
+
+@pytest.mark.parametrize("distribution", ["bernoulli", "gaussian"])
+def test_other_distributions(distribution):
+    """E mean_j (z_j - t_j)², whose gradient has a closed form."""
+    x = keras.Input((2,))
+    dense = keras.layers.Dense(
+        2, kernel_initializer=keras.initializers.Constant(0.3), name="mean"
+    )
+    mean = dense(x)
+    parameters = mean
+    if distribution == "gaussian":
+        parameters = (mean, keras.layers.Lambda(lambda t: 0.0 * t)(mean))
+    sampler = tg.ReinforceSampler(distribution, "moving_average", seed=4)
+    z = keras.layers.Activation("linear")(sampler(parameters))
+    network = compiled(tg.StochasticModel(x, z))
+    variables = dense.trainable_variables
+    start = [v.numpy() for v in variables]
+    found = []
+
+    class Recorder(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            found.append(
+                (start[0] - variables[0].numpy()) / problem.LEARNING_RATE
+            )
+            for value, v in zip(start, variables, strict=True):
+                v.assign(value)
+
+    network.fit(
+        problem.repeated(problem.INPUTS, BATCH),
+        problem.repeated(problem.TARGETS, BATCH),
+        batch_size=BATCH,
+        epochs=2 * STEPS,
+        verbose=0,
+        callbacks=[Recorder()],
+    )
+    with tf.GradientTape() as tape:
+        mean = dense(problem.INPUTS)
+        expected = tf.square(mean - problem.TARGETS) + 1.0
+        if distribution == "bernoulli":
+            on = tf.sigmoid(mean)
+            expected = on * tf.square(1.0 - problem.TARGETS) + (
+                1.0 - on
+            ) * tf.square(problem.TARGETS)
+        expected = tf.reduce_mean(expected)
+    exact = tape.gradient(expected, variables[0].value).numpy()
+    assert_mean(np.stack(found), exact, 4 * SMALLEST_BIAS)

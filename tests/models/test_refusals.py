@@ -1,0 +1,128 @@
+"""What `StochasticModel` cannot train correctly, it refuses."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgumbel as tg
+from tests.models import problem
+
+
+def train(network, loss, **options):
+    network.compile("sgd", loss=loss, **options)
+    network.train_on_batch(problem.INPUTS, problem.TARGETS)
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_a_loss_that_returns_a_scalar(run_eagerly):
+    def scalar(y_true, y_pred):
+        return tf.reduce_mean(tf.square(y_true - y_pred))
+
+    with pytest.raises(ValueError, match="'scalar'.*scalar for the whole"):
+        train(problem.model(None), scalar, run_eagerly=run_eagerly)
+
+
+@pytest.mark.parametrize("reduction", ["mean_with_sample_weight", "none"])
+def test_a_reduction_that_hides_the_share_of_an_example(reduction):
+    loss = keras.losses.MeanSquaredError(reduction=reduction)
+    with pytest.raises(ValueError, match=f"reduction='?{reduction}|None"):
+        train(problem.model(None), loss)
+
+
+def test_a_loss_that_ignores_its_sample_weights():
+    class Unweighted(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return tf.reduce_mean(tf.square(y_true - y_pred), -1)
+
+        def __call__(self, y_true, y_pred, sample_weight=None):
+            return tf.reduce_mean(self.call(y_true, y_pred))
+
+    with pytest.raises(ValueError, match="ignores its sample weights"):
+        train(problem.model(None), Unweighted())
+
+
+def test_no_loss_at_all():
+    network = problem.model(None)
+    network.compile("sgd")
+    with pytest.raises(ValueError, match="loss=None"):
+        network.train_on_batch(problem.INPUTS, problem.TARGETS)
+
+
+def with_added_loss(position):
+    x = keras.Input((2,))
+    logits = problem.encoder()(x)
+    if position == "before":
+        logits = tg.CategoricalKL()(logits)
+    z = tg.ReinforceSampler(baseline=None)(logits)
+    if position == "after":
+        z = keras.layers.ActivityRegularization(l2=0.1)(z)
+    return tg.StochasticModel(x, problem.decoder()(z))
+
+
+def test_an_added_loss_that_depends_on_the_sample():
+    with pytest.raises(ValueError, match="`add_loss` depends on the sample"):
+        train(with_added_loss("after"), "mse")
+
+
+def test_an_added_loss_before_the_sampler_is_welcome():
+    network = with_added_loss("before")
+    train(network, "mse")
+    assert len(network.losses) == 1
+
+
+def test_nothing_feeds_a_cost():
+    functional = problem.model(None)
+    plain = keras.Model(functional.inputs, functional.outputs)
+    with pytest.raises(RuntimeError, match="StochasticModel.*return_log_prob"):
+        train(plain, "mse")
+
+
+def test_a_compute_loss_that_forgets_its_parent():
+    class Forgetful(tg.ScoreFunctionMixin, keras.Sequential):
+        def compute_loss(self, x, y, y_pred, sample_weight, training=True):
+            return tf.reduce_mean(tf.square(y - y_pred))
+
+    network = Forgetful(
+        [problem.encoder(), tg.ReinforceSampler(), problem.decoder()]
+    )
+    with pytest.raises(RuntimeError, match="super\\(\\).compute_loss"):
+        train(network, "mse")
+
+
+@pytest.mark.parametrize("examples", [1, 4])
+def test_a_sampler_that_does_not_draw_once_per_example(examples):
+    x = keras.Input((2,))
+    logits = problem.encoder()(x)
+    each = keras.layers.Lambda(
+        lambda t: keras.ops.reshape(t, (-1, problem.CATEGORIES)),
+        output_shape=(problem.CATEGORIES,),
+    )(logits)
+    z = tg.ReinforceSampler(baseline=None)(each)
+    together = keras.layers.Lambda(
+        lambda t: keras.ops.reshape(
+            t, (-1, problem.VARIABLES, problem.CATEGORIES)
+        ),
+        output_shape=(problem.VARIABLES, problem.CATEGORIES),
+    )(z)
+    network = tg.StochasticModel(x, problem.decoder()(together))
+    network.compile("sgd", loss="mse", run_eagerly=True)
+    with pytest.raises(ValueError, match="once per example"):
+        network.train_on_batch(
+            problem.INPUTS[:examples], problem.TARGETS[:examples]
+        )
+
+
+def test_the_reported_loss_is_the_true_cost():
+    network = problem.model("nvil", seed=3)
+    network.compile(keras.optimizers.SGD(0.0), loss="mse")
+    history = network.fit(
+        np.repeat(problem.INPUTS, 512, 0),
+        np.repeat(problem.TARGETS, 512, 0),
+        batch_size=2048,
+        verbose=0,
+    )
+    exact = problem.expected_loss(network, problem.squared_error)
+    assert history.history["loss"][0] == pytest.approx(
+        float(np.mean(exact)), rel=0.05
+    )
