@@ -92,9 +92,7 @@ class TemperatureScheduler(keras.callbacks.Callback):
         """Sets the value for the first step of the epoch."""
         self._set(epoch if self.per == "epoch" else self._iterations())
         if self.verbose:
-            keras.utils.io_utils.print_msg(
-                f"\nEpoch {epoch + 1}: {self.attribute} {self._value:.6g}"
-            )
+            print(f"\nEpoch {epoch + 1}: {self.attribute} {self._value:.6g}")
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the value for this step."""
