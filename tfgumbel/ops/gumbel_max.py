@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import finite_logits
+from tfgumbel.ops._precision import finite_logits, in_working_precision
 
 
 def gumbel_max(logits: Any, noise: Any, axis: int = -1) -> tf.Tensor:
@@ -77,5 +77,6 @@ def exponential_min(
     _checks.floating("probabilities", probabilities.dtype)
     _checks.categorical_shape(probabilities.shape, axis, "probabilities")
     # The smallest time wins, that is, the largest rate over time.
+    probabilities = in_working_precision(probabilities)
     rate = probabilities / tf.cast(noise, probabilities.dtype)
     return tf.argmax(rate, axis=axis, output_type=tf.int32)

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
+from tfgumbel.ops._precision import in_working_precision
 
 
 def score_function_cost(
@@ -26,7 +27,9 @@ def score_function_cost(
     | baseline | -2 · \|g\| · (cost - baseline) |
 
     so that the same backward pass trains a learned baseline by least squares.
-    A second derivative taken through this op is an unbiased estimate too.
+    A second derivative taken through this op is an unbiased estimate too, also
+    where the cost itself depends on φ (as in DiCE, Foerster et al. 2018).
+    Half precision is computed in float32.
 
     Args:
         cost: f(z) per example, float tensor of shape `[B]`.
@@ -62,10 +65,12 @@ def score_function_cost(
             f"each. Received: cost of shape {cost.shape} and log_prob of "
             f"shape {log_prob.shape}"
         )
-    baseline = tf.broadcast_to(tf.cast(baseline, cost.dtype), tf.shape(cost))
+    working = in_working_precision(cost)
+    shape = tf.shape(working)
+    baseline = tf.broadcast_to(tf.cast(baseline, working.dtype), shape)
     # Sizes unknown until now meet here, and must agree.
-    log_prob = tf.reshape(tf.cast(log_prob, cost.dtype), tf.shape(cost))
-    return _surrogate(cost, log_prob, baseline)
+    log_prob = tf.reshape(tf.cast(log_prob, working.dtype), shape)
+    return tf.cast(_surrogate(working, log_prob, baseline), cost.dtype)
 
 
 @tf.custom_gradient
@@ -76,8 +81,10 @@ def _surrogate(cost, log_prob, baseline):
         advantage = _surrogate(cost, log_prob, baseline) - tf.stop_gradient(
             baseline
         )
+        # One, whose derivative is that of the sample's own probability.
+        one = _surrogate(tf.ones_like(cost), log_prob, tf.zeros_like(cost))
         return (
-            upstream,
+            upstream * one,
             upstream * advantage,
             -2.0 * tf.abs(upstream) * (cost - baseline),
         )
