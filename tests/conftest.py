@@ -24,6 +24,11 @@ MODES = {
     "xla": lambda function: tf.function(function, jit_compile=True),
 }
 
+# For tests of many samples: eager kernels are those of the graph.
+graph_and_xla = pytest.mark.parametrize(
+    "compiled", ["graph", "xla"], indirect=True
+)
+
 
 @pytest.fixture(params=MODES)
 def compiled(request):

@@ -5,6 +5,7 @@ import scipy.stats
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.conftest import graph_and_xla
 from tests.statistics import (
     assert_distribution,
     assert_frequencies,
@@ -170,6 +171,7 @@ def test_replica_seed_is_the_seed_itself_without_replicas(compiled):
     np.testing.assert_array_equal(seed, [4, 2])
 
 
+@graph_and_xla
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_categorical_is_exact(compiled, dtype):
     logits = tf.cast(tf.math.log([1e-4, 0.1, 0.3, 0.5999]) + 2.0, dtype)
@@ -193,6 +195,7 @@ def test_categorical_takes_any_axis_and_impossible_categories():
         np.testing.assert_array_equal(sample, winner)
 
 
+@graph_and_xla
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("logit", [-9.2, 0.4, 9.2])
 def test_bernoulli_is_exact(compiled, dtype, logit):

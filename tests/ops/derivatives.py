@@ -40,12 +40,12 @@ def derivatives(function, arguments):
 
 
 def assert_close(actual, expected, rtol=1e-6, atol=0.0):
-    """Compares two structures of tensors."""
-    tf.nest.map_structure(
-        lambda a, e: np.testing.assert_allclose(a, e, rtol=rtol, atol=atol),
-        actual,
-        expected,
-    )
+    """Compares two arrays, or two structures of tensors."""
+    if isinstance(actual, tf.Tensor):
+        actual, expected = [actual], [np.asarray(expected)]
+    pairs = zip(tf.nest.flatten(actual), tf.nest.flatten(expected), strict=True)
+    for a, e in pairs:
+        np.testing.assert_allclose(a, e, rtol=rtol, atol=atol)
 
 
 def assert_finite(structure):

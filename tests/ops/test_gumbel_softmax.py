@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgumbel as tg
+from tests.conftest import graph_and_xla
+from tests.ops.derivatives import assert_close, value_and_gradients
+from tests.statistics import assert_frequencies, softmax
+
+LOGITS = np.log([[1.0, 2.0, 1.0], [4.0, 4.0, 8.0]]).astype(np.float32)
+NOISE = np.array([[0.3, -0.4, 1.2], [2.0, 0.1, -0.6]], np.float32)
+UPSTREAM = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"),
+    [
+        (1.0, [[0.25, 0.5, 0.25], [0.25, 0.25, 0.5]]),
+        (0.5, [[1 / 6, 4 / 6, 1 / 6], [1 / 6, 1 / 6, 4 / 6]]),
+        (1e-3, [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),
+        (1e6, [[1 / 3, 1 / 3, 1 / 3], [1 / 3, 1 / 3, 1 / 3]]),
+    ],
+)
+def test_without_noise_it_is_a_softmax(temperature, expected, compiled):
+    zeros = tf.zeros_like(LOGITS)
+    y = compiled(tg.ops.gumbel_softmax)(LOGITS, zeros, temperature)
+    assert_close(y, expected, rtol=3e-6)
+
+
+def test_hard_value_is_the_one_hot_argmax(compiled):
+    hard = compiled(lambda *a: tg.ops.gumbel_softmax(*a, hard=True))
+    y = hard(LOGITS, NOISE)
+    np.testing.assert_array_equal(y, [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    index = tg.ops.gumbel_max(LOGITS, NOISE)
+    np.testing.assert_array_equal(tf.argmax(y, -1), index)
+
+
+def jacobian_times(y, upstream):
+    """J(y) g = y (g - yᵀ g), row by row."""
+    return y * (upstream - np.sum(y * upstream, -1, keepdims=True))
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_gradient_is_the_closed_formula(hard, compiled):
+    """J(y) g / τ for logits and noise; -Σ J(y) g · (l + G) / τ² for τ."""
+    temperature = 0.6
+
+    @compiled
+    def of_op(*arguments):
+        with tf.GradientTape() as tape:
+            tape.watch(arguments)
+            y = tg.ops.gumbel_softmax(*arguments, hard=hard)
+        return tape.gradient(y, arguments, UPSTREAM)
+
+    arguments = map(tf.constant, (LOGITS, NOISE, temperature))
+    wrt_logits, wrt_noise, wrt_temperature = of_op(*arguments)
+    perturbed = (LOGITS + NOISE).astype(np.float64)
+    inner = jacobian_times(softmax(perturbed / temperature), UPSTREAM)
+    assert_close(wrt_logits, inner / temperature, rtol=3e-6, atol=1e-7)
+    np.testing.assert_array_equal(wrt_noise, wrt_logits)
+    expected = -np.sum(inner * perturbed) / temperature**2
+    assert_close(wrt_temperature, expected, rtol=3e-6)
+
+
+def test_backward_temperature_shapes_the_gradient_alone(compiled):
+    @compiled
+    def of_op(logits, backward_temperature):
+        return value_and_gradients(
+            lambda x, t: tg.ops.gumbel_softmax(
+                x, NOISE, 0.1, hard=True, backward_temperature=t
+            ),
+            [logits, backward_temperature],
+        )
+
+    @compiled
+    def expected(logits, temperature):
+        return value_and_gradients(
+            lambda x, t: tg.ops.gumbel_softmax(x, NOISE, t, hard=True),
+            [logits, temperature],
+        )
+
+    arguments = tf.constant(LOGITS), tf.constant(0.9)
+    assert_close(of_op(*arguments), expected(*arguments))
+
+
+@graph_and_xla
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_hard_samples_are_exact(dtype, compiled):
+    logits = tf.constant(np.log([1e-4, 0.1, 0.3, 0.5999]), dtype)
+
+    @compiled
+    def draw(seed):
+        many = tf.broadcast_to(logits, [2_000_000, 4])
+        noise = tg.random.gumbel([2_000_000, 4], seed)
+        y = tg.ops.gumbel_softmax(many, noise, hard=True)
+        return tf.argmax(y, -1), tf.reduce_sum(tf.cast(y, tf.float32), -1)
+
+    sample, total = draw(tf.constant([13, 14]))
+    np.testing.assert_array_equal(total, np.ones(2_000_000))
+    assert_frequencies(sample, softmax(tf.cast(logits, tf.float32)))
+
+
+def test_two_categories_are_a_binary_concrete():
+    """The difference of two logits and of two Gumbels is all that counts."""
+    logits, noise = tf.constant(LOGITS[:, :2]), tf.constant(NOISE[:, :2])
+    for hard in (False, True):
+        pair = tg.ops.gumbel_softmax(logits, noise, 0.6, hard)
+        bit = tg.ops.binary_concrete(
+            logits[:, 0] - logits[:, 1], noise[:, 0] - noise[:, 1], 0.6, hard
+        )
+        assert_close(pair[:, 0], bit)
+
+
+def test_impossible_category_is_zero_with_zero_gradient(compiled):
+    logits = tf.constant([[-np.inf, 0.0, 1.0]])
+
+    @compiled
+    def of_op(logits):
+        return value_and_gradients(
+            lambda x: tg.ops.gumbel_softmax(x, NOISE[:1], 0.5), [logits]
+        )
+
+    y, (gradient,) = of_op(logits)
+    assert y[0, 0] == 0.0 and gradient[0, 0] == 0.0
+    assert_close(
+        y[:, 1:], tg.ops.gumbel_softmax(logits[:, 1:], NOISE[:1, 1:], 0.5)
+    )
