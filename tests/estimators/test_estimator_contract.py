@@ -1,0 +1,399 @@
+"""What holds for every estimator: modes, dtypes, scaling, saving, errors."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.estimator_cases import (
+    COSTS,
+    ESTIMATORS,
+    LOGITS,
+    WEIGHTS,
+    bind,
+    cases,
+    gradients,
+    randomize,
+    repeated,
+)
+from tfgumbel import estimators
+
+BIASED = {"gumbel_softmax", "st", "st_gumbel"}
+NEEDING_GRADIENT = BIASED | {"muprop", "rebar"}
+# One law each, for tests that trace graphs.
+LAST_LAW = {
+    "argvalues": [(case, case.laws[-1]) for case in ESTIMATORS],
+    "ids": [case.id for case in ESTIMATORS],
+}
+
+
+def problem(law, batch=3):
+    return repeated(LOGITS[law], batch), repeated(WEIGHTS[law], batch)
+
+
+def built(case, law):
+    keras.utils.set_random_seed(3)
+    estimator = case.make(law)
+    logits, _ = problem(law)
+    estimator.build(logits.shape, logits.shape)
+    randomize(estimator)
+    return estimator
+
+
+def test_every_registered_estimator_has_a_row():
+    assert {case.name for case in ESTIMATORS} == set(estimators.available())
+
+
+@pytest.mark.parametrize("case", ESTIMATORS, ids=lambda case: case.id)
+def test_the_class_says_what_it_is(case):
+    assert case.cls.unbiased == (case.name not in BIASED)
+    assert case.cls.needs_gradient == (case.name in NEEDING_GRADIENT)
+
+
+@pytest.mark.parametrize(("case", "law"), **cases())
+def test_evaluations_are_counted_and_go_in_one_batch_each(case, law):
+    estimator = built(case, law)
+    logits, w = problem(law)
+    rows = []
+
+    def cost_fn(z):
+        rows.append(z.shape[0])
+        return bind(COSTS["quadratic"], w)(z)
+
+    value = estimator(cost_fn, logits, [1, 2])
+    assert value.shape == (3,) and value.dtype == tf.float32
+    assert sum(rows) == 3 * estimator.evaluations
+    assert len(rows) <= (2 if case.id != "exact-chunks" else 3)
+
+
+@pytest.mark.parametrize(("case", "law"), **LAST_LAW)
+def test_graph_gives_the_eager_estimate(case, law):
+    logits, w = problem(law)
+    cost = COSTS["quadratic"]
+    eager = gradients(built(case, law), cost, logits, w, [1, 2])
+    estimator = built(case, law)
+    symbolic = tf.function(
+        lambda logits, w: gradients(estimator, cost, logits, w, [1, 2]),
+        input_signature=[
+            tf.TensorSpec([None, *logits.shape[1:]]),
+            tf.TensorSpec([None, w.shape[1]]),
+        ],
+    )
+    for one, other in zip(eager, symbolic(logits, w), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["disarm", "nvil", "rebar", "relax"])
+def test_xla_trains_control_variates(name):
+    estimator = estimators.get(name, distribution="bernoulli")
+    logits, w = problem("bernoulli")
+    estimator.build(logits.shape, logits.shape)
+    randomize(estimator)
+
+    @tf.function(jit_compile=True)
+    def compiled(seed):
+        with tf.GradientTape() as tape:
+            tape.watch([logits, w])
+            cost = estimator(bind(COSTS["quadratic"], w), logits, seed)
+        return tape.gradient(cost, [logits, w, *estimator.trainable_variables])
+
+    for gradient in compiled(tf.constant([1, 2])):
+        assert np.all(np.isfinite(gradient)) and np.any(gradient != 0)
+
+
+@pytest.mark.parametrize("name", ["nvil", "rebar", "relax"])
+def test_weights_made_inside_a_graph_are_kept(name):
+    estimator = estimators.get(name, distribution="bernoulli")
+    logits, w = problem("bernoulli")
+
+    @tf.function
+    def run():
+        return gradients(estimator, COSTS["quadratic"], logits, w, [1, 2])
+
+    assert np.all(np.isfinite(run()[1]))
+    assert estimator.trainable_variables
+    assert all(np.all(np.isfinite(v)) for v in estimator.variables)
+
+
+@pytest.mark.parametrize("name", ["rebar", "relax"])
+def test_control_variates_train_through_a_nested_function(name):
+    estimator = estimators.get(name, distribution="bernoulli")
+    logits, w = problem("bernoulli")
+    estimator.build(logits.shape, logits.shape)
+    randomize(estimator)
+
+    def estimate():
+        return estimator(bind(COSTS["quadratic"], w), logits, [1, 2])
+
+    def weight_gradients(function):
+        with tf.GradientTape() as tape:
+            cost = function()
+        return tape.gradient(cost, estimator.trainable_variables)
+
+    eager = weight_gradients(estimate)
+    nested = weight_gradients(tf.function(estimate))
+    for one, other in zip(eager, nested, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(("case", "law"), **cases(laws=("categorical",)))
+def test_half_precision_is_computed_in_float32(case, law, dtype):
+    logits, w = problem(law)
+    logits = tf.cast(logits, dtype)
+    cost = COSTS["quadratic"]
+    half = gradients(built(case, law), cost, logits, w, [1, 2])
+    full = gradients(
+        built(case, law), cost, tf.cast(logits, "float32"), w, [1, 2]
+    )
+    assert half[0].dtype == tf.float32 and half[1].dtype == dtype
+    np.testing.assert_array_equal(half[0], full[0])
+    np.testing.assert_allclose(
+        tf.cast(half[1], "float32"), full[1], rtol=1e-2, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize(("case", "law"), **cases())
+def test_the_incoming_gradient_scales_each_example(case, law):
+    logits, w = problem(law)
+    cost = COSTS["quadratic"]
+    upstream = tf.constant([0.5, -2.0, 0.0])
+    plain = gradients(built(case, law), cost, logits, w, [1, 2])
+    scaled = gradients(
+        built(case, law), cost, logits, w, [1, 2], upstream=upstream
+    )
+    for one, other in zip(plain[1:], scaled[1:], strict=True):
+        shape = [3] + [1] * (len(one.shape) - 1)
+        np.testing.assert_allclose(
+            one * tf.reshape(upstream, shape), other, rtol=1e-5, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize(("case", "law"), **cases(laws=("categorical",)))
+def test_masked_categories_and_extreme_logits_stay_finite(case, law):
+    logits = tf.constant(
+        [[[-np.inf, 0.0, 1.0], [1e4, -1e4, 0.0]]] * 3, tf.float32
+    )
+    _, w = problem(law)
+    for value in gradients(
+        built(case, law), COSTS["quadratic"], logits, w, [1, 2]
+    ):
+        assert np.all(np.isfinite(value))
+
+
+@pytest.mark.parametrize(("case", "law"), **cases())
+def test_config_round_trip(case, law):
+    estimator = built(case, law)
+    config = keras.saving.serialize_keras_object(estimator)
+    again = estimators.get(config)
+    assert type(again) is type(estimator)
+    assert again.get_config() == estimator.get_config()
+    logits, w = problem(law)
+    again.build(logits.shape, logits.shape)
+    again.set_weights(estimator.get_weights())
+    cost = COSTS["quadratic"]
+    for one, other in zip(
+        gradients(estimator, cost, logits, w, [1, 2]),
+        gradients(again, cost, logits, w, [1, 2]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("case", "law"), **cases())
+def test_the_same_seed_gives_the_same_estimate(case, law):
+    logits, w = problem(law)
+    cost = COSTS["quadratic"]
+    one = gradients(built(case, law), cost, logits, w, [1, 2])
+    other = gradients(built(case, law), cost, logits, w, [1, 2])
+    np.testing.assert_array_equal(one[1], other[1])
+
+
+@pytest.mark.parametrize("name", ["reinforce", "disarm", "relax"])
+def test_a_batch_of_single_bits(name):
+    estimator = estimators.get(name, distribution="bernoulli")
+    logits = tf.zeros([4])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        cost = estimator(lambda z: 2.0 * z, logits, [1, 2])
+    assert tape.gradient(cost, logits).shape == (4,)
+
+
+def test_the_cost_may_depend_on_the_logits_directly():
+    # E[z · φ] has gradient φ p (1 - p) + p.
+    logits = tf.fill([100_000, 1], 0.7)
+    rloo = estimators.Rloo("bernoulli")
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        cost = rloo(
+            lambda z: z[:, 0] * estimators.tile_context(logits, z)[:, 0],
+            logits,
+            [1, 2],
+        )
+    found = tape.gradient(cost, logits).numpy()
+    p = 1 / (1 + np.exp(-0.7))
+    error = found.std() / np.sqrt(len(found))
+    assert abs(found.mean() - (0.7 * p * (1 - p) + p)) < 5 * error < 0.02
+
+
+# Registering
+
+
+def test_a_third_party_registers_an_estimator():
+    @estimators.register("doubled")
+    class Doubled(estimators.Reinforce):
+        """REINFORCE with another name."""
+
+    try:
+        assert "doubled" in estimators.available()
+        found = estimators.get("doubled", distribution="bernoulli", samples=2)
+        assert isinstance(found, Doubled)
+        config = keras.saving.serialize_keras_object(found)
+        assert isinstance(estimators.get(config), Doubled)
+        with pytest.raises(ValueError, match="'rloo' is taken by"):
+            estimators.register("rloo")(Doubled)
+    finally:
+        from tfgumbel.estimators import estimator
+
+        del estimator._REGISTER["doubled"]
+
+
+def test_only_estimators_register():
+    with pytest.raises(TypeError, match="subclasses of `Estimator`"):
+        estimators.register("nothing")(int)
+
+
+def test_unknown_names_list_the_valid_ones():
+    with pytest.raises(ValueError, match=r"'disarm'.*Received.*'reinforcee'"):
+        estimators.get("reinforcee")
+    with pytest.raises(TypeError, match="estimator=3"):
+        estimators.get(3)
+
+
+def test_an_estimator_is_its_own_identifier():
+    estimator = estimators.Rloo()
+    assert estimators.get(estimator) is estimator
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("case", ESTIMATORS, ids=lambda case: case.id)
+@pytest.mark.parametrize(
+    ("cost", "shape"),
+    [
+        (tf.reduce_mean, r"\(\)"),
+        (lambda z: z[:, :1, ...], r"\(\d+, 1.*\)"),
+        (lambda z: tf.ones([2]), r"\(2,\)"),
+    ],
+    ids=["scalar", "matrix", "length"],
+)
+def test_a_cost_of_the_wrong_shape_is_an_error(case, cost, shape):
+    law = case.laws[0]
+    logits, _ = problem(law)
+    with pytest.raises(ValueError, match=f"one cost per sample.*{shape}"):
+        case.make(law)(cost, logits, [1, 2])
+
+
+def test_a_cost_of_integers_is_an_error():
+    logits, _ = problem("bernoulli")
+    with pytest.raises(TypeError, match="floating.*int32"):
+        estimators.Reinforce("bernoulli")(
+            lambda z: tf.cast(z[:, 0], tf.int32), logits, [1, 2]
+        )
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        c
+        for c in ESTIMATORS
+        if c.cls.needs_gradient or c.kwargs.get("relaxed_cost")
+    ],
+    ids=lambda case: case.id,
+)
+def test_a_cost_without_gradient_names_the_alternatives(case, mode):
+    logits, w = problem("bernoulli")
+    estimator = built(case, "bernoulli")
+
+    def run():
+        return estimator(bind(COSTS["step"], w), logits, [1, 2])
+
+    with pytest.raises(ValueError, match="need none: arm, disarm.*rloo"):
+        (run if mode == "eager" else tf.function(run))()
+
+
+@pytest.mark.parametrize("name", ["arm", "disarm"])
+def test_bits_only_estimators_name_others_for_categories(name):
+    with pytest.raises(ValueError, match=r"'bernoulli' only.*rebar.*rloo"):
+        estimators.get(name, distribution="categorical")
+
+
+def test_exact_refuses_with_the_count():
+    with pytest.raises(ValueError, match="1048576 joint states.*limit=4096"):
+        estimators.Exact("bernoulli")(
+            lambda z: z[:, 0], tf.zeros([1, 20]), [0, 0]
+        )
+    estimators.Exact("bernoulli", limit=4)(
+        lambda z: z[:, 0], tf.zeros([1, 2]), [0, 0]
+    )
+
+
+@pytest.mark.parametrize("name", ["rloo", "vimco"])
+def test_leave_one_out_needs_two_samples(name):
+    with pytest.raises(ValueError, match="at least 2.*samples=1"):
+        estimators.get(name, samples=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ({"distribution": "gaussian"}, ValueError, "'categorical', 'bernou"),
+        ({"samples": 0}, ValueError, "samples=0"),
+        ({"samples": 1.5}, TypeError, "samples=1.5"),
+        ({"baseline": "nothing"}, ValueError, "'moving_average'"),
+        ({"baseline": True}, TypeError, "baseline=True"),
+    ],
+)
+def test_bad_arguments(arguments, error, match):
+    with pytest.raises(error, match=match):
+        estimators.Reinforce(**arguments)
+
+
+def test_bad_arguments_of_relaxations():
+    with pytest.raises(ValueError, match="temperature=0"):
+        estimators.Rebar(temperature=0)
+    with pytest.raises(ValueError, match="temperature=-1"):
+        estimators.GumbelSoftmax(temperature=-1)
+    with pytest.raises(TypeError, match="network=3"):
+        estimators.Relax(network=3)
+
+
+def test_logits_of_the_wrong_rank():
+    with pytest.raises(ValueError, match=r"\[B, ..., K\].*\(3,\)"):
+        estimators.Reinforce()(lambda z: z, tf.zeros([3]), [1, 2])
+
+
+def test_context_that_does_not_divide_the_samples():
+    with pytest.raises(ValueError, match=r"\(3,\).*\(4, 2\)"):
+        estimators.tile_context(tf.zeros([3]), tf.zeros([4, 2]))
+
+
+# Costs that are not finite
+
+
+@pytest.mark.parametrize("baseline", ["moving_average", "nvil", "optimal"])
+def test_a_nan_cost_stays_with_its_example(baseline):
+    estimator = estimators.Reinforce("bernoulli", baseline=baseline)
+    logits, w = problem("bernoulli", 8)
+    bad = tf.where(tf.range(8) == 2, np.nan, 0.0)
+
+    def cost(z, w):
+        return COSTS["quadratic"](z, w) + bad
+
+    value, wrt_logits, _ = gradients(estimator, cost, logits, w, [1, 2])
+    others = np.arange(8) != 2
+    assert np.isnan(value[2]) and np.all(np.isnan(wrt_logits[2]))
+    assert np.all(np.isfinite(wrt_logits.numpy()[others]))
+    assert all(np.all(np.isfinite(v)) for v in estimator.variables)

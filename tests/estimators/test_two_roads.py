@@ -1,0 +1,200 @@
+"""Two roads to one number, and who has the smaller variance."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.estimator_cases import (
+    COSTS,
+    LOGITS,
+    WEIGHTS,
+    exact_gradients,
+    gradients,
+    repeated,
+)
+from tfgumbel import estimators
+
+LAWS = ("bernoulli", "categorical")
+
+
+def estimates(estimator, cost="quadratic", draws=1000, seed=(6, 2)):
+    law = estimator.distribution
+    return gradients(
+        estimator,
+        COSTS[cost],
+        repeated(LOGITS[law], draws),
+        repeated(WEIGHTS[law], draws),
+        list(seed),
+    )
+
+
+def total_variance(estimator, cost="quadratic", draws=40_000):
+    found = estimates(estimator, cost, draws)[1].numpy()
+    return found.var(axis=0).sum()
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("law", LAWS)
+def test_rebar_without_control_variate_is_reinforce(law, samples):
+    rebar = estimators.Rebar(law, samples, eta=0.0)
+    reinforce = estimators.Reinforce(law, samples)
+    for one, other in zip(estimates(rebar), estimates(reinforce), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("law", LAWS)
+def test_relax_with_a_zero_network_is_reinforce(law, samples):
+    # The default network's last layer begins at zero.
+    relax = estimators.Relax(law, samples)
+    reinforce = estimators.Reinforce(law, samples)
+    for one, other in zip(estimates(relax), estimates(reinforce), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_relax_of_the_cost_alone_is_rebar(law):
+    relax = estimators.Relax(law, relaxed_cost=True, temperature=0.7)
+    rebar = estimators.Rebar(law, temperature=0.7)
+    for one, other in zip(estimates(relax), estimates(rebar), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_muprop_is_exact_for_a_linear_cost(law):
+    found = estimates(estimators.Muprop(law), "linear")[1]
+    expected = exact_gradients(COSTS["linear"], law)[1]
+    np.testing.assert_allclose(
+        found, np.repeat(expected, len(found), axis=0), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_rloo_of_equal_costs_is_zero(law):
+    def cost(z, w):
+        return 3.7 + 0.0 * tf.reduce_sum(w, axis=1)
+
+    rloo = estimators.Rloo(law, samples=3)
+    logits, w = repeated(LOGITS[law], 50), repeated(WEIGHTS[law], 50)
+    found = gradients(rloo, cost, logits, w, [1, 2])[1]
+    np.testing.assert_array_equal(found, np.zeros_like(found))
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_rloo_is_reinforce_with_the_mean_of_the_others(law):
+    rloo = estimates(estimators.Rloo(law, samples=2))[1]
+    plain = [
+        estimates(estimators.Reinforce(law, 2, baseline=b))[1] for b in (0, 1)
+    ]
+    # The estimates are linear in the costs: f_s - mean of the others for two
+    # samples is twice f_s - mean of both, whose mean is the value.
+    value = estimates(estimators.Rloo(law, samples=2))[0]
+    score = plain[0] - plain[1]  # mean score, for a baseline of one.
+    shape = [-1] + [1] * (len(rloo.shape) - 1)
+    expected = 2 * (plain[0] - tf.reshape(value, shape) * score)
+    np.testing.assert_allclose(rloo, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+def test_optimal_constant_is_that_of_the_others(samples):
+    # Computed again in plain NumPy.
+    count, law = 6, "bernoulli"
+    estimator = estimators.Reinforce(law, samples, baseline="optimal")
+    plain = estimators.Reinforce(law, samples)
+    seen = {}
+
+    def cost(z, w):
+        seen["z"] = z.numpy()
+        return COSTS["quadratic"](z, w)
+
+    logits, w = repeated(LOGITS[law], count), repeated(WEIGHTS[law], count)
+    found = gradients(estimator, cost, logits, w, [8, 8])[1]
+    gradients(plain, cost, logits, w, [8, 8])
+    score = seen["z"] - 1 / (1 + np.exp(-LOGITS[law]))
+    f = COSTS["quadratic"](seen["z"], WEIGHTS[law][None]).numpy()
+    score = score.reshape(samples, count, -1)
+    f, size = f.reshape(samples, count), np.square(score).sum(-1)
+    expected = np.zeros([count, 3])
+    for s, i in np.ndindex(samples, count):
+        peers = np.ones([samples, count], bool)
+        if samples == 1:
+            peers[s, i] = False
+        else:
+            peers[:] = False
+            peers[:, i] = True
+            peers[s, i] = False
+        c = (f * size)[peers].sum() / size[peers].sum()
+        expected[i] += (f[s, i] - c) * score[s, i] / samples
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_optimal_constant_of_a_single_sample_is_zero():
+    one = estimators.Reinforce("bernoulli", baseline="optimal")
+    plain = estimators.Reinforce("bernoulli")
+    np.testing.assert_allclose(
+        estimates(one, draws=1)[1], estimates(plain, draws=1)[1], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ["reinforce", "rebar", "muprop", "st"])
+def test_two_categories_are_a_bit(name):
+    # φ = l₁ - l₀, so the gradient in l₁ has the law of that in φ.
+    def bit_cost(z, w):
+        return tf.square(z[:, 0] * w[:, 0] + 0.3)
+
+    def category_cost(z, w):
+        return bit_cost(z[:, 1:], w)
+
+    draws, w = 40_000, tf.ones([40_000, 1])
+    bits = gradients(
+        estimators.get(name, distribution="bernoulli"),
+        bit_cost,
+        tf.fill([draws, 1], 0.8),
+        w,
+        [1, 2],
+    )[1].numpy()[:, 0]
+    categories = gradients(
+        estimators.get(name, distribution="categorical"),
+        category_cost,
+        tf.tile([[[-0.3, 0.5]]], [draws, 1, 1]),
+        tf.concat([w, w], axis=1),
+        [3, 4],
+    )[1].numpy()[:, 0]
+    np.testing.assert_allclose(categories[:, 0], -categories[:, 1], atol=1e-5)
+    for power in (1, 2):
+        a, b = bits**power, categories[:, 1] ** power
+        error = np.hypot(a.std(), b.std()) / np.sqrt(draws)
+        assert abs(a.mean() - b.mean()) < 5 * error + 1e-6
+
+
+@pytest.mark.parametrize("shift", [-2.0, -0.5, 0.0, 1.0, 3.0])
+def test_disarm_has_less_variance_than_arm(shift):
+    def variance(estimator):
+        logits = repeated(LOGITS["bernoulli"] + shift, 40_000)
+        w = repeated(WEIGHTS["bernoulli"], 40_000)
+        found = gradients(estimator, COSTS["quadratic"], logits, w, [5, 5])
+        return found[1].numpy().var(axis=0).sum()
+
+    assert variance(estimators.Disarm()) < variance(estimators.Arm())
+
+
+@pytest.mark.parametrize("cost", ["linear", "quadratic", "step"])
+@pytest.mark.parametrize("law", LAWS)
+def test_rloo_has_less_variance_than_reinforce(law, cost):
+    rloo = total_variance(estimators.Rloo(law, samples=4), cost)
+    reinforce = total_variance(estimators.Reinforce(law, samples=4), cost)
+    assert rloo < 0.8 * reinforce
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_optimal_constant_lowers_the_variance(law):
+    optimal = total_variance(estimators.Reinforce(law, baseline="optimal"))
+    plain = total_variance(estimators.Reinforce(law))
+    assert optimal < 0.6 * plain
+
+
+@pytest.mark.parametrize("name", ["reinforce", "rloo", "muprop", "st_gumbel"])
+def test_variance_falls_with_samples(name):
+    few = estimators.get(name, distribution="bernoulli", samples=2)
+    many = estimators.get(name, distribution="bernoulli", samples=8)
+    assert total_variance(many) < 0.35 * total_variance(few)

@@ -1,0 +1,83 @@
+"""The default control variate network of RELAX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgumbel import _checks
+from tfgumbel.estimators import distribution as distributions
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class ControlVariate(keras.layers.Layer):
+    """c(z, x): a small network of relaxed samples and the context.
+
+    z is softened at temperature 1, flattened, joined with the flattened
+    context and passed through one hidden layer of tanh units. The last layer
+    begins at zero, so that training starts at REINFORCE.
+
+    Args:
+        distribution: `"categorical"` or `"bernoulli"`.
+        units: Width of the hidden layer.
+        **kwargs: As in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `[z, context]`, perturbed logits and context, each `[B, ...]`.
+
+    Output shape:
+        `[B]`, float32.
+    """
+
+    def __init__(
+        self,
+        distribution: str = "categorical",
+        units: int = 100,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(autocast=False, **kwargs)
+        self.law = distributions.get(distribution)
+        self.distribution = distribution
+        self.units = _checks.positive_integer("units", units)
+        self.hidden = keras.layers.Dense(
+            units, activation="tanh", dtype="float32"
+        )
+        self.output_layer = keras.layers.Dense(
+            1, kernel_initializer="zeros", dtype="float32"
+        )
+
+    def build(self, input_shape: Any) -> None:
+        """Builds both layers."""
+        sizes = [tf.TensorShape(s)[1:].num_elements() for s in input_shape]
+        self.hidden.build((None, sum(sizes)))
+        self.output_layer.build((None, self.units))
+        self.built = True
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        """Returns c(z, x)."""
+        perturbed, context = inputs
+        relaxed = self.law.soften(perturbed, 1.0)
+        joined = [
+            tf.reshape(
+                tf.cast(tensor, tf.float32),
+                [-1, tensor.shape[1:].num_elements()],
+            )
+            for tensor in (relaxed, context)
+        ]
+        hidden = self.hidden(tf.concat(joined, axis=-1))
+        return tf.squeeze(self.output_layer(hidden), -1)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        """Returns `[B]`."""
+        return (input_shape[0][0],)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "distribution": self.distribution,
+            "units": self.units,
+        }

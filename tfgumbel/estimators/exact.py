@@ -1,0 +1,114 @@
+"""The exact expectation, by enumeration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import _checks
+from tfgumbel.estimators.estimator import CostFn, Estimator, register, repeat
+
+
+@register("exact")
+class Exact(Estimator):
+    """E f(z) = Σ_z q(z) f(z), over all joint states z.
+
+    No noise, no bias, no variance; f need not be differentiable. K^D
+    evaluations of f per example (2^D for bits), so for tests, diagnostics and
+    very small latents.
+
+    Args:
+        distribution: `"categorical"` or `"bernoulli"`.
+        limit: Most joint states that are accepted.
+        chunk_size: States per call of `cost_fn`; `None` for all in one batch.
+        **kwargs: As in `Estimator`.
+
+    Raises:
+        ValueError: At the call, if there are more states than `limit` or the
+            number of variables is unknown.
+
+    Example:
+
+    >>> import tensorflow as tf, tfgumbel as tg
+    >>> exact = tg.estimators.Exact("bernoulli")
+    >>> exact(lambda z: z[:, 0], tf.zeros([1, 2]), seed=[0, 0]).numpy()
+    array([0.5], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        distribution: str = "categorical",
+        limit: int = 4096,
+        chunk_size: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(distribution, **kwargs)
+        self.limit = _checks.positive_integer("limit", limit)
+        if chunk_size is not None:
+            _checks.positive_integer("chunk_size", chunk_size)
+        self.chunk_size = chunk_size
+        self._states = 0
+
+    @property
+    def evaluations(self) -> int:
+        """Joint states of one example, K^D; 0 before the estimator is built."""
+        return self._states
+
+    def build(self, logits_shape: Any, context_shape: Any = None) -> None:
+        """Counts the joint states, and refuses too many."""
+        self._states = self._count(tf.TensorShape(logits_shape))
+        self.built = True
+
+    def estimate(
+        self, cost_fn: CostFn, logits: tf.Tensor, seed: Any, context: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns Σ_z q(z) f(z)."""
+        count = self._count(logits.shape)
+        states = self.law.states(logits.shape)
+        step = self.chunk_size or count
+        parts = [
+            self._part(cost_fn, logits, states[start : start + step])
+            for start in range(0, count, step)
+        ]
+        return tf.add_n(parts)
+
+    def _count(self, shape: tf.TensorShape) -> int:
+        if None in shape[1:]:
+            raise ValueError(
+                "Exact enumeration needs the number of variables and "
+                f"categories. Received: logits of shape {shape}"
+            )
+        count = self.law.count(shape)
+        if count > self.limit:
+            raise ValueError(
+                f"Exact enumeration of logits of shape {shape} means {count} "
+                f"joint states, above limit={self.limit}. Raise `limit`, or "
+                "use another estimator"
+            )
+        return count
+
+    def _part(
+        self, cost_fn: CostFn, logits: tf.Tensor, states: Any
+    ) -> tf.Tensor:
+        count = len(states)
+        # The states as [count, 1, ...] against the batch as [1, B, ...].
+        sample = tf.constant(states)[:, None] + tf.zeros_like(logits)[None]
+        flat = tf.concat([[-1], tf.shape(logits)[1:]], 0)
+        sample = tf.ensure_shape(
+            tf.reshape(sample, flat), self._rows(logits.shape, count)
+        )
+        cost = self.evaluate(cost_fn, sample)
+        log_prob = self.law.log_prob(repeat(logits, count), sample)
+        weighted = tf.exp(log_prob) * cost
+        return tf.reduce_sum(self.fold(weighted, count), axis=0)
+
+    def _rows(self, shape: tf.TensorShape, count: int) -> list[int | None]:
+        batch = None if shape[0] is None else shape[0] * count
+        return [batch, *shape[1:]]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        config = super().get_config()
+        del config["samples"]
+        return {**config, "limit": self.limit, "chunk_size": self.chunk_size}

@@ -1,0 +1,171 @@
+"""REINFORCE with a learned, reparameterised control variate."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgumbel import _checks
+from tfgumbel.estimators.control_variate import ControlVariate
+from tfgumbel.estimators.distribution import per_example
+from tfgumbel.estimators.estimator import (
+    CostFn,
+    Estimator,
+    attach,
+    attach_weights,
+    register,
+    repeat,
+    tile_context,
+)
+from tfgumbel.estimators.rebar import WEIGHTS_ONLY, Coupled, scalar
+from tfgumbel.estimators.rloo import weigh
+
+
+@register("relax")
+class Relax(Estimator):
+    """RELAX: a network c as a control variate.
+
+        [f(b) - c(z̃)] ∇log q(b) + ∇c(z) - ∇c(z̃)
+
+    z = log π + G are perturbed logits, b their argmax (their sign, for bits)
+    and z̃ perturbed logits drawn anew given b. Unbiased for every c, which is
+    learned by descending the mean square of the estimate; c = 0 is REINFORCE.
+    f may be anything: one evaluation per sample, beside the network's. With
+    `relaxed_cost=True`, c is the network plus η f(σ_τ(·)), as in REBAR; then
+    f must be differentiable and is evaluated three times.
+
+    Args:
+        distribution: `"categorical"` or `"bernoulli"`.
+        samples: S, samples per example; the estimate is their mean.
+        network: Keras layer, called as `network([z, context])` with z of the
+            shape of the logits, that gives one value per example, `[B]` or
+            `[B, 1]`; `None` for `ControlVariate()`. It should be
+            differentiable twice: tanh or softplus rather than ReLU.
+        relaxed_cost: Whether c includes η f(σ_τ(z)).
+        temperature: τ > 0 to begin with, of `relaxed_cost`; learned.
+        **kwargs: As in `Estimator`.
+
+    Raises:
+        TypeError: If the network is no Keras layer.
+        ValueError: At the call, if the cost has no gradient in z and
+            `relaxed_cost` asks for one.
+
+    Example:
+
+    >>> import tensorflow as tf, tfgumbel as tg
+    >>> relax = tg.estimators.Relax("bernoulli")
+    >>> cost = relax(lambda z: z[:, 0] ** 2, tf.zeros([1, 2]), [1, 2])
+    >>> float(cost[0]) in (0.0, 1.0)
+    True
+
+    Reference:
+        Grathwohl, Choi, Wu, Roeder, Duvenaud. Backpropagation through the
+        void. ICLR 2018.
+    """
+
+    def __init__(
+        self,
+        distribution: str = "categorical",
+        samples: int = 1,
+        network: keras.layers.Layer | None = None,
+        relaxed_cost: bool = False,
+        temperature: float = 0.5,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(distribution, samples, **kwargs)
+        if isinstance(network, dict):
+            network = keras.saving.deserialize_keras_object(network)
+        if network is None:
+            network = ControlVariate(distribution)
+        if not isinstance(network, keras.layers.Layer):
+            raise TypeError(
+                "Argument `network` must be a Keras layer, called as "
+                f"network([z, context]). Received: network={network!r}"
+            )
+        self.network = network
+        self.relaxed_cost = relaxed_cost
+        self._temperature = _checks.positive_number("temperature", temperature)
+        if relaxed_cost:
+            self.eta = scalar(self, "eta", 1.0, True)
+            self.log_temperature = scalar(
+                self, "log_temperature", math.log(temperature), True
+            )
+
+    @property
+    def evaluations(self) -> int:
+        """At b; with `relaxed_cost` at σ(z) and σ(z̃) too."""
+        return (3 if self.relaxed_cost else 1) * self.samples
+
+    def build(self, logits_shape: Any, context_shape: Any = None) -> None:
+        """Builds the network for these shapes."""
+        logits_shape = tuple(logits_shape)
+        if context_shape is None:
+            context_shape = logits_shape
+        if not self.network.built:
+            self.network.build([logits_shape, tuple(context_shape)])
+        self.built = True
+
+    def estimate(
+        self, cost_fn: CostFn, logits: tf.Tensor, seed: Any, context: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns the mean of f(b)."""
+        detached = repeat(tf.stop_gradient(logits), self.samples)
+        draw = Coupled(self.law, detached, seed)
+        cost = self.evaluate(cost_fn, draw.sample)
+        weights = self.trainable_weights
+        with tf.GradientTape(persistent=True, **WEIGHTS_ONLY) as learning:
+            learning.watch([weight.value for weight in weights])
+            with tf.GradientTape(**WEIGHTS_ONLY) as tape:
+                tape.watch(detached)
+                perturbed = draw.perturbed(detached)
+                values = self._control(cost_fn, perturbed, context)
+                free, conditional = tf.unstack(self.fold(values, 2))
+                difference = free - conditional
+            path = self.require_gradient(tape.gradient(difference, detached))
+            residual = tf.stop_gradient(cost) - conditional
+            estimate = weigh(residual[None], draw.score[None]) + path
+            gradient = tf.reduce_mean(self.fold(estimate, self.samples), axis=0)
+            square = per_example(tf.square(gradient))
+        value = tf.reduce_mean(self.fold(cost, self.samples), axis=0)
+        value = attach_weights(value, weights, learning, square)
+        return attach(value, logits, gradient)
+
+    def _control(
+        self, cost_fn: CostFn, perturbed: tf.Tensor, context: tf.Tensor
+    ) -> tf.Tensor:
+        context = tile_context(context, perturbed)
+        value = tf.cast(self.network([perturbed, context]), tf.float32)
+        if value.shape.rank == 2 and value.shape[-1] == 1:
+            value = tf.squeeze(value, -1)
+        value = self._one_per_row(value, perturbed)
+        if not self.relaxed_cost:
+            return value
+        tau = tf.exp(tf.convert_to_tensor(self.log_temperature))
+        relaxed = self.law.soften(perturbed, tau)
+        # A network connects c to z whatever f does: ask f by itself.
+        with tf.GradientTape(**WEIGHTS_ONLY) as tape:
+            tape.watch(relaxed)
+            cost = self.evaluate(cost_fn, relaxed)
+        self.require_gradient(tape.gradient(cost, relaxed))
+        return value + tf.convert_to_tensor(self.eta) * cost
+
+    def _one_per_row(self, value: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+        if not value.shape.is_compatible_with([like.shape[0]]):
+            raise ValueError(
+                "Argument `network` must give one value per example, [B] or "
+                f"[B, 1]. Received: a value of shape {value.shape} for "
+                f"perturbed logits of shape {like.shape}"
+            )
+        return value
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "network": keras.saving.serialize_keras_object(self.network),
+            "relaxed_cost": self.relaxed_cost,
+            "temperature": self._temperature,
+        }

@@ -1,0 +1,51 @@
+"""The straight-through estimator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel.estimators.estimator import register
+from tfgumbel.estimators.relaxation import Relaxation
+
+
+@register("st")
+class St(Relaxation):
+    """Straight-through: J(softmax(logits / τ)) f'(z) / τ at an exact sample.
+
+    The backward pass takes the sample for its probabilities. **Biased** unless
+    f is linear (at τ = 1); f must be differentiable. The value is f at the
+    exact sample. One evaluation of f per sample.
+
+    Args:
+        distribution: `"categorical"` or `"bernoulli"`.
+        samples: S, samples per example; the estimate is their mean.
+        temperature: τ > 0 of the backward pass. Kept as a weight that is not
+            trained.
+        **kwargs: As in `Estimator`.
+
+    Raises:
+        ValueError: At the call, if the cost has no gradient in z.
+
+    Example:
+
+    >>> import tensorflow as tf, tfgumbel as tg
+    >>> logits = tf.zeros([1, 2])
+    >>> with tf.GradientTape() as tape:
+    ...     tape.watch(logits)
+    ...     cost = tg.estimators.St("bernoulli")(
+    ...         lambda z: 4.0 * z[:, 0], logits, [1, 2])
+    >>> tape.gradient(cost, logits).numpy()
+    array([[1., 0.]], dtype=float32)
+
+    Reference:
+        Bengio, Léonard, Courville. Estimating or propagating gradients
+        through stochastic neurons. 2013.
+    """
+
+    def pathwise(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
+        """Returns exact samples with the gradient of their probabilities."""
+        sample = self.draw(logits, seed)
+        tau = tf.convert_to_tensor(self.temperature)
+        return self.law.straight_through(logits, sample, tau)
