@@ -29,6 +29,12 @@ def finite_logits(logits: tf.Tensor) -> tf.Tensor:
     return without_infinity(in_working_precision(logits))
 
 
+def finite_log_odds(logits: tf.Tensor) -> tf.Tensor:
+    """The log-odds in working precision, with ±inf made finite."""
+    logits = in_working_precision(logits)
+    return tf.clip_by_value(logits, LOWEST, -LOWEST)
+
+
 def nan_values(values: tf.Tensor) -> tf.Tensor:
     """NaN where `values` is NaN, else 0."""
     return tf.where(tf.math.is_nan(values), values, tf.zeros_like(values))

@@ -7,7 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import finite_logits, in_working_precision
+from tfgumbel.ops._precision import (
+    finite_log_odds,
+    finite_logits,
+    in_working_precision,
+)
 
 
 def categorical_kl(
@@ -41,6 +45,8 @@ def categorical_kl(
         categories = tf.cast(tf.shape(logits)[axis], logits.dtype)
         log_p = -tf.math.log(categories)
     else:
+        if axis >= 0 and logits.shape.rank is not None:
+            axis -= logits.shape.rank  # the prior may have fewer axes
         prior = finite_logits(_checks.categorical_logits(prior_logits, axis))
         log_p = tf.nn.log_softmax(tf.cast(prior, logits.dtype), axis=axis)
     # exp(log_q) is exactly 0 where log_q is hugely negative, and 0 · finite
@@ -69,8 +75,8 @@ def bernoulli_kl(logits: Any, prior_logits: Any = 0.0) -> tf.Tensor:
     0.0
     """
     logits = _checks.bernoulli_logits(logits)
-    logits = in_working_precision(logits)
-    prior = tf.cast(prior_logits, logits.dtype)
+    logits = finite_log_odds(logits)
+    prior = finite_log_odds(tf.cast(prior_logits, logits.dtype))
     on = tf.math.log_sigmoid(logits) - tf.math.log_sigmoid(prior)
     off = tf.math.log_sigmoid(-logits) - tf.math.log_sigmoid(-prior)
     return tf.sigmoid(logits) * on + tf.sigmoid(-logits) * off

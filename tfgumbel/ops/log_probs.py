@@ -8,7 +8,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import finite_logits, in_working_precision
+from tfgumbel.ops._precision import (
+    finite_log_odds,
+    finite_logits,
+    in_working_precision,
+)
 
 
 def categorical_log_prob(logits: Any, sample: Any, axis: int = -1) -> tf.Tensor:
@@ -35,8 +39,8 @@ def categorical_log_prob(logits: Any, sample: Any, axis: int = -1) -> tf.Tensor:
     """
     logits = finite_logits(_checks.categorical_logits(logits, axis))
     sample = tf.stop_gradient(tf.cast(sample, logits.dtype))
-    chosen = tf.reduce_sum(logits * sample, axis=axis)
-    return chosen - tf.reduce_logsumexp(logits, axis=axis)
+    log_probs = tf.nn.log_softmax(logits, axis=axis)
+    return tf.reduce_sum(log_probs * sample, axis=axis)
 
 
 def bernoulli_log_prob(logits: Any, sample: Any) -> tf.Tensor:
@@ -59,7 +63,7 @@ def bernoulli_log_prob(logits: Any, sample: Any) -> tf.Tensor:
     -0.6931
     """
     logits = _checks.bernoulli_logits(logits)
-    logits = in_working_precision(logits)
+    logits = finite_log_odds(logits)
     sample = tf.stop_gradient(tf.cast(sample, logits.dtype))
     return -tf.nn.sigmoid_cross_entropy_with_logits(sample, logits)
 
