@@ -95,7 +95,11 @@ def temperature(value: Any, name: str = "temperature") -> Any:
 
 def guarded_temperature(value: Any, dtype: tf.DType) -> tf.Tensor:
     """The temperature as a tensor that is NaN unless it is above zero."""
-    value = tf.cast(temperature(value), dtype)
+    value = temperature(value)
+    if tf.is_tensor(value):
+        value = tf.cast(value, dtype)
+    else:  # tf.cast would take a number through float32
+        value = tf.constant(value, dtype)
     return tf.where(value > 0, value, tf.constant(math.nan, dtype))
 
 
