@@ -256,6 +256,16 @@ def test_temperature_that_is_no_number_is_an_error(case, temperature):
 
 
 @samplers
+def test_python_temperature_keeps_its_precision(case):
+    arguments = arguments_of(case, "float64", temperature=0.7)
+    expected = value_and_gradients(case.op, arguments)[1][0]
+    actual = value_and_gradients(
+        lambda *two: case.op(*two, 0.7), arguments[:2]
+    )[1][0]
+    assert_close(actual, expected, rtol=1e-13)
+
+
+@samplers
 def test_temperature_must_be_a_scalar(case):
     with pytest.raises(ValueError, match="Received: temperature of shape"):
         case.op(LOGITS, NOISE, tf.constant([0.5, 0.6]))
