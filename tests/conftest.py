@@ -36,9 +36,13 @@ def compiled(request):
     return MODES[request.param]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def strategy():
-    """A MirroredStrategy of two replicas, on two logical CPUs."""
+    """A MirroredStrategy of two replicas, on two logical CPUs.
+
+    One for the process: a second one would reuse the keys of the first one's
+    collective ops, and TensorFlow aborts where their shapes differ.
+    """
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 

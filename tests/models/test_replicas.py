@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
@@ -16,31 +17,62 @@ def population_moments(network):
     return mean.numpy(), (mean * (1.0 - mean)).numpy()
 
 
+def normalised_model(baseline):
+    normalise = keras.layers.BatchNormalization(
+        synchronized=True, center=False, scale=False
+    )
+    network = problem.model(baseline, lambda z: problem.decoder(normalise)(z))
+    network.compile(
+        keras.optimizers.SGD(problem.LEARNING_RATE),
+        loss="mse",
+        jit_compile=False,
+    )
+    return network, normalise
+
+
 def test_synchronised_normalisation_does_not_mix_the_replicas(strategy):
     """Two replicas with SyncBatchNormalization between sampler and loss.
 
     Each replica waits inside its forward pass for the other's statistics;
-    costs kept on the layer would reach the wrong replica. The reference
-    takes the statistics of the whole population as given, as the estimator
-    takes those of the batch.
+    draws kept in a common place could be credited with the other's costs.
+    Those are independent of the draw, so they would show as variance.
+    The reference takes the statistics of the whole population as given, as
+    the estimator takes those of the batch.
     """
     with strategy.scope():
-        normalise = keras.layers.BatchNormalization(
-            synchronized=True, center=False, scale=False
-        )
-        network = problem.model("nvil", lambda z: problem.decoder(normalise)(z))
-        network.compile(
-            keras.optimizers.SGD(problem.LEARNING_RATE),
-            loss="mse",
-            jit_compile=False,
-        )
-    gradients = problem.fit_gradients(network, steps=24, batch=4096)
+        network, normalise = normalised_model(None)
+    gradients = problem.fit_gradients(network, steps=48, batch=4096)
     mean, variance = population_moments(network)
     normalise.moving_mean.assign(mean)
     normalise.moving_variance.assign(variance)
     exact = problem.exact_gradients(network, problem.squared_error)
     for measured, expected in zip(gradients, exact, strict=True):
         assert_mean(measured, expected, 0.15)
+    alone, _ = normalised_model(None)
+    reference = problem.fit_gradients(alone, steps=48, batch=4096)
+    ratio = problem.gradient_variance(gradients) / problem.gradient_variance(
+        reference
+    )
+    assert 0.67 < ratio < 1.5
+
+
+@pytest.mark.parametrize("baseline", ["moving_average", "nvil"])
+def test_baselines_learn_on_replicas_without_bias(strategy, baseline):
+    with strategy.scope():
+        network = problem.model(baseline)
+        network.compile(
+            keras.optimizers.SGD(problem.LEARNING_RATE),
+            loss="mse",
+            jit_compile=False,
+        )
+    gradients = problem.fit_gradients(network, steps=24, batch=4096)
+    exact = problem.exact_gradients(network, problem.squared_error)
+    for measured, expected in zip(gradients, exact, strict=True):
+        assert_mean(measured, expected, 0.15)
+    centre = float(network.layers[2].baseline.centre())
+    if baseline == "moving_average":
+        losses = problem.expected_loss(network, problem.squared_error)
+        assert centre == pytest.approx(float(np.mean(losses)), rel=0.1)
 
 
 def replica_samples(strategy, seed):

@@ -200,7 +200,7 @@ class ReinforceSampler(StochasticLayer):
         if self.baseline is not None:
             if context is None:
                 context = _parameters_as_context(parameters)
-            learned = self.baseline(tf.stop_gradient(context))
+            learned = self.baseline(context)
 
         def surrogate(cost: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
             return cost_with_baseline(
