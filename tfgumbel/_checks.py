@@ -113,6 +113,15 @@ def floating(name: str, dtype: Any) -> None:
         )
 
 
+def batched(name: str, shape: Any) -> None:
+    """Raises unless `shape` has an axis for the batch."""
+    if tf.TensorShape(shape).rank == 0:
+        raise ValueError(
+            f"Argument `{name}` must have an axis for the batch. "
+            f"Received: {name} of rank 0"
+        )
+
+
 def axis(value: Any, rank: int | None, name: str = "axis") -> int:
     """Returns `value` if it is an axis of a tensor of this rank."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
@@ -201,10 +210,16 @@ def _require_legal_category(mask: tf.Tensor, category_axis: int) -> None:
 def per_example(name: str, value: Any) -> tf.Tensor:
     """Returns `value` as a floating tensor of shape `[B]`."""
     value = tf.convert_to_tensor(value)
+    per_example_spec(name, value)
+    return value
+
+
+def per_example_spec(name: str, value: Any) -> None:
+    """Raises unless `value`, maybe symbolic, is floating, of shape `[B]`."""
     floating(name, value.dtype)
-    if value.shape.rank is not None and value.shape.rank != 1:
+    shape = tf.TensorShape(value.shape)
+    if shape.rank not in (1, None):
         raise ValueError(
             f"Argument `{name}` must hold one value per example, of shape "
-            f"[B]. Received: {name} of shape {value.shape}"
+            f"[B]. Received: {name} of shape {shape}"
         )
-    return value

@@ -10,13 +10,14 @@ import tensorflow as tf
 
 from tfgumbel import _checks
 from tfgumbel.layers._annealed import AnnealedScalar
+from tfgumbel.layers._called_once import CalledOnce
 
 
 def _weight(name: str, value: Any) -> float:
     return _checks.number_between(name, value, 0.0, float("inf"))
 
 
-class KLLayer(keras.layers.Layer):
+class KLLayer(CalledOnce):
     """Passes its input through and adds weight · KL to the model's loss.
 
     The divergence is summed over the variables of an example and averaged
@@ -30,6 +31,8 @@ class KLLayer(keras.layers.Layer):
 
     # Maps the parameters of q to the divergence per variable, [B, ...].
     divergence: Callable[..., tf.Tensor]
+    # Raises unless the parameters of q have a valid dtype and shape.
+    check: Callable[..., Any]
 
     def __init__(self, weight: Any = 1.0, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
@@ -39,6 +42,7 @@ class KLLayer(keras.layers.Layer):
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         """Returns `inputs`, having added the divergence to the losses."""
+        self.check(inputs)
         divergence = self.divergence(inputs)
         per_example = tf.reshape(divergence, [tf.shape(divergence)[0], -1])
         total = tf.reduce_sum(per_example, axis=1)
@@ -51,6 +55,7 @@ class KLLayer(keras.layers.Layer):
 
     def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
         """Returns the shape and dtype of the input."""
+        self.check(inputs)
         return keras.tree.map_structure(
             lambda t: keras.KerasTensor(t.shape, dtype=t.dtype), inputs
         )

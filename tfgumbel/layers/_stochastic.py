@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks, random
+from tfgumbel.layers._called_once import CalledOnce
 
 CATEGORICAL_INFERENCE = ("mode", "sample", "mean", "relaxed")
 
 
-class StochasticLayer(keras.layers.Layer):
+class StochasticLayer(CalledOnce):
     """A layer that draws noise, reproducibly, and remembers where it stands.
 
     The seed state is a weight `[seed, number of draws]`: it is saved, loaded
@@ -54,15 +55,6 @@ class StochasticLayer(keras.layers.Layer):
         state = tf.convert_to_tensor(self.seed_state)
         self.seed_state.assign(state + tf.constant([0, 1], tf.int64))
         return random.replica_seed(state)
-
-    def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any):
-        """Returns `layer_call` itself.
-
-        A rematerialised call would draw its noise again in the backward pass
-        and give the gradient of another sample. There is little to save: the
-        ops keep one tensor each.
-        """
-        return layer_call
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

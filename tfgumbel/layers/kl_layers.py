@@ -25,7 +25,7 @@ class CategoricalKL(KLLayer):
         weight: Factor, at least 0 (β of a β-VAE): a number or a schedule
             `step -> weight`. `TemperatureScheduler(..., attribute="weight")`
             anneals `layer.weight`.
-        axis: Axis of the categories.
+        axis: Axis of the categories; not that of the batch.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
@@ -61,10 +61,25 @@ class CategoricalKL(KLLayer):
         self.prior_logits = _as_list(prior_logits)
         self.axis = _checks.axis(axis, None)
 
+    def check(self, inputs: Any) -> None:
+        """Raises unless `inputs` are logits with categories on the axis."""
+        _checks.floating("logits", inputs.dtype)
+        _checks.categorical_shape(inputs.shape, self.axis)
+        rank = tf.TensorShape(inputs.shape).rank
+        if rank is not None and self.axis % rank == 0:
+            raise ValueError(
+                "Argument `axis` must not be the axis of the batch, over "
+                "which the divergence is averaged. Received: "
+                f"axis={self.axis} for logits of rank {rank}"
+            )
+
     def divergence(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns KL per variable, `[B, ...]`."""
         prior = self.prior_logits
-        prior = None if prior is None else tf.constant(prior, tf.float32)
+        if prior is not None:
+            # The axis counts the axes of the logits.
+            prior = tf.constant(prior, tf.float32)
+            prior = tf.broadcast_to(prior, tf.shape(inputs))
         return ops.categorical_kl(inputs, prior, self.axis)
 
     def get_config(self) -> dict[str, Any]:
@@ -112,6 +127,11 @@ class BernoulliKL(KLLayer):
     ) -> None:
         super().__init__(weight=weight, **kwargs)
         self.prior_logits = _as_list(prior_logits)
+
+    def check(self, inputs: Any) -> None:
+        """Raises unless `inputs` are log-odds, with an axis for the batch."""
+        _checks.floating("logits", inputs.dtype)
+        _checks.batched("logits", inputs.shape)
 
     def divergence(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns KL per bit, `[B, ...]`."""
@@ -175,6 +195,11 @@ class GaussianKL(KLLayer):
         self.prior_stddev = _checks.positive_number(
             "prior_stddev", prior_stddev
         )
+
+    def check(self, inputs: Any) -> None:
+        """Raises unless `inputs` is a pair with an axis for the batch."""
+        mean, _ = gaussian_parameters(inputs)
+        _checks.batched("mean", mean.shape)
 
     def divergence(self, inputs: Any) -> tf.Tensor:
         """Returns KL per coordinate, `[B, ...]`."""

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from tfgumbel import _checks, ops
 from tfgumbel.estimators import baseline as baselines
+from tfgumbel.layers._called_once import CalledOnce
+from tfgumbel.ops._precision import in_working_precision
 
 
 def cost_with_baseline(
@@ -32,15 +34,16 @@ def cost_with_baseline(
     """
     if baseline is None:
         return ops.score_function_cost(cost, log_prob)
+    scale = tf.cast(baseline.scale(), log_prob.dtype)
     surrogate = ops.score_function_cost(
-        cost, log_prob / baseline.scale(), learned + baseline.centre()
+        cost, log_prob / scale, learned + baseline.centre()
     )
-    baseline.observe(cost - learned, weights)
+    baseline.observe(tf.cast(cost, tf.float32) - learned, weights)
     return surrogate
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class ScoreFunctionCost(keras.layers.Layer):
+class ScoreFunctionCost(CalledOnce):
     """Per-example cost in, the same value out, with the REINFORCE gradient.
 
     Estimates ∇_φ E_{z~q_φ} f(z) by (f(z) - b) ∇_φ log q_φ(z): unbiased for
@@ -89,7 +92,7 @@ class ScoreFunctionCost(keras.layers.Layer):
         self, baseline: Any = None, normalize: bool = False, **kwargs: Any
     ) -> None:
         kwargs.setdefault("dtype", "float32")
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.baseline = baselines.get(baseline, normalize)
         self.normalize = bool(normalize)
 
@@ -112,8 +115,14 @@ class ScoreFunctionCost(keras.layers.Layer):
         training: Any = None,
     ) -> tf.Tensor:
         """Returns the cost, with the gradient attached while training."""
-        cost = _checks.per_example("cost", cost)
+        cost = in_working_precision(_checks.per_example("cost", cost))
         log_prob = _checks.per_example("log_prob", log_prob)
+        surrogate = self._surrogate(cost, log_prob, context, training)
+        return tf.cast(surrogate, self.compute_dtype)
+
+    def _surrogate(
+        self, cost: tf.Tensor, log_prob: tf.Tensor, context: Any, training: Any
+    ) -> tf.Tensor:
         if self.baseline is None or not training:
             return ops.score_function_cost(cost, log_prob)
         if context is None:
@@ -127,14 +136,17 @@ class ScoreFunctionCost(keras.layers.Layer):
         learned = self.baseline(context)
         return cost_with_baseline(cost, log_prob, self.baseline, learned)
 
-    def compute_output_shape(
+    def compute_output_spec(
         self,
-        cost_shape: Any,
-        log_prob_shape: Any = None,
-        context_shape: Any = None,
-    ) -> Any:
-        """Returns `[B]`."""
-        return cost_shape
+        cost: Any,
+        log_prob: Any,
+        context: Any = None,
+        training: Any = None,
+    ) -> keras.KerasTensor:
+        """Returns `[B]`, in the compute dtype."""
+        _checks.per_example_spec("cost", cost)
+        _checks.per_example_spec("log_prob", log_prob)
+        return keras.KerasTensor(cost.shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
