@@ -16,11 +16,9 @@ import tensorflow as tf
 
 from tfgumbel import _checks
 
-Schedule = keras.optimizers.schedules.LearningRateSchedule
-
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class ExponentialAnnealing(Schedule):
+class ExponentialAnnealing(keras.optimizers.schedules.LearningRateSchedule):
     """Annealing of Jang et al.: max(minimum, initial · exp(-rate · t)).
 
     `t` is the step, updated every `every` steps: t = every · ⌊step / every⌋.

@@ -48,7 +48,7 @@ class AnnealedScalar:
 
     def __call__(self, training: Any) -> tf.Tensor:
         """Returns the current value, a float32 scalar; a step if training."""
-        if not training or self.schedule is None:
+        if not training or self.schedule is None or self.step is None:
             return tf.convert_to_tensor(self.variable)
         step = tf.convert_to_tensor(self.step)
         value = tf.cast(self.schedule(step), tf.float32)
