@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks
@@ -89,7 +90,7 @@ def get(identifier: Any) -> Callable[[Any], Any]:
         return ExponentialAnnealing()
     if callable(identifier):
         return identifier
-    if isinstance(identifier, (int, float)) and not isinstance(
+    if isinstance(identifier, (int, float, np.number)) and not isinstance(
         identifier, bool
     ):
         value = float(identifier)
