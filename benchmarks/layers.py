@@ -1,0 +1,351 @@
+"""Times forward and backward of each sampling layer beside its peers.
+
+Run `python -m benchmarks.layers`. Every contender maps logits to a sample y;
+one call computes Σ w·y for a fixed random w and its gradient with respect to
+the logits, and returns these two. Contenders take turns in one run, in graph
+mode and under XLA, on the CPU:
+
+* `tf.nn.softmax`: without noise and temperature, the yardstick;
+* the Gumbel-softmax as one writes it with `tf.random.stateless_uniform`;
+* `RelaxedOneHotCategorical` of TensorFlow Probability;
+* `torch.nn.functional.gumbel_softmax`, eager, if PyTorch is installed.
+
+`ReinforceSampler` has no gradient through y; its loss is Σ w·y + Σ v·log q(y).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+
+import tfgumbel as tg
+from benchmarks import _timing
+
+SHAPES = [(5120, 10), (4096, 1000), (64, 100_000)]
+TEMPERATURE = 0.7
+OUT = Path(__file__).parent / "results" / "layers.json"
+PACKAGES = ["tensorflow", "keras", "tensorflow-probability", "numpy", "torch"]
+
+LAYERS: dict[str, Callable[[], Any]] = {
+    "GumbelSoftmax": lambda: tg.GumbelSoftmax(TEMPERATURE),
+    "GumbelSoftmax hard": lambda: tg.GumbelSoftmax(TEMPERATURE, hard=True),
+    "StraightThroughCategorical st": lambda: tg.StraightThroughCategorical(
+        "st", TEMPERATURE
+    ),
+    "StraightThroughCategorical gumbel": lambda: tg.StraightThroughCategorical(
+        "gumbel", TEMPERATURE
+    ),
+    "BinaryConcrete": lambda: tg.BinaryConcrete(TEMPERATURE),
+    "BinaryConcrete hard": lambda: tg.BinaryConcrete(TEMPERATURE, hard=True),
+    "StraightThroughBernoulli st": lambda: tg.StraightThroughBernoulli(
+        "st", TEMPERATURE
+    ),
+    "StraightThroughBernoulli gumbel": lambda: tg.StraightThroughBernoulli(
+        "gumbel", TEMPERATURE
+    ),
+    "ReparamGaussian": lambda: tg.ReparamGaussian(),
+    "ReinforceSampler": lambda: tg.ReinforceSampler(
+        baseline=None, return_log_prob=True
+    ),
+}
+SOFTMAX = "tf.nn.softmax"
+COMPOSED = "composed of TF ops"
+TFP = "tfp RelaxedOneHotCategorical"
+TORCH = "torch F.gumbel_softmax"
+MODES = {"graph": False, "xla": True}
+# Ratios of the time on the clock, and of processor time.
+FIGURES = {"to_": "median_ms", "cpu_to_": "cpu_ms"}
+
+# Maps (logits, seed) to a sample, or to (sample, log-probability).
+Draw = Callable[[tf.Tensor, tf.Tensor], Any]
+
+
+def draw_with_layer(name: str) -> Draw:
+    layer = LAYERS[name]()
+    if name == "ReparamGaussian":
+        return lambda logits, seed: layer((logits, logits), training=True)
+    return lambda logits, seed: layer(logits, training=True)
+
+
+def softmax(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return tf.nn.softmax(logits)
+
+
+def composed(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    uniform = tf.random.stateless_uniform(tf.shape(logits), seed, minval=1e-20)
+    gumbel = -tf.math.log(-tf.math.log(uniform))
+    return tf.nn.softmax((logits + gumbel) / TEMPERATURE)
+
+
+def tfp_relaxed(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    from tensorflow_probability import distributions as tfd
+
+    distribution = tfd.RelaxedOneHotCategorical(TEMPERATURE, logits=logits)
+    return distribution.sample(seed=seed)
+
+
+PEERS: dict[str, Draw] = {
+    SOFTMAX: softmax,
+    COMPOSED: composed,
+    TFP: tfp_relaxed,
+}
+
+
+def tf_step(
+    draw: Draw, logits: np.ndarray, weights: np.ndarray, jit_compile: bool
+) -> Callable[[], Any]:
+    """One call: draw, Σ w·y, and its gradient."""
+    weights = tf.constant(weights)
+    logits = tf.constant(logits)
+    # Seeds vary, lest noise of a constant seed be folded into a constant.
+    seeds = itertools.count()
+
+    @tf.function(jit_compile=jit_compile)
+    def loss_and_gradient(
+        logits: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            drawn = draw(logits, seed)
+            log_prob = None
+            if isinstance(drawn, tuple):
+                drawn, log_prob = drawn
+            loss = tf.reduce_sum(weights * drawn)
+            if log_prob is not None:
+                loss += tf.reduce_sum(weights[:, 0] * log_prob)
+        return loss, tape.gradient(loss, logits)
+
+    step = loss_and_gradient.get_concrete_function(
+        logits, tf.TensorSpec([2], tf.int32)
+    )
+
+    def call() -> tuple[tf.Tensor, tf.Tensor]:
+        seed = tf.constant([next(seeds), 1], tf.int32)
+        result = step(logits, seed)
+        tf.test.experimental.sync_devices()
+        return result
+
+    return call
+
+
+def torch_step(logits: np.ndarray, weights: np.ndarray) -> Callable[[], Any]:
+    """The same for PyTorch, which runs op by op."""
+    import torch
+
+    logits = torch.tensor(logits, requires_grad=True)
+    weights = torch.tensor(weights)
+
+    def call() -> tuple[Any, Any]:
+        y = torch.nn.functional.gumbel_softmax(logits, TEMPERATURE)
+        loss = torch.sum(weights * y)
+        return loss.detach(), torch.autograd.grad(loss, logits)[0]
+
+    return call
+
+
+def available() -> list[str]:
+    """The names of all contenders that can run here, yardstick first."""
+    names = [SOFTMAX, *LAYERS, COMPOSED]
+    if importlib.util.find_spec("tensorflow_probability"):
+        names.append(TFP)
+    if importlib.util.find_spec("torch"):
+        names.append(TORCH)
+    return names
+
+
+def contenders(
+    shape: tuple[int, int], names: Sequence[str]
+) -> dict[tuple[str, str], Callable[[], Any]]:
+    """What to time at a shape, by (name, mode)."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=shape).astype("float32")
+    weights = generator.normal(size=shape).astype("float32")
+    steps: dict[tuple[str, str], Callable[[], Any]] = {}
+    for name in names:
+        if name == TORCH:
+            steps[name, "eager"] = torch_step(logits, weights)
+            continue
+        draw = PEERS[name] if name in PEERS else draw_with_layer(name)
+        for mode, jit_compile in MODES.items():
+            steps[name, mode] = tf_step(draw, logits, weights, jit_compile)
+    return steps
+
+
+def measure(
+    shape: tuple[int, int], names: Sequence[str], repeats: int
+) -> list[dict[str, Any]]:
+    """One row of figures for each contender and mode at a shape."""
+    with tf.device("CPU:0"):
+        timings = _timing.interleave(contenders(shape, names), repeats)
+    rows = {key: _timing.summary(calls) for key, calls in timings.items()}
+
+    def ratio(
+        key: tuple[str, str], to: tuple[str, str], figure: str
+    ) -> float | None:
+        if to not in rows or not rows[to][figure]:
+            return None
+        return round(rows[key][figure] / rows[to][figure], 4)
+
+    yardsticks = {
+        "softmax": lambda name, mode: (SOFTMAX, mode),
+        "tfp": lambda name, mode: (TFP, mode),
+        "torch": lambda name, mode: (TORCH, "eager"),
+        "graph": lambda name, mode: (name, "graph"),
+    }
+
+    return [
+        {
+            "shape": list(shape),
+            "name": key[0],
+            "mode": key[1],
+            **row,
+            **{
+                prefix + yardstick: ratio(key, choose(*key), figure)
+                for prefix, figure in FIGURES.items()
+                for yardstick, choose in yardsticks.items()
+            },
+        }
+        for key, row in rows.items()
+    ]
+
+
+def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Whether `GumbelSoftmax` is as fast as it has to be."""
+    found = []
+    for row in rows:
+        if row["name"] != "GumbelSoftmax":
+            continue
+        checks: list[tuple[str, str, float]] = []
+        if row["mode"] == "graph":
+            if row["shape"][1] >= 1000:
+                checks.append(("graph: time / softmax", "to_softmax", 2.5))
+            checks.append(("graph: time / TFP", "to_tfp", 0.6))
+        else:
+            checks.append(("XLA time / graph time", "to_graph", 1.5))
+        for label, key, limit in checks:
+            if row[key] is not None:
+                found.append(
+                    {
+                        "target": label,
+                        "shape": row["shape"],
+                        "limit": limit,
+                        "measured": row[key],
+                        "measured_cpu": row["cpu_" + key],
+                        "reached": row[key] <= limit,
+                    }
+                )
+    return sorted(found, key=lambda target: target["target"])
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows of one shape: milliseconds, and ratios in the same mode."""
+    cells = {(row["name"], row["mode"]): row for row in rows}
+    columns = [
+        ("median_ms", "ms", 8),
+        ("to_softmax", "/ softmax", 6),
+        ("to_tfp", "/ TFP", 6),
+        ("to_torch", "/ torch", 6),
+    ]
+    lines = [
+        f"{tuple(rows[0]['shape'])!s:<31}"
+        + "".join(f"{title:>{2 * width}}" for _, title, width in columns),
+        " " * 31
+        + "".join(
+            f"{mode:>{width}}" for *_, width in columns for mode in MODES
+        ),
+    ]
+    for name in dict.fromkeys(row["name"] for row in rows):
+        line = f"{short(name):<31}"
+        for key, _, width in columns:
+            for mode in MODES:
+                if name == TORCH and mode == "graph":
+                    mode = "eager"
+                value = cells.get((name, mode), {}).get(key)
+                line += f"{cell(value):>{width}}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def cell(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value < 100 else f"{value:.0f}"
+
+
+def short(name: str) -> str:
+    return name.replace("StraightThrough", "ST ")
+
+
+def shape_argument(text: str) -> tuple[int, int]:
+    try:
+        rows, categories = (int(size) for size in text.split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"a shape is written ROWSxCATEGORIES, as 4096x1000, not {text!r}"
+        ) from None
+    return rows, categories
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Measures, prints the tables and the targets, writes JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--repeats", type=int, default=30, help="rounds (default: 30)"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=available(),
+        choices=available(),
+        metavar="NAME",
+        help="contenders (default: all that are installed)",
+    )
+    parser.add_argument(
+        "--shapes",
+        type=shape_argument,
+        nargs="+",
+        default=SHAPES,
+        metavar="BxK",
+        help="shapes of the logits, as 4096x1000",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help=f"JSON file (default: {OUT.name})"
+    )
+    options = parser.parse_args(arguments)
+
+    report = {
+        "benchmark": "layers",
+        "temperature": TEMPERATURE,
+        "environment": _timing.environment(PACKAGES),
+        "results": [],
+    }
+    for shape in options.shapes:
+        rows = measure(shape, options.only, options.repeats)
+        print(table(rows), end="\n\n", flush=True)
+        report["results"] += rows
+    print("PyTorch runs eagerly; its time stands under graph.\n")
+    report["targets"] = targets(report["results"])
+    for target in report["targets"]:
+        print(
+            f"{target['target']:<22} at {tuple(target['shape'])!s:<13} "
+            f"{target['measured']:5.2f} "
+            f"(CPU time {target['measured_cpu']:.2f}), "
+            f"at most {target['limit']}: "
+            + ("reached" if target["reached"] else "NOT REACHED")
+        )
+    _timing.write_json(options.out, report)
+    return report
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from benchmarks import layers
+
+RATIOS = {
+    f"{prefix}{yardstick}"
+    for prefix in ["to_", "cpu_to_"]
+    for yardstick in ["softmax", "tfp", "torch", "graph"]
+}
+
+
+def run(tmp_path, capsys, *arguments):
+    out = tmp_path / "results" / "layers.json"
+    layers.main(["--repeats", "1", "--out", str(out), *arguments])
+    return json.loads(out.read_text()), capsys.readouterr().out
+
+
+def check_row(row):
+    assert row["median_ms"] > 0 and row["min_ms"] > 0
+    assert row["cpu_ms"] >= 0
+    assert row["repeats"] == 1
+    assert row.keys() >= RATIOS
+    if row["mode"] != "eager":
+        assert row["to_softmax"] > 0 and row["to_graph"] > 0
+
+
+def test_table_and_json_are_complete(tmp_path, capsys):
+    names = [layers.SOFTMAX, "GumbelSoftmax", "ReinforceSampler"]
+    report, printed = run(
+        tmp_path, capsys, "--shapes", "8x4", "2x1000", "--only", *names
+    )
+    rows = report["results"]
+    assert {(*r["shape"], r["name"], r["mode"]) for r in rows} == {
+        (*shape, name, mode)
+        for shape in [(8, 4), (2, 1000)]
+        for name in names
+        for mode in ["graph", "xla"]
+    }
+    for row in rows:
+        check_row(row)
+    for text in [*names, "(8, 4)", "(2, 1000)", "/ softmax", "/ torch"]:
+        assert text in printed
+    environment = report["environment"]
+    assert {"date", "cpu", "threads", "load_average"} <= environment.keys()
+    assert environment["versions"].keys() == set(layers.PACKAGES)
+
+
+def test_each_target_is_reported():
+    figures = {"to_softmax": 2.4, "to_tfp": 0.7, "to_graph": 1.5}
+    figures |= {f"cpu_{key}": value for key, value in figures.items()}
+    rows = [
+        {"name": "GumbelSoftmax", "shape": shape, "mode": mode, **figures}
+        for shape in [[8, 10], [8, 1000]]
+        for mode in ["graph", "xla"]
+    ]
+    found = layers.targets(rows)
+    assert [(t["shape"][1], t["limit"], t["reached"]) for t in found] == [
+        (10, 1.5, True),
+        (1000, 1.5, True),
+        (10, 0.6, False),
+        (1000, 0.6, False),
+        (1000, 2.5, True),
+    ]
+
+
+def test_a_shape_that_is_none_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        layers.main(["--shapes", "4096"])
+    assert "ROWSxCATEGORIES" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_every_installed_contender_runs(tmp_path, capsys):
+    report, printed = run(tmp_path, capsys, "--shapes", "8x4")
+    names = {row["name"] for row in report["results"]}
+    assert names == set(layers.available()) >= set(layers.LAYERS)
+    for row in report["results"]:
+        check_row(row)
+    assert printed.count("reached") + printed.count("NOT REACHED") >= 2
