@@ -11,12 +11,14 @@ from tfgumbel.ops.binary_concrete import binary_concrete
 from tfgumbel.ops.category_mask import mask_logits, mask_sample
 from tfgumbel.ops.conditional_gumbel import conditional_gumbel
 from tfgumbel.ops.conditional_logistic import conditional_logistic
+from tfgumbel.ops.gapped_straight_through import gapped_straight_through
 from tfgumbel.ops.gaussian import (
     GAUSSIAN_PARAMETERIZATIONS,
     gaussian_stddev,
     reparameterize_gaussian,
 )
 from tfgumbel.ops.gumbel_max import exponential_min, gumbel_max
+from tfgumbel.ops.gumbel_rao import gumbel_rao
 from tfgumbel.ops.gumbel_softmax import gumbel_softmax
 from tfgumbel.ops.kl_divergences import (
     bernoulli_kl,
@@ -28,11 +30,16 @@ from tfgumbel.ops.log_probs import (
     categorical_log_prob,
     gaussian_log_prob,
 )
+from tfgumbel.ops.minimum_variance_straight_through import (
+    minimum_variance_straight_through,
+)
+from tfgumbel.ops.reinmax import reinmax
 from tfgumbel.ops.score_function_cost import score_function_cost
 from tfgumbel.ops.straight_through import (
     straight_through,
     straight_through_bernoulli,
 )
+from tfgumbel.ops.zgr import zgr
 
 __all__ = [
     "GAUSSIAN_PARAMETERIZATIONS",
@@ -44,15 +51,20 @@ __all__ = [
     "conditional_gumbel",
     "conditional_logistic",
     "exponential_min",
+    "gapped_straight_through",
     "gaussian_kl",
     "gaussian_log_prob",
     "gaussian_stddev",
     "gumbel_max",
+    "gumbel_rao",
     "gumbel_softmax",
     "mask_logits",
     "mask_sample",
+    "minimum_variance_straight_through",
+    "reinmax",
     "reparameterize_gaussian",
     "score_function_cost",
     "straight_through",
     "straight_through_bernoulli",
+    "zgr",
 ]

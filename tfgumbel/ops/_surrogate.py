@@ -1,0 +1,65 @@
+"""One-hot samples with a gradient that is not that of any relaxation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import _checks
+from tfgumbel.ops._precision import (
+    in_working_precision,
+    nan_rows,
+    without_infinity,
+)
+
+Gradient = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def with_gradient(
+    logits: Any, sample: Any, axis: int, gradient: Gradient
+) -> tf.Tensor:
+    """The sample, with `gradient` as its gradient in the logits.
+
+    Args:
+        logits: Logits, with the categories on `axis`.
+        sample: One-hot sample of the same shape.
+        axis: Axis of the categories.
+        gradient: Maps finite logits, the sample and the incoming gradient,
+            with the categories on the last axis, to the gradient.
+
+    Returns:
+        `sample` in the dtype of the logits. A row with NaN logits is NaN.
+    """
+    logits = _checks.categorical_logits(logits, axis)
+    working = in_working_precision(logits)
+    sample = tf.cast(sample, working.dtype)
+
+    @tf.custom_gradient
+    def pass_through(logits: tf.Tensor) -> Any:
+        def grad(upstream: tf.Tensor) -> tf.Tensor:
+            tensors = (without_infinity(logits), sample, upstream)
+            moved = [_swap(tensor, axis) for tensor in tensors]
+            return _swap(gradient(*moved), axis)
+
+        return tf.stop_gradient(sample) + nan_rows(logits, axis), grad
+
+    return tf.cast(pass_through(working), logits.dtype)
+
+
+def softmax_jacobian(p: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+    """J(p) g = p (g - pᵀg), along the last axis."""
+    mean = tf.reduce_sum(p * upstream, axis=-1, keepdims=True)
+    return p * (upstream - mean)
+
+
+def _swap(tensor: tf.Tensor, axis: int) -> tf.Tensor:
+    """Exchanges `axis` and the last axis."""
+    rank = tensor.shape.rank
+    axis %= rank
+    if axis == rank - 1:
+        return tensor
+    order = list(range(rank))
+    order[axis], order[-1] = order[-1], order[axis]
+    return tf.transpose(tensor, order)
