@@ -45,6 +45,8 @@ class AnnealedScalar:
         self.step = None
         if self.schedule is not None:
             self.step = _add_scalar(layer, f"{name}_step", 0, "int64")
+            # tf.train.Checkpoint sees attributes of the layer only.
+            setattr(layer, f"_{name}_step", self.step)
 
     def __call__(self, training: Any) -> tf.Tensor:
         """Returns the current value, a float32 scalar; a step if training."""
