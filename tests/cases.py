@@ -122,6 +122,69 @@ def straight_through(layer, noise, logits, mask=None):
     return [through(sample, tf.nn.softmax(logits / tau, layer.axis))]
 
 
+def softmax_at(p, logits, axis):
+    """Something whose Jacobian in the logits is diag(p) - p pᵀ."""
+    shift = logits - tf.stop_gradient(logits)
+    return tf.nn.softmax(tf.stop_gradient(tf.math.log(p)) + shift, axis)
+
+
+def reinmax(layer, noise, logits):
+    tau = temperature_of(layer, logits.dtype)
+    sample = one_hot(logits + noise, layer.axis)
+    middle = 0.5 * (tf.nn.softmax(logits / tau, layer.axis) + sample)
+    second = softmax_at(middle, logits, layer.axis)
+    first = tf.nn.softmax(logits, layer.axis)
+    return [through(sample, 2.0 * second - 0.5 * first)]
+
+
+def zgr(layer, noise, logits):
+    sample = one_hot(logits + noise, layer.axis)
+    p = tf.nn.softmax(logits, layer.axis)
+    log_p = tf.nn.log_softmax(logits, layer.axis)
+    log_prob = tf.reduce_sum(sample * log_p, layer.axis, keepdims=True)
+    score = tf.stop_gradient(sample - p)
+    return [through(sample, 0.5 * (p + score * log_prob))]
+
+
+def gapped(layer, noise, logits):
+    tau = temperature_of(layer, logits.dtype)
+    sample = one_hot(logits + noise, layer.axis)
+    top = tf.reduce_max(logits, layer.axis, keepdims=True)
+    lowered = tf.minimum(logits, top - 1.0)
+    moved = sample * top + (1.0 - sample) * lowered
+    shift = logits - tf.stop_gradient(logits)
+    y = tf.nn.softmax((tf.stop_gradient(moved) + shift) / tau, layer.axis)
+    return [through(sample, y)]
+
+
+# What their ops give is proven by enumeration in tests/ops; here they show
+# that the layer calls them right.
+
+
+def mve(layer, noise, logits):
+    tau = temperature_of(layer, logits.dtype)
+    sample = one_hot(logits + noise, layer.axis)
+    return [
+        tg.ops.minimum_variance_straight_through(
+            logits, sample, tau, layer.axis
+        )
+    ]
+
+
+def gumbel_rao(layer, noise, logits):
+    tau = temperature_of(layer, logits.dtype)
+    sample = one_hot(logits + noise[0], layer.axis)
+    return [tg.ops.gumbel_rao(logits, sample, noise[1:], tau, layer.axis)]
+
+
+def gumbel_rao_noise(shape, seed):
+    """That of the sample, then that of the average."""
+    first = tg.random.gumbel(shape, seed)
+    shape = tf.concat([[10], shape], axis=0)
+    more = tg.random.gumbel(shape, tg.random.split(seed, 1)[0])
+    return tf.concat([first[None], more], axis=0)
+
+
 CATEGORICAL_INFERENCE = {
     "mode": lambda layer, logits, mask=None: [
         one_hot(legal(logits, mask), layer.axis)
@@ -163,6 +226,16 @@ def binary_concrete(layer, noise, logits):
 def binary_concrete_hard(layer, noise, logits):
     (y,) = binary_concrete(layer, noise, logits)
     return [through(step(y - 0.5), y)]
+
+
+def reinmax_bernoulli(layer, noise, logits):
+    tau = temperature_of(layer, logits.dtype)
+    sample = step(logits + noise)
+    middle = 0.5 * (tf.sigmoid(logits / tau) + sample)
+    shift = logits - tf.stop_gradient(logits)
+    log_odds = tf.stop_gradient(tf.math.log(middle / (1.0 - middle)))
+    surrogate = 2.0 * tf.sigmoid(log_odds + shift) - 0.5 * tf.sigmoid(logits)
+    return [through(sample, surrogate)]
 
 
 def straight_through_bernoulli(layer, noise, logits):
@@ -438,7 +511,36 @@ LAYERS = (
         gumbel_softmax_hard,
         estimator="gumbel",
     ),
+    *(
+        categorical_row(
+            f"StraightThroughCategorical-{name}",
+            tg.StraightThroughCategorical,
+            training,
+            estimator=name,
+        )
+        for name, training in (
+            ("reinmax", reinmax),
+            ("zgr", zgr),
+            ("gapped", gapped),
+            ("mve", mve),
+        )
+    ),
+    dataclasses.replace(
+        categorical_row(
+            "StraightThroughCategorical-gumbel_rao",
+            tg.StraightThroughCategorical,
+            gumbel_rao,
+            estimator="gumbel_rao",
+        ),
+        noise=gumbel_rao_noise,
+    ),
     bernoulli_row("BinaryConcrete", tg.BinaryConcrete, binary_concrete),
+    bernoulli_row(
+        "StraightThroughBernoulli-reinmax",
+        tg.StraightThroughBernoulli,
+        reinmax_bernoulli,
+        estimator="reinmax",
+    ),
     bernoulli_row(
         "BinaryConcrete-hard",
         tg.BinaryConcrete,

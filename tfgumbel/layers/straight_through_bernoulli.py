@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, ops, random
+from tfgumbel import _checks
 from tfgumbel.layers._bernoulli import BernoulliLayer
-from tfgumbel.layers._inference import draw_bits
-
-
-def _st(
-    logits: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor
-) -> tf.Tensor:
-    sample = draw_bits(logits, seed)
-    return ops.straight_through_bernoulli(logits, sample, temperature)
-
-
-def _gumbel(
-    logits: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor
-) -> tf.Tensor:
-    noise = random.logistic(tf.shape(logits), seed)
-    return ops.binary_concrete(logits, noise, temperature, hard=True)
-
-
-# Maps (logits, seed, temperature) to bits with a gradient.
-ESTIMATORS: dict[str, Callable[..., tf.Tensor]] = {"gumbel": _gumbel, "st": _st}
+from tfgumbel.layers._straight_through import NAMES, Draw, draw_bernoulli
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -43,14 +24,17 @@ class StraightThroughBernoulli(BernoulliLayer):
     | `"gumbel"` | g · y (1 - y) / τ, y the binary concrete sample it rounds |
     | `"st"` | g · p (1 - p) / τ, p = sigmoid(logits / τ) |
 
-    Both are biased; what follows must be differentiable.
+    and `"reinmax"`, `"gumbel_rao"`, `"zgr"`, `"gapped"` and `"mve"` are those
+    of `StraightThroughCategorical` for the two categories with logits
+    (θ, 0). All are biased; what follows must be differentiable.
 
     Args:
-        estimator: `"gumbel"` or `"st"`.
+        estimator: One of the names above.
         temperature: τ > 0 of the backward pass: a number, or a schedule
             `step -> τ`, as in `GumbelSoftmax`. It never changes the value.
         inference: As in `BinaryConcrete`; `"relaxed"` draws as in training.
         seed: An integer makes the layer's noise reproducible.
+        samples: Noise samples of `"gumbel_rao"`. Others do not use it.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
@@ -81,18 +65,23 @@ class StraightThroughBernoulli(BernoulliLayer):
         temperature: Any = 1.0,
         inference: str = "mode",
         seed: int | None = None,
+        samples: int = 10,
         **kwargs: Any,
     ) -> None:
         super().__init__(temperature, inference, seed=seed, **kwargs)
-        self.estimator = _checks.choice(
-            "estimator", estimator, sorted(ESTIMATORS)
-        )
+        self.estimator = _checks.choice("estimator", estimator, NAMES)
+        self.samples = _checks.positive_integer("samples", samples)
 
     def _draw(
         self, logits: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor
     ) -> tf.Tensor:
-        return ESTIMATORS[self.estimator](logits, seed, temperature)
+        draw = Draw(seed, temperature, samples=self.samples)
+        return draw_bernoulli(self.estimator, logits, draw)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {**super().get_config(), "estimator": self.estimator}
+        return {
+            **super().get_config(),
+            "estimator": self.estimator,
+            "samples": self.samples,
+        }

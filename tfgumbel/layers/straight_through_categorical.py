@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, ops, random
+from tfgumbel import _checks, ops
 from tfgumbel.layers._annealed import AnnealedScalar
-from tfgumbel.layers._inference import categorical_inference, draw_one_hot
+from tfgumbel.layers._inference import categorical_inference
 from tfgumbel.layers._stochastic import CategoricalLayer
-
-
-def _st(
-    logits: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, axis: int
-) -> tf.Tensor:
-    sample = draw_one_hot(logits, axis, seed)
-    return ops.straight_through(logits, sample, temperature, axis)
-
-
-def _gumbel(
-    logits: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, axis: int
-) -> tf.Tensor:
-    noise = random.gumbel(tf.shape(logits), seed)
-    return ops.gumbel_softmax(logits, noise, temperature, True, axis)
-
-
-# Maps (logits, seed, temperature, axis) to a one-hot sample with a gradient.
-ESTIMATORS: dict[str, Callable[..., tf.Tensor]] = {"gumbel": _gumbel, "st": _st}
+from tfgumbel.layers._straight_through import NAMES, Draw, draw_categories
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -43,17 +25,25 @@ class StraightThroughCategorical(CategoricalLayer):
     |---|---|
     | `"gumbel"` | J(y) g / τ, y the Gumbel-softmax sample whose argmax it is |
     | `"st"` | J(π) g / τ, π = softmax(logits / τ) |
+    | `"reinmax"` | 2 J(π_D) g - ½ J(π) g; see `ops.reinmax` |
+    | `"gumbel_rao"` | that of `"gumbel"`, averaged over `samples` noises |
+    | `"zgr"` | the limit of the last as τ → 0; see `ops.zgr` |
+    | `"gapped"` | J(y) g / τ, y without noise; `ops.gapped_straight_through` |
+    | `"mve"` | `ops.minimum_variance_straight_through`, O(K³) |
 
-    with J(p) = diag(p) - p pᵀ. Both are biased; what follows must be
-    differentiable.
+    with J(p) = diag(p) - p pᵀ. All are biased, save that `"reinmax"` at
+    τ = 1, `"zgr"`, and `"mve"` as τ → ∞ are exact for a quadratic cost. What
+    follows must be differentiable.
 
     Args:
-        estimator: `"gumbel"` or `"st"`.
+        estimator: One of the names above.
         temperature: τ > 0 of the backward pass: a number, or a schedule
             `step -> τ`, as in `GumbelSoftmax`. It never changes the value.
         axis: Axis of the categories.
         inference: As in `GumbelSoftmax`; `"relaxed"` draws as in training.
         seed: An integer makes the layer's noise reproducible.
+        samples: Noise samples of `"gumbel_rao"`; the backward pass holds as
+            many copies of the logits. Other estimators do not use it.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
@@ -80,7 +70,8 @@ class StraightThroughCategorical(CategoricalLayer):
     Reference:
         Bengio, Léonard, Courville. Estimating or propagating gradients
         through stochastic neurons. 2013. Jang, Gu, Poole. Categorical
-        reparameterization with Gumbel-softmax. ICLR 2017.
+        reparameterization with Gumbel-softmax. ICLR 2017. Liu et al. Bridging
+        discrete and backpropagation. NeurIPS 2023. The ops name the others.
     """
 
     def __init__(
@@ -90,12 +81,12 @@ class StraightThroughCategorical(CategoricalLayer):
         axis: int = -1,
         inference: str = "mode",
         seed: int | None = None,
+        samples: int = 10,
         **kwargs: Any,
     ) -> None:
         super().__init__(axis=axis, inference=inference, seed=seed, **kwargs)
-        self.estimator = _checks.choice(
-            "estimator", estimator, sorted(ESTIMATORS)
-        )
+        self.estimator = _checks.choice("estimator", estimator, NAMES)
+        self.samples = _checks.positive_integer("samples", samples)
         self._annealed = AnnealedScalar(
             self, "temperature", temperature, _checks.positive_number
         )
@@ -107,9 +98,12 @@ class StraightThroughCategorical(CategoricalLayer):
         """Returns a one-hot sample of the shape of the logits."""
         masked = ops.mask_logits(logits, category_mask, self.axis)
         if training or self.inference == "relaxed":
-            draw = ESTIMATORS[self.estimator]
             temperature = self._annealed(training)
-            sample = draw(masked, self.next_seed(), temperature, self.axis)
+            sample = draw_categories(
+                self.estimator,
+                masked,
+                Draw(self.next_seed(), temperature, self.axis, self.samples),
+            )
         else:
             sample = categorical_inference(
                 masked, self.inference, self.axis, self.next_seed
@@ -122,5 +116,6 @@ class StraightThroughCategorical(CategoricalLayer):
         return {
             **super().get_config(),
             "estimator": self.estimator,
+            "samples": self.samples,
             "temperature": self._annealed.get_config(),
         }

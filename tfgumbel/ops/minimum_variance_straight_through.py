@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import working_dtype
+from tfgumbel.ops._precision import nan_rows, working_dtype
 from tfgumbel.ops._surrogate import softmax_jacobian, with_gradient
 
 
@@ -58,7 +58,11 @@ def minimum_variance_straight_through(
     tau = _checks.guarded_temperature(temperature, dtype)
 
     def gradient(logits, sample, upstream):
-        p = tf.nn.softmax(logits)
+        # A solver that meets NaN fails for the whole batch.
+        nan = nan_rows(logits, -1)
+        p = tf.nn.softmax(
+            tf.where(tf.math.is_nan(nan), tf.zeros_like(logits), logits)
+        )
         chosen = tf.reduce_sum(p * sample, axis=-1, keepdims=True)
         scaled = upstream / (1.0 + tau * (p + chosen))
         weight = (1.0 + tau * p) * scaled
@@ -68,7 +72,8 @@ def minimum_variance_straight_through(
         # v = A⁻¹ B is needed only as Bᵀ A⁻¹ weight: one solve, A symmetric.
         solved = tf.linalg.solve(_matrix(p, tau), weight[..., None])[..., 0]
         ratio = (1.0 + tau * p) / (1.0 + 2.0 * tau * p)
-        return softmax_jacobian(p, ratio * solved + tau * sample * scaled)
+        vector = ratio * solved + tau * sample * scaled
+        return softmax_jacobian(p, vector) + nan
 
     return with_gradient(logits, sample, axis, gradient)
 

@@ -1,0 +1,98 @@
+"""The straight-through estimators by name, as the layers draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfgumbel import ops, random
+from tfgumbel.layers._inference import draw_bits, draw_one_hot
+
+
+class Draw(NamedTuple):
+    """What an estimator needs for a sample.
+
+    Attributes:
+        seed: Seed of this call.
+        temperature: τ, a scalar tensor.
+        axis: Axis of the categories.
+        samples: Noise samples that the gradient is averaged over.
+    """
+
+    seed: tf.Tensor
+    temperature: tf.Tensor
+    axis: int = -1
+    samples: int = 1
+
+
+Surrogate = Callable[[tf.Tensor, tf.Tensor, Draw], tf.Tensor]
+
+
+def _st(logits: tf.Tensor, sample: tf.Tensor, draw: Draw) -> tf.Tensor:
+    return ops.straight_through(logits, sample, draw.temperature, draw.axis)
+
+
+def _reinmax(logits: tf.Tensor, sample: tf.Tensor, draw: Draw) -> tf.Tensor:
+    return ops.reinmax(logits, sample, draw.temperature, draw.axis)
+
+
+def _zgr(logits: tf.Tensor, sample: tf.Tensor, draw: Draw) -> tf.Tensor:
+    return ops.zgr(logits, sample, draw.axis)
+
+
+def _gapped(logits: tf.Tensor, sample: tf.Tensor, draw: Draw) -> tf.Tensor:
+    return ops.gapped_straight_through(
+        logits, sample, draw.temperature, axis=draw.axis
+    )
+
+
+def _mve(logits: tf.Tensor, sample: tf.Tensor, draw: Draw) -> tf.Tensor:
+    return ops.minimum_variance_straight_through(
+        logits, sample, draw.temperature, draw.axis
+    )
+
+
+def _gumbel_rao(logits: tf.Tensor, sample: tf.Tensor, draw: Draw) -> tf.Tensor:
+    shape = tf.concat([[draw.samples], tf.shape(logits)], axis=0)
+    noise = random.gumbel(shape, random.split(draw.seed, 1)[0])
+    return ops.gumbel_rao(logits, sample, noise, draw.temperature, draw.axis)
+
+
+# Each gives a sample, drawn from the logits alone, a gradient.
+SURROGATES: dict[str, Surrogate] = {
+    "gapped": _gapped,
+    "gumbel_rao": _gumbel_rao,
+    "mve": _mve,
+    "reinmax": _reinmax,
+    "st": _st,
+    "zgr": _zgr,
+}
+NAMES = ("gumbel", *SURROGATES)
+
+
+def draw_categories(name: str, logits: tf.Tensor, draw: Draw) -> tf.Tensor:
+    """One-hot samples with the gradient of the named estimator."""
+    if name == "gumbel":
+        noise = random.gumbel(tf.shape(logits), draw.seed)
+        return ops.gumbel_softmax(
+            logits, noise, draw.temperature, True, draw.axis
+        )
+    sample = draw_one_hot(logits, draw.axis, draw.seed)
+    return SURROGATES[name](logits, sample, draw)
+
+
+def draw_bernoulli(name: str, logits: tf.Tensor, draw: Draw) -> tf.Tensor:
+    """Bits with the gradient of the named estimator."""
+    if name == "gumbel":
+        noise = random.logistic(tf.shape(logits), draw.seed)
+        return ops.binary_concrete(logits, noise, draw.temperature, hard=True)
+    bits = draw_bits(logits, draw.seed)
+    if name == "st":
+        return ops.straight_through_bernoulli(logits, bits, draw.temperature)
+    # A bit is a category out of two, with logits (θ, 0).
+    bits = tf.cast(bits, logits.dtype)
+    pair = tf.stack([logits, tf.zeros_like(logits)], axis=-1)
+    sample = tf.stack([bits, 1.0 - bits], axis=-1)
+    return SURROGATES[name](pair, sample, draw)[..., 0]
