@@ -1,0 +1,219 @@
+"""Learned control variates: what they reach, and what they achieve."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.estimator_cases import (
+    COSTS,
+    LOGITS,
+    WEIGHTS,
+    bind,
+    gradients,
+    randomize,
+    repeated,
+)
+from tfgumbel import estimators
+
+LEARNED = {
+    "nvil": {},
+    "rebar": {},
+    "relax": {},
+    "relax-cost": {"relaxed_cost": True},
+}
+
+
+def learned(id, law="categorical", batch=4):
+    keras.utils.set_random_seed(3)
+    estimator = estimators.get(
+        id.split("-")[0], distribution=law, **LEARNED[id]
+    )
+    logits = repeated(LOGITS[law], batch)
+    estimator.build(logits.shape, logits.shape)
+    randomize(estimator)
+    return estimator, logits, repeated(WEIGHTS[law], batch)
+
+
+@pytest.mark.parametrize("id", LEARNED)
+def test_cost_weights_see_the_discrete_sample_only(id):
+    # d cost / d w at the sample, whatever the control variate is.
+    estimator, logits, w = learned(id)
+    found = []
+    for seed in (1, 2, 3):
+        randomize(estimator, seed)
+        value, _, wrt_w = gradients(
+            estimator, COSTS["quadratic"], logits, w, [5, 6]
+        )
+        found.append(wrt_w.numpy())
+        # The value is that of a one-hot sample too: find it by its gradient,
+        # 2 (z·w + 0.6) z.
+        z = wrt_w / tf.reduce_max(wrt_w, axis=1, keepdims=True)
+        np.testing.assert_array_equal(tf.round(z), z)
+        np.testing.assert_allclose(value, COSTS["quadratic"](z, w), rtol=1e-5)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("id", LEARNED)
+def test_training_the_control_variate_reaches_nothing_else(id):
+    estimator, logits, w = learned(id)
+    outcome = []
+    for trainable in (True, False):
+        estimator.trainable = trainable
+        outcome.append(
+            gradients(estimator, COSTS["quadratic"], logits, w, [5, 6])
+        )
+        # A running mean would make the second call another estimate.
+        for variable in estimator.non_trainable_variables:
+            if "mean" in variable.path or "weight" in variable.path:
+                variable.assign(tf.zeros_like(variable))
+    for one, other in zip(*outcome, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("id", ["rebar", "relax", "relax-cost"])
+@pytest.mark.parametrize("law", ["bernoulli", "categorical"])
+def test_the_training_signal_is_the_gradient_of_the_square(id, law):
+    # Against finite differences, with weights of either sign per example.
+    estimator, logits, w = learned(id, law)
+    upstream = tf.constant([0.3, -1.0, 0.0, 2.0])
+
+    def objective():
+        found = gradients(estimator, COSTS["quadratic"], logits, w, [5, 6])[1]
+        axes = list(range(1, len(found.shape)))
+        square = np.square(found.numpy().astype("float64")).sum(tuple(axes))
+        return np.sum(np.abs(upstream) * square)
+
+    with tf.GradientTape() as tape:
+        cost = estimator(bind(COSTS["quadratic"], w), logits, [5, 6])
+    variables = estimator.trainable_variables
+    found = tape.gradient(cost, variables, output_gradients=upstream)
+    for variable, gradient in zip(variables, found, strict=True):
+        place = (0,) * len(variable.shape)
+        start, step = variable.numpy(), 1e-2
+        values = []
+        for sign in (1, -1):
+            moved = np.array(start)
+            moved[place] += sign * step
+            variable.assign(moved)
+            values.append(objective())
+        variable.assign(start)
+        slope = (values[0] - values[1]) / (2 * step)
+        np.testing.assert_allclose(
+            gradient.numpy()[place], slope, rtol=2e-2, atol=2e-4
+        )
+
+
+def test_nvil_trains_its_network_by_least_squares():
+    estimator, logits, w = learned("nvil")
+    upstream = tf.constant([0.3, -1.0, 0.0, 2.0])
+    with tf.GradientTape() as tape:
+        cost = estimator(bind(COSTS["quadratic"], w), logits, [5, 6])
+    variables = estimator.trainable_variables
+    found = tape.gradient(cost, variables, output_gradients=upstream)
+    with tf.GradientTape() as tape:
+        error = cost - estimator.baseline(logits)
+        loss = tf.reduce_sum(tf.abs(upstream) * tf.square(error))
+    expected = tape.gradient(loss, variables)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+# The toy problem E (b - t)², b ~ Bernoulli(½).
+
+
+def toy_cost(target):
+    return lambda z: tf.square(z[:, 0] - target)
+
+
+def train(estimator, target, steps, batch=200, rate=0.01):
+    logits = tf.zeros([batch, 1])
+    estimator.build(logits.shape, logits.shape)
+    optimizer = keras.optimizers.Adam(
+        keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.01)
+    )
+    optimizer.build(estimator.trainable_variables)
+
+    @tf.function(autograph=False)
+    def step(index):
+        with tf.GradientTape() as tape:
+            seed = tf.stack([index, 7])
+            cost = estimator(toy_cost(target), logits, seed)
+            loss = tf.reduce_mean(cost)
+        variables = estimator.trainable_variables
+        optimizer.apply_gradients(
+            zip(tape.gradient(loss, variables), variables, strict=True)
+        )
+
+    for index in tf.range(steps):
+        step(index)
+
+
+def toy_variance(estimator, target, draws=100_000):
+    logits = tf.zeros([draws, 1])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        cost = estimator(toy_cost(target), logits, [2, 9])
+    return float(np.var(tape.gradient(cost, logits)))
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "rate", "steps", "factor"),
+    [
+        # Its optimum is far: η = 101 and a very large τ, where the relaxed
+        # cost is a constant plus a line.
+        ("rebar", 0.45, 1.0, 1500, 100),
+        ("relax", 0.45, 0.02, 500, 1000),
+        ("relax", 0.499, 0.02, 500, 10_000),
+    ],
+)
+def test_learned_control_variates_on_the_toy_problem(
+    name, target, rate, steps, factor
+):
+    keras.utils.set_random_seed(1)
+    estimator = estimators.get(name, distribution="bernoulli")
+    train(estimator, target, steps, rate=rate)
+    plain = toy_variance(estimators.Reinforce("bernoulli"), target)
+    np.testing.assert_allclose(plain, 0.0159, rtol=0.05)
+    assert toy_variance(estimator, target) < plain / factor
+
+
+def toy_training(name, seed, steps=10_000, target=0.499):
+    """θ = σ(φ) after single-sample training of the logit and the network."""
+    keras.utils.set_random_seed(seed)
+    estimator = estimators.get(name, distribution="bernoulli")
+    estimator.build((1, 1), (1, 1))
+    logit = keras.Variable(np.zeros([1, 1], "float32"))
+    variables = [logit, *estimator.trainable_variables]
+    optimizer = keras.optimizers.Adam(0.01)
+    optimizer.build(variables)
+
+    @tf.function(autograph=False)
+    def step(index):
+        with tf.GradientTape() as tape:
+            cost = estimator(
+                toy_cost(target),
+                tf.convert_to_tensor(logit),
+                tf.stack([index, seed]),
+            )
+        sources = [variable.value for variable in variables]
+        optimizer.apply_gradients(
+            zip(tape.gradient(cost, sources), variables, strict=True)
+        )
+
+    @tf.function
+    def run():
+        for index in tf.range(steps):
+            step(index)
+
+    run()
+    return float(tf.sigmoid(logit)[0, 0])
+
+
+@pytest.mark.slow
+def test_relax_solves_the_toy_problem_and_reinforce_does_not():
+    relax = [toy_training("relax", seed) for seed in range(10)]
+    reinforce = [toy_training("reinforce", seed) for seed in range(10)]
+    assert sum(theta < 0.05 for theta in relax) >= 9, relax
+    assert all(theta >= 0.05 for theta in reinforce), reinforce
