@@ -1,6 +1,7 @@
 """Keras layers: they hold weights and a seed, draw noise and call ops."""
 
 from tfgumbel.layers.binary_concrete import BinaryConcrete
+from tfgumbel.layers.expected_cost import ExpectedCost
 from tfgumbel.layers.gumbel_softmax import GumbelSoftmax
 from tfgumbel.layers.kl_layers import BernoulliKL, CategoricalKL, GaussianKL
 from tfgumbel.layers.reinforce_sampler import ReinforceSampler
@@ -15,6 +16,7 @@ __all__ = [
     "BernoulliKL",
     "BinaryConcrete",
     "CategoricalKL",
+    "ExpectedCost",
     "GaussianKL",
     "GumbelSoftmax",
     "ReinforceSampler",

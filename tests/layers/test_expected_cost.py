@@ -1,0 +1,291 @@
+"""ExpectedCost: any cost, any estimator, in any Keras model."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgumbel as tg
+
+RNG = np.random.default_rng(5)
+X = RNG.normal(size=(64, 6)).astype("float32")
+TARGET = np.zeros(64, "float32")
+FAST = ("exact", "gumbel_softmax", "nvil", "rebar", "relax")
+NAMES = [
+    name if name in FAST else pytest.param(name, marks=pytest.mark.slow)
+    for name in tg.estimators.available()
+    if name not in ("arm", "disarm")
+]
+SLOW_XLA = [
+    pytest.param(name, marks=pytest.mark.slow) for name in ("rebar", "relax")
+]
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Reconstruction(keras.layers.Layer):
+    """Squared error of a linear decoder of z against x."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.flatten = keras.layers.Flatten()
+        self.decoder = keras.layers.Dense(6)
+
+    def call(self, z, x):
+        error = self.decoder(self.flatten(z)) - x
+        return keras.ops.mean(keras.ops.square(error), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def plain_cost(z, x):
+    z = tf.reshape(z, [-1, 6])
+    return tf.reduce_mean(tf.square(z - x), axis=-1)
+
+
+def functional(estimator="nvil", cost=None, **kwargs):
+    x = keras.Input((6,))
+    logits = keras.layers.Reshape((2, 3))(keras.layers.Dense(6)(x))
+    layer = tg.ExpectedCost(
+        cost or Reconstruction(), estimator, seed=4, **kwargs
+    )
+    return keras.Model(x, layer(logits, x))
+
+
+def trained(model, epochs=8, rate=0.02, **kwargs):
+    model.compile(
+        keras.optimizers.Adam(rate), loss=tg.losses.MeanCost(), **kwargs
+    )
+    history = model.fit(
+        X, TARGET, epochs=epochs, batch_size=16, shuffle=False, verbose=0
+    )
+    return history.history["loss"]
+
+
+def estimator_of(model):
+    return model.layers[-1].estimator
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fit_trains_with_every_estimator(name):
+    keras.utils.set_random_seed(2)
+    model = functional(name)
+    before = [w.numpy() for w in model.trainable_weights]
+    loss = trained(model)
+    assert np.all(np.isfinite(loss)) and loss[-1] < 0.9 * loss[0]
+    assert all(
+        np.any(old != new.numpy())
+        for old, new in zip(before, model.trainable_weights, strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", ["arm", "disarm"])
+def test_fit_trains_bits(name):
+    keras.utils.set_random_seed(2)
+    x = keras.Input((6,))
+    layer = tg.ExpectedCost(Reconstruction(), name, "bernoulli", seed=4)
+    model = keras.Model(x, layer(keras.layers.Dense(5)(x), x))
+    loss = trained(model)
+    assert loss[-1] < 0.9 * loss[0]
+
+
+@pytest.mark.parametrize("name", ["rloo", *SLOW_XLA])
+def test_fit_under_xla(name):
+    loss = trained(functional(name), epochs=3, jit_compile=True)
+    assert np.all(np.isfinite(loss)) and loss[-1] < loss[0]
+
+
+def test_fit_eagerly():
+    loss = trained(functional("rebar"), epochs=1, run_eagerly=True)
+    assert np.all(np.isfinite(loss))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(policy):
+    keras.config.set_dtype_policy(policy)
+    keras.utils.set_random_seed(2)
+    model = functional("rloo")
+    assert model.output.dtype == "float32"
+    loss = trained(model)
+    assert loss[-1] < 0.9 * loss[0]
+
+
+def test_a_function_and_sample_weights():
+    model = functional("rloo", plain_cost)
+    model.compile("sgd", loss=tg.losses.MeanCost())
+    weights = np.zeros(64, "float32")
+    before = model.get_weights()
+    model.fit(X, TARGET, sample_weight=weights, verbose=0)
+    for old, new in zip(before[:2], model.get_weights()[:2], strict=True):
+        np.testing.assert_array_equal(old, new)
+    loss = trained(model, epochs=20)
+    assert loss[-1] < loss[0]
+
+
+def test_a_functional_cost_of_two_inputs():
+    z, x = keras.Input((2, 3)), keras.Input((6,))
+    decoded = keras.layers.Dense(6)(keras.layers.Flatten()(z))
+    error = keras.ops.mean(keras.ops.square(decoded - x), axis=-1)
+    model = functional("rebar", keras.Model([z, x], error))
+    loss = trained(model)
+    assert loss[-1] < 0.9 * loss[0]
+
+
+def test_sequential_without_context():
+    cost = keras.Sequential(
+        [
+            keras.layers.Flatten(),
+            keras.layers.Dense(1, "softplus"),
+            keras.layers.Reshape(()),
+        ]
+    )
+    model = keras.Sequential(
+        [
+            keras.layers.Dense(6),
+            keras.layers.Reshape((2, 3)),
+            tg.ExpectedCost(cost, "relax"),
+        ]
+    )
+    loss = trained(model)
+    assert loss[-1] < loss[0]
+
+
+def test_subclassed_model_with_its_own_loss():
+    class Coder(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.encoder = keras.layers.Dense(6)
+            self.shape = keras.layers.Reshape((2, 3))
+            self.expected = tg.ExpectedCost(
+                Reconstruction(), "rebar", add_loss=True
+            )
+
+        def call(self, x, training=None):
+            logits = self.shape(self.encoder(x))
+            return self.expected(logits, x, training=training)
+
+    keras.utils.set_random_seed(2)
+    model = Coder()
+    model.compile(keras.optimizers.Adam(0.02))
+    loss = model.fit(X, epochs=8, batch_size=16, verbose=0).history["loss"]
+    assert loss[-1] < 0.9 * loss[0]
+
+
+def test_gradient_is_the_estimators():
+    logits = tf.constant(RNG.normal(size=(5, 2, 3)), tf.float32)
+    x = tf.constant(X[:5])
+    layer = tg.ExpectedCost(plain_cost, "exact")
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(logits)
+        cost = layer(logits, x, training=True)
+        expected = tg.estimators.Exact()(
+            lambda z: plain_cost(z, tg.estimators.tile_context(x, z)),
+            logits,
+            [0, 0],
+        )
+    np.testing.assert_allclose(cost, expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        tape.gradient(cost, logits), tape.gradient(expected, logits)
+    )
+
+
+@pytest.mark.parametrize("name", ["nvil", "rebar", "relax"])
+def test_the_control_variates_rate_reaches_no_other_weight(name):
+    # One step with the control variate learning, one with it held still.
+    def one_step(frozen):
+        keras.utils.set_random_seed(2)
+        model = functional(name)
+        for weight in estimator_of(model).weights:
+            if weight.path.endswith("kernel"):
+                noise = np.random.default_rng(1).normal(size=weight.shape)
+                weight.assign(0.1 * noise)
+        model.compile("sgd", loss=tg.losses.MeanCost())
+        estimator_of(model).trainable = not frozen
+        model.train_on_batch(X, TARGET)
+        learned = {w.path for w in estimator_of(model).weights}
+        return (
+            [w.numpy() for w in model.weights if w.path not in learned],
+            [w.numpy() for w in estimator_of(model).weights],
+        )
+
+    (model, control), (same_model, other_control) = map(one_step, (False, True))
+    for one, other in zip(model, same_model, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert any(
+        np.any(one != other)
+        for one, other in zip(control, other_control, strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", ["nvil", "rebar", "relax", "st_gumbel"])
+def test_save_and_load(name, tmp_path):
+    model = functional(name)
+    trained(model, epochs=1)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    for one, other in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert again.layers[-1].get_config()["add_loss"] is False
+    np.testing.assert_array_equal(
+        model.predict(X, verbose=0), again.predict(X, verbose=0)
+    )
+    # Both go on as one.
+    for one, other in zip(trained(model, 1), trained(again, 1), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_a_function_is_saved_by_its_registered_name(tmp_path):
+    model = functional("rloo", plain_cost)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert again.layers[-1].cost is plain_cost
+
+
+@pytest.mark.parametrize("inference", ["sample", "mode", "mean"])
+def test_inference_evaluates_the_cost_once(inference):
+    seen = []
+
+    def cost(z):
+        seen.append(z.numpy())
+        return tf.reduce_sum(z, axis=[1, 2])
+
+    layer = tg.ExpectedCost(cost, "relax", inference=inference, seed=1)
+    logits = tf.constant(RNG.normal(size=(4, 2, 3)), tf.float32)
+    layer(logits, training=False)
+    (z,) = seen
+    np.testing.assert_allclose(z.sum(-1), 1.0, rtol=1e-6)
+    if inference == "mean":
+        np.testing.assert_allclose(z, tf.nn.softmax(logits), rtol=1e-6)
+    else:
+        np.testing.assert_array_equal(z, np.round(z))
+    if inference == "mode":
+        np.testing.assert_array_equal(z.argmax(-1), tf.argmax(logits, -1))
+
+
+def test_every_call_draws_anew():
+    layer = tg.ExpectedCost(plain_cost, "rloo", seed=1)
+    logits = tf.zeros([32, 2, 3])
+    one = layer(logits, X[:32], training=True)
+    other = layer(logits, X[:32], training=True)
+    assert np.any(one != other)
+
+
+def test_errors():
+    with pytest.raises(TypeError, match="cost=3"):
+        tg.ExpectedCost(3)
+    with pytest.raises(ValueError, match="estimator='rebarr'"):
+        tg.ExpectedCost(plain_cost, "rebarr")
+    with pytest.raises(ValueError, match="'bernoulli' only"):
+        tg.ExpectedCost(plain_cost, "disarm")
+    with pytest.raises(ValueError, match="'bernoulli'.*'categorical'"):
+        tg.ExpectedCost(
+            plain_cost, tg.estimators.Disarm(), distribution="categorical"
+        )
+    with pytest.raises(ValueError, match="inference='exact'"):
+        tg.ExpectedCost(plain_cost, inference="exact")
+    layer = tg.ExpectedCost(lambda z: tf.reduce_mean(z), "rloo")
+    for training in (True, False):
+        with pytest.raises(ValueError, match="one cost per sample"):
+            layer(tf.zeros([4, 2, 3]), training=training)
+    with pytest.raises(ValueError, match=r"one cost per example.*\(None, 1\)"):
+        tg.ExpectedCost(
+            keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)])
+        )(keras.Input((2, 3)))

@@ -1,0 +1,215 @@
+"""The expected cost of a discrete sample, with any estimator's gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgumbel import _checks, estimators
+from tfgumbel.layers._stochastic import StochasticLayer
+
+INFERENCE = ("sample", "mode", "mean")
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class ExpectedCost(StochasticLayer):
+    """Cost per example of a sample, with an estimate of ∇E[cost(z)] attached.
+
+    Logits in, `cost(z, *context)` per example out. The gradient with respect
+    to the logits is the estimator's; that of the cost's own weights is the
+    cost's, at the sample. Whatever the estimator learns (baselines, control
+    variates, their scale and temperature) are weights of this layer, trained
+    by the same backward pass and saved with the model.
+
+    End a model with this layer and train with `tg.losses.MeanCost()`, or let
+    it add its own loss with `add_loss=True`.
+
+    Args:
+        cost: f, a Keras layer, a model or a function: `cost(z, *context)`
+            gives one cost per example, `[B]`. It must treat every example by
+            itself (no batch normalisation) and must not use `add_loss`, since
+            an estimator evaluates it on several samples per example. A
+            functional model of several inputs is called with their list.
+        estimator: Name of a registered estimator (see
+            `tg.estimators.available()`), or an estimator object.
+        distribution: `"categorical"` (logits `[B, ..., K]`, one-hot samples)
+            or `"bernoulli"` (logits `[B, ...]`, zeros and ones). `None`
+            stands for the estimator's own, or categorical.
+        add_loss: Whether to add the mean cost to the model's losses, for
+            `compile(optimizer)` without a loss. Sample weights do not act on
+            it.
+        inference: What the cost is taken of when not training: an exact
+            `"sample"`, the `"mode"`, or the `"mean"`. No control variate is
+            evaluated, and the logits receive no gradient.
+        seed: An integer makes the layer's noise reproducible.
+        **kwargs: As in `keras.layers.Layer`. The default dtype is float32,
+            also under a mixed-precision policy; the cost keeps its own.
+
+    Call arguments:
+        logits: Parameters of the distribution, floating.
+        *context: Whatever else the cost depends on, each `[B, ...]`. The
+            first, as float32, is what a learned baseline or control variate
+            looks at; without it, they look at the logits.
+        training: Whether to estimate a gradient.
+
+    Input shape:
+        `[B, ..., K]` or `[B, ...]`, and the context.
+
+    Output shape:
+        `[B]`, float32.
+
+    Raises:
+        ValueError: If the estimator does not do the distribution, if the cost
+            is not `[B]`, or has no gradient where the estimator needs one.
+
+    Example:
+
+    ```python
+    x = keras.Input((64,))
+    logits = keras.layers.Reshape((8, 4))(keras.layers.Dense(32)(x))
+    decoder = keras.Sequential(
+        [keras.layers.Flatten(), keras.layers.Dense(64)]
+    )
+
+    class Reconstruction(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.decoder = decoder
+
+        def call(self, z, x):
+            return keras.ops.mean((self.decoder(z) - x) ** 2, axis=-1)
+
+    cost = tg.ExpectedCost(Reconstruction(), estimator="rebar")(logits, x)
+    model = keras.Model(x, cost)
+    model.compile("adam", loss=tg.losses.MeanCost())
+    ```
+
+    Reference:
+        Mohamed, Rosca, Figurnov, Mnih. Monte Carlo gradient estimation in
+        machine learning. JMLR 2020.
+    """
+
+    def __init__(
+        self,
+        cost: Callable[..., Any],
+        estimator: Any = "nvil",
+        distribution: str | None = None,
+        add_loss: bool = False,
+        inference: str = "sample",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(seed=seed, **kwargs)
+        if not callable(cost):
+            raise TypeError(
+                "Argument `cost` must be a Keras layer, a model or a function "
+                f"cost(z, *context). Received: cost={cost!r}"
+            )
+        self.cost = cost
+        self.estimator = _estimator(estimator, distribution)
+        self.distribution = self.estimator.distribution
+        self.adds_loss = bool(add_loss)
+        self.inference = _checks.choice("inference", inference, INFERENCE)
+
+    def build(self, logits_shape: Any, context_shape: Any = ()) -> None:
+        """Builds what the estimator learns."""
+        if not self.estimator.built:
+            first = tuple(context_shape[0]) if context_shape else None
+            self.estimator.build(tuple(logits_shape), first)
+        self.built = True
+
+    def call(
+        self, logits: Any, *context: Any, training: Any = None
+    ) -> tf.Tensor:
+        """Returns the cost per example."""
+
+        def cost_fn(sample: tf.Tensor) -> tf.Tensor:
+            tiled = [estimators.tile_context(c, sample) for c in context]
+            return self._cost(sample, *tiled)
+
+        if training:
+            seen = tf.cast(context[0], tf.float32) if context else None
+            cost = self.estimator(cost_fn, logits, self.next_seed(), seen)
+        else:
+            cost = self._inferred_cost(cost_fn, logits)
+        if self.adds_loss:
+            self.add_loss(tf.reduce_mean(cost))
+        return cost
+
+    def _cost(self, sample: Any, *context: Any) -> Any:
+        # Functional models take one structure, all else positional arguments.
+        inputs = getattr(self.cost, "inputs", None)
+        if context and inputs is not None:
+            return self.cost([sample, *context])
+        return self.cost(sample, *context)
+
+    def _inferred_cost(
+        self, cost_fn: Callable[[tf.Tensor], tf.Tensor], logits: Any
+    ) -> tf.Tensor:
+        law = self.estimator.law
+        logits = law.prepare(logits)
+        if self.inference == "mean":
+            sample = law.mean(logits)
+        elif self.inference == "mode":
+            sample = law.harden(logits)
+        else:
+            sample = self.estimator.draw(logits, self.next_seed())
+        return self.estimator.evaluate(cost_fn, tf.stop_gradient(sample))
+
+    def compute_output_spec(
+        self, logits: Any, *context: Any, training: Any = None
+    ) -> keras.KerasTensor:
+        """Returns `[B]`, float32, after asking a Keras cost for its shape."""
+        _checks.floating("logits", logits.dtype)
+        if isinstance(self.cost, keras.layers.Layer):
+            sample = keras.KerasTensor(logits.shape, dtype="float32")
+            shape = tuple(self._cost(sample, *context).shape)
+            if len(shape) != 1:
+                raise ValueError(
+                    "Argument `cost` must give one cost per example, of shape "
+                    f"[B]. Received: a cost of shape {shape} from "
+                    f"{self.cost.name!r}"
+                )
+        return keras.KerasTensor(logits.shape[:1], dtype="float32")
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """Returns no mask: there is one cost per example."""
+        return None
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "cost": serialize(self.cost),
+            "estimator": serialize(self.estimator),
+            "distribution": self.distribution,
+            "add_loss": self.adds_loss,
+            "inference": self.inference,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ExpectedCost:
+        """Returns the layer that `get_config` describes."""
+        config = dict(config)
+        config["cost"] = keras.saving.deserialize_keras_object(config["cost"])
+        return cls(**config)
+
+
+def _estimator(identifier: Any, distribution: str | None) -> Any:
+    if isinstance(identifier, str):
+        return estimators.get(
+            identifier, distribution=distribution or "categorical"
+        )
+    estimator = estimators.get(identifier)
+    if distribution not in (None, estimator.distribution):
+        raise ValueError(
+            "Argument `distribution` must be that of the estimator, "
+            f"{estimator.distribution!r}. Received: "
+            f"distribution={distribution!r}"
+        )
+    return estimator
