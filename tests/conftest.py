@@ -24,9 +24,13 @@ MODES = {
     "xla": lambda function: tf.function(function, jit_compile=True),
 }
 
-# For tests of many samples: eager kernels are those of the graph.
+# A graph runs the kernels of eager mode: where only numbers are at stake, one
+# of the two is enough. Many samples are cheaper in a graph, small ops eagerly.
 graph_and_xla = pytest.mark.parametrize(
     "compiled", ["graph", "xla"], indirect=True
+)
+eager_and_xla = pytest.mark.parametrize(
+    "compiled", ["eager", "xla"], indirect=True
 )
 
 

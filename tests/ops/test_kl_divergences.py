@@ -6,6 +6,7 @@ import scipy.stats
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.conftest import eager_and_xla
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
@@ -58,6 +59,7 @@ def test_categorical_kl_follows_the_axis(axis):
     assert_close(lower, actual)
 
 
+@eager_and_xla
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_extreme_logits_stay_finite(dtype, compiled):
     pairs = tf.constant([(a, b) for a in EXTREMES for b in EXTREMES], dtype)

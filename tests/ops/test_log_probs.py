@@ -5,6 +5,7 @@ import scipy.stats
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.conftest import eager_and_xla
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
@@ -84,6 +85,7 @@ def test_gaussian_log_prob_is_the_density(compiled):
     assert wrt_sample is None
 
 
+@eager_and_xla
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_extreme_logits_stay_finite(dtype, compiled):
     """Impossible outcomes included."""
