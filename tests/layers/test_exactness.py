@@ -1,0 +1,100 @@
+"""Samples follow their law exactly, rare categories included."""
+
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+
+import tfgumbel as tg
+from tests.cases import layer_cases
+from tests.layers.calls import tensors
+from tests.statistics import (
+    assert_distribution,
+    assert_frequencies,
+    sigmoid,
+    softmax,
+)
+
+# The rarest category has probability 1e-4 in every precision: the logits are
+# rounded to the policy's dtype first.
+PROBABILITIES = np.array([0.6, 0.25, 0.1, 0.0499, 1e-4])
+POLICIES = ["float32", "mixed_float16", "mixed_bfloat16"]
+ONE_HOT_LAYERS = {
+    "gumbel_softmax_hard": lambda **k: tg.GumbelSoftmax(hard=True, **k),
+    "st": lambda **k: tg.StraightThroughCategorical("st", **k),
+    "st_gumbel": lambda **k: tg.StraightThroughCategorical("gumbel", **k),
+}
+EXAMPLES = 20_000
+sampling = layer_cases(lambda case: case.law is not None)
+
+
+@pytest.mark.parametrize("compiled", ["graph", "xla"])
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    "make", ONE_HOT_LAYERS.values(), ids=ONE_HOT_LAYERS.keys()
+)
+def test_rare_categories_come_as_often_as_they_should(make, policy, compiled):
+    """Two million draws in training, some 200 of the rarest."""
+    layer = make(seed=1, dtype=policy)
+    logits = tf.cast(np.log(PROBABILITIES), layer.compute_dtype)
+    layer(logits[None])
+    batch = tf.repeat(logits[None], 250_000, axis=0)
+
+    @tf.function(jit_compile=compiled == "xla")
+    def count():
+        sample = layer(batch, training=True)
+        return tf.reduce_sum(tf.cast(sample, tf.float32), axis=0)
+
+    counts = np.sum([count().numpy() for _ in range(8)], axis=0)
+    assert_frequencies(
+        np.repeat(np.arange(5), counts.astype(int)),
+        softmax(tf.cast(logits, tf.float32)),
+    )
+
+
+def test_relaxed_samples_have_their_largest_entry_by_the_same_law():
+    layer = tg.GumbelSoftmax(temperature=0.1, seed=1)
+    logits = np.log(PROBABILITIES[:4]).astype("float32")
+    y = layer(np.tile(logits, (EXAMPLES, 1)), training=True)
+    assert_frequencies(np.argmax(y, -1), softmax(logits), least=50)
+
+
+@sampling
+def test_inference_samples_follow_the_law(case):
+    """The mode "sample", which is a true sample whatever training gives."""
+    layer = case.make(inference="sample")
+    one = tf.nest.map_structure(lambda a: a[:1], tensors(case.inputs))
+    many = tf.nest.map_structure(lambda a: tf.repeat(a, EXAMPLES, axis=0), one)
+    sample = tf.nest.flatten(layer(*many))[0].numpy()
+    LAWS[case.law](sample, case, layer, one)
+
+
+def assert_categorical(sample, case, layer, inputs):
+    (probabilities,) = case.inference["mean"](layer, *inputs)[:1]
+    assert set(np.unique(sample)) == {0, 1}
+    assert np.all(sample.sum(axis=-1) == 1)
+    for d, p in enumerate(probabilities.numpy()[0]):
+        assert np.all(sample[:, d, p == 0] == 0)
+        legal = sample[:, d, p > 0]
+        assert_frequencies(legal.argmax(axis=-1), p[p > 0])
+
+
+def assert_bernoulli(sample, case, layer, inputs):
+    bits = sample.reshape(EXAMPLES, -1)
+    for bit, p in zip(bits.T, sigmoid(inputs[0]).ravel(), strict=True):
+        assert_frequencies(bit.astype(int), [1 - p, p])
+
+
+def assert_gaussian(sample, case, layer, inputs):
+    mean, scale = inputs[0]
+    name = getattr(layer, "parameterization", "log_variance")
+    stddev = tg.ops.gaussian_stddev(scale, name)
+    standard = (sample - mean) / stddev
+    assert_distribution(standard, scipy.stats.norm.cdf)
+
+
+LAWS = {
+    "categorical": assert_categorical,
+    "bernoulli": assert_bernoulli,
+    "gaussian": assert_gaussian,
+}

@@ -1,0 +1,98 @@
+"""What is saved comes back: weights, seed state, and the noise to come."""
+
+import json
+
+import keras
+import pytest
+import tensorflow as tf
+
+from tests.cases import layer_cases
+from tests.layers.calls import (
+    assert_equal,
+    flat_inputs,
+    network,
+    the_layer,
+    training_values,
+)
+
+every_layer = layer_cases()
+drawing = layer_cases(lambda case: case.noise is not None)
+
+
+def through_keras_file(case, model, folder):
+    path = folder / "model.keras"
+    model.save(path)
+    return keras.models.load_model(path)
+
+
+def through_weights_file(case, model, folder):
+    path = folder / "model.weights.h5"
+    model.save_weights(path)
+    other = network(case, **another_seed(case))
+    other.load_weights(path)
+    return other
+
+
+def through_checkpoint(case, model, folder):
+    path = tf.train.Checkpoint(model=model).write(str(folder / "checkpoint"))
+    other = network(case, **another_seed(case))
+    tf.train.Checkpoint(model=other).read(path).assert_consumed()
+    return other
+
+
+def another_seed(case):
+    return {} if case.noise is None else {"seed": 99}
+
+
+WAYS = {
+    "keras": through_keras_file,
+    "weights": through_weights_file,
+    "checkpoint": through_checkpoint,
+}
+
+
+def trained(case):
+    """A model none of whose weights is what it was made with."""
+    model = network(case)
+    for _ in range(2):
+        training_values(model, [flat_inputs(case)])
+    for weight in model.trainable_weights:
+        weight.assign_add(0.01 * tf.ones(weight.shape))
+    annealed = getattr(the_layer(model), case.anneals or "", None)
+    if annealed is not None:
+        annealed.assign(0.4)
+    return model
+
+
+@every_layer
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+def test_round_trip(case, way, tmp_path):
+    """Predictions, weights, and the next noise, are what they were."""
+    model = trained(case)
+    other = way(case, model, tmp_path)
+    inputs = [flat_inputs(case)]
+    assert_equal(other.get_weights(), model.get_weights())
+    assert_equal(other(*inputs), model(*inputs))
+    assert_equal(training_values(other, inputs), training_values(model, inputs))
+    assert_equal(other.get_weights(), model.get_weights())
+
+
+def as_json(layer):
+    return json.dumps(layer.get_config(), sort_keys=True)
+
+
+@every_layer
+def test_keras_file_keeps_the_config(case, tmp_path):
+    model = network(case)
+    other = through_keras_file(case, model, tmp_path)
+    assert type(the_layer(other)) is type(the_layer(model))
+    assert as_json(the_layer(other)) == as_json(the_layer(model))
+
+
+@drawing
+def test_inference_samples_go_on_after_a_reload(case, tmp_path):
+    model = network(case, inference="sample")
+    inputs = flat_inputs(case)
+    model(inputs)
+    other = through_keras_file(case, model, tmp_path)
+    assert_equal(other(inputs), model(inputs))
