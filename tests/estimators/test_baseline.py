@@ -204,3 +204,17 @@ def test_network_of_two_outputs_is_an_error():
     baseline = tg.estimators.Baseline(keras.layers.Dense(2))
     with pytest.raises(ValueError, match=r"one value per example.*\(2, 2\)"):
         baseline(CONTEXT)
+
+
+def test_the_scale_is_a_standard_deviation_without_centring_too():
+    baseline = baselines.Baseline(normalize=True)
+    baseline.observe(tf.constant([100.0, 104.0, 96.0, 100.0]))
+    assert float(baseline.centre()) == 0.0
+    assert float(baseline.scale()) == pytest.approx(8.0**0.5, rel=1e-2)
+
+
+def test_no_decay_keeps_the_last_batch_alone():
+    baseline = baselines.Baseline(decay=0.0)
+    baseline.observe(tf.constant([5.0, 7.0]))
+    baseline.observe(tf.constant([1.0, 3.0]))
+    assert float(baseline.centre()) == pytest.approx(2.0)

@@ -104,20 +104,21 @@ class Baseline(keras.layers.Layer):
         """Returns c, the running mean of past signals; 0 before the first."""
         if self.decay is None:
             return tf.zeros([])
-        return tf.math.divide_no_nan(
-            tf.convert_to_tensor(self._mean), tf.convert_to_tensor(self._weight)
-        )
+        return self._corrected(self._mean)
 
     def scale(self) -> tf.Tensor:
         """Returns what the centred signal is to be divided by."""
         if not self.normalize:
             return tf.ones([])
-        square = tf.math.divide_no_nan(
-            tf.convert_to_tensor(self._square),
-            tf.convert_to_tensor(self._weight),
-        )
-        variance = square - tf.square(self.centre())
+        mean = self._corrected(self._mean)
+        variance = self._corrected(self._square) - tf.square(mean)
         return tf.sqrt(tf.maximum(variance, 1.0))
+
+    def _corrected(self, statistic: keras.Variable) -> tf.Tensor:
+        """The statistic without the zero it started from."""
+        return tf.math.divide_no_nan(
+            tf.convert_to_tensor(statistic), tf.convert_to_tensor(self._weight)
+        )
 
     def observe(self, signal: tf.Tensor, weights: Any = None) -> None:
         """Takes a batch of signals f(z) - network(x) into the statistics.
@@ -138,15 +139,14 @@ class Baseline(keras.layers.Layer):
         signal = tf.where(finite, signal, tf.zeros_like(signal))
         total = tf.reduce_sum(weights)
         # A batch without a usable signal leaves everything as it was.
-        keep = tf.where(total > 0, self.decay or 0.99, 1.0)
+        decay = 0.99 if self.decay is None else self.decay
+        keep = tf.where(total > 0, decay, 1.0)
         for statistic, value in (
             (self._mean, signal),
             (self._square, tf.square(signal)),
             (self._weight, tf.ones_like(signal)),
         ):
-            batch = tf.math.divide_no_nan(
-                tf.reduce_sum(weights * value), total
-            )
+            batch = tf.math.divide_no_nan(tf.reduce_sum(weights * value), total)
             old = tf.convert_to_tensor(statistic)
             statistic.assign(keep * old + (1.0 - keep) * batch)
 

@@ -78,9 +78,9 @@ class ScoreFunctionCost(CalledOnce):
 
     Example:
 
-    >>> import tfgumbel as tg
-    >>> layer = tg.ScoreFunctionCost()
-    >>> layer([3.0, 4.0], [-0.7, -1.2]).numpy()
+    >>> import tensorflow as tf, tfgumbel as tg
+    >>> cost, log_prob = tf.constant([3.0, 4.0]), tf.constant([-0.7, -1.2])
+    >>> tg.ScoreFunctionCost()(cost, log_prob).numpy()
     array([3., 4.], dtype=float32)
 
     Reference:
