@@ -52,6 +52,7 @@ class EstimatorCase:
     # the exact gradient.
     bias: float = 0.1
     multi_sample_bound: bool = False
+    biased: bool = False
 
     def make(self, law, **kwargs):
         return estimators.get(
@@ -98,10 +99,22 @@ ESTIMATORS = (
     EstimatorCase("arm-2", "arm", {"samples": 2}, laws=("bernoulli",)),
     EstimatorCase("disarm", "disarm", laws=("bernoulli",)),
     EstimatorCase("disarm-2", "disarm", {"samples": 2}, laws=("bernoulli",)),
-    EstimatorCase("gumbel_softmax", "gumbel_softmax"),
-    EstimatorCase("st", "st"),
-    EstimatorCase("st_gumbel", "st_gumbel"),
-    EstimatorCase("st_gumbel-2", "st_gumbel", {"samples": 2}),
+    *(
+        EstimatorCase(f"{name}{suffix}", name, kwargs, biased=True)
+        for name, suffix, kwargs in (
+            ("gumbel_softmax", "", {}),
+            ("st", "", {}),
+            ("st_gumbel", "", {}),
+            ("st_gumbel", "-2", {"samples": 2}),
+            ("gumbel_rao", "", {}),
+            ("gumbel_rao", "-1", {"noise_samples": 1}),
+            ("gapped", "", {}),
+            ("reinmax", "", {}),
+            ("zgr", "", {}),
+            ("mve", "", {}),
+            ("mve", "-limit", {"temperature": 1e6}),
+        )
+    ),
 )
 
 

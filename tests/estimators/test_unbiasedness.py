@@ -115,7 +115,9 @@ def test_unbiased_under_xla(case, law):
 
 
 @pytest.mark.parametrize("law", ["bernoulli", "categorical"])
-@pytest.mark.parametrize("name", ["gumbel_softmax", "st_gumbel", "st"])
+@pytest.mark.parametrize(
+    "name", ["gumbel_softmax", "st_gumbel", "st", "gumbel_rao", "gapped"]
+)
 def test_biased_at_temperature_one(name, law):
     found = bias_at(name, law, 1.0)
     assert np.max(found[0] / found[1]) > 10

@@ -36,16 +36,21 @@ from tfgumbel.estimators.estimator import (
     tile_context,
 )
 from tfgumbel.estimators.exact import Exact
+from tfgumbel.estimators.gapped import Gapped
+from tfgumbel.estimators.gumbel_rao import GumbelRao
 from tfgumbel.estimators.gumbel_softmax import GumbelSoftmax
 from tfgumbel.estimators.muprop import Muprop
+from tfgumbel.estimators.mve import Mve
 from tfgumbel.estimators.nvil import Nvil
 from tfgumbel.estimators.rebar import Rebar
 from tfgumbel.estimators.reinforce import Reinforce
+from tfgumbel.estimators.reinmax import Reinmax
 from tfgumbel.estimators.relax import Relax
 from tfgumbel.estimators.rloo import Rloo
 from tfgumbel.estimators.st import St
 from tfgumbel.estimators.st_gumbel import StGumbel
 from tfgumbel.estimators.vimco import Vimco
+from tfgumbel.estimators.zgr import Zgr
 
 __all__ = [
     "Arm",
@@ -53,16 +58,21 @@ __all__ = [
     "Disarm",
     "Estimator",
     "Exact",
+    "Gapped",
+    "GumbelRao",
     "GumbelSoftmax",
     "Muprop",
+    "Mve",
     "Nvil",
     "Rebar",
     "Reinforce",
+    "Reinmax",
     "Relax",
     "Rloo",
     "St",
     "StGumbel",
     "Vimco",
+    "Zgr",
     "available",
     "get",
     "register",

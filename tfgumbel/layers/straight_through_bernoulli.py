@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks
+from tfgumbel.estimators.draws import NAMES, Draw, draw_bernoulli
 from tfgumbel.layers._bernoulli import BernoulliLayer
-from tfgumbel.layers._straight_through import NAMES, Draw, draw_bernoulli
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")

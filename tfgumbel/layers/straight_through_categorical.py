@@ -8,10 +8,10 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, ops
+from tfgumbel.estimators.draws import NAMES, Draw, draw_categories
 from tfgumbel.layers._annealed import AnnealedScalar
 from tfgumbel.layers._inference import categorical_inference
 from tfgumbel.layers._stochastic import CategoricalLayer
-from tfgumbel.layers._straight_through import NAMES, Draw, draw_categories
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")

@@ -1,4 +1,4 @@
-"""The straight-through estimators by name, as the layers draw them."""
+"""Exact samples, and the straight-through gradients by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,31 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfgumbel import ops, random
-from tfgumbel.layers._inference import draw_bits, draw_one_hot
+from tfgumbel.ops._precision import (
+    finite_logits,
+    in_working_precision,
+    one_hot_argmax,
+)
+
+
+def draw_one_hot(logits: tf.Tensor, axis: int, seed: tf.Tensor) -> tf.Tensor:
+    """An exact one-hot sample of softmax(logits), without gradient."""
+    logits = finite_logits(logits)
+    noise = tf.cast(random.gumbel(tf.shape(logits), seed), logits.dtype)
+    return tf.stop_gradient(one_hot_argmax(logits + noise, axis))
+
+
+def draw_bits(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Exact samples of Bernoulli(sigmoid(logits)), without gradient."""
+    logits = in_working_precision(logits)
+    noise = tf.cast(random.logistic(tf.shape(logits), seed), logits.dtype)
+    return threshold(logits + noise)
+
+
+def threshold(values: tf.Tensor) -> tf.Tensor:
+    """1 above zero, else 0; NaN where there is NaN; without gradient."""
+    nan = tf.where(tf.math.is_nan(values), values, tf.zeros_like(values))
+    return tf.stop_gradient(tf.cast(values > 0, values.dtype) + nan)
 
 
 class Draw(NamedTuple):
@@ -96,3 +120,12 @@ def draw_bernoulli(name: str, logits: tf.Tensor, draw: Draw) -> tf.Tensor:
     pair = tf.stack([logits, tf.zeros_like(logits)], axis=-1)
     sample = tf.stack([bits, 1.0 - bits], axis=-1)
     return SURROGATES[name](pair, sample, draw)[..., 0]
+
+
+def draw(
+    name: str, distribution: str, logits: tf.Tensor, draw: Draw
+) -> tf.Tensor:
+    """Samples of either law with the gradient of the named estimator."""
+    if distribution == "categorical":
+        return draw_categories(name, logits, draw)
+    return draw_bernoulli(name, logits, draw)

@@ -1,0 +1,50 @@
+"""ZGR, the zero-temperature limit of Gumbel-Rao."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel.estimators import draws
+from tfgumbel.estimators.estimator import register
+from tfgumbel.estimators.relaxation import Relaxation
+
+
+@register("zgr")
+class Zgr(Relaxation):
+    """ZGR: ½ [J(π) f'(D) + (f'(D)ᵀ(D - π)) (D - π)] at an exact sample D.
+
+    Exact in expectation for quadratic f, otherwise **biased**; f must be
+    differentiable. The temperature is not used. The value is f(D). One
+    evaluation of f per sample.
+    `ops.zgr` has the details.
+
+    Args:
+        distribution: `"categorical"` or `"bernoulli"` (as two categories).
+        samples: S, samples per example; the estimate is their mean.
+        temperature: τ > 0 of the backward pass. Kept as a weight that is not
+            trained.
+        **kwargs: As in `Estimator`.
+
+    Raises:
+        ValueError: At the call, if the cost has no gradient in z.
+
+    Example:
+
+    >>> import tensorflow as tf, tfgumbel as tg
+    >>> estimator = tg.estimators.Zgr("bernoulli")
+    >>> cost = estimator(lambda z: z[:, 0], tf.zeros([1, 2]), [1, 2])
+    >>> float(cost[0]) in (0.0, 1.0)
+    True
+
+    Reference:
+        Shekhovtsov. Cold analysis of Rao-Blackwellized straight-through
+        Gumbel-softmax gradient estimator. ICML 2023.
+    """
+
+    def pathwise(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
+        """Returns exact samples with the surrogate gradient."""
+        tau = tf.convert_to_tensor(self.temperature)
+        draw = draws.Draw(seed, tau)
+        return draws.draw("zgr", self.distribution, logits, draw)
