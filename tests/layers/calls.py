@@ -73,7 +73,7 @@ def sample_shape(case):
     return tf.nest.flatten(case.inputs)[0].shape
 
 
-def network(case, dtype=None, make=None, **kwargs):
+def network(case, dtype=None, **kwargs):
     """A functional model: a trainable identity, then the row's layer."""
 
     def placeholder(array):
@@ -82,13 +82,14 @@ def network(case, dtype=None, make=None, **kwargs):
         return keras.Input(array.shape[1:], dtype=name)
 
     inputs = tf.nest.map_structure(placeholder, case.inputs)
-    hidden = tf.nest.map_structure(trainable_identity, inputs)
-    outputs = (make or case.make)(**kwargs)(*hidden)
-    return keras.Model(tf.nest.flatten(inputs), outputs)
+    first, *others = flat = tf.nest.flatten(inputs)
+    hidden = [trainable_identity(first), *others]
+    outputs = case.make(**kwargs)(*tf.nest.pack_sequence_as(inputs, hidden))
+    return keras.Model(flat, outputs)
 
 
 def trainable_identity(tensor):
-    if len(tensor.shape) < 2 or "float" not in tensor.dtype:
+    if len(tensor.shape) < 2:
         return tensor
     return keras.layers.Dense(tensor.shape[-1], kernel_initializer="identity")(
         tensor
