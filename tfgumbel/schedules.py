@@ -116,8 +116,9 @@ def check(
     for step in [0, *(10**power for power in range(9))]:
         value_at(schedule, step, check_value)
     try:
+        # Keras traces layers without AutoGraph.
         tf.function(
-            lambda step: tf.cast(schedule(step), tf.float32)
+            lambda step: tf.cast(schedule(step), tf.float32), autograph=False
         ).get_concrete_function(tf.TensorSpec([], tf.int64))
     except Exception as error:
         raise ValueError(
