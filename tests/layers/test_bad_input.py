@@ -1,0 +1,236 @@
+"""Bad input is refused by an error that names it and what was received."""
+
+import math
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgumbel as tg
+from tests.cases import layer_cases
+from tests.layers.calls import tensors
+
+annealed = layer_cases(lambda case: case.anneals is not None)
+cooled = layer_cases(lambda case: case.anneals == "temperature")
+categorical = layer_cases(
+    lambda case: (
+        case.axes or (case.law == "categorical" and len(case.inputs) == 1)
+    )
+)
+every_layer = layer_cases()
+sampling = layer_cases(lambda case: case.law is not None)
+drawing = layer_cases(lambda case: case.noise is not None)
+NAN = float("nan")
+
+
+def refused(error, *parts):
+    """Expects an error whose text holds these parts, in this order."""
+    return pytest.raises(error, match="(?s)" + ".*".join(map(re.escape, parts)))
+
+
+@cooled
+@pytest.mark.parametrize("value", [0, -1, NAN, math.inf])
+def test_temperature_that_is_not_positive(case, value):
+    with refused(
+        ValueError, "`temperature`", f"Received: temperature={value!r}"
+    ):
+        case.make(temperature=value)
+
+
+@annealed
+@pytest.mark.parametrize("value", ["hot", True, None, [0.5]])
+def test_temperature_or_weight_that_is_no_number(case, value):
+    name = case.anneals
+    with refused(TypeError, f"`{name}`", f"Received: {name}={value!r}"):
+        case.make(**{name: value})
+
+
+@annealed
+@pytest.mark.parametrize("value", [-0.5, NAN])
+def test_negative_weight(case, value):
+    name = case.anneals
+    with refused(ValueError, f"`{name}`", f"Received: {name}={value!r}"):
+        case.make(**{name: value})
+
+
+@annealed
+@pytest.mark.parametrize("value", [-2.0, NAN])
+def test_schedule_that_returns_a_bad_value(case, value):
+    """At once, when the layer is made: a graph cannot raise later."""
+    name = case.anneals
+
+    def schedule(step):
+        return tf.where(step >= 1000, value, 1.0)
+
+    with refused(ValueError, "at step 1000", f"`{name}`", f"{name}={value!r}"):
+        case.make(**{name: schedule})
+
+
+@cooled
+def test_schedule_that_returns_zero(case):
+    with refused(ValueError, "at step 0", "Received: temperature=0.0"):
+        case.make(temperature=lambda step: tf.zeros([]))
+
+
+PYTHON_SCHEDULES = {
+    "math": lambda step: max(0.5, math.exp(-1e-6 * step)),
+    "int": lambda step: 1.0 if int(step) < 5 else 0.5,
+    "if": lambda step: 1.0 if step < 5 else 0.5,
+}
+
+
+@annealed
+@pytest.mark.parametrize(
+    "schedule", PYTHON_SCHEDULES.values(), ids=PYTHON_SCHEDULES.keys()
+)
+def test_schedule_that_cannot_run_in_a_graph(case, schedule):
+    with refused(ValueError, "TensorFlow ops", "`TemperatureScheduler`"):
+        case.make(**{case.anneals: schedule})
+
+
+def call_eagerly(layer, logits):
+    return layer(tf.convert_to_tensor(logits))
+
+
+def call_symbolically(layer, logits):
+    symbol = keras.KerasTensor(logits.shape, dtype=logits.dtype.name)
+    return layer(symbol)
+
+
+both_ways = pytest.mark.parametrize("call", [call_eagerly, call_symbolically])
+
+
+@categorical
+@both_ways
+@pytest.mark.parametrize(
+    ("logits", "message"),
+    [
+        (np.float32(0.5), "rank 0"),
+        (np.zeros((3, 1), "float32"), "shape (3, 1)"),
+    ],
+)
+def test_too_few_axes_or_categories(case, call, logits, message):
+    with refused(ValueError, "`logits`", "Received: logits of", message):
+        call(case.make(), np.asarray(logits))
+
+
+@layer_cases(lambda case: case.axes)
+@both_ways
+@pytest.mark.parametrize("axis", [2, -3])
+def test_axis_out_of_range(case, call, axis):
+    with refused(ValueError, "`axis`", f"Received: axis={axis}"):
+        call(case.make(axis=axis), np.zeros((3, 4), "float32"))
+
+
+@layer_cases(lambda case: case.axes)
+@pytest.mark.parametrize("axis", [1.0, True, None, "last"])
+def test_axis_that_is_no_integer(case, axis):
+    with refused(TypeError, "`axis`", f"Received: axis={axis!r}"):
+        case.make(axis=axis)
+
+
+@both_ways
+@pytest.mark.parametrize("axis", [0, -2])
+def test_divergence_over_the_batch(call, axis):
+    with refused(ValueError, "`axis`", f"Received: axis={axis}"):
+        call(tg.CategoricalKL(axis=axis), np.zeros((3, 4), "float32"))
+
+
+@every_layer
+@pytest.mark.parametrize("symbolic", [False, True])
+def test_integer_inputs(case, symbolic):
+    """For the first argument, or the first of a pair."""
+    inputs = tf.nest.flatten(tensors(case.inputs))
+    inputs[0] = tf.cast(inputs[0], tf.int32)
+    if symbolic:
+        inputs = [keras.KerasTensor(t.shape, t.dtype.name) for t in inputs]
+    with refused(TypeError, "must be of a floating", "dtype int32"):
+        case.make()(*tf.nest.pack_sequence_as(case.inputs, inputs))
+
+
+@drawing
+@pytest.mark.parametrize("seed", [1.5, True, "one"])
+def test_seed_that_is_no_integer(case, seed):
+    with refused(TypeError, "`seed`", f"Received: seed={seed!r}"):
+        case.make(seed=seed)
+
+
+@sampling
+def test_unknown_inference_lists_the_valid_ones(case):
+    quoted = map(repr, case.modes)
+    with pytest.raises(ValueError, match="Received: inference='best'") as info:
+        case.make(inference="best")
+    assert all(mode in str(info.value) for mode in quoted)
+
+
+BAD_NAMES = {
+    "st_categorical": (tg.StraightThroughCategorical, "estimator", "gumbel"),
+    "st_bernoulli": (tg.StraightThroughBernoulli, "estimator", "gumbel"),
+    "distribution": (tg.ReinforceSampler, "distribution", "bernoulli"),
+    "baseline": (tg.ReinforceSampler, "baseline", "moving_average"),
+    "cost_baseline": (tg.ScoreFunctionCost, "baseline", "moving_average"),
+    "gaussian": (tg.ReparamGaussian, "parameterization", "log_stddev"),
+    "gaussian_kl": (tg.GaussianKL, "parameterization", "log_stddev"),
+}
+
+
+@pytest.mark.parametrize(
+    ("layer", "argument", "valid"), BAD_NAMES.values(), ids=BAD_NAMES.keys()
+)
+def test_unknown_name_lists_the_valid_ones(layer, argument, valid):
+    expected = (f"`{argument}`", repr(valid), f"Received: {argument}='best'")
+    with refused(ValueError, *expected):
+        layer(**{argument: "best"})
+
+
+@pytest.mark.parametrize("baseline", [3, len])
+def test_baseline_that_is_no_layer(baseline):
+    with refused(TypeError, "`baseline`", f"Received: baseline={baseline!r}"):
+        tg.ReinforceSampler(baseline=baseline)
+
+
+@pytest.mark.parametrize("model", [keras.Model, None])
+def test_sampler_that_nothing_feeds_a_cost(model):
+    """By a plain model's `fit`, and by hand."""
+    x = keras.Input((3,))
+    sampler = tg.ReinforceSampler(name="lonely")
+    z = sampler(x)
+    with refused(
+        RuntimeError, "'lonely'", "StochasticModel", "return_log_prob"
+    ):
+        if model is None:
+            sampler(np.zeros((2, 3), "float32"), training=True)
+        network = (model or keras.Model)(x, z)
+        network.compile("sgd", loss="mse")
+        network.fit(np.zeros((2, 3)), np.zeros((2, 3)), verbose=0)
+
+
+@both_ways
+@pytest.mark.parametrize("layer", [tg.ReparamGaussian, tg.GaussianKL])
+def test_gaussian_without_a_pair(call, layer):
+    with refused(ValueError, "pair (mean, scale)", "Received:"):
+        call(layer(), np.zeros((2, 3), "float32"))
+
+
+@pytest.mark.parametrize("layer", [tg.ReparamGaussian, tg.GaussianKL])
+def test_gaussian_of_two_shapes(layer):
+    with refused(ValueError, "`mean` and `scale`", "(2, 3)", "(2, 4)"):
+        layer()((tf.zeros((2, 3)), tf.zeros((2, 4))))
+
+
+@pytest.mark.parametrize("symbolic", [False, True])
+@pytest.mark.parametrize("name", ["cost", "log_prob"])
+def test_cost_that_is_not_per_example(name, symbolic):
+    shapes = {"cost": (3,), "log_prob": (3,), name: (3, 1)}
+    make = keras.KerasTensor if symbolic else tf.zeros
+    with refused(ValueError, f"`{name}`", f"{name} of shape (3, 1)"):
+        tg.ScoreFunctionCost()(make(shapes["cost"]), make(shapes["log_prob"]))
+
+
+def test_baseline_without_its_context():
+    layer = tg.ScoreFunctionCost("nvil")
+    layer.build((3,), (3,), (3, 2))
+    with refused(ValueError, "`context`", "Received: context=None"):
+        layer(tf.zeros(3), tf.zeros(3), training=True)
