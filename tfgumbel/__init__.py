@@ -8,6 +8,7 @@ train them with `fit`, and below them the pure functions in `tfgumbel.ops`.
 
 from tfgumbel import (
     callbacks,
+    diagnostics,
     estimators,
     layers,
     losses,
@@ -16,7 +17,7 @@ from tfgumbel import (
     random,
     schedules,
 )
-from tfgumbel.callbacks import TemperatureScheduler
+from tfgumbel.callbacks import GradientStatistics, TemperatureScheduler
 from tfgumbel.layers import (
     BernoulliKL,
     BinaryConcrete,
@@ -40,6 +41,7 @@ __all__ = [
     "CategoricalKL",
     "ExpectedCost",
     "GaussianKL",
+    "GradientStatistics",
     "GumbelSoftmax",
     "ReinforceSampler",
     "ReparamGaussian",
@@ -50,6 +52,7 @@ __all__ = [
     "StraightThroughCategorical",
     "TemperatureScheduler",
     "callbacks",
+    "diagnostics",
     "estimators",
     "layers",
     "losses",

@@ -1,4 +1,4 @@
-"""Callbacks for annealing."""
+"""Callbacks for annealing and for watching gradients."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import math
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-from tfgumbel import _checks, schedules
+from tfgumbel import _checks, diagnostics, schedules
+from tfgumbel.diagnostics.estimates import unchanged
+from tfgumbel.layers import _cost_collector
 
 _LOG_NAMES = {"temperature": "temperature", "weight": "kl_weight"}
 
@@ -163,3 +166,182 @@ class TemperatureScheduler(keras.callbacks.Callback):
 
 def _is_annealed(layer: keras.layers.Layer, attribute: str) -> bool:
     return hasattr(layer, "_annealed") and hasattr(layer, attribute)
+
+
+class GradientStatistics(keras.callbacks.Callback):
+    """Logs gradient variance and signal-to-noise of layers during `fit`.
+
+    Every `every` steps the gradient of the training loss is computed `samples`
+    times on a held batch, with fresh noise each time. Over the trainable
+    weights of a layer, taken as one vector g, the epoch's logs get
+
+    - `gradient_variance/<layer>`: Var g, summed over the weights, estimated
+      without bias;
+    - `gradient_snr/<layer>`: |E g| / √Var g, where the part of |mean g| that
+      is noise has been taken off; 0 if nothing is left.
+
+    They are averages over the measurements of the epoch, of which there is at
+    least one, at its end. `History` has them and, if they come later in the
+    list of callbacks, `CSVLogger` and `TensorBoard`.
+
+    This is the noise of the samplers (and of dropout) on one batch; the noise
+    of drawing batches is not in it. The loss is that of `compile`, weighted
+    and with `add_loss` terms, as the model's `compute_loss` gives it; what an
+    overridden `train_step` does beyond that is not seen.
+
+    Training is the same, bit for bit, with and without the callback: seeds,
+    running baselines, metrics and all other weights that are not trained get
+    their values back. Only noise from TensorFlow's global generator
+    (`tf.random.normal`) or Keras's cannot be given back.
+
+    Args:
+        layers: Layers, or names of layers, at any depth; `None` for all the
+            model's direct layers that have trainable weights.
+        every: Optimizer steps between two measurements; `None` for the end of
+            each epoch only.
+        data: The held batch, as for `train_on_batch`: `x`, `(x, y)` or `(x,
+            y, sample_weight)`.
+        samples: Gradients per measurement, at least 2. Each takes a forward
+            and a backward pass.
+
+    Raises:
+        ValueError: In `fit`, if a layer is missing or has no trainable
+            weights, or the model is distributed over several replicas.
+
+    Example:
+
+    ```python
+    statistics = tg.GradientStatistics(["encoder"], data=(x[:100], y[:100]))
+    history = model.fit(x, y, callbacks=[statistics])
+    history.history["gradient_variance/encoder"]
+    ```
+    """
+
+    def __init__(
+        self,
+        layers: Any = None,
+        every: int | None = 100,
+        *,
+        data: Any,
+        samples: int = 16,
+    ) -> None:
+        super().__init__()
+        self.layers = layers
+        if every is not None:
+            _checks.positive_integer("every", every)
+        if _checks.positive_integer("samples", samples) < 2:
+            raise ValueError(
+                "Argument `samples` must be at least 2, to have a variance. "
+                f"Received: samples={samples}"
+            )
+        self.every = every
+        self.samples = samples
+        self.data = data
+
+    def set_model(self, model: keras.Model) -> None:
+        """Finds the layers to watch."""
+        super().set_model(model)
+        if model.distribute_strategy.num_replicas_in_sync > 1:
+            raise ValueError(
+                "GradientStatistics measures on one device. Received: a model "
+                "distributed over several replicas"
+            )
+        self._watched = self._find(model)
+        self._measured: list[dict[str, float]] = []
+        self._gradients = tf.function(self._one_sample, autograph=False)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Counts the steps from here."""
+        self._last = int(self.model.optimizer.iterations)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Starts a new average."""
+        self._measured = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Measures, if `every` steps have passed."""
+        step = int(self.model.optimizer.iterations)
+        if self.every is not None and step - self._last >= self.every:
+            self._last = step
+            self._measured.append(self.measure())
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Puts the averages into the epoch's logs."""
+        if not self._measured:
+            self._measured.append(self.measure())
+        if logs is not None:
+            for key in self._measured[0]:
+                values = [measured[key] for measured in self._measured]
+                logs[key] = sum(values) / len(values)
+
+    def measure(self) -> dict[str, float]:
+        """Measures at the model's present weights; returns what is logged."""
+        moments = {name: diagnostics.Moments() for name in self._watched}
+        state = [
+            *self.model.non_trainable_variables,
+            *self.model.metrics_variables,
+        ]
+        # Every sample sees the same running statistics, but its own noise.
+        statistics = [v for v in state if "int" not in v.dtype]
+        with unchanged(state):
+            for _ in range(self.samples):
+                with unchanged(statistics):
+                    gradients = self._gradients()
+                for name, gradient in gradients.items():
+                    moments[name].add(gradient.numpy())
+        variance = {
+            f"gradient_variance/{n}": m.variance for n, m in moments.items()
+        }
+        snr = {f"gradient_snr/{n}": m.snr for n, m in moments.items()}
+        return {**variance, **snr}
+
+    def _one_sample(self) -> dict[str, tf.Tensor]:
+        """The gradient of the loss in each layer's weights, flat."""
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(self.data)
+        x, y, weight = keras.tree.map_structure(_as_tensor, (x, y, weight))
+        scale = self.model.optimizer.scale_loss(tf.ones([]))
+        with tf.GradientTape() as tape, _cost_collector.CostCollector():
+            loss = self.model.compute_loss(
+                x, y, self.model(x, training=True), weight, training=True
+            )
+            loss = tf.cast(loss, tf.float32) * scale
+        variables = {
+            name: [v.value for v in layer.trainable_variables]
+            for name, layer in self._watched.items()
+        }
+        found = tape.gradient(
+            loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        return {name: _flat(values) / scale for name, values in found.items()}
+
+    def _find(self, model: keras.Model) -> dict[str, keras.layers.Layer]:
+        every = {
+            layer.name: layer
+            for layer in model._flatten_layers(include_self=False)
+            if layer.trainable_variables
+        }
+        if self.layers is None:
+            direct = model._flatten_layers(include_self=False, recursive=False)
+            return {la.name: la for la in direct if la.name in every}
+        several = isinstance(self.layers, (list, tuple))
+        chosen = self.layers if several else [self.layers]
+        names = [e if isinstance(e, str) else e.name for e in chosen]
+        missing = [name for name in names if name not in every]
+        if missing or not names:
+            raise ValueError(
+                "Argument `layers` must name layers of the model that have "
+                f"trainable weights, of {sorted(every)}. Received: {names}"
+            )
+        return {name: every[name] for name in names}
+
+
+def _as_tensor(value: Any) -> Any:
+    return None if value is None else tf.convert_to_tensor(value)
+
+
+def _flat(gradients: Any) -> tf.Tensor:
+    parts = [
+        tf.reshape(tf.cast(tf.convert_to_tensor(part), tf.float32), [-1])
+        for part in gradients
+    ]
+    return tf.concat(parts, axis=0)

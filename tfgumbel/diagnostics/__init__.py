@@ -1,0 +1,12 @@
+"""Which estimator to use: bias, variance, signal-to-noise and price.
+
+`compare` measures estimators of ∇E[f(z)] on a problem of yours; its result
+prints as a table and ends with a recommendation. `python -m tfgumbel compare`
+does the same on built-in problems, and trains on them.
+"""
+
+from tfgumbel.diagnostics.compare import compare
+from tfgumbel.diagnostics.comparison import Comparison, Row
+from tfgumbel.diagnostics.moments import Moments
+
+__all__ = ["Comparison", "Moments", "Row", "compare"]
