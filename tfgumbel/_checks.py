@@ -223,3 +223,18 @@ def per_example_spec(name: str, value: Any) -> None:
             f"Argument `{name}` must hold one value per example, of shape "
             f"[B]. Received: {name} of shape {shape}"
         )
+
+
+def noise(value: Any, logits: tf.Tensor) -> tf.Tensor:
+    """Returns the noise in the logits' dtype; raises unless of their shape.
+
+    Noise that merely broadcasts would be shared between categories, and its
+    gradient would have the wrong shape.
+    """
+    value = tf.cast(value, logits.dtype)
+    if not value.shape.is_compatible_with(logits.shape):
+        raise ValueError(
+            "Argument `noise` must have the shape of the logits, "
+            f"{logits.shape}. Received: noise of shape {value.shape}"
+        )
+    return value

@@ -95,3 +95,16 @@ def test_impossible_category_is_never_drawn(compiled):
 
     for sample in draw(tf.constant([9, 1])):
         np.testing.assert_array_equal(sample, np.ones(10_000))
+
+
+@pytest.mark.parametrize(
+    "op", [tg.ops.gumbel_max, tg.ops.gumbel_softmax], ids=["max", "softmax"]
+)
+def test_noise_that_merely_broadcasts_is_refused(op):
+    with pytest.raises(ValueError, match="`noise`.*shape \\(3,\\)"):
+        op(tf.zeros([2, 3]), tf.zeros([3]))
+
+
+def test_logistic_noise_that_merely_broadcasts_is_refused():
+    with pytest.raises(ValueError, match="`noise`.*shape \\(3,\\)"):
+        tg.ops.binary_concrete(tf.zeros([2, 3]), tf.zeros([3]))

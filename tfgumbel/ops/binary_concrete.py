@@ -50,7 +50,7 @@ def binary_concrete(
     """
     logits = _checks.bernoulli_logits(logits)
     working = in_working_precision(logits)
-    noise = tf.cast(noise, working.dtype)
+    noise = _checks.noise(noise, working)
     tau = _checks.guarded_temperature(temperature, working.dtype)
 
     @tf.custom_gradient

@@ -53,7 +53,7 @@ def conditional_gumbel(
     """
     logits = finite_logits(_checks.categorical_logits(logits, axis))
     sample = tf.stop_gradient(tf.cast(sample, logits.dtype))
-    noise = tf.cast(noise, logits.dtype)
+    noise = _checks.noise(noise, logits)
     total = tf.reduce_logsumexp(logits, axis=axis, keepdims=True)
     top = tf.reduce_sum(sample * noise, axis=axis, keepdims=True)
     gap = tf.nn.softplus(top - noise - (logits - total))

@@ -49,6 +49,6 @@ def conditional_logistic(logits: Any, sample: Any, noise: Any) -> tf.Tensor:
     logits = in_working_precision(_checks.bernoulli_logits(logits))
     sample = tf.stop_gradient(tf.cast(sample, logits.dtype))
     sign = 2.0 * sample - 1.0
-    noise = sign * tf.cast(noise, logits.dtype)
+    noise = sign * _checks.noise(noise, logits)
     inside = sign * logits - tf.nn.softplus(-noise)
     return sign * (tf.nn.softplus(inside) + tf.nn.softplus(noise))

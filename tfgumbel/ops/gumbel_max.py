@@ -40,7 +40,7 @@ def gumbel_max(logits: Any, noise: Any, axis: int = -1) -> tf.Tensor:
         applications. 1954. Maddison, Tarlow, Minka. A* sampling. NIPS 2014.
     """
     logits = finite_logits(_checks.categorical_logits(logits, axis))
-    perturbed = logits + tf.cast(noise, logits.dtype)
+    perturbed = logits + _checks.noise(noise, logits)
     return tf.argmax(perturbed, axis=axis, output_type=tf.int32)
 
 

@@ -68,7 +68,7 @@ def gumbel_softmax(
     """
     logits = _checks.categorical_logits(logits, axis)
     working = in_working_precision(logits)
-    noise = tf.cast(noise, working.dtype)
+    noise = _checks.noise(noise, working)
     if hard and backward_temperature is not None:
         temperature = backward_temperature
     tau = _checks.guarded_temperature(temperature, working.dtype)
