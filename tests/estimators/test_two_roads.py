@@ -167,6 +167,17 @@ def test_two_categories_are_a_bit(name):
         assert abs(a.mean() - b.mean()) < 5 * error + 1e-6
 
 
+def test_arm_of_a_fair_bit_is_the_distance_from_one_half():
+    # f(b) - f(b') is the sign of u - ½ for f(z) = z at φ = 0.
+    logits = tf.zeros([1000, 1])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        cost = estimators.Arm()(lambda z: z[:, 0], logits, [1, 2])
+    found = tape.gradient(cost, logits).numpy()
+    assert np.all(found >= 0) and np.all(found <= 0.5)
+    np.testing.assert_allclose(found.mean(), 0.25, atol=0.025)
+
+
 @pytest.mark.parametrize("shift", [-2.0, -0.5, 0.0, 1.0, 3.0])
 def test_disarm_has_less_variance_than_arm(shift):
     def variance(estimator):
