@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import pathlib
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import keras
 
-from tfgumbel import __version__, estimators
+from tfgumbel import estimators
 from tfgumbel.diagnostics import Comparison, compare, plots, training
 from tfgumbel.diagnostics.estimates import seeded
 from tfgumbel.diagnostics.problems import DigitsVae, Problem, Quadratic
@@ -84,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="`python -m tfgumbel compare --help` explains the options.",
     )
     parser.add_argument(
-        "--version", action="version", version=f"tfgumbel {__version__}"
+        "--version", action="version", version=f"tfgumbel {_version()}"
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_arguments(
@@ -146,6 +147,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder to write, made if need be; default: compare-PROBLEM",
     )
     add("--quiet", action="store_true", help="no progress bar")
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("tfgumbel")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 def _positive(text: str) -> int:
@@ -235,7 +243,7 @@ def _write(
     report = {
         "problem": args.problem,
         "title": problem.title,
-        "version": __version__,
+        "version": _version(),
         "options": {**vars(args), "out": str(args.out)},
         "comparison": comparison.to_dict(),
         "training": {name: c.to_dict() for name, c in curves.items()},

@@ -102,7 +102,7 @@ def compare(
     >>> import tensorflow as tf, tfgumbel as tg
     >>> result = tg.diagnostics.compare(
     ...     lambda z: tf.square(z[:, 0] - 0.45), [[0.0]],
-    ...     ["reinforce", "disarm", "gumbel_softmax"],
+    ...     ["reinforce", "disarm", "gumbel_softmax"], 10_000,
     ...     distribution="bernoulli", progress=False)
     >>> result["gumbel_softmax"].bias_detected
     True

@@ -119,11 +119,24 @@ def plot_training(
         upper.set_yscale("log")
     lower.set(xlabel="step", ylabel=cost)
     upper.set_title(title, fontsize="medium")
+    _leave_out_a_steep_start(lower, [c.cost for c in curves.values() if c.step])
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     handles, names = lower.get_legend_handles_labels()
     picture.legend(handles, names, loc="outside right center", frameon=False)
     picture.savefig(path)
+
+
+def _leave_out_a_steep_start(axes: Any, costs: list[list[float]]) -> None:
+    """Limits the axis if what comes after a tenth of the run is squeezed."""
+    if not costs:
+        return
+    late = [value for cost in costs for value in cost[len(cost) // 10 :]]
+    every = [value for cost in costs for value in cost]
+    low, high = min(late), max(late)
+    if 0 < high - low < 0.3 * (max(every) - min(every)):
+        margin = 0.05 * (high - low)
+        axes.set_ylim(low - margin, high + margin)
 
 
 def _styles(curves: Mapping[str, Curve]) -> dict[str, dict[str, Any]]:

@@ -63,8 +63,8 @@ def _reason(ranked: Sequence[Row]) -> str:
     if len(ranked) == 1:
         return "It is the only one measured without a bias."
     text = (
-        f"Of the {len(ranked)} unbiased ones, or without a bias that shows, "
-        f"it has the least variance * time, {number(best.variance_time)}"
+        f"Of the {len(ranked)} that are unbiased or show no bias, it has the "
+        f"least variance * time, {number(best.variance_time)}"
     )
     second = ranked[1]
     if best.variance_time:

@@ -15,7 +15,7 @@ def number(value: float | None) -> str:
         return f"{value:g}"
     if 0.01 <= abs(value) < 1000:
         return f"{value:#.3g}".rstrip(".")
-    return f"{value:.2e}"
+    return f"{value:.2e}".replace("e-0", "e-").replace("e+0", "e+")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,0 +1,192 @@
+"""GradientStatistics: what it measures, and that it changes nothing."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgumbel as tg
+from tests.statistics import one_hots, softmax
+
+X = np.linspace(-1, 1, 48).reshape(12, 4).astype("float32")
+
+
+def plain_model():
+    x = keras.Input((4,))
+    z = tg.GumbelSoftmax(seed=1)(keras.layers.Dense(3, name="encoder")(x))
+    model = keras.Model(x, keras.layers.Dense(4, name="decoder")(z))
+    model.compile("adam", "mse", jit_compile=False)
+    return model
+
+
+def stochastic_model():
+    x = keras.Input((4,))
+    hidden = keras.layers.Dense(6, name="encoder")(x)
+    hidden = keras.layers.Dropout(0.3, seed=4)(hidden)
+    hidden = keras.layers.BatchNormalization()(hidden)
+    z = tg.ReinforceSampler(seed=2)(hidden, context=x)
+    model = tg.StochasticModel(x, keras.layers.Dense(4, name="decoder")(z))
+    model.compile("adam", "mse", metrics=["mae"], jit_compile=False)
+    return model
+
+
+def fit(model, *callbacks, epochs=2):
+    options = {"batch_size": 2, "verbose": 0, "shuffle": False}
+    history = model.fit(
+        X, X, epochs=epochs, callbacks=list(callbacks), **options
+    )
+    return history.history
+
+
+@pytest.mark.parametrize("make", [plain_model, stochastic_model])
+def test_training_is_the_same_bit_for_bit(make):
+    keras.utils.set_random_seed(3)
+    without = make()
+    history = fit(without)
+    keras.utils.set_random_seed(3)
+    watched = make()
+    statistics = tg.GradientStatistics(every=2, data=(X, X), samples=3)
+    logged = fit(watched, statistics)
+    for a, b in zip(without.variables, watched.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), a.path)
+    for a, b in zip(
+        without.optimizer.variables, watched.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), a.path)
+    for key, values in history.items():
+        assert logged[key] == values
+    assert len(logged["gradient_variance/encoder"]) == 2
+    assert min(logged["gradient_variance/encoder"]) > 0
+
+
+def test_reinforce_has_the_variance_of_enumeration():
+    x = keras.Input((1,))
+    logits = keras.layers.Dense(3, use_bias=False, name="encoder")(x)
+    z = tg.ReinforceSampler(baseline=None, seed=2)(logits)
+    decoder = keras.layers.Dense(1, use_bias=False, name="decoder")
+    model = tg.StochasticModel(x, decoder(z))
+    model.compile("sgd", "mse")
+    model.get_layer("encoder").kernel.assign([[0.5, -1.0, 0.2]])
+    decoder.kernel.assign([[1.0], [-1.5], [0.5]])
+    one = np.ones([1, 1], "float32")
+    statistics = tg.GradientStatistics(data=(one, 0 * one), samples=1500)
+    statistics.set_model(model)
+    found = statistics.measure()
+    q = softmax([0.5, -1.0, 0.2])
+    f = np.square([1.0, -1.5, 0.5])
+    g = f[:, None] * (one_hots(3) - q)
+    square = np.square(g - q @ g).sum(1)
+    error = np.sqrt((q @ np.square(square) - (q @ square) ** 2) / 1500)
+    assert 5 * error < 0.3 * (q @ square)
+    assert abs(found["gradient_variance/encoder"] - q @ square) < 5 * error
+    snr = np.linalg.norm(q @ g) / np.sqrt(q @ square)
+    assert found["gradient_snr/encoder"] == pytest.approx(snr, rel=0.1)
+
+
+def test_gumbel_softmax_has_the_variance_of_direct_measurement():
+    keras.utils.set_random_seed(1)
+    model = plain_model()
+    weight = np.linspace(0.0, 2.0, 12)
+    statistics = tg.GradientStatistics(data=(X, X, weight), samples=400)
+    statistics.set_model(model)
+    found = statistics.measure()["gradient_variance/encoder"]
+    encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
+
+    @tf.function
+    def gradient(seed):
+        with tf.GradientTape() as tape:
+            noise = tg.random.gumbel([12, 3], seed)
+            z = tg.ops.gumbel_softmax(encoder(X), noise, 1.0)
+            error = tf.reduce_mean(tf.square(decoder(z) - X), axis=1)
+            loss = tf.reduce_sum(error * weight.astype("float32")) / 12
+        return tape.gradient(loss, encoder.trainable_variables)
+
+    draws = [gradient(tf.constant([7, i])) for i in range(400)]
+    flat = np.array(
+        [np.concatenate([g.numpy().ravel() for g in d]) for d in draws]
+    )
+    squares = np.square(flat - flat.mean(0)).sum(1)
+    error = np.sqrt(2) * squares.std() / np.sqrt(400)
+    assert 5 * error < 0.4 * squares.mean()
+    assert abs(found - squares.mean()) < 5 * error
+
+
+class Count(tg.GradientStatistics):
+    """Remembers the steps at which it measured."""
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self.steps = []
+
+    def measure(self):
+        self.steps.append(int(self.model.optimizer.iterations))
+        return {"gradient_variance/x": float(len(self.steps))}
+
+
+@pytest.mark.parametrize(
+    ("every", "steps", "logged"),
+    [(2, [2, 4, 6, 8, 10, 12], [2.0, 5.0]), (None, [6, 12], [1.0, 2.0])],
+)
+def test_when_it_measures(every, steps, logged):
+    count = Count(every=every, data=(X, X))
+    history = fit(plain_model(), count)
+    assert count.steps == steps
+    assert history["gradient_variance/x"] == logged
+
+
+def test_steps_per_execution_and_seldom():
+    model = plain_model()
+    model.compile("adam", "mse", steps_per_execution=3, jit_compile=False)
+    count = Count(every=2, data=(X, X))
+    fit(model, count)
+    assert count.steps == [3, 6, 9, 12]
+    count = Count(every=100, data=(X, X))
+    fit(model, count)
+    assert count.steps == [18, 24]
+
+
+def test_layers_by_name_by_object_and_in_nested_models(tmp_path):
+    inner = plain_model()
+    x = keras.Input((4,))
+    model = keras.Model(x, inner(x))
+    model.compile("adam", "mse")
+    everything = tg.GradientStatistics(data=(X, X), samples=2)
+    everything.set_model(model)
+    assert list(everything._watched) == [inner.name]
+    chosen = [inner.get_layer("decoder"), "encoder"]
+    statistics = tg.GradientStatistics(chosen, data=(X, X), samples=2)
+    path = tmp_path / "log.csv"
+    fit(model, statistics, keras.callbacks.CSVLogger(path), epochs=1)
+    with path.open() as file:
+        (row,) = csv.DictReader(file)
+    for key in ("variance/decoder", "variance/encoder", "snr/decoder"):
+        assert float(row[f"gradient_{key}"]) >= 0
+
+
+def test_loss_scaling_is_taken_out():
+    def measured(policy):
+        keras.config.set_dtype_policy(policy)
+        keras.utils.set_random_seed(1)
+        model = plain_model()
+        statistics = tg.GradientStatistics(data=(X, X), samples=20)
+        fit(model, statistics, epochs=1)
+        return statistics.measure()["gradient_variance/encoder"]
+
+    assert measured("mixed_float16") == pytest.approx(
+        measured("float32"), rel=0.1
+    )
+
+
+def test_bad_arguments(strategy):
+    with pytest.raises(ValueError, match="samples=1"):
+        tg.GradientStatistics(data=X, samples=1)
+    with pytest.raises(ValueError, match="every=0"):
+        tg.GradientStatistics(data=X, every=0)
+    with pytest.raises(ValueError, match="'encoder'.*Received: .'missing'"):
+        fit(plain_model(), tg.GradientStatistics("missing", data=X))
+    with strategy.scope():
+        model = plain_model()
+    with pytest.raises(ValueError, match="several replicas"):
+        fit(model, tg.GradientStatistics(data=X))

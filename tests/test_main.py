@@ -1,0 +1,157 @@
+"""The command line, end to end at a small size."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tfgumbel as tg
+from tfgumbel.__main__ import main
+
+pytest.importorskip("matplotlib")
+
+SMALL = ["--steps", "6", "--every", "3", "--draws", "40", "--train-steps", "2"]
+FILES = {"tables.txt", "results.json", "comparison.png", "training.png"}
+
+
+def run(folder, *options, problem="toy", small=SMALL):
+    out = ["--out", str(folder), "--quiet"]
+    assert main(["compare", problem, *small, *out, *options]) == 0
+    assert {path.name for path in folder.iterdir()} == FILES
+    return json.loads((folder / "results.json").read_text())
+
+
+def untimed(report, name):
+    """The numbers of an estimator that the seed decides."""
+    (row,) = (r for r in report["comparison"]["rows"] if r["name"] == name)
+    timed = ("milliseconds", "variance_time")
+    curve = report["training"][name]
+    return (
+        {key: value for key, value in row.items() if key not in timed},
+        curve["cost"],
+        curve["variance"],
+    )
+
+
+def test_files_tables_and_every_option(tmp_path, capsys):
+    names = ["--estimators", "nvil", "gumbel_softmax"]
+    report = run(tmp_path / "a", *names, "--target", "0.3", "--seed", "5")
+    printed = capsys.readouterr().out
+    text = (tmp_path / "a" / "tables.txt").read_text()
+    assert text in printed
+    for part in ("nvil", "gumbel_softmax", "Recommended", "After 6 steps"):
+        assert part in text
+    assert "0.3" in report["title"]
+    assert report["options"]["seed"] == 5
+    assert report["comparison"]["settings"]["draws"] == 40
+    assert report["comparison"]["settings"]["train_steps"] == 2
+    assert [r["name"] for r in report["comparison"]["rows"]] == names[1:]
+    curve = report["training"]["nvil"]
+    assert curve["step"] == [0, 3, 6]
+    assert curve["cost"][0] == pytest.approx((0.7**2 + 0.3**2) / 2)
+    assert curve["variance"][0] > 0
+    assert curve["milliseconds"] > 0
+    assert not report["training"]["gumbel_softmax"]["unbiased"]
+    for picture in ("training.png", "comparison.png"):
+        assert_drawn(tmp_path / "a" / picture)
+    # What is beside an estimator does not matter to its numbers.
+    for name, seed in (("nvil", 5), ("gumbel_softmax", 6)):
+        options = ("--estimators", name, "--target", "0.3", "--seed", str(seed))
+        again = run(tmp_path / "a", *options)
+        same = untimed(again, name) == untimed(report, name)
+        assert same == (seed == 5)
+
+
+def assert_drawn(path):
+    image = pytest.importorskip("matplotlib.image")
+    pixels = image.imread(path)
+    assert min(pixels.shape[:2]) > 300
+    assert len(np.unique(pixels.reshape(-1, 4), axis=0)) > 50
+
+
+def test_training_lowers_the_cost_and_a_zero_variance_is_drawn(tmp_path):
+    small = ["--steps", "300", "--every", "100", "--draws", "40"]
+    report = run(tmp_path, "--estimators", "exact", "arm", "vimco", small=small)
+    exact = report["training"]["exact"]
+    assert exact["cost"][-1] < exact["cost"][0] - 0.02
+    assert max(exact["variance"]) < 1e-12
+    assert report["training"]["arm"]["cost"][-1] < exact["cost"][0] - 0.02
+
+
+def test_quadratic_has_its_number_of_variables(tmp_path):
+    report = run(
+        tmp_path,
+        *("--variables", "30", "--estimators", "rloo"),
+        problem="quadratic",
+    )
+    assert report["comparison"]["settings"]["shape"] == [1, 30]
+    (row,) = report["comparison"]["rows"]
+    assert row["bias"] is None and row["variance"] > 0
+    assert report["training"]["rloo"]["cost"][0] == pytest.approx(
+        (0.499**2 + 0.501**2) / 2
+    )
+
+
+def test_vae(tmp_path):
+    pytest.importorskip("sklearn")
+    report = run(tmp_path, "--estimators", "rebar", problem="vae")
+    cost = report["training"]["rebar"]["cost"]
+    assert 40 < cost[0] < 50 and cost[-1] < cost[0]
+    assert report["comparison"]["settings"]["shape"] == [20, 20]
+
+
+def test_an_estimator_that_fails_is_reported(tmp_path, monkeypatch, capsys):
+    def fail(*args, **kwargs):
+        raise ValueError("no such luck")
+
+    monkeypatch.setattr(tg.estimators.Rloo, "estimate", fail)
+    report = run(tmp_path, "--estimators", "rloo", "arm")
+    assert "no such luck" in report["training"]["rloo"]["note"]
+    assert report["comparison"]["rows"][0]["failed"]
+    assert "rloo: no such luck" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["toys"], "invalid choice: 'toys'"),
+        (["toy", "--estimators", "reinforced"], "invalid choice: 'reinforced'"),
+        (["toy", "--variables", "3"], "--variables is an option of quadratic"),
+        (["vae", "--target", "0.3"], "--target is an option of toy"),
+        (["toy", "--steps", "0"], "must be at least 1"),
+        ([], "PROBLEM"),
+    ],
+)
+def test_bad_arguments(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["compare", *arguments])
+    assert message in capsys.readouterr().err
+
+
+def test_help_explains_everything(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["compare", "--help"])
+    text = capsys.readouterr().out
+    for word in (
+        *("toy", "quadratic", "vae", "training.png", "results.json"),
+        *("--estimators", "--target", "--variables", "--steps", "--every"),
+        *("--draws", "--train-steps", "--seed", "--out", "--quiet"),
+        *tg.estimators.available(),
+    ):
+        assert word in text
+    assert main([]) == 0
+    assert "compare" in capsys.readouterr().out
+
+
+def test_python_m_tfgumbel(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "tfgumbel", "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "python -m tfgumbel compare --help" in result.stdout
