@@ -11,7 +11,6 @@ import sys
 
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from tests.cases import LAYERS
@@ -34,11 +33,6 @@ def every_layer(inference=None):
         [tensor for model in models for tensor in model.inputs],
         [tensor for model in models for tensor in model.outputs],
     )
-
-
-def rows_of_outputs():
-    """The row that each output belongs to."""
-    return [case.id for case in LAYERS for _ in network(case).outputs]
 
 
 def training_total(model):
@@ -85,47 +79,32 @@ def load_all_elsewhere(folder):
     return pickle.loads((folder / "results.pickle").read_bytes())
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """For each way to save: what it must give, and what it gave elsewhere.
-
-    Samples and the noise of training depend on the saved seed state.
-    """
-    folder = tmp_path_factory.mktemp("saved")
-    default, sampling = every_layer(), every_layer("sample")
-    default.export(str(folder / "export"), verbose=False)
-    tf.saved_model.save(sampling, str(folder / "saved_model"))
-    export_for_training(default, str(folder / "train"))
-    expected = {
-        "export": outputs_here(default),
-        "saved_model": outputs_here(sampling),
-        "train": gradients_here(default),
-    }
-    elsewhere = load_all_elsewhere(folder)
-    return {way: (elsewhere[way], expected[way]) for way in expected}
-
-
-def assert_batches_equal(results, names):
-    for actual, expected in zip(*results, strict=True):
-        for name, a, e in zip(names, actual, expected, strict=True):
+def assert_batches_equal(actual, expected, names):
+    for a_batch, e_batch in zip(actual, expected, strict=True):
+        for a, e, name in zip(a_batch, e_batch, names, strict=True):
             np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-# One test for the three, so that workers do not repeat the fixture.
-def test_saved_models_serve_and_train_where_tfgumbel_is_absent(results):
-    """Batches of any size, equal values and gradients, the same noise."""
-    rows = rows_of_outputs()
-    assert_batches_equal(results["export"], rows)
-    assert_batches_equal(results["saved_model"], rows)
-    assert_batches_equal(results["train"], names_of_gradients())
+def test_saved_models_serve_and_train_where_tfgumbel_is_absent(tmp_path):
+    """Batches of any size, equal values and gradients, the same noise.
+
+    Samples and the noise of training depend on the saved seed state.
+    """
+    default, sampling = every_layer(), every_layer("sample")
+    default.export(str(tmp_path / "export"), verbose=False)
+    tf.saved_model.save(sampling, str(tmp_path / "saved_model"))
+    export_for_training(default, str(tmp_path / "train"))
+    elsewhere = load_all_elsewhere(tmp_path)
+    names = default.output_names
+    assert_batches_equal(elsewhere["export"], outputs_here(default), names)
+    assert_batches_equal(
+        elsewhere["saved_model"], outputs_here(sampling), names
+    )
+    assert_batches_equal(
+        elsewhere["train"], gradients_here(default), names_of_gradients(default)
+    )
 
 
-def names_of_gradients():
-    floating = [
-        case.id
-        for case in LAYERS
-        for array in tf.nest.flatten(case.inputs)
-        if array.dtype == np.float32
-    ]
-    weights = [weight.path for weight in every_layer().trainable_variables]
-    return ["total", *floating, *weights]
+def names_of_gradients(model):
+    floating = [t.name for t in model.inputs if "float" in t.dtype]
+    return ["total", *floating, *(w.path for w in model.trainable_variables)]
