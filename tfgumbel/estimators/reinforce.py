@@ -72,7 +72,9 @@ class Reinforce(Estimator):
             or baseline == "optimal"
             or isinstance(baseline, (int, float))
         )
-        self.baseline = baseline if self.constant else baselines.get(baseline)
+        self.baseline: Any = (
+            baseline if self.constant else baselines.get(baseline)
+        )
         self._identifier = baseline
 
     def build(self, logits_shape: Any, context_shape: Any = None) -> None:
