@@ -32,22 +32,38 @@ def stochastic_model():
     return model
 
 
+def model_of_two_outputs():
+    # Keras tracks each output's loss in a metric that `compute_loss` updates.
+    x = keras.Input((4,))
+    z = tg.GumbelSoftmax(seed=1)(keras.layers.Dense(3, name="encoder")(x))
+    outputs = [keras.layers.Dense(4)(z), keras.layers.Dense(4)(z)]
+    model = keras.Model(x, outputs)
+    model.compile("adam", ["mse", "mae"], jit_compile=False)
+    return model
+
+
+def targets(model):
+    return X if len(model.outputs) == 1 else [X] * len(model.outputs)
+
+
 def fit(model, *callbacks, epochs=2):
     options = {"batch_size": 2, "verbose": 0, "shuffle": False}
-    history = model.fit(
-        X, X, epochs=epochs, callbacks=list(callbacks), **options
-    )
+    options |= {"epochs": epochs, "callbacks": list(callbacks)}
+    history = model.fit(X, targets(model), **options)
     return history.history
 
 
-@pytest.mark.parametrize("make", [plain_model, stochastic_model])
+@pytest.mark.parametrize(
+    "make", [plain_model, stochastic_model, model_of_two_outputs]
+)
 def test_training_is_the_same_bit_for_bit(make):
     keras.utils.set_random_seed(3)
     without = make()
     history = fit(without)
     keras.utils.set_random_seed(3)
     watched = make()
-    statistics = tg.GradientStatistics(every=2, data=(X, X), samples=3)
+    data = (X, targets(watched))
+    statistics = tg.GradientStatistics(every=2, data=data, samples=3)
     logged = fit(watched, statistics)
     for a, b in zip(without.variables, watched.variables, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy(), a.path)
