@@ -36,7 +36,7 @@ def model_of_two_outputs():
     # Keras tracks each output's loss in a metric that `compute_loss` updates.
     x = keras.Input((4,))
     z = tg.GumbelSoftmax(seed=1)(keras.layers.Dense(3, name="encoder")(x))
-    outputs = [keras.layers.Dense(4)(z), keras.layers.Dense(4)(z)]
+    outputs = [keras.layers.Dense(4, name=n)(z) for n in ("left", "right")]
     model = keras.Model(x, outputs)
     model.compile("adam", ["mse", "mae"], jit_compile=False)
     return model
