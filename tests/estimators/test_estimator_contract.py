@@ -22,9 +22,16 @@ NEEDING_GRADIENT = {case.name for case in ESTIMATORS if case.biased} | {
     "muprop",
     "rebar",
 }
-# One law each, for tests that trace graphs.
+# One law each, for tests that trace graphs; variants of a row are slow.
 LAST_LAW = {
-    "argvalues": [(case, case.laws[-1]) for case in ESTIMATORS],
+    "argvalues": [
+        pytest.param(
+            case,
+            case.laws[-1],
+            marks=[] if case.id == case.name else pytest.mark.slow,
+        )
+        for case in ESTIMATORS
+    ],
     "ids": [case.id for case in ESTIMATORS],
 }
 
@@ -118,6 +125,7 @@ def test_weights_made_inside_a_graph_are_kept(name):
     assert all(np.all(np.isfinite(v)) for v in estimator.variables)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rebar", "relax"])
 def test_control_variates_train_through_a_nested_function(name):
     estimator = estimators.get(name, distribution="bernoulli")
@@ -140,7 +148,7 @@ def test_control_variates_train_through_a_nested_function(name):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize(("case", "law"), **cases(laws=("categorical",)))
+@pytest.mark.parametrize(("case", "law"), **LAST_LAW)
 def test_half_precision_is_computed_in_float32(case, law, dtype):
     logits, w = problem(law)
     logits = tf.cast(logits, dtype)
