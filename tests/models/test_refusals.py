@@ -126,3 +126,22 @@ def test_the_reported_loss_is_the_true_cost():
     assert history.history["loss"][0] == pytest.approx(
         float(np.mean(exact)), rel=0.05
     )
+
+
+def test_a_model_that_does_not_pass_on_training():
+    class Forgetful(tg.ScoreFunctionMixin, keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.steps = [
+                problem.encoder(),
+                tg.ReinforceSampler(baseline=None),
+                problem.decoder(),
+            ]
+
+        def call(self, x):
+            for step in self.steps:
+                x = step(x)
+            return x
+
+    with pytest.raises(ValueError, match="argument `training`.*training=None"):
+        train(Forgetful(), "mse")

@@ -173,6 +173,13 @@ class ReinforceSampler(StochasticLayer):
             return result, self._log_prob(parameters, sample)
         if training and self.trainable:
             self._await_cost(parameters, sample, result, context)
+        elif training is None and _cost_collector.current() is not None:
+            raise ValueError(
+                f"ReinforceSampler {self.name!r} was called in a training step "
+                "that does not say so, and could not learn. Give the model's "
+                "`call` an argument `training` and pass it on. Received: "
+                "training=None"
+            )
         return result
 
     def _log_prob(self, parameters: Any, sample: tf.Tensor) -> tf.Tensor:
