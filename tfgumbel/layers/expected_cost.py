@@ -53,7 +53,9 @@ class ExpectedCost(StochasticLayer):
         *context: Whatever else the cost depends on, each `[B, ...]`. The
             first, as float32, is what a learned baseline or control variate
             looks at; without it, they look at the logits.
-        training: Whether to estimate a gradient.
+        training: Whether to estimate a gradient. Keras passes it on by
+            itself, except through a subclassed model whose `call` takes no
+            argument `training`: the logits then learn nothing.
 
     Input shape:
         `[B, ..., K]` or `[B, ...]`, and the context.
