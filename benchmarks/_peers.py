@@ -1,0 +1,138 @@
+"""Storchastic and Pyro on the problem of `benchmarks.estimators`.
+
+Each contender is a call that draws one estimate and returns the gradient of
+the summed cost with respect to the logits, as a NumPy array.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Step = Callable[[], np.ndarray]
+
+
+def torch_decoder(weights: list[np.ndarray]) -> Any:
+    """The decoder of the benchmark, with the same weights, in torch."""
+    import torch
+
+    layers: list[Any] = []
+    for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
+        linear = torch.nn.Linear(*kernel.shape)
+        linear.weight.data = torch.tensor(kernel.T.copy())
+        linear.bias.data = torch.tensor(bias)
+        layers += [linear, torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def cross_entropy(outputs: Any, targets: Any) -> Any:
+    """Binary cross-entropy per row, in ops both libraries can wrap."""
+    import torch
+
+    loss = torch.clamp(outputs, min=0) - outputs * targets
+    return (loss + torch.log1p(torch.exp(-torch.abs(outputs)))).sum(-1)
+
+
+def contenders(
+    logits: np.ndarray, images: np.ndarray, weights: list[np.ndarray]
+) -> dict[tuple[str, str], Step]:
+    """The peers that are installed, by (peer, estimator)."""
+    steps: dict[tuple[str, str], Step] = {}
+    for peer, make in (("storchastic", storchastic), ("pyro", pyro)):
+        module = "storch" if peer == "storchastic" else peer
+        if importlib.util.find_spec(module) is not None:
+            for name, step in make(logits, images, weights).items():
+                steps[peer, name] = step
+    return steps
+
+
+def storchastic(
+    logits: np.ndarray, images: np.ndarray, weights: list[np.ndarray]
+) -> dict[str, Step]:
+    """Storchastic's estimators that `tfgumbel` has too."""
+    import storch
+    import torch
+
+    decoder = torch_decoder(weights)
+    parameter = torch.tensor(logits, requires_grad=True)
+    targets = torch.tensor(images)
+    methods = {
+        "reinforce": lambda: storch.method.ScoreFunction("z", n_samples=1),
+        "rloo-4": lambda: storch.method.ScoreFunction(
+            "z", n_samples=4, baseline_factory="batch_average"
+        ),
+        "gumbel_softmax": lambda: storch.method.GumbelSoftmax("z"),
+        "rebar": lambda: storch.method.REBAR("z"),
+    }
+
+    def step(make: Callable[[], Any]) -> np.ndarray:
+        decoder.zero_grad()
+        parameter.grad = None
+        theta = storch.denote_independent(parameter, 0, "data")
+        x = storch.denote_independent(targets, 0, "data")
+        law = torch.distributions.OneHotCategorical(
+            probs=torch.softmax(theta, -1)
+        )
+        z = make()(law)
+        outputs = decoder(z.reshape((*z.shape[:-2], -1)))
+        storch.add_cost(cross_entropy(outputs, x), "cost")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            storch.backward()
+        # Storchastic averages over the data.
+        return len(logits) * parameter.grad.detach().numpy()
+
+    return {
+        name: lambda make=make: step(make) for name, make in methods.items()
+    }
+
+
+def pyro(
+    logits: np.ndarray, images: np.ndarray, weights: list[np.ndarray]
+) -> dict[str, Step]:
+    """Pyro's estimators that `tfgumbel` has too, on a factor as the cost."""
+    import pyro as ppl
+    import torch
+    from pyro import distributions as dist
+    from pyro.infer import Trace_ELBO
+
+    decoder = torch_decoder(weights)
+    parameter = torch.tensor(logits, requires_grad=True)
+    targets = torch.tensor(images)
+    relaxed = dist.RelaxedOneHotCategorical
+    straight = dist.RelaxedOneHotCategoricalStraightThrough
+    tau = torch.tensor(1.0)
+    laws = {
+        "reinforce": lambda: dist.OneHotCategorical(logits=parameter),
+        "gumbel_softmax": lambda: relaxed(tau, logits=parameter),
+        "st_gumbel": lambda: straight(tau, logits=parameter),
+    }
+
+    def step(law: Callable[[], Any]) -> np.ndarray:
+        decoder.zero_grad()
+        parameter.grad = None
+
+        def draw() -> Any:
+            return ppl.sample("z", law().to_event(1))
+
+        def model() -> None:
+            # The prior is masked out: the cost is f alone.
+            with ppl.plate("data", len(logits)):
+                with ppl.poutine.mask(mask=False):
+                    z = draw()
+                outputs = decoder(z.reshape(len(logits), -1))
+                ppl.factor("cost", -cross_entropy(outputs, targets))
+
+        def guide() -> None:
+            with ppl.plate("data", len(logits)):
+                draw()
+
+        loss = Trace_ELBO().differentiable_loss(model, guide)
+        loss.backward()
+        return parameter.grad.numpy().copy()
+
+    return {name: lambda law=law: step(law) for name, law in laws.items()}

@@ -1,0 +1,259 @@
+"""What one estimate costs, beside the evaluations of f that it asks for.
+
+    python -m benchmarks.estimators [--repeats N] [--draws N] [--out FILE]
+
+The problem is a decoder of the size of Jang et al.: 20 variables of 10
+categories, 256 and 512 hidden units, 784 pixels, binary cross-entropy summed
+over the pixels, batch 100. For every estimator that needs no enumeration:
+
+    overhead = time of an estimate and its backward pass
+               / (evaluations x time of one forward + backward of f)
+
+with both measured in turns, in one run, in graph mode. Peers (Storchastic and
+Pyro, where installed) estimate the same gradient with the same weights. The
+variance is that of the gradient in the logits, summed over the coordinates of
+an example; `norm` is that of its mean over the draws, and tells whether a
+biased or a misscaled estimate is behind a small variance.
+
+Targets: overhead at most 1.3; at least twice as fast as the peers, at equal
+or smaller variance for equal evaluations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks import _peers
+from benchmarks._timing import environment, interleave, summary, write_json
+from tfgumbel import estimators
+
+OUT = Path(__file__).parent / "results" / "estimators.json"
+PACKAGES = ["tensorflow", "keras", "torch", "storchastic", "pyro-ppl"]
+SIZES = (200, 256, 512, 784)
+TARGET_OVERHEAD, TARGET_SPEEDUP = 1.3, 2.0
+# By name: the estimator and what it is made with.
+ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
+    "reinforce": ("reinforce", {}),
+    "nvil": ("nvil", {}),
+    "rloo-4": ("rloo", {"samples": 4}),
+    "vimco-4": ("vimco", {"samples": 4}),
+    "muprop": ("muprop", {}),
+    "rebar": ("rebar", {}),
+    "relax": ("relax", {}),
+    "gumbel_softmax": ("gumbel_softmax", {}),
+    "st": ("st", {}),
+    "st_gumbel": ("st_gumbel", {}),
+    "reinmax": ("reinmax", {}),
+    "gumbel_rao": ("gumbel_rao", {}),
+    "zgr": ("zgr", {}),
+    "gapped": ("gapped", {}),
+    "mve": ("mve", {}),
+}
+
+Step = Callable[[], np.ndarray]
+
+
+class Problem:
+    """Random weights, images and logits, the same for all contenders."""
+
+    def __init__(self, batch: int) -> None:
+        rng = np.random.default_rng(0)
+        self.weights: list[np.ndarray] = []
+        for inputs, outputs in itertools.pairwise(SIZES):
+            kernel = rng.normal(size=(inputs, outputs)) / np.sqrt(inputs)
+            self.weights += [
+                kernel.astype("float32"),
+                np.zeros(outputs, "float32"),
+            ]
+        self.images = rng.random((batch, SIZES[-1]), dtype="float32")
+        self.logits = rng.normal(size=(batch, 20, 10)).astype("float32")
+        self.variables = [tf.Variable(weight) for weight in self.weights]
+
+    def cost(self, z: tf.Tensor) -> tf.Tensor:
+        """F(z) per row, in nats."""
+        hidden = tf.reshape(z, [-1, SIZES[0]])
+        kernels, biases = self.variables[::2], self.variables[1::2]
+        for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
+            hidden = tf.nn.relu(hidden @ kernel + bias)
+        outputs = hidden @ kernels[-1] + biases[-1]
+        targets = estimators.tile_context(self.images, z)
+        loss = tf.nn.sigmoid_cross_entropy_with_logits(targets, outputs)
+        return tf.reduce_sum(loss, axis=1)
+
+
+def evaluation(problem: Problem) -> Step:
+    """One forward and backward pass of f, in z and in its weights."""
+
+    @tf.function
+    def run(z: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            total = tf.reduce_sum(problem.cost(z))
+        return tape.gradient(total, [z, *problem.variables])
+
+    z = tf.nn.softmax(problem.logits)
+    return lambda: run(z)[0].numpy()
+
+
+def estimate(problem: Problem, name: str) -> tuple[Step, int]:
+    """One estimate with its backward pass, and its evaluations of f."""
+    kind, arguments = ESTIMATORS[name]
+    estimator = estimators.get(kind, **arguments)
+    estimator.build(problem.logits.shape, problem.logits.shape)
+    learned = [v.value for v in estimator.trainable_variables]
+
+    @tf.function
+    def run(logits: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            cost = estimator(problem.cost, logits, seed)
+            total = tf.reduce_sum(cost)
+        return tape.gradient(total, [logits, *problem.variables, *learned])
+
+    logits = tf.constant(problem.logits)
+    seeds = itertools.count()
+
+    def step() -> np.ndarray:
+        seed = tf.constant([next(seeds), 1], tf.int64)
+        return run(logits, seed)[0].numpy()
+
+    return step, estimator.evaluations
+
+
+def moments(step: Step, draws: int) -> dict[str, float]:
+    """Variance per example and norm of the mean gradient."""
+    gradients = np.stack([step() for _ in range(draws)])
+    mean = gradients.mean(axis=0, dtype="float64")
+    square = np.mean(np.square(gradients, dtype="float64"), axis=0)
+    variance = (square - mean**2) * draws / (draws - 1)
+    return {
+        "variance": float(variance.sum() / len(mean)),
+        "norm": float(np.sqrt(np.sum(mean**2) / len(mean))),
+    }
+
+
+def measure(
+    names: Sequence[str], batch: int, repeats: int, draws: int, peers: bool
+) -> list[dict[str, Any]]:
+    """One row per contender."""
+    problem = Problem(batch)
+    ours = {name: estimate(problem, name) for name in names}
+    steps: dict[Any, Step] = {"f": evaluation(problem)}
+    steps |= {("tfgumbel", name): step for name, (step, _) in ours.items()}
+    if peers:
+        steps |= _peers.contenders(
+            problem.logits, problem.images, problem.weights
+        )
+    rows, working = [], {}
+    for key, step in steps.items():
+        try:
+            step()
+            working[key] = step
+        except (KeyError, RuntimeError, NotImplementedError) as error:
+            rows.append(
+                {"package": key[0], "name": key[1], "error": repr(error)}
+            )
+    timings = {k: summary(v) for k, v in interleave(working, repeats).items()}
+    unit = timings.pop("f")
+    for (package, name), timing in timings.items():
+        row = {"package": package, "name": name, **timing}
+        row |= moments(working[package, name], draws)
+        if package == "tfgumbel":
+            row["evaluations"] = ours[name][1]
+            row["overhead"] = timing["median_ms"] / (
+                row["evaluations"] * unit["median_ms"]
+            )
+        else:
+            own = timings.get(("tfgumbel", name))
+            row["slower_than_tfgumbel"] = own and (
+                timing["median_ms"] / own["median_ms"]
+            )
+        rows.append(row)
+    return [{"package": "-", "name": "f", **unit}, *rows]
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as aligned text."""
+    head = ["package", "name", "ms", "evaluations", "overhead", "times ours"]
+    lines = [[*head, "variance", "norm"]]
+    for row in rows:
+        if "error" in row:
+            lines.append([row["package"], row["name"], row["error"]])
+            continue
+        figures = ("median_ms", "evaluations", "overhead")
+        figures += ("slower_than_tfgumbel", "variance", "norm")
+        cells = [row.get(figure) for figure in figures]
+        lines.append(
+            [
+                row["package"],
+                row["name"],
+                *("-" if c is None else f"{c:.3g}" for c in cells),
+            ]
+        )
+    widths = [max(len(x[i]) for x in lines if i < len(x)) for i in range(8)]
+    widths[2] = 11
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=False))
+        for line in lines
+    )
+
+
+def targets(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Which targets were reached, one line each."""
+    lines = []
+    for row in rows:
+        if "overhead" in row:
+            kind, value, limit = "overhead", row["overhead"], TARGET_OVERHEAD
+            reached = value <= limit
+        elif row.get("slower_than_tfgumbel"):
+            kind = f"{row['package']} / tfgumbel, time"
+            value, limit = row["slower_than_tfgumbel"], TARGET_SPEEDUP
+            reached = value >= limit
+        else:
+            continue
+        word = "reached" if reached else "missed"
+        lines.append(f"{word}: {row['name']}, {kind} {value:.2f} ({limit})")
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Measures, prints the table, writes the JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=25)
+    parser.add_argument("--draws", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=100)
+    parser.add_argument("--only", nargs="+", choices=ESTIMATORS)
+    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--out", default=OUT)
+    options = parser.parse_args(arguments)
+    rows = measure(
+        options.only or list(ESTIMATORS),
+        options.batch,
+        options.repeats,
+        options.draws,
+        not options.no_peers,
+    )
+    print(table(rows), *targets(rows), sep="\n")
+    report = {
+        "command": "python -m benchmarks.estimators "
+        f"--repeats {options.repeats} --draws {options.draws}",
+        "batch": options.batch,
+        "environment": environment(PACKAGES),
+        "results": rows,
+        "targets": targets(rows),
+    }
+    write_json(options.out, report)
+    return report
+
+
+if __name__ == "__main__":
+    main()

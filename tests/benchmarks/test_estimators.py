@@ -1,0 +1,21 @@
+import json
+
+from benchmarks import estimators
+
+FIGURES = {"median_ms", "evaluations", "overhead", "variance", "norm"}
+
+
+def test_table_and_json_are_complete(tmp_path, capsys):
+    out = tmp_path / "estimators.json"
+    names = ["reinforce", "rloo-4", "st"]
+    estimators.main(
+        ["--repeats", "1", "--draws", "3", "--batch", "4", "--no-peers"]
+        + ["--out", str(out), "--only", *names]
+    )
+    report = json.loads(out.read_text())
+    first, *rows = report["results"]
+    assert first["name"] == "f" and [r["name"] for r in rows] == names
+    assert all(row.keys() >= FIGURES for row in rows)
+    assert [row["evaluations"] for row in rows] == [1, 4, 1]
+    printed = capsys.readouterr().out
+    assert all(f"{name}, overhead" in printed for name in names)
