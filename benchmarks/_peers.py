@@ -128,7 +128,10 @@ def pyro(
                 ppl.factor("cost", -cross_entropy(outputs, targets))
 
         def guide() -> None:
-            with ppl.plate("data", len(logits)):
+            # A relaxed sample must not be scored by its own density; Pyro's
+            # score function needs that of the discrete one.
+            scored = ppl.poutine.mask(mask=not law().has_rsample)
+            with ppl.plate("data", len(logits)), scored:
                 draw()
 
         loss = Trace_ELBO().differentiable_loss(model, guide)
