@@ -8,7 +8,9 @@ mode and under XLA, on the CPU:
 * `tf.nn.softmax`: without noise and temperature, the yardstick;
 * the Gumbel-softmax as one writes it with `tf.random.stateless_uniform`;
 * `RelaxedOneHotCategorical` of TensorFlow Probability;
-* `torch.nn.functional.gumbel_softmax`, eager, if PyTorch is installed.
+* `torch.nn.functional.gumbel_softmax`, eager, if PyTorch is installed;
+* uniform and Gumbel noise alone, without any gradient: what none of them can
+  do without.
 
 `ReinforceSampler` has no gradient through y; its loss is Σ w·y + Σ v·log q(y).
 """
@@ -62,6 +64,8 @@ SOFTMAX = "tf.nn.softmax"
 COMPOSED = "composed of TF ops"
 TFP = "tfp RelaxedOneHotCategorical"
 TORCH = "torch F.gumbel_softmax"
+UNIFORM = "uniform noise alone"
+GUMBEL = "Gumbel noise alone"
 MODES = {"graph": False, "xla": True}
 # Ratios of the time on the clock, and of processor time.
 FIGURES = {"to_": "median_ms", "cpu_to_": "cpu_ms"}
@@ -94,7 +98,17 @@ def tfp_relaxed(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return distribution.sample(seed=seed)
 
 
+def uniform_noise(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return tg.random.uniform(tf.shape(logits), seed)
+
+
+def gumbel_noise(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return tg.random.gumbel(tf.shape(logits), seed)
+
+
 PEERS: dict[str, Draw] = {
+    UNIFORM: uniform_noise,
+    GUMBEL: gumbel_noise,
     SOFTMAX: softmax,
     COMPOSED: composed,
     TFP: tfp_relaxed,
@@ -155,7 +169,7 @@ def torch_step(logits: np.ndarray, weights: np.ndarray) -> Callable[[], Any]:
 
 def available() -> list[str]:
     """The names of all contenders that can run here, yardstick first."""
-    names = [SOFTMAX, *LAYERS, COMPOSED]
+    names = [SOFTMAX, UNIFORM, GUMBEL, *LAYERS, COMPOSED]
     if importlib.util.find_spec("tensorflow_probability"):
         names.append(TFP)
     if importlib.util.find_spec("torch"):
