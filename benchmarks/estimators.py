@@ -1,6 +1,7 @@
 """What one estimate costs, beside the evaluations of f that it asks for.
 
     python -m benchmarks.estimators [--repeats N] [--draws N] [--out FILE]
+    python -m benchmarks.estimators --curves DIR [--steps N]
 
 The problem is a decoder of the size of Jang et al.: 20 variables of 10
 categories, 256 and 512 hidden units, 784 pixels, binary cross-entropy summed
@@ -16,6 +17,10 @@ an example; `norm` is that of its mean over the draws, and tells whether a
 biased or a misscaled estimate is behind a small variance.
 
 Pyro's score function includes log q(z) in the cost, as its ELBO does.
+
+With `--curves`: the toy problem E (b - t)² of REBAR (t = 0.45) and RELAX
+(t = 0.499) instead, variance and cost over training, table, JSON and picture
+for each target in DIR.
 
 Targets: overhead at most 1.3; at least twice as fast as the peers, at equal
 or smaller variance for equal evaluations.
@@ -35,6 +40,7 @@ import tensorflow as tf
 from benchmarks import _peers
 from benchmarks._timing import environment, interleave, summary, write_json
 from tfgumbel import estimators
+from tfgumbel.__main__ import main as command_line
 
 OUT = Path(__file__).parent / "results" / "estimators.json"
 PACKAGES = ["tensorflow", "keras", "torch", "storchastic", "pyro-ppl"]
@@ -226,7 +232,15 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+def curves(folder: str, steps: int) -> None:
+    """Trains the toy problem at both targets, by the command line."""
+    for target in ("0.45", "0.499"):
+        out = str(Path(folder) / f"toy_{target}")
+        options = ["--target", target, "--steps", str(steps), "--out", out]
+        command_line(["compare", "toy", *options])
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
     """Measures, prints the table, writes the JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -237,7 +251,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--only", nargs="+", choices=ESTIMATORS)
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--out", default=OUT)
+    parser.add_argument("--curves", metavar="DIR")
+    parser.add_argument("--steps", type=int, default=5000)
     options = parser.parse_args(arguments)
+    if options.curves:
+        curves(options.curves, options.steps)
+        return None
     rows = measure(
         options.only or list(ESTIMATORS),
         options.batch,
