@@ -20,6 +20,9 @@ from tfgumbel.ops.gaussian import (
 from tfgumbel.ops.gumbel_max import exponential_min, gumbel_max
 from tfgumbel.ops.gumbel_rao import gumbel_rao
 from tfgumbel.ops.gumbel_softmax import gumbel_softmax
+from tfgumbel.ops.implicit_reparameterization import (
+    implicit_reparameterization,
+)
 from tfgumbel.ops.kl_divergences import (
     bernoulli_kl,
     categorical_kl,
@@ -58,6 +61,7 @@ __all__ = [
     "gumbel_max",
     "gumbel_rao",
     "gumbel_softmax",
+    "implicit_reparameterization",
     "mask_logits",
     "mask_sample",
     "minimum_variance_straight_through",
