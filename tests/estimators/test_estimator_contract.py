@@ -5,13 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.estimator_cases import (
+from tests.cases import ESTIMATORS, estimator_cases
+from tests.enumeration import (
     COSTS,
-    ESTIMATORS,
     LOGITS,
     WEIGHTS,
     bind,
-    cases,
     gradients,
     randomize,
     repeated,
@@ -59,7 +58,7 @@ def test_the_class_says_what_it_is(case):
     assert case.cls.needs_gradient == (case.name in NEEDING_GRADIENT)
 
 
-@pytest.mark.parametrize(("case", "law"), **cases())
+@pytest.mark.parametrize(("case", "law"), **estimator_cases())
 def test_evaluations_are_counted_and_go_in_one_batch_each(case, law):
     estimator = built(case, law)
     logits, w = problem(law)
@@ -164,7 +163,7 @@ def test_half_precision_is_computed_in_float32(case, law, dtype):
     )
 
 
-@pytest.mark.parametrize(("case", "law"), **cases())
+@pytest.mark.parametrize(("case", "law"), **estimator_cases())
 def test_the_incoming_gradient_scales_each_example(case, law):
     logits, w = problem(law)
     cost = COSTS["quadratic"]
@@ -180,7 +179,9 @@ def test_the_incoming_gradient_scales_each_example(case, law):
         )
 
 
-@pytest.mark.parametrize(("case", "law"), **cases(laws=("categorical",)))
+@pytest.mark.parametrize(
+    ("case", "law"), **estimator_cases(laws=("categorical",))
+)
 def test_masked_categories_and_extreme_logits_stay_finite(case, law):
     logits = tf.constant(
         [[[-np.inf, 0.0, 1.0], [1e4, -1e4, 0.0]]] * 3, tf.float32
@@ -192,7 +193,7 @@ def test_masked_categories_and_extreme_logits_stay_finite(case, law):
         assert np.all(np.isfinite(value))
 
 
-@pytest.mark.parametrize(("case", "law"), **cases())
+@pytest.mark.parametrize(("case", "law"), **estimator_cases())
 def test_config_round_trip(case, law):
     estimator = built(case, law)
     config = keras.saving.serialize_keras_object(estimator)
@@ -211,7 +212,7 @@ def test_config_round_trip(case, law):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize(("case", "law"), **cases())
+@pytest.mark.parametrize(("case", "law"), **estimator_cases())
 def test_the_same_seed_gives_the_same_estimate(case, law):
     logits, w = problem(law)
     cost = COSTS["quadratic"]

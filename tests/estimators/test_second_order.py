@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.estimator_cases import (
+from tests.enumeration import (
     COSTS,
     LOGITS,
     WEIGHTS,

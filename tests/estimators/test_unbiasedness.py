@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.estimator_cases import (
+from tests.cases import estimator_cases
+from tests.enumeration import (
     COSTS,
     LOGITS,
     WEIGHTS,
     bind,
-    cases,
     exact_bound_gradients,
     exact_gradients,
     gradients,
@@ -61,7 +61,7 @@ def is_unbiased(case):
 
 
 @pytest.mark.parametrize("cost", ["linear", "quadratic", "step"])
-@pytest.mark.parametrize(("case", "law"), **cases(is_unbiased))
+@pytest.mark.parametrize(("case", "law"), **estimator_cases(is_unbiased))
 def test_unbiased(case, law, cost):
     if cost == "step" and (
         case.cls.needs_gradient or case.kwargs.get("relaxed_cost")
@@ -105,7 +105,7 @@ def is_default(case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("case", "law"), **cases(is_default, laws=("categorical",))
+    ("case", "law"), **estimator_cases(is_default, laws=("categorical",))
 )
 def test_unbiased_under_xla(case, law):
     cost = COSTS["quadratic"]

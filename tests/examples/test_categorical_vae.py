@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from examples import categorical_vae
+from tests.examples.loading import load
+
+categorical_vae = load("categorical_vae")
 
 SMALL = ["--epochs=3", "--hidden", "32", "--latents=4", "--verbose=0"]
 FILES = {

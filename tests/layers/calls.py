@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tests.cases import linear_cost
+from tests.definitions import linear_cost
 from tests.ops.derivatives import weighted_sum
 from tfgumbel.layers import _cost_collector
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.cases import SCHEDULE, layer_cases
+from tests.cases import layer_cases
 from tests.layers.calls import (
     differentiated,
     flat_inputs,
@@ -15,6 +15,7 @@ from tests.layers.calls import (
     the_layer,
     training_values,
 )
+from tests.rows import SCHEDULE
 
 schedule = tg.schedules.ExponentialAnnealing(**SCHEDULE)
 X = np.linspace(-1, 1, 48).reshape(16, 3).astype("float32")

@@ -1,0 +1,327 @@
+"""Every estimator on two problems: cost after training, bias and variance.
+
+    python -m benchmarks.comparison [--problems quadratic vae] [--seeds 0 1 2]
+        [--only LABEL ...] [--steps N] [--draws N] [--out FILE]
+
+`quadratic` is the toy of ReinMax: E 1/L sum_l (z_l - 0.45)^2, L = 128
+Bernoulli variables from probability 1/2, 64 samples a step, Adam 1e-3, 8,000
+steps. Its cost and its gradient have closed forms; the minimum is 0.2025.
+
+`vae` is a VAE on scikit-learn's 8x8 digits with 4 variables of 8 classes, as
+in ReinMax, small enough to enumerate: encoder 64-64, decoder 64-64, ReLU, grey
+levels with binary cross-entropy, uniform prior, 50 images a step, Adam 1e-3,
+4,000 steps. Its cost is -ELBO in nats on the 1,500 training images, with 10
+exact samples for each; `test` is the same on the other 297.
+
+For every estimator: the cost after training, mean and standard error over the
+seeds; then, at one point that all share (the start of the quadratic; the VAE
+after 1,000 steps of leave-one-out REINFORCE), the bias of the gradient in the
+logits relative to the exact one, its variance relative to the exact one's
+squared norm, evaluations of f. Control variates train 500 steps before that.
+
+A finished run is kept in the JSON and not done again: an interrupted
+benchmark goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks._timing import environment, write_json
+from tfgumbel import estimators, ops, random
+from tfgumbel.diagnostics import estimates, training
+from tfgumbel.diagnostics.measurement import Setup, exact_gradient, measure
+from tfgumbel.diagnostics.problems import DigitsVae, Problem, Quadratic
+
+OUT = Path(__file__).parent / "results" / "comparison.json"
+PACKAGES = ["tensorflow", "keras", "scikit-learn", "numpy"]
+
+# By label: the estimator and what it is made with.
+ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
+    "reinforce": ("reinforce", {}),
+    "reinforce, moving average": ("reinforce", {"baseline": "moving_average"}),
+    "nvil": ("nvil", {}),
+    "rloo, 2 samples": ("rloo", {"samples": 2}),
+    "rloo, 4 samples": ("rloo", {"samples": 4}),
+    "muprop": ("muprop", {}),
+    "rebar": ("rebar", {}),
+    "relax": ("relax", {}),
+    "arm": ("arm", {}),
+    "disarm": ("disarm", {}),
+    "gumbel_softmax, tau 1": ("gumbel_softmax", {"temperature": 1.0}),
+    "gumbel_softmax, tau 0.5": ("gumbel_softmax", {"temperature": 0.5}),
+    "st, tau 1": ("st", {"temperature": 1.0}),
+    "st, tau 1.3": ("st", {"temperature": 1.3}),
+    "st_gumbel, tau 1": ("st_gumbel", {"temperature": 1.0}),
+    "st_gumbel, tau 0.5": ("st_gumbel", {"temperature": 0.5}),
+    "gumbel_rao, tau 1": ("gumbel_rao", {"temperature": 1.0}),
+    "gumbel_rao, tau 0.5": ("gumbel_rao", {"temperature": 0.5}),
+    "gapped, tau 1": ("gapped", {"temperature": 1.0}),
+    "zgr": ("zgr", {}),
+    "reinmax, tau 1": ("reinmax", {"temperature": 1.0}),
+    "reinmax, tau 1.3": ("reinmax", {"temperature": 1.3}),
+    "mve, tau 1": ("mve", {"temperature": 1.0}),
+    "mve, tau 1.3": ("mve", {"temperature": 1.3}),
+}
+
+
+class LongQuadratic(Quadratic):
+    """128 variables, 64 samples a step."""
+
+    learning_rate = 1e-3
+    control_rate = 1e-2
+    steps = 8000
+
+    def __init__(self) -> None:
+        super().__init__(variables=128, target=0.45)
+
+    def batch(self, step: tf.Tensor) -> tf.Tensor:
+        return tf.zeros([64])
+
+    def logits(self, examples: tf.Tensor) -> tf.Tensor:
+        return tf.repeat(super().logits(examples), tf.shape(examples)[0], 0)
+
+    def costs(self) -> dict[str, float]:
+        """The cost, exact."""
+        return {"cost": self.evaluate()}
+
+    def exact(self) -> np.ndarray:
+        """The gradient in the logits of the probe: θ (1 - θ) (1 - 2t) / L."""
+        theta = tf.sigmoid(self.phi.value)
+        slope = theta * (1.0 - theta) * (1.0 - 2.0 * self.target)
+        return np.ravel(slope / slope.shape[1]).astype("float64")
+
+    def approach(self) -> None:
+        """The common point is the start."""
+
+
+class CategoricalVae(DigitsVae):
+    """4 variables of 8 classes: 4,096 codes."""
+
+    distribution = "categorical"
+    title = "-ELBO (nats) of a VAE with 4 variables of 8 classes, 8x8 digits"
+
+    def __init__(self) -> None:
+        super().__init__(bits=32, hidden=64)
+
+    def logits(self, examples: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(super().logits(examples), [-1, 4, 8])
+
+    def cost_fn(self, examples: tf.Tensor) -> Any:
+        cost = super().cost_fn(examples)
+        return lambda z: cost(tf.reshape(z, [-1, 32]))
+
+    def penalty(self, logits: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(ops.categorical_kl(logits), axis=1)
+
+    def evaluate(self) -> float:
+        return self.bound(self.images)
+
+    def bound(self, images: tf.Tensor, samples: int = 10) -> float:
+        """-ELBO with exact samples."""
+        images = tf.repeat(images, samples, axis=0)
+        logits = self.logits(images)
+        codes = random.categorical(logits, [297, 10])
+        cost = self.cost_fn(images)(tf.one_hot(codes, 8))
+        return float(tf.reduce_mean(cost + self.penalty(logits)))
+
+    def costs(self) -> dict[str, float]:
+        """-ELBO on training and test images."""
+        return {"cost": self.evaluate(), "test": self.bound(self._test[:297])}
+
+    def exact(self) -> np.ndarray:
+        """The gradient in the logits of the probe, over all codes."""
+        cost_fn, logits = self.cost_fn(self.probe), self.logits(self.probe)
+        found = exact_gradient(cost_fn, logits, None, "categorical", 4096)
+        assert found is not None
+        return found
+
+    def approach(self) -> None:
+        """The common point: after 1,000 steps."""
+        estimator = make("rloo, 4 samples", self, seed=0)
+        training.train(self, estimator, 1000, every=1000, draws=10)
+
+
+PROBLEMS: dict[str, type] = {"quadratic": LongQuadratic, "vae": CategoricalVae}
+
+
+def make(label: str, problem: Problem, seed: int) -> estimators.Estimator:
+    """A built estimator, its weights drawn from the seed."""
+    name, arguments = ESTIMATORS[label]
+    with estimates.seeded(seed):
+        estimator = estimators.get(
+            name, distribution=problem.distribution, **arguments
+        )
+        logits = problem.logits(problem.probe)
+        context = problem.context(problem.probe)
+        estimator.build(
+            logits.shape, None if context is None else context.shape
+        )
+    return estimator
+
+
+def applicable(label: str, problem: str) -> bool:
+    """Whether the estimator does the problem's distribution."""
+    law = PROBLEMS[problem].distribution
+    try:
+        estimators.get(ESTIMATORS[label][0], distribution=law)
+    except ValueError:
+        return False
+    return True
+
+
+def trained(problem: str, label: str, seed: int, steps: int) -> dict[str, Any]:
+    """One training run: costs at its end, milliseconds a step."""
+    with estimates.seeded(seed):
+        instance = PROBLEMS[problem]()
+    estimator = make(label, instance, seed)
+    curve = training.train(
+        instance, estimator, steps, max(1, steps // 10), seed, draws=100
+    )
+    return {**instance.costs(), "curve": curve.to_dict()}
+
+
+def measured(problem: str, labels: Sequence[str], draws: int) -> Iterator[Any]:
+    """Bias and variance at the common point, per label."""
+    with estimates.seeded(0):
+        instance = PROBLEMS[problem]()
+    instance.approach()
+    cost_fn = instance.cost_fn(instance.probe)
+    logits = tf.constant(instance.logits(instance.probe))
+    context = instance.context(instance.probe)
+    exact = instance.exact()
+    norm = float(np.linalg.norm(exact)) / math.sqrt(len(logits))
+    setup = Setup(cost_fn, logits, context, exact, draws, 500, 0.01, 0)
+    for label in labels:
+        row = measure(label, make(label, instance, 0), setup, lambda n: None)
+        assert row.bias is not None and row.variance is not None
+        yield (
+            label,
+            {
+                "evaluations": row.evaluations,
+                "unbiased": row.unbiased,
+                "relative_bias": row.bias / norm,
+                "relative_bias_se": row.bias_se / norm,
+                "bias_detected": row.bias_detected,
+                "relative_variance": row.variance / norm**2,
+                "draws": row.draws,
+            },
+        )
+
+
+def table(report: dict[str, Any], problem: str) -> str:
+    """The problem's rows as aligned text, best cost first."""
+    lines = [["estimator", "evals", "cost", "test", "bias", "variance", "ms"]]
+    rows = report["rows"].get(problem, {})
+    for label, row in sorted(rows.items(), key=lambda x: _cost(x[1])):
+        point = row.get("point", {})
+        bias = "-"
+        if point:
+            bias = f"{point['relative_bias']:.3f}"
+            bias += "" if point["bias_detected"] else " (none seen)"
+        runs = list(row.get("runs", {}).values())
+        milliseconds = [run["curve"]["milliseconds"] for run in runs]
+        lines.append(
+            [
+                label,
+                str(point.get("evaluations", "-")),
+                _mean(runs, "cost"),
+                _mean(runs, "test"),
+                bias,
+                f"{point['relative_variance']:.3g}" if point else "-",
+                f"{np.median(milliseconds):.2f}" if all(milliseconds) else "-",
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True))
+        for line in lines
+    )
+
+
+def _cost(row: dict[str, Any]) -> float:
+    runs = row.get("runs", {}).values()
+    return float(np.mean([run["cost"] for run in runs])) if runs else math.inf
+
+
+def _mean(runs: Sequence[dict[str, Any]], key: str) -> str:
+    values = [run[key] for run in runs if key in run]
+    if not values:
+        return "-"
+    text = f"{np.mean(values):.5g}"
+    if len(values) > 1:
+        error = np.std(values, ddof=1) / math.sqrt(len(values))
+        text += f" ± {error:.2g}"
+    return text
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Does what the file does not hold yet."""
+    path = Path(options.out)
+    report = json.loads(path.read_text()) if path.exists() else {"rows": {}}
+    report["environment"] = environment(PACKAGES)
+    labels = options.only or list(ESTIMATORS)
+    for problem in options.problems:
+        steps = options.steps or PROBLEMS[problem].steps
+        rows = report["rows"].setdefault(problem, {})
+        chosen = [label for label in labels if applicable(label, problem)]
+        for label in chosen:
+            rows.setdefault(label, {"runs": {}})
+        missing = [x for x in chosen if "point" not in rows[x]]
+        for label, point in measured(problem, missing, options.draws):
+            rows[label]["point"] = point
+            write_json(path, report)
+        todo = [
+            (seed, label)
+            for seed, label in itertools.product(options.seeds, chosen)
+            if _key(seed, steps) not in rows[label]["runs"]
+        ]
+        begin = time.monotonic()
+        for done, (seed, label) in enumerate(todo):
+            result = trained(problem, label, seed, steps)
+            rows[label]["runs"][_key(seed, steps)] = result
+            write_json(path, report)
+            left = (time.monotonic() - begin) / (done + 1)
+            left *= len(todo) - done - 1
+            print(
+                f"{problem}, {label}, seed {seed}: {result['cost']:.5g}"
+                f" ({left / 60:.0f} min left)",
+                flush=True,
+            )
+            keras.backend.clear_session()
+        print(table(report, problem), flush=True)
+    return report
+
+
+def _key(seed: int, steps: int) -> str:
+    return f"seed {seed}, {steps} steps"
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Trains, measures, prints the tables, writes the JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    add("--only", nargs="+", choices=ESTIMATORS, metavar="LABEL")
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    add("--steps", type=int)
+    add("--draws", type=int, default=2000)
+    add("--out", default=OUT)
+    return run(parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,316 @@
+"""What layers must return in training and in inference, in plain ops.
+
+Each definition is a function of the layer, its noise and its inputs; autodiff
+of it gives the gradient that the layer's own must equal.
+"""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+import tfgumbel as tg
+from tests.ops.derivatives import weights_like
+
+
+def through(value, surrogate):
+    """`value`, held constant, with the gradient of `surrogate`."""
+    return surrogate + tf.stop_gradient(value - surrogate)
+
+
+def sum_over_example(values):
+    return tf.reduce_sum(tf.reshape(values, [tf.shape(values)[0], -1]), 1)
+
+
+def linear_cost(sample):
+    """A cost per example that is no function of the layer's parameters."""
+    sample = tf.cast(sample, tf.float32)
+    return tf.stop_gradient(sum_over_example(weights_like(sample[:1]) * sample))
+
+
+# Categorical variables.
+
+
+def legal(logits, mask=None):
+    if mask is None:
+        return logits
+    return tf.where(mask, logits, tf.cast(-np.inf, logits.dtype))
+
+
+def one_hot(values, axis):
+    largest = tf.reduce_max(values, axis, keepdims=True)
+    return tf.stop_gradient(tf.cast(values == largest, values.dtype))
+
+
+def temperature_of(layer, dtype):
+    return tf.cast(tf.convert_to_tensor(layer.temperature), dtype)
+
+
+def gumbel_softmax(layer, noise, logits, mask=None):
+    tau = temperature_of(layer, logits.dtype)
+    y = tf.nn.softmax((legal(logits, mask) + noise) / tau, layer.axis)
+    return [y]
+
+
+def gumbel_softmax_hard(layer, noise, logits, mask=None):
+    (y,) = gumbel_softmax(layer, noise, logits, mask)
+    return [through(one_hot(y, layer.axis), y)]
+
+
+def straight_through(layer, noise, logits, mask=None):
+    logits = legal(logits, mask)
+    tau = temperature_of(layer, logits.dtype)
+    sample = one_hot(logits + noise, layer.axis)
+    return [through(sample, tf.nn.softmax(logits / tau, layer.axis))]
+
+
+def softmax_at(p, logits, axis):
+    """Something whose Jacobian in the logits is diag(p) - p pᵀ."""
+    shift = logits - tf.stop_gradient(logits)
+    return tf.nn.softmax(tf.stop_gradient(tf.math.log(p)) + shift, axis)
+
+
+def reinmax(layer, noise, logits):
+    tau = temperature_of(layer, logits.dtype)
+    sample = one_hot(logits + noise, layer.axis)
+    middle = 0.5 * (tf.nn.softmax(logits / tau, layer.axis) + sample)
+    second = softmax_at(middle, logits, layer.axis)
+    first = tf.nn.softmax(logits, layer.axis)
+    return [through(sample, 2.0 * second - 0.5 * first)]
+
+
+def zgr(layer, noise, logits):
+    sample = one_hot(logits + noise, layer.axis)
+    p = tf.nn.softmax(logits, layer.axis)
+    log_p = tf.nn.log_softmax(logits, layer.axis)
+    log_prob = tf.reduce_sum(sample * log_p, layer.axis, keepdims=True)
+    score = tf.stop_gradient(sample - p)
+    return [through(sample, 0.5 * (p + score * log_prob))]
+
+
+def gapped(layer, noise, logits):
+    tau = temperature_of(layer, logits.dtype)
+    sample = one_hot(logits + noise, layer.axis)
+    top = tf.reduce_max(logits, layer.axis, keepdims=True)
+    lowered = tf.minimum(logits, top - 1.0)
+    moved = sample * top + (1.0 - sample) * lowered
+    shift = logits - tf.stop_gradient(logits)
+    y = tf.nn.softmax((tf.stop_gradient(moved) + shift) / tau, layer.axis)
+    return [through(sample, y)]
+
+
+# What their ops give is proven by enumeration in tests/ops; here they show
+# that the layer calls them right.
+
+
+def mve(layer, noise, logits):
+    tau = temperature_of(layer, logits.dtype)
+    sample = one_hot(logits + noise, layer.axis)
+    return [
+        tg.ops.minimum_variance_straight_through(
+            logits, sample, tau, layer.axis
+        )
+    ]
+
+
+def gumbel_rao(layer, noise, logits):
+    tau = temperature_of(layer, logits.dtype)
+    sample = one_hot(logits + noise[0], layer.axis)
+    return [tg.ops.gumbel_rao(logits, sample, noise[1:], tau, layer.axis)]
+
+
+def gumbel_rao_noise(shape, seed):
+    """That of the sample, then that of the average."""
+    first = tg.random.gumbel(shape, seed)
+    shape = tf.concat([[10], shape], axis=0)
+    more = tg.random.gumbel(shape, tg.random.split(seed, 1)[0])
+    return tf.concat([first[None], more], axis=0)
+
+
+CATEGORICAL_INFERENCE = {
+    "mode": lambda layer, logits, mask=None: [
+        one_hot(legal(logits, mask), layer.axis)
+    ],
+    "mean": lambda layer, logits, mask=None: [
+        tf.nn.softmax(legal(logits, mask), layer.axis)
+    ],
+}
+
+
+# Bits.
+
+
+def step(values):
+    return tf.stop_gradient(tf.cast(values > 0, values.dtype))
+
+
+def binary_concrete(layer, noise, logits):
+    return [tf.sigmoid((logits + noise) / temperature_of(layer, logits.dtype))]
+
+
+def binary_concrete_hard(layer, noise, logits):
+    (y,) = binary_concrete(layer, noise, logits)
+    return [through(step(y - 0.5), y)]
+
+
+def reinmax_bernoulli(layer, noise, logits):
+    tau = temperature_of(layer, logits.dtype)
+    sample = step(logits + noise)
+    middle = 0.5 * (tf.sigmoid(logits / tau) + sample)
+    shift = logits - tf.stop_gradient(logits)
+    log_odds = tf.stop_gradient(tf.math.log(middle / (1.0 - middle)))
+    surrogate = 2.0 * tf.sigmoid(log_odds + shift) - 0.5 * tf.sigmoid(logits)
+    return [through(sample, surrogate)]
+
+
+def straight_through_bernoulli(layer, noise, logits):
+    tau = temperature_of(layer, logits.dtype)
+    return [through(step(logits + noise), tf.sigmoid(logits / tau))]
+
+
+BERNOULLI_INFERENCE = {
+    "mode": lambda layer, logits: [step(logits)],
+    "mean": lambda layer, logits: [tf.sigmoid(logits)],
+}
+
+
+# Gaussians.
+
+STDDEV = {
+    "log_variance": lambda scale: tf.exp(scale / 2),
+    "log_stddev": tf.exp,
+    "softplus": tf.nn.softplus,
+    "stddev": tf.identity,
+}
+
+
+def reparam_gaussian(layer, noise, parameters):
+    mean, scale = parameters
+    return [mean + STDDEV[layer.parameterization](scale) * noise]
+
+
+def gaussian_mean(layer, parameters):
+    return [parameters[0]]
+
+
+# The score function.
+
+
+def gaussian_log_density(parameters, sample):
+    mean, log_variance = parameters
+    squared = tf.square(sample - mean) * tf.exp(-log_variance)
+    return -0.5 * (squared + log_variance + np.log(2 * np.pi))
+
+
+LOG_PROB_OF = {
+    "categorical": lambda logits, z: z * tf.nn.log_softmax(logits),
+    "bernoulli": lambda logits, z: (
+        z * tf.math.log_sigmoid(logits) + (1 - z) * tf.math.log_sigmoid(-logits)
+    ),
+    "gaussian": gaussian_log_density,
+}
+DRAW = {
+    "categorical": lambda logits, noise: one_hot(logits + noise, -1),
+    "bernoulli": lambda logits, noise: step(logits + noise),
+    "gaussian": lambda p, noise: p[0] + tf.exp(p[1] / 2) * noise,
+}
+MEAN_OF = {
+    "categorical": tf.nn.softmax,
+    "bernoulli": tf.sigmoid,
+    "gaussian": lambda p: p[0],
+}
+MODE_OF = {
+    "categorical": lambda logits: one_hot(logits, -1),
+    "bernoulli": step,
+    "gaussian": lambda p: p[0],
+}
+NOISE_OF = {
+    "categorical": tg.random.gumbel,
+    "bernoulli": tg.random.logistic,
+    "gaussian": tg.random.normal,
+}
+
+
+def with_cost(cost, log_prob, baseline):
+    """The cost, with gradient (cost - baseline) · ∇log_prob."""
+    signal = tf.stop_gradient(cost - baseline)
+    return cost + signal * (log_prob - tf.stop_gradient(log_prob))
+
+
+def learned_baseline(layer, context):
+    """What the baseline gives before it has seen a cost."""
+    if layer.baseline is None or layer.baseline.network is None:
+        return tf.zeros([], context.dtype)
+    value = layer.baseline.network(tf.cast(context, tf.float32))
+    return tf.cast(tf.reshape(value, [-1]), context.dtype)
+
+
+def log_prob_of(layer, parameters, sample):
+    log_prob = LOG_PROB_OF[layer.distribution](
+        parameters, tf.stop_gradient(sample)
+    )
+    return sum_over_example(log_prob)
+
+
+def sample_and_log_prob(layer, noise, parameters):
+    z = tf.stop_gradient(DRAW[layer.distribution](parameters, noise))
+    return [z, log_prob_of(layer, parameters, z)]
+
+
+def sample_and_cost(layer, noise, parameters, context):
+    z, log_prob = sample_and_log_prob(layer, noise, parameters)
+    baseline = learned_baseline(layer, context)
+    cost = tf.cast(linear_cost(z), z.dtype)
+    return [z, with_cost(cost, log_prob, baseline)]
+
+
+def constant_sample(value, layer, parameters, context=None):
+    z = tf.stop_gradient(value[layer.distribution](parameters))
+    if not layer.return_log_prob:
+        return [z]
+    return [z, log_prob_of(layer, parameters, z)]
+
+
+REINFORCE_INFERENCE = {
+    "mode": functools.partial(constant_sample, MODE_OF),
+    "mean": functools.partial(constant_sample, MEAN_OF),
+}
+
+
+def costs(layer, noise, cost, log_prob, context=None):
+    baseline = 0.0 if context is None else learned_baseline(layer, context)
+    return [with_cost(cost, log_prob, baseline)]
+
+
+# Divergences.
+
+
+def weighted_mean(layer, divergence):
+    weight = tf.cast(tf.convert_to_tensor(layer.weight), divergence.dtype)
+    return weight * tf.reduce_mean(sum_over_example(divergence))
+
+
+def categorical_kl(layer, noise, logits):
+    q = tf.nn.log_softmax(logits, layer.axis)
+    prior = layer.prior_logits
+    prior = tf.zeros([]) if prior is None else prior
+    prior = tf.broadcast_to(tf.cast(prior, q.dtype), tf.shape(q))
+    p = tf.nn.log_softmax(prior, layer.axis)
+    return [logits, weighted_mean(layer, tf.exp(q) * (q - p))]
+
+
+def bernoulli_kl(layer, noise, logits):
+    q = tf.sigmoid(logits)
+    p = tf.sigmoid(tf.cast(layer.prior_logits, logits.dtype))
+    on = q * tf.math.log(q / p)
+    off = (1 - q) * tf.math.log((1 - q) / (1 - p))
+    return [logits, weighted_mean(layer, on + off)]
+
+
+def gaussian_kl(layer, noise, parameters):
+    mean, scale = parameters
+    stddev = STDDEV[layer.parameterization](scale)
+    ratio = stddev / layer.prior_stddev
+    shift = (mean - layer.prior_mean) / layer.prior_stddev
+    divergence = (ratio**2 + shift**2 - 1) / 2 - tf.math.log(ratio)
+    return [mean, scale, weighted_mean(layer, divergence)]

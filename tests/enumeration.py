@@ -1,0 +1,100 @@
+"""Problems small enough to enumerate, and an estimator's gradients on them.
+
+A cost `f(z, w)` sees samples flattened to `[n, V]` and weights of its own, one
+row per row of samples, so that one call on an example repeated N times gives N
+independent gradients.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from tfgumbel import estimators
+
+LOGITS = {
+    "bernoulli": np.array([0.6, -0.9, 0.2], "float32"),
+    "categorical": np.array([[0.5, -0.7, 0.1], [-0.3, 0.8, 0.0]], "float32"),
+}
+WEIGHTS = {
+    "bernoulli": np.array([0.9, -0.6, 0.5], "float32"),
+    "categorical": np.array([0.9, -0.6, 0.3, 0.2, -0.8, 0.7], "float32"),
+}
+
+
+def linear(z, w):
+    return tf.reduce_sum(z * w, axis=1) + 0.5
+
+
+def quadratic(z, w):
+    return tf.square(tf.reduce_sum(z * w, axis=1) + 0.6)
+
+
+def step(z, w):
+    # No gradient in z at all.
+    z = tf.cast(z > 0.5, tf.float32)
+    return tf.maximum(tf.reduce_sum(z * w, axis=1), 0.2)
+
+
+COSTS = {"linear": linear, "quadratic": quadratic, "step": step}
+
+
+def randomize(estimator, seed=7, scale=0.1):
+    """Moves every trainable weight, so that no control variate is zero."""
+    rng = np.random.default_rng(seed)
+    for weight in estimator.trainable_variables:
+        noise = rng.normal(size=weight.shape).astype("float32")
+        weight.assign_add(scale * noise)
+
+
+def repeated(values, count):
+    return tf.repeat(tf.constant(values)[None], count, axis=0)
+
+
+def bind(cost, w):
+    """`cost` as a `cost_fn`, with weights `[B, V]` repeated as it needs."""
+
+    def cost_fn(z):
+        flat = tf.reshape(z, [tf.shape(z)[0], w.shape[1]])
+        return cost(flat, estimators.tile_context(w, z))
+
+    return cost_fn
+
+
+def gradients(estimator, cost, logits, w, seed, context=None, upstream=None):
+    """Cost and per-example gradients in the logits and the weights w."""
+    with tf.GradientTape() as tape:
+        tape.watch([logits, w])
+        value = estimator(bind(cost, w), logits, seed, context)
+    wrt_logits, wrt_w = tape.gradient(
+        value, [logits, w], output_gradients=upstream
+    )
+    return value, wrt_logits, wrt_w
+
+
+def exact_gradients(cost, law):
+    """Value and gradients of E f, by plain enumeration in the test."""
+    return gradients(
+        estimators.Exact(law),
+        cost,
+        repeated(LOGITS[law], 1),
+        repeated(WEIGHTS[law], 1),
+        [0, 0],
+    )
+
+
+def exact_bound_gradients(cost, law, samples=2):
+    """The same for -E log 1/S Σ exp(-f(z_s)), over the joint law of S draws."""
+    logits = repeated(LOGITS[law], 1)
+    w = repeated(WEIGHTS[law], 1)
+    size = w.shape[1]
+
+    def bound(z):
+        flat = tf.reshape(z, [-1, size])
+        weights = tf.repeat(w, tf.shape(flat)[0], axis=0)
+        costs = tf.reshape(cost(flat, weights), [-1, samples])
+        return -tf.reduce_logsumexp(-costs, axis=1) + np.log(samples)
+
+    with tf.GradientTape() as tape:
+        tape.watch([logits, w])
+        joint = tf.concat([logits] * samples, axis=1)
+        value = estimators.Exact(law)(bound, joint, [0, 0])
+    return value, *tape.gradient(value, [logits, w])

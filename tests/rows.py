@@ -1,0 +1,194 @@
+"""What a row of `tests/cases.py` is, and how rows of one kind are made."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfgumbel as tg
+from tests import definitions
+from tfgumbel import estimators
+
+RANDOM = np.random.default_rng(20)
+# [B, D, K] for categories, the same for anything else.
+LOGITS = RANDOM.normal(size=(3, 2, 4)).astype("float32")
+MEAN, SCALE = RANDOM.normal(size=(2, 3, 2, 4)).astype("float32")
+COST, LOG_PROB = RANDOM.normal(size=(2, 3)).astype("float32")
+CONTEXT = RANDOM.normal(size=(3, 2)).astype("float32")
+# Legal categories on every axis.
+MASK = np.indices((3, 2, 4)).sum(axis=0) % 3 != 0
+PRIOR = [[0.5, -1.0, 0.0, 0.2], [1.0, 0.3, 0.0, -0.4]]
+SCHEDULE = {"initial": 2.0, "rate": 0.5, "minimum": 0.3}
+SEED = 7
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCase:
+    """One row.
+
+    Attributes:
+        id: Name in the tests' ids.
+        make: Makes the layer; keyword arguments replace the row's own.
+        inputs: Positional arguments of a call, arrays or a pair of them.
+        training: `(layer, noise, *inputs)` to the list of all that a training
+            call yields: outputs, added losses, and the cost that a sampler
+            without `return_log_prob` hands on.
+        inference: `(layer, *inputs)` to the list of outputs, for each
+            inference mode that draws nothing; the default mode first.
+        noise: The function of `tfgumbel.random` that the layer draws with.
+        law: What the samples follow: "categorical", "bernoulli", "gaussian".
+        relaxed: Whether there is an inference mode "relaxed".
+        axes: Axes that may hold the categories, if the layer takes an axis.
+        anneals: The attribute that a schedule may be given for.
+    """
+
+    id: str
+    make: Callable[..., keras.layers.Layer]
+    inputs: tuple
+    training: Callable[..., list]
+    inference: dict[str, Callable[..., list]]
+    noise: Callable | None = None
+    law: str | None = None
+    relaxed: bool = False
+    axes: tuple = ()
+    anneals: str | None = None
+
+    @property
+    def modes(self):
+        """Every value of the argument `inference`."""
+        if self.law is None:
+            return []
+        relaxed = ["relaxed"] if self.relaxed else []
+        return [*self.inference, "sample", *relaxed]
+
+
+@dataclasses.dataclass(frozen=True)
+class EstimatorCase:
+    """One row: an estimator, and what it must stand."""
+
+    id: str
+    name: str
+    kwargs: dict = dataclasses.field(default_factory=dict)
+    laws: tuple = ("bernoulli", "categorical")
+    draws: int = 100_000
+    # The smallest bias worth catching, relative to the largest coordinate of
+    # the exact gradient.
+    bias: float = 0.1
+    multi_sample_bound: bool = False
+    biased: bool = False
+
+    def make(self, law, **kwargs):
+        return estimators.get(
+            self.name, distribution=law, **{**self.kwargs, **kwargs}
+        )
+
+    @property
+    def cls(self):
+        return type(self.make(self.laws[0]))
+
+
+def categorical_row(name, layer, training, mask=False, **kwargs):
+    return LayerCase(
+        name,
+        functools.partial(
+            layer, **{"seed": SEED, "temperature": 0.7, **kwargs}
+        ),
+        (LOGITS, MASK) if mask else (LOGITS,),
+        training,
+        definitions.CATEGORICAL_INFERENCE,
+        noise=tg.random.gumbel,
+        law="categorical",
+        relaxed=True,
+        axes=(-3, -2, 0, 1, 2),
+        anneals="temperature",
+    )
+
+
+def bernoulli_row(name, layer, training, **kwargs):
+    return LayerCase(
+        name,
+        functools.partial(layer, seed=SEED, temperature=0.7, **kwargs),
+        (LOGITS,),
+        training,
+        definitions.BERNOULLI_INFERENCE,
+        noise=tg.random.logistic,
+        law="bernoulli",
+        relaxed=True,
+        anneals="temperature",
+    )
+
+
+def gaussian_inputs(parameterization):
+    scale = np.exp(SCALE) if parameterization == "stddev" else SCALE
+    return ((MEAN, scale),)
+
+
+def gaussian_row(parameterization):
+    return LayerCase(
+        f"ReparamGaussian-{parameterization}",
+        functools.partial(
+            tg.ReparamGaussian, parameterization=parameterization, seed=SEED
+        ),
+        gaussian_inputs(parameterization),
+        definitions.reparam_gaussian,
+        {"mean": definitions.gaussian_mean, "mode": definitions.gaussian_mean},
+        noise=tg.random.normal,
+        law="gaussian",
+    )
+
+
+def reinforce_row(name, inputs, training, distribution="categorical", **kwargs):
+    return LayerCase(
+        f"ReinforceSampler-{name}",
+        functools.partial(
+            reinforce_sampler, distribution=distribution, seed=SEED, **kwargs
+        ),
+        inputs,
+        training,
+        definitions.REINFORCE_INFERENCE,
+        noise=definitions.NOISE_OF[distribution],
+        law=distribution,
+    )
+
+
+def reinforce_sampler(baseline=None, **kwargs):
+    return tg.ReinforceSampler(baseline=fresh(baseline), **kwargs)
+
+
+def score_function_cost(baseline=None, **kwargs):
+    return tg.ScoreFunctionCost(baseline=fresh(baseline), **kwargs)
+
+
+def fresh(baseline):
+    """A layer of its own for every layer made from the row."""
+    return dense_baseline() if baseline == "dense" else baseline
+
+
+def dense_baseline():
+    return keras.layers.Dense(1, kernel_initializer="ones", dtype="float32")
+
+
+def score_row(name, baseline=None):
+    context = () if baseline in (None, "moving_average") else (CONTEXT,)
+    return LayerCase(
+        f"ScoreFunctionCost-{name}",
+        functools.partial(score_function_cost, baseline=baseline),
+        (COST, LOG_PROB, *context),
+        definitions.costs,
+        {"default": lambda layer, cost, log_prob, context=None: [cost]},
+    )
+
+
+def kl_row(name, layer, inputs, training, **kwargs):
+    return LayerCase(
+        name,
+        functools.partial(layer, **{"weight": 0.7, **kwargs}),
+        inputs,
+        training,
+        {"default": lambda layer, inputs: tf.nest.flatten(inputs)},
+        axes=(-2, 1, 2) if layer is tg.CategoricalKL else (),
+        anneals="weight",
+    )
