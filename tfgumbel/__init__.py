@@ -32,6 +32,7 @@ from tfgumbel.layers import (
     StraightThroughCategorical,
 )
 from tfgumbel.models import ScoreFunctionMixin, StochasticModel
+from tfgumbel.ops import recommended_temperature
 
 __version__ = "0.1.0"
 
@@ -59,5 +60,6 @@ __all__ = [
     "models",
     "ops",
     "random",
+    "recommended_temperature",
     "schedules",
 ]

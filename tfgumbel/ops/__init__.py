@@ -8,9 +8,18 @@ itself differentiable.
 """
 
 from tfgumbel.ops.binary_concrete import binary_concrete
+from tfgumbel.ops.binary_concrete_log_probs import (
+    binary_concrete_log_prob,
+    logit_binary_concrete_log_prob,
+)
 from tfgumbel.ops.category_mask import mask_logits, mask_sample
+from tfgumbel.ops.concrete_log_probs import (
+    concrete_log_prob,
+    exp_concrete_log_prob,
+)
 from tfgumbel.ops.conditional_gumbel import conditional_gumbel
 from tfgumbel.ops.conditional_logistic import conditional_logistic
+from tfgumbel.ops.exp_concrete import exp_concrete
 from tfgumbel.ops.gapped_straight_through import gapped_straight_through
 from tfgumbel.ops.gaussian import (
     GAUSSIAN_PARAMETERIZATIONS,
@@ -33,9 +42,11 @@ from tfgumbel.ops.log_probs import (
     categorical_log_prob,
     gaussian_log_prob,
 )
+from tfgumbel.ops.logit_binary_concrete import logit_binary_concrete
 from tfgumbel.ops.minimum_variance_straight_through import (
     minimum_variance_straight_through,
 )
+from tfgumbel.ops.recommended_temperature import recommended_temperature
 from tfgumbel.ops.reinmax import reinmax
 from tfgumbel.ops.score_function_cost import score_function_cost
 from tfgumbel.ops.straight_through import (
@@ -49,10 +60,14 @@ __all__ = [
     "bernoulli_kl",
     "bernoulli_log_prob",
     "binary_concrete",
+    "binary_concrete_log_prob",
     "categorical_kl",
     "categorical_log_prob",
+    "concrete_log_prob",
     "conditional_gumbel",
     "conditional_logistic",
+    "exp_concrete",
+    "exp_concrete_log_prob",
     "exponential_min",
     "gapped_straight_through",
     "gaussian_kl",
@@ -62,9 +77,12 @@ __all__ = [
     "gumbel_rao",
     "gumbel_softmax",
     "implicit_reparameterization",
+    "logit_binary_concrete",
+    "logit_binary_concrete_log_prob",
     "mask_logits",
     "mask_sample",
     "minimum_variance_straight_through",
+    "recommended_temperature",
     "reinmax",
     "reparameterize_gaussian",
     "score_function_cost",
