@@ -194,6 +194,8 @@ def trained(problem: str, label: str, seed: int, steps: int) -> dict[str, Any]:
 
 def measured(problem: str, labels: Sequence[str], draws: int) -> Iterator[Any]:
     """Bias and variance at the common point, per label."""
+    if not labels:
+        return
     with estimates.seeded(0):
         instance = PROBLEMS[problem]()
     instance.approach()
