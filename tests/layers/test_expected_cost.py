@@ -93,6 +93,45 @@ def test_fit_under_xla(name):
     assert np.all(np.isfinite(loss)) and loss[-1] < loss[0]
 
 
+def trained_by_descent(estimator):
+    keras.utils.set_random_seed(2)
+    model = functional(estimator)
+    before = [w.numpy() for w in model.weights]
+    model.compile(keras.optimizers.SGD(0.1), loss=tg.losses.MeanCost())
+    model.fit(X, TARGET, batch_size=16, shuffle=False, verbose=0)
+    return before, [w.numpy() for w in model.weights]
+
+
+def test_replicas_train_like_one_device(strategy):
+    # Enumeration draws nothing: the same global batch, the same weights.
+    with strategy.scope():
+        before, replicas = trained_by_descent("exact")
+    _, alone = trained_by_descent("exact")
+    for one, other in zip(replicas, alone, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    assert any(
+        np.any(np.abs(start - end) > 1e-2)
+        for start, end in zip(before, alone, strict=True)
+    )
+
+
+@pytest.mark.slow
+def test_replicas_train_control_variates(strategy):
+    keras.utils.set_random_seed(2)
+    with strategy.scope():
+        model = functional("rebar")
+        loss = trained(model)
+    assert loss[-1] < 0.9 * loss[0]
+    assert estimator_of(model).eta.numpy() != 1.0
+
+
+def test_export_serves_the_cost_of_the_mode(tmp_path):
+    model = functional("rebar", inference="mode")
+    model.export(tmp_path, verbose=False)
+    loaded = tf.saved_model.load(tmp_path)
+    np.testing.assert_allclose(loaded.serve(X), model(X), rtol=1e-6)
+
+
 def test_fit_eagerly():
     loss = trained(functional("rebar"), epochs=1, run_eagerly=True)
     assert np.all(np.isfinite(loss))

@@ -1,7 +1,8 @@
 """SavedModels serve, and can be trained, where tfgumbel is not installed.
 
-One model holds the layer of every row, for speed: a fresh process takes
-seconds to import TensorFlow, and every SavedModel another to load.
+One model holds the layers of many rows, for speed: a fresh process takes
+seconds to import TensorFlow, and every SavedModel another to load. By default
+they are the first row of each class of layers, in the slow tests all.
 """
 
 import os
@@ -11,6 +12,7 @@ import sys
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tests.cases import LAYERS
@@ -18,15 +20,21 @@ from tests.layers import serve_elsewhere
 from tests.layers.calls import network, training_values
 from tests.ops.derivatives import weighted_sum
 
-# Inputs of two sizes, of every row.
-FLAT = [array for case in LAYERS for array in tf.nest.flatten(case.inputs)]
-BATCHES = [FLAT, [array[:2] for array in FLAT]]
+FIRST_OF_CLASS = {
+    case.id.partition("-")[0]: case for case in reversed(LAYERS)
+}.values()
 
 
-def every_layer(inference=None):
+def batches_of(cases):
+    """Inputs of two sizes, of every row."""
+    flat = [array for case in cases for array in tf.nest.flatten(case.inputs)]
+    return [flat, [array[:2] for array in flat]]
+
+
+def model_of(cases, inference=None):
     """A model with the inputs and outputs of every row."""
     models = []
-    for case in LAYERS:
+    for case in cases:
         kwargs = {"inference": inference} if inference and case.law else {}
         models.append(network(case, **kwargs))
     return keras.Model(
@@ -53,22 +61,22 @@ def export_for_training(model, path):
     archive.write_out(path, verbose=False)
 
 
-def gradients_here(model):
+def gradients_here(model, batches):
     variables = [variable.value for variable in model.trainable_variables]
     return [
         serve_elsewhere.gradients(
             training_total(model), serve_elsewhere.tensors(batch), variables
         )
-        for batch in BATCHES
+        for batch in batches
     ]
 
 
-def outputs_here(model):
-    return [model(serve_elsewhere.tensors(batch)) for batch in BATCHES]
+def outputs_here(model, batches):
+    return [model(serve_elsewhere.tensors(batch)) for batch in batches]
 
 
-def load_all_elsewhere(folder):
-    (folder / "batches.pickle").write_bytes(pickle.dumps(BATCHES))
+def load_all_elsewhere(folder, batches):
+    (folder / "batches.pickle").write_bytes(pickle.dumps(batches))
     subprocess.run(
         [sys.executable, "-I", serve_elsewhere.__file__, str(folder)],
         cwd=folder,
@@ -85,23 +93,35 @@ def assert_batches_equal(actual, expected, names):
             np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-def test_saved_models_serve_and_train_where_tfgumbel_is_absent(tmp_path):
+@pytest.mark.parametrize(
+    "cases",
+    [
+        pytest.param(list(FIRST_OF_CLASS), id="first-of-class"),
+        pytest.param(LAYERS, id="all", marks=pytest.mark.slow),
+    ],
+)
+def test_saved_models_serve_and_train_where_tfgumbel_is_absent(cases, tmp_path):
     """Batches of any size, equal values and gradients, the same noise.
 
     Samples and the noise of training depend on the saved seed state.
     """
-    default, sampling = every_layer(), every_layer("sample")
+    batches = batches_of(cases)
+    default, sampling = model_of(cases), model_of(cases, "sample")
     default.export(str(tmp_path / "export"), verbose=False)
     tf.saved_model.save(sampling, str(tmp_path / "saved_model"))
     export_for_training(default, str(tmp_path / "train"))
-    elsewhere = load_all_elsewhere(tmp_path)
+    elsewhere = load_all_elsewhere(tmp_path, batches)
     names = default.output_names
-    assert_batches_equal(elsewhere["export"], outputs_here(default), names)
     assert_batches_equal(
-        elsewhere["saved_model"], outputs_here(sampling), names
+        elsewhere["export"], outputs_here(default, batches), names
     )
     assert_batches_equal(
-        elsewhere["train"], gradients_here(default), names_of_gradients(default)
+        elsewhere["saved_model"], outputs_here(sampling, batches), names
+    )
+    assert_batches_equal(
+        elsewhere["train"],
+        gradients_here(default, batches),
+        names_of_gradients(default),
     )
 
 
