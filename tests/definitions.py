@@ -127,6 +127,47 @@ def gumbel_rao_noise(shape, seed):
     return tf.concat([first[None], more], axis=0)
 
 
+def k_hot(values, k, axis):
+    descending = tf.sort(values, axis, "DESCENDING")
+    least = tf.gather(descending, [k - 1], axis=axis)
+    return tf.stop_gradient(tf.cast(values >= least, values.dtype))
+
+
+def subset(layer, noise, logits, mask=None):
+    keys = legal(logits, mask) + noise
+    tau = temperature_of(layer, logits.dtype)
+    softmaxes = []
+    for _ in range(layer.k):
+        softmaxes.append(tf.nn.softmax(keys / tau, layer.axis))
+        keys += tf.math.log1p(-softmaxes[-1])
+    return [tf.add_n(softmaxes)]
+
+
+def subset_hard(layer, noise, logits, mask=None):
+    (y,) = subset(layer, noise, logits, mask)
+    keys = legal(logits, mask) + noise
+    return [through(k_hot(keys, layer.k, layer.axis), y)]
+
+
+SUBSET_INFERENCE = {
+    "mode": lambda layer, logits, mask=None: [
+        k_hot(legal(logits, mask), layer.k, layer.axis)
+    ],
+}
+
+
+def concrete_selector(layer, noise, inputs):
+    logits = tf.cast(tf.convert_to_tensor(layer.logits), inputs.dtype)
+    tau = temperature_of(layer, inputs.dtype)
+    shares = tf.nn.softmax((logits + noise) / tau)
+    return [inputs @ tf.transpose(shares)]
+
+
+def concrete_selector_noise(shape, seed):
+    """One draw for each node, whatever the batch."""
+    return tg.random.gumbel([4, shape[-1]], seed)
+
+
 CATEGORICAL_INFERENCE = {
     "mode": lambda layer, logits, mask=None: [
         one_hot(legal(logits, mask), layer.axis)

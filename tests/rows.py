@@ -39,7 +39,8 @@ class LayerCase:
         inference: `(layer, *inputs)` to the list of outputs, for each
             inference mode that draws nothing; the default mode first.
         noise: The function of `tfgumbel.random` that the layer draws with.
-        law: What the samples follow: "categorical", "bernoulli", "gaussian".
+        law: What the samples follow: "categorical", "subset", "bernoulli",
+            "gaussian".
         relaxed: Whether there is an inference mode "relaxed".
         axes: Axes that may hold the categories, if the layer takes an axis.
         anneals: The attribute that a schedule may be given for.
@@ -103,6 +104,37 @@ def categorical_row(name, layer, training, mask=False, **kwargs):
         law="categorical",
         relaxed=True,
         axes=(-3, -2, 0, 1, 2),
+        anneals="temperature",
+    )
+
+
+def subset_row(name, training, mask=False, **kwargs):
+    """Two categories of three or four; axis 1 has but two."""
+    return dataclasses.replace(
+        categorical_row(name, tg.SubsetSampler, training, mask, k=2, **kwargs),
+        inference=definitions.SUBSET_INFERENCE,
+        law="subset",
+        axes=(-3, 0, 2),
+    )
+
+
+def selector_row():
+    """As many nodes as features, for an output of the shape of the input."""
+    return LayerCase(
+        "ConcreteSelector",
+        functools.partial(
+            tg.ConcreteSelector,
+            **{"k": 4, "temperature": 0.7, "seed": SEED},
+            initializer=keras.initializers.RandomNormal(seed=3),
+        ),
+        (LOGITS,),
+        definitions.concrete_selector,
+        {
+            "default": lambda layer, inputs: [
+                tf.gather(inputs, layer.selected, axis=-1)
+            ]
+        },
+        noise=definitions.concrete_selector_noise,
         anneals="temperature",
     )
 

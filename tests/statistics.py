@@ -61,6 +61,25 @@ def bit_strings(bits):
     return np.array(strings, np.float32)
 
 
+def plackett_luce(logits, k):
+    """Every ordered k-tuple of categories, `[N, k]`, and its probability.
+
+    Each category is drawn from softmax(logits) over those that are left.
+    """
+    p = softmax(logits)
+    tuples = np.array(list(itertools.permutations(range(len(p)), k)))
+    drawn = np.cumsum(p[tuples], axis=1) - p[tuples]
+    return tuples, np.prod(p[tuples] / (1.0 - drawn), axis=1)
+
+
+def subset_law(logits, k):
+    """Every k-hot vector, `[N, K]`, and its probability."""
+    tuples, p = plackett_luce(logits, k)
+    orders = np.sum(np.eye(len(np.ravel(logits)))[tuples], axis=1)
+    k_hots, which = np.unique(orders, axis=0, return_inverse=True)
+    return k_hots, np.bincount(which.ravel(), p)
+
+
 def softmax(logits, axis=-1):
     """Softmax in float64."""
     return scipy.special.softmax(np.asarray(logits, np.float64), axis=axis)

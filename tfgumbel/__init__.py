@@ -22,6 +22,7 @@ from tfgumbel.layers import (
     BernoulliKL,
     BinaryConcrete,
     CategoricalKL,
+    ConcreteSelector,
     ExpectedCost,
     GaussianKL,
     GumbelSoftmax,
@@ -30,6 +31,7 @@ from tfgumbel.layers import (
     ScoreFunctionCost,
     StraightThroughBernoulli,
     StraightThroughCategorical,
+    SubsetSampler,
 )
 from tfgumbel.models import ScoreFunctionMixin, StochasticModel
 from tfgumbel.ops import recommended_temperature
@@ -40,6 +42,7 @@ __all__ = [
     "BernoulliKL",
     "BinaryConcrete",
     "CategoricalKL",
+    "ConcreteSelector",
     "ExpectedCost",
     "GaussianKL",
     "GradientStatistics",
@@ -51,6 +54,7 @@ __all__ = [
     "StochasticModel",
     "StraightThroughBernoulli",
     "StraightThroughCategorical",
+    "SubsetSampler",
     "TemperatureScheduler",
     "callbacks",
     "diagnostics",

@@ -171,12 +171,25 @@ def bernoulli_logits(logits: Any) -> tf.Tensor:
     return logits
 
 
+def subset_size(k: Any, shape: Any, category_axis: int) -> int:
+    """Returns `k` if it is an integer from 1 to the categories less one."""
+    k = positive_integer("k", k)
+    shape = tf.TensorShape(shape)
+    categories = None if shape.rank is None else shape[category_axis]
+    if categories is not None and k >= categories:
+        raise ValueError(
+            f"Argument `k` must be below the number of categories, "
+            f"{categories} on axis {category_axis}. Received: k={k}"
+        )
+    return k
+
+
 def category_mask(
-    mask: Any, logits: tf.Tensor, category_axis: int
+    mask: Any, logits: tf.Tensor, category_axis: int, least: int = 1
 ) -> tf.Tensor:
     """Returns the mask as booleans of a shape that broadcasts to `logits`.
 
-    In eager mode a row with no legal category is an error.
+    In eager mode a row with fewer than `least` legal categories is an error.
     """
     mask = tf.cast(tf.convert_to_tensor(mask), tf.bool)
     try:
@@ -190,20 +203,27 @@ def category_mask(
             f"{mask.shape}"
         )
     if isinstance(mask, tf.__internal__.EagerTensor):
-        _require_legal_category(
-            tf.broadcast_to(mask, logits.shape), category_axis
+        _require_legal_categories(
+            tf.broadcast_to(mask, logits.shape), category_axis, least
         )
     return mask
 
 
-def _require_legal_category(mask: tf.Tensor, category_axis: int) -> None:
-    empty = ~np.any(mask.numpy(), axis=category_axis)
-    if np.any(empty):
-        first = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(empty)))
+def _require_legal_categories(
+    mask: tf.Tensor, category_axis: int, least: int
+) -> None:
+    few = np.sum(mask.numpy(), axis=category_axis) < least
+    if np.any(few):
+        first = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(few)))
+        legal, found = (
+            ("one legal category", "every category masked")
+            if least == 1
+            else (f"{least} legal categories", "fewer")
+        )
         raise ValueError(
-            "Argument `category_mask` must leave at least one legal category "
-            f"in every row. Received: {int(np.sum(empty))} row(s) with every "
-            f"category masked, the first at index {first}"
+            f"Argument `category_mask` must leave at least {legal} in every "
+            f"row. Received: {int(np.sum(few))} row(s) with {found}, the "
+            f"first at index {first}"
         )
 
 

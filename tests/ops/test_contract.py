@@ -1,6 +1,7 @@
 """What holds for every op: a row in a table buys every test here."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from functools import partial
 
@@ -72,6 +73,30 @@ def straight_through_case(axis=-1):
     return Case(op, composed, arguments, axis)
 
 
+def top_k_case(axis=-1, hard=False):
+    """Two of four; one of two, where a test has no more."""
+
+    def op(logits, noise, temperature):
+        logits = tf.convert_to_tensor(logits)
+        k = 1 if logits.shape[axis] == 2 else 2
+        return tg.ops.relaxed_top_k(logits, noise, k, temperature, hard, axis)
+
+    def composed(logits, noise, temperature):
+        keys = logits + noise
+        first = tf.nn.softmax(keys / temperature, axis)
+        lowered = keys + tf.math.log(1.0 - first)
+        y = first + tf.nn.softmax(lowered / temperature, axis)
+        return through(two_hot(keys, axis), y) if hard else y
+
+    arguments = (on_axis(LOGITS, axis), on_axis(NOISE, axis))
+    return Case(op, composed, arguments, axis)
+
+
+def two_hot(values, axis):
+    first = one_hot(values, axis)
+    return first + one_hot(values - 1e3 * first, axis)
+
+
 def concrete_case(hard=False):
     def op(logits, noise, temperature):
         return tg.ops.binary_concrete(logits, noise, temperature, hard)
@@ -135,6 +160,10 @@ CASES = {
     "gumbel_softmax_hard_axis_-2": gumbel_case(axis=-2, hard=True),
     "straight_through": straight_through_case(),
     "straight_through_axis_-2": straight_through_case(axis=-2),
+    "relaxed_top_k": top_k_case(),
+    "relaxed_top_k_axis_-2": top_k_case(axis=-2),
+    "relaxed_top_k_hard": top_k_case(hard=True),
+    "relaxed_top_k_hard_axis_1": top_k_case(axis=1, hard=True),
     "binary_concrete": concrete_case(),
     "binary_concrete_hard": concrete_case(hard=True),
     "straight_through_bernoulli": bernoulli_case(),
@@ -150,6 +179,8 @@ SAMPLERS = [
     "gumbel_softmax",
     "gumbel_softmax_hard",
     "straight_through",
+    "relaxed_top_k",
+    "relaxed_top_k_hard",
     "binary_concrete",
     "binary_concrete_hard",
     "straight_through_bernoulli",
@@ -354,6 +385,8 @@ CATEGORICAL = {
     "straight_through": tied(tg.ops.straight_through),
     "gumbel_max": tied(tg.ops.gumbel_max),
     "exponential_min": tied(tg.ops.exponential_min),
+    "gumbel_top_k": tied(functools.partial(tg.ops.gumbel_top_k, k=2)),
+    "relaxed_top_k": tied(functools.partial(tg.ops.relaxed_top_k, k=2)),
     "categorical_kl": tied(tg.ops.categorical_kl),
     "categorical_log_prob": tied(tg.ops.categorical_log_prob),
     "mask_logits": tied(tg.ops.mask_logits),
@@ -392,6 +425,8 @@ def test_bad_categories_are_an_error(op, logits, axis, error, message):
         (tg.ops.gumbel_softmax, "logits"),
         (tg.ops.straight_through, "logits"),
         (tg.ops.gumbel_max, "logits"),
+        (functools.partial(tg.ops.gumbel_top_k, k=1), "logits"),
+        (functools.partial(tg.ops.relaxed_top_k, k=1), "logits"),
         (tg.ops.exponential_min, "probabilities"),
         (tg.ops.categorical_kl, "logits"),
         (tg.ops.categorical_log_prob, "logits"),

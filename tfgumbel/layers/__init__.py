@@ -1,6 +1,7 @@
 """Keras layers: they hold weights and a seed, draw noise and call ops."""
 
 from tfgumbel.layers.binary_concrete import BinaryConcrete
+from tfgumbel.layers.concrete_selector import ConcreteSelector
 from tfgumbel.layers.expected_cost import ExpectedCost
 from tfgumbel.layers.gumbel_softmax import GumbelSoftmax
 from tfgumbel.layers.kl_layers import BernoulliKL, CategoricalKL, GaussianKL
@@ -11,11 +12,13 @@ from tfgumbel.layers.straight_through_bernoulli import StraightThroughBernoulli
 from tfgumbel.layers.straight_through_categorical import (
     StraightThroughCategorical,
 )
+from tfgumbel.layers.subset_sampler import SubsetSampler
 
 __all__ = [
     "BernoulliKL",
     "BinaryConcrete",
     "CategoricalKL",
+    "ConcreteSelector",
     "ExpectedCost",
     "GaussianKL",
     "GumbelSoftmax",
@@ -24,4 +27,5 @@ __all__ = [
     "ScoreFunctionCost",
     "StraightThroughBernoulli",
     "StraightThroughCategorical",
+    "SubsetSampler",
 ]

@@ -70,13 +70,15 @@ class CategoricalLayer(StochasticLayer):
         **kwargs: As in `StochasticLayer`.
     """
 
+    inference_modes: tuple[str, ...] = CATEGORICAL_INFERENCE
+
     def __init__(
         self, axis: int = -1, inference: str = "mode", **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.axis = _checks.axis(axis, None)
         self.inference = _checks.choice(
-            "inference", inference, CATEGORICAL_INFERENCE
+            "inference", inference, self.inference_modes
         )
 
     def build(self, logits_shape: Any) -> None:

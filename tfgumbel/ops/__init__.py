@@ -29,6 +29,7 @@ from tfgumbel.ops.gaussian import (
 from tfgumbel.ops.gumbel_max import exponential_min, gumbel_max
 from tfgumbel.ops.gumbel_rao import gumbel_rao
 from tfgumbel.ops.gumbel_softmax import gumbel_softmax
+from tfgumbel.ops.gumbel_top_k import gumbel_top_k
 from tfgumbel.ops.implicit_reparameterization import (
     implicit_reparameterization,
 )
@@ -48,6 +49,7 @@ from tfgumbel.ops.minimum_variance_straight_through import (
 )
 from tfgumbel.ops.recommended_temperature import recommended_temperature
 from tfgumbel.ops.reinmax import reinmax
+from tfgumbel.ops.relaxed_top_k import relaxed_top_k
 from tfgumbel.ops.score_function_cost import score_function_cost
 from tfgumbel.ops.straight_through import (
     straight_through,
@@ -76,6 +78,7 @@ __all__ = [
     "gumbel_max",
     "gumbel_rao",
     "gumbel_softmax",
+    "gumbel_top_k",
     "implicit_reparameterization",
     "logit_binary_concrete",
     "logit_binary_concrete_log_prob",
@@ -84,6 +87,7 @@ __all__ = [
     "minimum_variance_straight_through",
     "recommended_temperature",
     "reinmax",
+    "relaxed_top_k",
     "reparameterize_gaussian",
     "score_function_cost",
     "straight_through",

@@ -40,8 +40,8 @@ def with_gradient(
     def pass_through(logits: tf.Tensor) -> Any:
         def grad(upstream: tf.Tensor) -> tf.Tensor:
             tensors = (without_infinity(logits), sample, upstream)
-            moved = [_swap(tensor, axis) for tensor in tensors]
-            return _swap(gradient(*moved), axis)
+            moved = [swap_last(tensor, axis) for tensor in tensors]
+            return swap_last(gradient(*moved), axis)
 
         return tf.stop_gradient(sample) + nan_rows(logits, axis), grad
 
@@ -54,7 +54,7 @@ def softmax_jacobian(p: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     return p * (upstream - mean)
 
 
-def _swap(tensor: tf.Tensor, axis: int) -> tf.Tensor:
+def swap_last(tensor: tf.Tensor, axis: int) -> tf.Tensor:
     """Exchanges `axis` and the last axis."""
     rank = tensor.shape.rank
     axis %= rank

@@ -10,7 +10,9 @@ from tfgumbel import _checks
 from tfgumbel.ops._precision import LOWEST
 
 
-def mask_logits(logits: Any, category_mask: Any, axis: int = -1) -> tf.Tensor:
+def mask_logits(
+    logits: Any, category_mask: Any, axis: int = -1, least: int = 1
+) -> tf.Tensor:
     """Makes masked categories impossible: their logits become -1e30.
 
     Args:
@@ -18,6 +20,7 @@ def mask_logits(logits: Any, category_mask: Any, axis: int = -1) -> tf.Tensor:
         category_mask: Boolean tensor that broadcasts to `logits`; `True` for
             the legal categories. `None` leaves the logits as they are.
         axis: Axis of the categories.
+        least: How many legal categories every row must have.
 
     Returns:
         Logits of the same shape, in float32 if they came in half precision
@@ -25,7 +28,7 @@ def mask_logits(logits: Any, category_mask: Any, axis: int = -1) -> tf.Tensor:
 
     Raises:
         ValueError: If the mask does not broadcast, or, in eager mode, if a
-            row has no legal category.
+            row has fewer than `least` legal categories.
 
     Example:
 
@@ -36,7 +39,7 @@ def mask_logits(logits: Any, category_mask: Any, axis: int = -1) -> tf.Tensor:
     logits = _checks.categorical_logits(logits, axis)
     if category_mask is None:
         return logits
-    mask = _checks.category_mask(category_mask, logits, axis)
+    mask = _checks.category_mask(category_mask, logits, axis, least)
     if logits.dtype.size < 4:
         logits = tf.cast(logits, tf.float32)
     return tf.where(mask, logits, tf.cast(LOWEST, logits.dtype))
