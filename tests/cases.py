@@ -25,6 +25,8 @@ from tests.rows import (
     kl_row,
     reinforce_row,
     score_row,
+    selector_row,
+    subset_row,
 )
 
 LAYERS = (
@@ -91,6 +93,12 @@ LAYERS = (
         ),
         noise=definitions.gumbel_rao_noise,
     ),
+    subset_row("SubsetSampler", definitions.subset_hard),
+    subset_row("SubsetSampler-relaxed", definitions.subset, hard=False),
+    subset_row(
+        "SubsetSampler-masked", definitions.subset, mask=True, hard=False
+    ),
+    selector_row(),
     bernoulli_row(
         "BinaryConcrete", tg.BinaryConcrete, definitions.binary_concrete
     ),

@@ -68,8 +68,10 @@ def plackett_luce(logits, k):
     """
     p = softmax(logits)
     tuples = np.array(list(itertools.permutations(range(len(p)), k)))
-    drawn = np.cumsum(p[tuples], axis=1) - p[tuples]
-    return tuples, np.prod(p[tuples] / (1.0 - drawn), axis=1)
+    chosen = p[tuples]
+    left = 1.0 - (np.cumsum(chosen, axis=1) - chosen)
+    ratios = np.divide(chosen, left, np.zeros_like(left), where=chosen > 0)
+    return tuples, np.prod(ratios, axis=1)
 
 
 def subset_law(logits, k):

@@ -13,6 +13,7 @@ from tests.statistics import (
     assert_frequencies,
     sigmoid,
     softmax,
+    subset_law,
 )
 
 # The rarest category has probability 1e-4 in every precision: the logits are
@@ -93,8 +94,26 @@ def assert_gaussian(sample, case, layer, inputs):
     assert_distribution(standard, scipy.stats.norm.cdf)
 
 
+def assert_subset(sample, case, layer, inputs):
+    """Chi-square over every subset of each variable."""
+    logits = inputs[0].numpy()[0].astype(np.float64)
+    if len(inputs) > 1:
+        logits = np.where(inputs[1].numpy()[0], logits, -np.inf)
+    for d, row in enumerate(logits):
+        k_hots, probabilities = subset_law(row, layer.k)
+        possible = probabilities > 0
+        # A subset as a number in base 2; they come in ascending order.
+        base = 2 ** np.arange(4)[::-1]
+        codes, drawn = k_hots[possible] @ base, sample[:, d] @ base
+        assert set(drawn) == set(codes)
+        if len(codes) > 1:
+            indices = np.searchsorted(codes, drawn)
+            assert_frequencies(indices, probabilities[possible])
+
+
 LAWS = {
     "categorical": assert_categorical,
+    "subset": assert_subset,
     "bernoulli": assert_bernoulli,
     "gaussian": assert_gaussian,
 }

@@ -16,7 +16,7 @@ from tests.layers.calls import (
 )
 
 every_layer = layer_cases()
-drawing = layer_cases(lambda case: case.noise is not None)
+sampling = layer_cases(lambda case: case.law is not None)
 
 
 def through_keras_file(case, model, folder):
@@ -84,7 +84,7 @@ def test_round_trip(case, way, tmp_path):
     assert_equal(other.get_weights(), model.get_weights())
 
 
-@drawing
+@sampling
 def test_inference_samples_go_on_after_a_reload(case, tmp_path):
     model = network(case, inference="sample")
     inputs = flat_inputs(case)
