@@ -161,7 +161,6 @@ CASES = {
     "straight_through": straight_through_case(),
     "straight_through_axis_-2": straight_through_case(axis=-2),
     "relaxed_top_k": top_k_case(),
-    "relaxed_top_k_axis_-2": top_k_case(axis=-2),
     "relaxed_top_k_hard": top_k_case(hard=True),
     "relaxed_top_k_hard_axis_1": top_k_case(axis=1, hard=True),
     "binary_concrete": concrete_case(),
