@@ -52,6 +52,21 @@ LAYERS = (
         temperature=tg.schedules.ExponentialAnnealing(**SCHEDULE),
     ),
     categorical_row(
+        "GumbelSoftmax-decoupled",
+        tg.GumbelSoftmax,
+        definitions.gumbel_softmax_decoupled,
+        backward_temperature=1.9,
+    ),
+    dataclasses.replace(
+        categorical_row(
+            "GumbelSoftmax-trained",
+            tg.GumbelSoftmax,
+            definitions.gumbel_softmax,
+            trainable_temperature=True,
+        ),
+        anneals=None,
+    ),
+    categorical_row(
         "StraightThroughCategorical-st",
         tg.StraightThroughCategorical,
         definitions.straight_through,
@@ -255,6 +270,7 @@ ESTIMATORS = (
             ("st", "", {}),
             ("st_gumbel", "", {}),
             ("st_gumbel", "-2", {"samples": 2}),
+            ("st_gumbel", "-decoupled", {"backward_temperature": 0.4}),
             ("gumbel_rao", "", {}),
             ("gumbel_rao", "-1", {"noise_samples": 1}),
             ("gapped", "", {}),

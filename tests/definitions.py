@@ -52,6 +52,12 @@ def gumbel_softmax(layer, noise, logits, mask=None):
     return [y]
 
 
+def gumbel_softmax_decoupled(layer, noise, logits):
+    (y,) = gumbel_softmax(layer, noise, logits)
+    tau = tf.cast(tf.convert_to_tensor(layer.backward_temperature), y.dtype)
+    return [through(y, tf.nn.softmax((logits + noise) / tau, layer.axis))]
+
+
 def gumbel_softmax_hard(layer, noise, logits, mask=None):
     (y,) = gumbel_softmax(layer, noise, logits, mask)
     return [through(one_hot(y, layer.axis), y)]

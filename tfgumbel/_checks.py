@@ -93,9 +93,11 @@ def temperature(value: Any, name: str = "temperature") -> Any:
     return value
 
 
-def guarded_temperature(value: Any, dtype: tf.DType) -> tf.Tensor:
+def guarded_temperature(
+    value: Any, dtype: tf.DType, name: str = "temperature"
+) -> tf.Tensor:
     """The temperature as a tensor that is NaN unless it is above zero."""
-    value = temperature(value)
+    value = temperature(value, name)
     if tf.is_tensor(value):
         value = tf.cast(value, dtype)
     else:  # tf.cast would take a number through float32

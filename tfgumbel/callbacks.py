@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -11,16 +12,32 @@ import tensorflow as tf
 from tfgumbel import _checks, diagnostics, schedules
 from tfgumbel.diagnostics.estimates import unchanged
 from tfgumbel.layers import _cost_collector
+from tfgumbel.layers._annealed import TrainedScalar
 
-_LOG_NAMES = {"temperature": "temperature", "weight": "kl_weight"}
+_LOG_NAMES = {
+    "temperature": "temperature",
+    "backward_temperature": "backward_temperature",
+    "weight": "kl_weight",
+}
+# Where a layer keeps the scalar that is seen as the attribute.
+_SCALARS = {
+    "temperature": "_annealed",
+    "backward_temperature": "_annealed_backward",
+    "weight": "_annealed",
+}
 
 
 def _non_negative(value: float) -> float:
     return _checks.number_between("weight", value, 0.0, math.inf)
 
 
+def _positive(value: float) -> float:
+    return _checks.positive_number("temperature", value)
+
+
 _VALUE_CHECKS = {
-    "temperature": lambda value: _checks.positive_number("temperature", value),
+    "temperature": _positive,
+    "backward_temperature": _positive,
     "weight": _non_negative,
 }
 
@@ -40,18 +57,18 @@ class TemperatureScheduler(keras.callbacks.Callback):
             `keras.optimizers.schedules.LearningRateSchedule`, a callable
             `step -> value`, or a number.
         layers: Layers, or names of layers, to set; `None` for every layer of
-            the model, nested ones included, that has the attribute and no
-            schedule of its own.
+            the model, nested ones included, that has the attribute, and
+            neither follows a schedule of its own nor trains it.
         per: `"batch"` (the step counts optimizer steps) or `"epoch"` (it
             counts epochs).
         verbose: 1 prints the value at the start of every epoch.
-        attribute: `"temperature"`, or `"weight"` for the factor of KL layers
-            (logged as `kl_weight`).
+        attribute: `"temperature"`, `"backward_temperature"`, or `"weight"`
+            for the factor of KL layers (logged as `kl_weight`).
 
     Raises:
-        ValueError: In `fit`, if no layer has the attribute, a named layer is
-            missing or has a schedule of its own, or the schedule returns a
-            bad value.
+        ValueError: In `fit`, if no layer has the attribute to set, a named
+            layer is missing, has a schedule of its own or trains its
+            temperature, or the schedule returns a bad value.
 
     Example:
 
@@ -130,15 +147,27 @@ class TemperatureScheduler(keras.callbacks.Callback):
             if _is_annealed(layer, self.attribute)
         ]
         if self.layers is None:
-            found = [layer for layer in every if layer._annealed.step is None]
+            free = [self._refusal(layer) is None for layer in every]
+            found = list(itertools.compress(every, free))
         else:
             found = [self._named(entry, every) for entry in self._entries()]
         if not found:
+            reasons = [f"; {self._refusal(layer)}" for layer in every]
             raise ValueError(
                 f"TemperatureScheduler found no layer with a "
                 f"`{self.attribute}` to set in model {model.name!r}"
+                + "".join(reasons)
             )
         return found
+
+    def _refusal(self, layer: keras.layers.Layer) -> str | None:
+        """Why the layer's value is not to be set, if so."""
+        scalar = getattr(layer, _SCALARS[self.attribute])
+        if isinstance(scalar, TrainedScalar):
+            return f"layer {layer.name!r} trains its {self.attribute}"
+        if scalar.step is not None:
+            return f"layer {layer.name!r} follows a schedule of its own"
+        return None
 
     def _entries(self) -> list[Any]:
         several = isinstance(self.layers, (list, tuple))
@@ -151,10 +180,11 @@ class TemperatureScheduler(keras.callbacks.Callback):
         name = entry if isinstance(entry, str) else entry.name
         for layer in every:
             if layer.name == name:
-                if layer._annealed.step is not None:
+                refusal = self._refusal(layer)
+                if refusal is not None:
                     raise ValueError(
-                        f"Layer {name!r} follows a schedule of its own; "
-                        "TemperatureScheduler cannot set it too"
+                        f"TemperatureScheduler cannot set the "
+                        f"`{self.attribute}` of {name!r}: {refusal}"
                     )
                 return layer
         raise ValueError(
@@ -165,7 +195,8 @@ class TemperatureScheduler(keras.callbacks.Callback):
 
 
 def _is_annealed(layer: keras.layers.Layer, attribute: str) -> bool:
-    return hasattr(layer, "_annealed") and hasattr(layer, attribute)
+    scalar = getattr(layer, _SCALARS[attribute], None)
+    return scalar is not None and hasattr(layer, attribute)
 
 
 class GradientStatistics(keras.callbacks.Callback):

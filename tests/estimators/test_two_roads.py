@@ -61,6 +61,17 @@ def test_relax_of_the_cost_alone_is_rebar(law):
 
 
 @pytest.mark.parametrize("law", LAWS)
+def test_decoupled_st_gumbel_is_st_gumbel_at_the_backward_temperature(law):
+    decoupled = estimators.StGumbel(law, 2, 0.1, backward_temperature=0.6)
+    single = estimators.StGumbel(law, 2, 0.6)
+    for one, other in zip(estimates(decoupled), estimates(single), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert decoupled.get_config()["backward_temperature"] == 0.6
+    with pytest.raises(ValueError, match="Received: backward_temperature=0"):
+        estimators.StGumbel(law, backward_temperature=0)
+
+
+@pytest.mark.parametrize("law", LAWS)
 def test_muprop_is_exact_for_a_linear_cost(law):
     found = estimates(estimators.Muprop(law), "linear")[1]
     expected = exact_gradients(COSTS["linear"], law)[1]

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import graph_and_xla
-from tests.ops.derivatives import assert_close
+from tests.ops.derivatives import assert_close, derivatives
 from tests.statistics import assert_frequencies, sigmoid
 
 LOGITS = np.array([-2.0, 0.0, 0.5, 3.0], np.float32)
@@ -48,6 +48,22 @@ def test_gradient_is_the_closed_formula(hard, compiled):
     np.testing.assert_array_equal(wrt_noise, wrt_logits)
     expected = -np.sum(inner * perturbed) / temperature**2
     assert_close(wrt_temperature, expected, rtol=3e-6)
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_backward_temperature_shapes_the_gradient_alone(hard, compiled):
+    def decoupled(x, forward, backward):
+        return tg.ops.binary_concrete(x, NOISE, forward, hard, backward)
+
+    def joined(x, forward, backward):
+        value = tg.ops.binary_concrete(x, NOISE, forward, hard)
+        surrogate = tf.sigmoid((x + NOISE) / backward)
+        return surrogate + tf.stop_gradient(value - surrogate)
+
+    arguments = [tf.constant(a) for a in (LOGITS, 0.4, 0.9)]
+    of_op = compiled(lambda *a: derivatives(decoupled, list(a)))
+    expected = derivatives(joined, arguments)
+    assert_close(of_op(*arguments), expected, rtol=1e-5, atol=1e-6)
 
 
 @graph_and_xla

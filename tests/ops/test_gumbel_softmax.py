@@ -4,7 +4,7 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import graph_and_xla
-from tests.ops.derivatives import assert_close, value_and_gradients
+from tests.ops.derivatives import assert_close, derivatives, value_and_gradients
 from tests.statistics import assert_frequencies, softmax
 
 LOGITS = np.log([[1.0, 2.0, 1.0], [4.0, 4.0, 8.0]]).astype(np.float32)
@@ -62,25 +62,24 @@ def test_gradient_is_the_closed_formula(hard, compiled):
     assert_close(wrt_temperature, expected, rtol=3e-6)
 
 
-def test_backward_temperature_shapes_the_gradient_alone(compiled):
-    @compiled
-    def of_op(logits, backward_temperature):
-        return value_and_gradients(
-            lambda x, t: tg.ops.gumbel_softmax(
-                x, NOISE, 0.1, hard=True, backward_temperature=t
-            ),
-            [logits, backward_temperature],
+@pytest.mark.parametrize("hard", [False, True])
+def test_backward_temperature_shapes_the_gradient_alone(hard, compiled):
+    """Forward and backward by one function each, joined by hand."""
+
+    def decoupled(x, forward, backward):
+        return tg.ops.gumbel_softmax(
+            x, NOISE, forward, hard, backward_temperature=backward
         )
 
-    @compiled
-    def expected(logits, temperature):
-        return value_and_gradients(
-            lambda x, t: tg.ops.gumbel_softmax(x, NOISE, t, hard=True),
-            [logits, temperature],
-        )
+    def joined(x, forward, backward):
+        value = tg.ops.gumbel_softmax(x, NOISE, forward, hard)
+        surrogate = tf.nn.softmax((x + NOISE) / backward)
+        return surrogate + tf.stop_gradient(value - surrogate)
 
-    arguments = tf.constant(LOGITS), tf.constant(0.9)
-    assert_close(of_op(*arguments), expected(*arguments))
+    arguments = [tf.constant(a) for a in (LOGITS, 0.4, 0.9)]
+    of_op = compiled(lambda *a: derivatives(decoupled, list(a)))
+    expected = derivatives(joined, arguments)
+    assert_close(of_op(*arguments), expected, rtol=1e-5, atol=1e-6)
 
 
 @graph_and_xla

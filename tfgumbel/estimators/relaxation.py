@@ -36,16 +36,21 @@ class Relaxation(Estimator):
         **kwargs: Any,
     ) -> None:
         super().__init__(distribution, samples, **kwargs)
-        self._initial = _checks.positive_number("temperature", temperature)
-        self.temperature = self.add_weight(
+        self._initial = temperature
+        self.temperature = self.add_temperature("temperature", temperature)
+        self._checked = False
+
+    def add_temperature(self, name: str, value: float) -> keras.Variable:
+        """Returns a weight that holds a temperature and is not trained."""
+        value = _checks.positive_number(name, value)
+        return self.add_weight(
             shape=(),
-            initializer=keras.initializers.Constant(self._initial),
+            initializer=keras.initializers.Constant(value),
             trainable=False,
             autocast=False,
             dtype="float32",
-            name="temperature",
+            name=name,
         )
-        self._checked = False
 
     def pathwise(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
         """Returns one sample per row, with its gradient."""

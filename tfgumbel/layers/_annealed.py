@@ -1,7 +1,8 @@
-"""Scalars that a callback or a schedule changes while a model trains."""
+"""Scalars that change while a model trains: annealed, or trained."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -65,15 +66,57 @@ class AnnealedScalar:
         return keras.saving.serialize_keras_object(self.schedule)
 
 
+class TrainedScalar:
+    """A positive scalar that the optimizer sets: exp of a trainable weight.
+
+    Args:
+        layer: The layer that owns the weight, `log_<name>`.
+        name: Name of the value.
+        value: The number to start from.
+        check: Maps a number to a valid number or raises.
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        name: str,
+        value: Any,
+        check: Callable[[str, Any], float],
+    ) -> None:
+        if callable(value) or isinstance(value, dict):
+            raise ValueError(
+                f"Argument `{name}` must be a number to start from where it "
+                f"is trained: a schedule would overwrite what the optimizer "
+                f"learns. Received: {name}={value!r} with "
+                f"trainable_{name}=True"
+            )
+        self.initial = value
+        self.variable = _add_scalar(
+            layer, f"log_{name}", math.log(check(name, value)), "float32", True
+        )
+
+    def __call__(self, training: Any = None) -> tf.Tensor:
+        """Returns the current value, a float32 scalar."""
+        return tf.exp(tf.convert_to_tensor(self.variable))
+
+    def get_config(self) -> Any:
+        """Returns the number that training started from."""
+        return self.initial
+
+
 def _add_scalar(
-    layer: keras.layers.Layer, name: str, value: Any, dtype: str
+    layer: keras.layers.Layer,
+    name: str,
+    value: Any,
+    dtype: str,
+    trainable: bool = False,
 ) -> keras.Variable:
     return layer.add_weight(
         shape=(),
         initializer=keras.initializers.Constant(value),
-        trainable=False,
+        trainable=trainable,
         dtype=dtype,
         autocast=False,
-        aggregation="only_first_replica",
+        aggregation=None if trainable else "only_first_replica",
         name=name,
     )

@@ -9,41 +9,48 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.layers._annealed import AnnealedScalar
 from tfgumbel.layers._inference import bernoulli_inference
 from tfgumbel.layers._stochastic import CATEGORICAL_INFERENCE, StochasticLayer
+from tfgumbel.layers._temperature import TemperatureLayer
 
 
-class BernoulliLayer(StochasticLayer):
+class BernoulliLayer(TemperatureLayer, StochasticLayer):
     """A layer from log-odds to bits of the same shape.
 
     Args:
         temperature: τ > 0, a number or a schedule.
         inference: What `training=False` returns.
+        backward_temperature: Another τ for the gradient, or `None`.
+        trainable_temperature: Whether τ is learned.
         **kwargs: As in `StochasticLayer`.
     """
 
-    # Maps (logits, seed, temperature) to a sample with a gradient.
+    # Maps (logits, seed, temperature, backward temperature or None) to a
+    # sample with a gradient.
     _draw: Callable[..., tf.Tensor]
 
     def __init__(
-        self, temperature: Any = 1.0, inference: str = "mode", **kwargs: Any
+        self,
+        temperature: Any = 1.0,
+        inference: str = "mode",
+        backward_temperature: Any = None,
+        trainable_temperature: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.inference = _checks.choice(
             "inference", inference, CATEGORICAL_INFERENCE
         )
-        self._annealed = AnnealedScalar(
-            self, "temperature", temperature, _checks.positive_number
+        self._add_temperatures(
+            temperature, backward_temperature, trainable_temperature
         )
-        self.temperature = self._annealed.variable
 
     def call(self, logits: Any, training: Any = None) -> tf.Tensor:
         """Returns a sample of the shape of the logits."""
         logits = _checks.bernoulli_logits(logits)
         if training or self.inference == "relaxed":
-            temperature = self._annealed(training)
-            sample = self._draw(logits, self.next_seed(), temperature)
+            temperatures = self._temperatures(training)
+            sample = self._draw(logits, self.next_seed(), *temperatures)
         else:
             sample = bernoulli_inference(logits, self.inference, self.next_seed)
         return tf.cast(sample, self.compute_dtype)
@@ -61,8 +68,4 @@ class BernoulliLayer(StochasticLayer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "temperature": self._annealed.get_config(),
-            "inference": self.inference,
-        }
+        return {**super().get_config(), "inference": self.inference}

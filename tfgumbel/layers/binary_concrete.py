@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfgumbel import ops, random
 from tfgumbel.layers._bernoulli import BernoulliLayer
+from tfgumbel.layers._temperature import refuse_hard
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -28,6 +29,9 @@ class BinaryConcrete(BernoulliLayer):
             the logit is above 0; draws nothing), `"sample"` (an exact sample),
             `"mean"` (the probability), or `"relaxed"` (as in training).
         seed: An integer makes the layer's noise reproducible.
+        backward_temperature: Another τ for the gradient, as in
+            `GumbelSoftmax`.
+        trainable_temperature: Whether τ is learned, as in `GumbelSoftmax`.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
@@ -57,17 +61,37 @@ class BinaryConcrete(BernoulliLayer):
         hard: bool = False,
         inference: str = "mode",
         seed: int | None = None,
+        backward_temperature: Any = None,
+        trainable_temperature: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(temperature, inference, seed=seed, **kwargs)
+        refuse_hard(bool(hard), trainable_temperature)
+        super().__init__(
+            temperature,
+            inference,
+            backward_temperature,
+            trainable_temperature,
+            seed=seed,
+            **kwargs,
+        )
         self.hard = bool(hard)
 
     def _draw(
-        self, logits: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor
+        self,
+        logits: tf.Tensor,
+        seed: tf.Tensor,
+        temperature: tf.Tensor,
+        backward: Any,
     ) -> tf.Tensor:
         noise = random.logistic(tf.shape(logits), seed)
-        return ops.binary_concrete(logits, noise, temperature, self.hard)
+        return ops.binary_concrete(
+            logits, noise, temperature, self.hard, backward
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {**super().get_config(), "hard": self.hard}
+        return {
+            **super().get_config(),
+            "hard": self.hard,
+            "trainable_temperature": self.trainable_temperature,
+        }

@@ -7,14 +7,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, ops, random
-from tfgumbel.layers._annealed import AnnealedScalar
+from tfgumbel import ops, random
 from tfgumbel.layers._inference import categorical_inference
 from tfgumbel.layers._stochastic import CategoricalLayer
+from tfgumbel.layers._temperature import TemperatureLayer, refuse_hard
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class GumbelSoftmax(CategoricalLayer):
+class GumbelSoftmax(TemperatureLayer, CategoricalLayer):
     """Relaxed categorical sample y = softmax((logits + G) / τ).
 
     Gradients flow through y by the pathwise derivative J(y)/τ. They are
@@ -31,6 +31,7 @@ class GumbelSoftmax(CategoricalLayer):
             followed inside the graph, one step per training call. The
             current value is the weight `layer.temperature`; a
             `TemperatureScheduler` sets it.
+            `tg.recommended_temperature(K)` gives values that worked.
         hard: Whether training samples are one-hot.
         axis: Axis of the categories.
         inference: What the layer returns when not training: `"mode"` (one-hot
@@ -38,6 +39,14 @@ class GumbelSoftmax(CategoricalLayer):
             one-hot sample), `"mean"` (the probabilities), or `"relaxed"` (as
             in training).
         seed: An integer makes the layer's noise reproducible.
+        backward_temperature: Another τ > 0 for the gradient, a number or a
+            schedule: y has the temperature τ and the gradient J(y_b) g / τ_b
+            (decoupled; see `ops.gumbel_softmax`). The current value is the
+            weight `layer.backward_temperature`. `None` for the same.
+        trainable_temperature: Whether τ is learned, by its pathwise gradient,
+            from `temperature` on. The weight is log τ, so that τ stays
+            positive; `layer.temperature` is its current value. Relaxed
+            samples only, without schedule or `backward_temperature`.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
@@ -66,6 +75,8 @@ class GumbelSoftmax(CategoricalLayer):
     Reference:
         Jang, Gu, Poole. Categorical reparameterization with Gumbel-softmax.
         ICLR 2017. Maddison, Mnih, Teh. The Concrete distribution. ICLR 2017.
+        Shah, Yan, Mozer, Liu. Improving discrete optimisation via decoupled
+        straight-through Gumbel-softmax. 2024.
     """
 
     def __init__(
@@ -75,14 +86,16 @@ class GumbelSoftmax(CategoricalLayer):
         axis: int = -1,
         inference: str = "mode",
         seed: int | None = None,
+        backward_temperature: Any = None,
+        trainable_temperature: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(axis=axis, inference=inference, seed=seed, **kwargs)
         self.hard = bool(hard)
-        self._annealed = AnnealedScalar(
-            self, "temperature", temperature, _checks.positive_number
+        refuse_hard(self.hard, trainable_temperature)
+        self._add_temperatures(
+            temperature, backward_temperature, trainable_temperature
         )
-        self.temperature = self._annealed.variable
 
     def call(
         self, logits: Any, category_mask: Any = None, training: Any = None
@@ -91,8 +104,9 @@ class GumbelSoftmax(CategoricalLayer):
         masked = ops.mask_logits(logits, category_mask, self.axis)
         if training or self.inference == "relaxed":
             noise = random.gumbel(tf.shape(masked), self.next_seed())
+            tau, backward = self._temperatures(training)
             sample = ops.gumbel_softmax(
-                masked, noise, self._annealed(training), self.hard, self.axis
+                masked, noise, tau, self.hard, self.axis, backward
             )
         else:
             sample = categorical_inference(
@@ -105,6 +119,6 @@ class GumbelSoftmax(CategoricalLayer):
         """Returns the constructor's arguments."""
         return {
             **super().get_config(),
-            "temperature": self._annealed.get_config(),
             "hard": self.hard,
+            "trainable_temperature": self.trainable_temperature,
         }

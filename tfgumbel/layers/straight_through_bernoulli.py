@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfgumbel import _checks
 from tfgumbel.estimators.draws import NAMES, Draw, draw_bernoulli
 from tfgumbel.layers._bernoulli import BernoulliLayer
+from tfgumbel.layers._temperature import require_gumbel
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -35,6 +36,8 @@ class StraightThroughBernoulli(BernoulliLayer):
         inference: As in `BinaryConcrete`; `"relaxed"` draws as in training.
         seed: An integer makes the layer's noise reproducible.
         samples: Noise samples of `"gumbel_rao"`. Others do not use it.
+        backward_temperature: For `"gumbel"`, the τ of the gradient in place
+            of `temperature`, as in `StraightThroughCategorical`.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
@@ -66,16 +69,25 @@ class StraightThroughBernoulli(BernoulliLayer):
         inference: str = "mode",
         seed: int | None = None,
         samples: int = 10,
+        backward_temperature: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(temperature, inference, seed=seed, **kwargs)
+        require_gumbel(estimator, backward_temperature)
+        super().__init__(
+            temperature, inference, backward_temperature, seed=seed, **kwargs
+        )
         self.estimator = _checks.choice("estimator", estimator, NAMES)
         self.samples = _checks.positive_integer("samples", samples)
 
     def _draw(
-        self, logits: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor
+        self,
+        logits: tf.Tensor,
+        seed: tf.Tensor,
+        temperature: tf.Tensor,
+        backward: Any,
     ) -> tf.Tensor:
-        draw = Draw(seed, temperature, samples=self.samples)
+        tau = temperature if backward is None else backward
+        draw = Draw(seed, tau, samples=self.samples)
         return draw_bernoulli(self.estimator, logits, draw)
 
     def get_config(self) -> dict[str, Any]:

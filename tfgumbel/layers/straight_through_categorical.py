@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from tfgumbel import _checks, ops
 from tfgumbel.estimators.draws import NAMES, Draw, draw_categories
-from tfgumbel.layers._annealed import AnnealedScalar
 from tfgumbel.layers._inference import categorical_inference
 from tfgumbel.layers._stochastic import CategoricalLayer
+from tfgumbel.layers._temperature import TemperatureLayer, require_gumbel
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class StraightThroughCategorical(CategoricalLayer):
+class StraightThroughCategorical(TemperatureLayer, CategoricalLayer):
     """Exact one-hot categorical samples, with a surrogate gradient.
 
     The value is always a true sample of softmax(logits); `estimator` names
@@ -44,6 +44,9 @@ class StraightThroughCategorical(CategoricalLayer):
         seed: An integer makes the layer's noise reproducible.
         samples: Noise samples of `"gumbel_rao"`; the backward pass holds as
             many copies of the logits. Other estimators do not use it.
+        backward_temperature: For `"gumbel"`, the τ of the gradient in place
+            of `temperature`, as in `GumbelSoftmax`: the value is hard, and
+            depends on neither.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
@@ -82,15 +85,14 @@ class StraightThroughCategorical(CategoricalLayer):
         inference: str = "mode",
         seed: int | None = None,
         samples: int = 10,
+        backward_temperature: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(axis=axis, inference=inference, seed=seed, **kwargs)
         self.estimator = _checks.choice("estimator", estimator, NAMES)
         self.samples = _checks.positive_integer("samples", samples)
-        self._annealed = AnnealedScalar(
-            self, "temperature", temperature, _checks.positive_number
-        )
-        self.temperature = self._annealed.variable
+        require_gumbel(estimator, backward_temperature)
+        self._add_temperatures(temperature, backward_temperature)
 
     def call(
         self, logits: Any, category_mask: Any = None, training: Any = None
@@ -98,12 +100,10 @@ class StraightThroughCategorical(CategoricalLayer):
         """Returns a one-hot sample of the shape of the logits."""
         masked = ops.mask_logits(logits, category_mask, self.axis)
         if training or self.inference == "relaxed":
-            temperature = self._annealed(training)
-            sample = draw_categories(
-                self.estimator,
-                masked,
-                Draw(self.next_seed(), temperature, self.axis, self.samples),
-            )
+            tau, backward = self._temperatures(training)
+            tau = tau if backward is None else backward
+            draw = Draw(self.next_seed(), tau, self.axis, self.samples)
+            sample = draw_categories(self.estimator, masked, draw)
         else:
             sample = categorical_inference(
                 masked, self.inference, self.axis, self.next_seed
@@ -117,5 +117,4 @@ class StraightThroughCategorical(CategoricalLayer):
             **super().get_config(),
             "estimator": self.estimator,
             "samples": self.samples,
-            "temperature": self._annealed.get_config(),
         }

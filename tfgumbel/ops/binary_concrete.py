@@ -12,7 +12,11 @@ from tfgumbel.ops.straight_through import sigmoid_gradient
 
 
 def binary_concrete(
-    logits: Any, noise: Any, temperature: Any = 1.0, hard: bool = False
+    logits: Any,
+    noise: Any,
+    temperature: Any = 1.0,
+    hard: bool = False,
+    backward_temperature: Any = None,
 ) -> tf.Tensor:
     """Binary concrete sample y = sigmoid((logits + L) / τ).
 
@@ -29,6 +33,8 @@ def binary_concrete(
             `tfgumbel.random.logistic`.
         temperature: τ > 0, a number or a scalar tensor.
         hard: Whether to return zeros and ones.
+        backward_temperature: Another τ for the gradient, as in
+            `gumbel_softmax`; `None` for the same.
 
     Returns:
         A tensor of the shape and dtype of `logits`. Computed in float32 or
@@ -53,16 +59,26 @@ def binary_concrete(
     noise = _checks.noise(noise, working)
     tau = _checks.guarded_temperature(temperature, working.dtype)
 
+    backward = tau
+    if backward_temperature is not None:
+        backward = _checks.guarded_temperature(
+            backward_temperature, working.dtype, "backward_temperature"
+        )
+
     @tf.custom_gradient
-    def sample(logits, noise, tau):
-        scaled = (logits + noise) / tau
+    def sample(logits, noise, backward):
+        scaled = (logits + noise) / backward
 
         def grad(upstream):
-            wrt_logits, wrt_tau = sigmoid_gradient(scaled, upstream, tau)
+            wrt_logits, wrt_tau = sigmoid_gradient(scaled, upstream, backward)
             return wrt_logits, wrt_logits, wrt_tau
 
-        if not hard:
-            return tf.sigmoid(scaled), grad
-        return tf.cast(scaled > 0, scaled.dtype) + nan_values(scaled), grad
+        if hard:
+            value = tf.cast(scaled > 0, scaled.dtype) + nan_values(scaled)
+        elif backward_temperature is None:
+            value = tf.sigmoid(scaled)
+        else:
+            value = tf.sigmoid((logits + noise) / tau) + nan_values(scaled)
+        return value, grad
 
-    return tf.cast(sample(working, noise, tau), logits.dtype)
+    return tf.cast(sample(working, noise, backward), logits.dtype)

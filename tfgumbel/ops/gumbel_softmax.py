@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -36,6 +37,12 @@ def gumbel_softmax(
     `hard=True`, the perturbed logits). The noise receives the same gradient,
     the temperature receives ∂y/∂τ, and second derivatives are right.
 
+    With a `backward_temperature` τ_b the value is as before and the gradient
+    is that of softmax((logits + G) / τ_b): J(y_b) g / τ_b. A hard value
+    depends on no temperature; where the forward temperature τ_f is meant to
+    sharpen the law that is sampled, as in decoupled straight-through, pass
+    logits / τ_f and a backward temperature of τ_b / τ_f.
+
     Args:
         logits: Unnormalised log-probabilities, float tensor with K categories
             on `axis`. -inf is allowed.
@@ -44,8 +51,9 @@ def gumbel_softmax(
         temperature: τ > 0, a number or a scalar tensor.
         hard: Whether to return one-hot values.
         axis: Axis of the categories.
-        backward_temperature: With `hard=True`, another τ for the gradient
-            (decoupled straight-through). Defaults to `temperature`.
+        backward_temperature: τ_b > 0, another temperature for the gradient,
+            a number or a scalar tensor; `temperature` then receives none.
+            `None` for the same.
 
     Returns:
         A tensor of the shape and dtype of `logits`. Computed in float32 or
@@ -65,15 +73,23 @@ def gumbel_softmax(
     Reference:
         Jang, Gu, Poole. Categorical reparameterization with Gumbel-softmax.
         ICLR 2017. Maddison, Mnih, Teh. The Concrete distribution. ICLR 2017.
+        Shah, Yan, Mozer, Liu. Improving discrete optimisation via decoupled
+        straight-through Gumbel-softmax. 2024.
     """
     logits = _checks.categorical_logits(logits, axis)
     working = in_working_precision(logits)
     noise = _checks.noise(noise, working)
-    if hard and backward_temperature is not None:
-        temperature = backward_temperature
     tau = _checks.guarded_temperature(temperature, working.dtype)
-    sample = _hard if hard else _soft
-    return tf.cast(sample(working, noise, tau, axis=axis), logits.dtype)
+    if backward_temperature is None and not hard:
+        sample = _soft(working, noise, tau, axis)
+    else:
+        value = _one_hot(axis) if hard else _softmax(tau, axis)
+        if backward_temperature is not None:
+            tau = _checks.guarded_temperature(
+                backward_temperature, working.dtype, "backward_temperature"
+            )
+        sample = _decoupled(working, noise, tau, axis, value)
+    return tf.cast(sample, logits.dtype)
 
 
 def softmax_gradient(
@@ -95,10 +111,7 @@ def _soft(
 ) -> tf.Tensor:
     @tf.custom_gradient
     def sample(logits, noise, temperature):
-        perturbed = without_infinity(logits) + noise
-        # In the divisor, so that it costs no pass of its own.
-        divisor = temperature + nan_rows(perturbed, axis)
-        y = tf.nn.softmax(perturbed / divisor, axis=axis)
+        y = _softmax(temperature, axis)(without_infinity(logits) + noise)
 
         def grad(upstream):
             wrt_logits, wrt_temperature = softmax_gradient(
@@ -111,9 +124,15 @@ def _soft(
     return sample(logits, noise, temperature)
 
 
-def _hard(
-    logits: tf.Tensor, noise: tf.Tensor, temperature: tf.Tensor, axis: int
+def _decoupled(
+    logits: tf.Tensor,
+    noise: tf.Tensor,
+    temperature: tf.Tensor,
+    axis: int,
+    value: Callable[[tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
+    """`value` of the perturbed logits, with the softmax's gradient."""
+
     @tf.custom_gradient
     def sample(logits, noise, temperature):
         perturbed = without_infinity(logits) + noise
@@ -127,6 +146,21 @@ def _hard(
 
         # A bad temperature must show in the value too.
         bad = tf.where(temperature > 0, 0.0 * temperature, temperature)
-        return one_hot_argmax(perturbed, axis) + bad, grad
+        return value(perturbed) + bad, grad
 
     return sample(logits, noise, temperature)
+
+
+def _one_hot(axis: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    return lambda perturbed: one_hot_argmax(perturbed, axis)
+
+
+def _softmax(
+    temperature: tf.Tensor, axis: int
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    def value(perturbed: tf.Tensor) -> tf.Tensor:
+        # In the divisor, so that it costs no pass of its own.
+        divisor = temperature + nan_rows(perturbed, axis)
+        return tf.nn.softmax(perturbed / divisor, axis=axis)
+
+    return value
