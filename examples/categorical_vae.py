@@ -29,10 +29,11 @@ Reference:
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -68,13 +69,19 @@ DEFAULTS = {
     },
 }
 
+
+def straight_through(estimator: str) -> Callable[..., keras.layers.Layer]:
+    return functools.partial(tg.StraightThroughCategorical, estimator)
+
+
 SAMPLERS = {
     "gumbel_softmax": tg.GumbelSoftmax,
-    "st": lambda **options: tg.StraightThroughCategorical("st", **options),
-    "st_gumbel": lambda **options: tg.StraightThroughCategorical(
-        "gumbel", **options
-    ),
+    "gumbel_rao": straight_through("gumbel_rao"),
     "reinforce": tg.ReinforceSampler,
+    "reinmax": straight_through("reinmax"),
+    "st": straight_through("st"),
+    "st_gumbel": straight_through("gumbel"),
+    "zgr": straight_through("zgr"),
 }
 
 
