@@ -262,6 +262,17 @@ ESTIMATORS = (
     EstimatorCase("arm", "arm", laws=("bernoulli",)),
     EstimatorCase("arm-2", "arm", {"samples": 2}, laws=("bernoulli",)),
     EstimatorCase("disarm", "disarm", laws=("bernoulli",)),
+    EstimatorCase("pathwise", "pathwise", laws=("gaussian",)),
+    EstimatorCase("pathwise-2", "pathwise", {"samples": 2}, ("gaussian",)),
+    EstimatorCase(
+        "measure_valued", "measure_valued", laws=("bernoulli", "gaussian")
+    ),
+    EstimatorCase(
+        "measure_valued-2",
+        "measure_valued",
+        {"samples": 2},
+        laws=("bernoulli", "gaussian"),
+    ),
     EstimatorCase("disarm-2", "disarm", {"samples": 2}, laws=("bernoulli",)),
     *(
         EstimatorCase(f"{name}{suffix}", name, kwargs, biased=True)
@@ -292,7 +303,7 @@ def layer_cases(condition=lambda case: True):
 
 
 def estimator_cases(
-    condition=lambda case: True, laws=("bernoulli", "categorical")
+    condition=lambda case: True, laws=("bernoulli", "categorical", "gaussian")
 ):
     """(case, law) pairs and their ids, for `pytest.mark.parametrize`."""
     pairs = [

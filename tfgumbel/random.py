@@ -141,3 +141,32 @@ def bernoulli(logits: tf.Tensor, seed: Any) -> tf.Tensor:
     logits = tf.cast(logits, tf.float32)
     noise = logistic(tf.shape(logits), seed)
     return tf.cast(logits + noise > 0, tf.float32)
+
+
+def gamma(concentration: tf.Tensor, seed: Any) -> tf.Tensor:
+    """Gamma noise of rate 1, by TensorFlow's rejection sampler.
+
+    It carries the implicit gradient with respect to the concentration. Zero
+    where a concentration far below 1 underflows float32.
+    """
+    return tf.random.stateless_gamma(
+        tf.shape(concentration), _pair(seed), alpha=concentration
+    )
+
+
+def poisson(rate: tf.Tensor, seed: Any) -> tf.Tensor:
+    """Poisson samples as float32 whole numbers. No kernel under XLA."""
+    return tf.random.stateless_poisson(
+        tf.shape(rate), _pair(seed), rate, tf.float32
+    )
+
+
+def binomial(total_count: tf.Tensor, probs: tf.Tensor, seed: Any) -> tf.Tensor:
+    """Binomial samples as float32 whole numbers. No kernel under XLA."""
+    return tf.random.stateless_binomial(
+        tf.shape(probs), _pair(seed), total_count, probs, tf.float32
+    )
+
+
+def _pair(seed: Any) -> tf.Tensor:
+    return tf.cast(seed, tf.int64)

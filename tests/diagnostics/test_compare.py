@@ -353,3 +353,24 @@ def test_the_rule_of_the_recommendation():
     assert name == "unseen" and "too small to see" in why
     assert recommend(rows, excluded=["fast"])[0] == "slow"
     assert recommend([seen, unknown])[0] is None
+
+
+def test_gaussian_variables():
+    # (x + 3)² at N(1, 1): the variances of the survey, with log σ² for σ.
+    result = compare(
+        lambda z: tf.square(z[:, 0] + 3.0),
+        (tf.ones([1, 1]), tf.zeros([1, 1])),
+        ["reinforce", "pathwise", "measure_valued"],
+        20_000,
+        distribution="gaussian",
+        progress=False,
+    )
+    for name, mean, stddev in (
+        ("reinforce", 495, 1546),
+        ("pathwise", 4, 72),
+        ("measure_valued", 17.49, 68),
+    ):
+        np.testing.assert_allclose(
+            result[name].variance, mean + stddev / 4, rtol=0.1
+        )
+        assert result[name].bias is None

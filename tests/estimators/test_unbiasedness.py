@@ -67,6 +67,8 @@ def test_unbiased(case, law, cost):
         case.cls.needs_gradient or case.kwargs.get("relaxed_cost")
     ):
         pytest.skip("needs the gradient of the cost")
+    if cost == "step" and law == "gaussian":
+        pytest.skip("quadrature needs a smooth cost")
     cost = COSTS[cost]
     found = measured(case, law, cost, case.draws)
     for draws, reference in zip(found, exact(case, cost, law), strict=True):

@@ -329,3 +329,26 @@ def test_errors():
         tg.ExpectedCost(
             keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)])
         )(keras.Input((2, 3)))
+
+
+@pytest.mark.parametrize("estimator", ["pathwise", "nvil", "measure_valued"])
+def test_fit_trains_gaussians(estimator, tmp_path):
+    keras.utils.set_random_seed(2)
+    x = keras.Input((6,))
+    parameters = (keras.layers.Dense(3)(x), keras.layers.Dense(3)(x))
+    layer = tg.ExpectedCost(Reconstruction(), estimator, "gaussian", seed=4)
+    model = keras.Model(x, layer(parameters, x))
+    loss = trained(model)
+    assert loss[-1] < 0.9 * loss[0]
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again(X), model(X), rtol=1e-6)
+
+
+@pytest.mark.parametrize("inference", ["mode", "mean"])
+def test_inference_of_a_poisson(inference):
+    layer = tg.ExpectedCost(
+        lambda z: z[:, 0], "reinforce", "poisson", inference=inference
+    )
+    cost = layer(np.log([[2.5]]).astype("float32"))
+    np.testing.assert_allclose(cost, [2.0 if inference == "mode" else 2.5])

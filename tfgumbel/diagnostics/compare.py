@@ -14,6 +14,7 @@ from tfgumbel.diagnostics.measurement import Setup, exact_gradient, measure
 from tfgumbel.diagnostics.recommendation import recommend
 from tfgumbel.diagnostics.selection import common_distribution, select
 from tfgumbel.estimators import Exact, Vimco
+from tfgumbel.estimators import distribution as laws
 from tfgumbel.estimators.estimator import CostFn
 
 
@@ -67,14 +68,16 @@ def compare(
         cost_fn: f, as for an estimator: samples `[n·B, ...]` to costs
             `[n·B]` for any n; use `estimators.tile_context` for what it
             captures per example.
-        logits: `[B, ..., K]` (categorical) or `[B, ...]` (Bernoulli).
+        logits: `[B, ..., K]` (categorical) or `[B, ...]` (Bernoulli); for a
+            distribution of several parameters, their tuple.
         estimators: Names and `Estimator` objects in a list, or a mapping from
             labels to them; `None` for all that are available for the
             distribution and estimate the gradient of E f.
         draws: Estimates per estimator, at least 2; rounded up to whole
             batches.
-        distribution: `"categorical"` or `"bernoulli"`; `None` for that of the
-            estimator objects, or else categorical.
+        distribution: `"categorical"`, `"bernoulli"`, or one of those in
+            `estimators.MeasureValued`; `None` for that of the estimator
+            objects, or else categorical.
         context: What learned baselines and control variates look at, `[B,
             ...]`; `None` for the logits.
         train_steps: Steps that control variates are trained for before they
@@ -117,10 +120,12 @@ def compare(
         raise ValueError(
             f"Argument `draws` must be at least 2. Received: draws={draws}"
         )
-    logits = tf.cast(tf.convert_to_tensor(logits), tf.float32)
     if context is not None:
         context = tf.convert_to_tensor(context)
     distribution = common_distribution(distribution, estimators)
+    if isinstance(logits, tuple):
+        logits = laws.get(distribution).prepare(logits)
+    logits = tf.cast(tf.convert_to_tensor(logits), tf.float32)
     exact = exact_gradient(cost_fn, logits, context, distribution, limit)
     setup = Setup(
         *(cost_fn, logits, context, exact),

@@ -127,6 +127,8 @@ def exact_gradient(
     limit: int,
 ) -> np.ndarray | None:
     """∇E f by enumeration, flat; `None` past the limit of joint states."""
+    if distribution not in Exact.distributions:
+        return None
     exact = Exact(distribution, limit=limit, chunk_size=256)
     logits = exact.law.prepare(logits)
     if exact.law.count(logits.shape) > exact.limit:

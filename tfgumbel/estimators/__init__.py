@@ -39,9 +39,11 @@ from tfgumbel.estimators.exact import Exact
 from tfgumbel.estimators.gapped import Gapped
 from tfgumbel.estimators.gumbel_rao import GumbelRao
 from tfgumbel.estimators.gumbel_softmax import GumbelSoftmax
+from tfgumbel.estimators.measure_valued import MeasureValued
 from tfgumbel.estimators.muprop import Muprop
 from tfgumbel.estimators.mve import Mve
 from tfgumbel.estimators.nvil import Nvil
+from tfgumbel.estimators.pathwise import Pathwise
 from tfgumbel.estimators.rebar import Rebar
 from tfgumbel.estimators.reinforce import Reinforce
 from tfgumbel.estimators.reinmax import Reinmax
@@ -61,9 +63,11 @@ __all__ = [
     "Gapped",
     "GumbelRao",
     "GumbelSoftmax",
+    "MeasureValued",
     "Muprop",
     "Mve",
     "Nvil",
+    "Pathwise",
     "Rebar",
     "Reinforce",
     "Reinmax",

@@ -1,22 +1,25 @@
 """What an estimator must know of the law it samples from.
 
-Both laws see float32 logits of static rank, -inf made finite. `perturbed`
-stands for z = log π + G (or z = logits + L), whose argmax (or sign) is the
-sample.
+The two discrete laws see float32 logits of static rank, -inf made finite.
+`perturbed` stands for z = log π + G (or z = logits + L), whose argmax (or
+sign) is the sample. The other laws are in `univariate`.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks, ops, random
+from tfgumbel.estimators import univariate
 from tfgumbel.ops._precision import finite_logits, one_hot_argmax
 
-NAMES = ("categorical", "bernoulli")
+DISCRETE = ("categorical", "bernoulli")
+NAMES = (*DISCRETE, *univariate.NAMES)
 
 
 def per_example(values: tf.Tensor) -> tf.Tensor:
@@ -24,7 +27,26 @@ def per_example(values: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(values, axis=list(range(1, values.shape.rank)))
 
 
-class Categorical:
+class _Discrete:
+    """What follows from the noise and the mean."""
+
+    def noise(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
+        raise NotImplementedError
+
+    def harden(self, perturbed: tf.Tensor) -> tf.Tensor:
+        raise NotImplementedError
+
+    def mean(self, logits: tf.Tensor) -> tf.Tensor:
+        raise NotImplementedError
+
+    def sample(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
+        return self.harden(logits + self.noise(logits, seed))
+
+    def score(self, logits: tf.Tensor, sample: tf.Tensor) -> tf.Tensor:
+        return sample - self.mean(logits)
+
+
+class Categorical(_Discrete):
     """Independent categorical variables: logits `[B, ..., K]`, one-hot."""
 
     def prepare(self, logits: Any) -> tf.Tensor:
@@ -79,7 +101,7 @@ class Categorical:
         return one_hot.reshape([-1, *shape[1:]])
 
 
-class Bernoulli:
+class Bernoulli(_Discrete):
     """Independent bits: logits `[B, ...]`, zeros and ones."""
 
     def prepare(self, logits: Any) -> tf.Tensor:
@@ -126,6 +148,20 @@ class Bernoulli:
     ) -> tf.Tensor:
         return ops.straight_through_bernoulli(logits, sample, temperature)
 
+    def variables(self, shape: Any) -> int | None:
+        return tf.TensorShape(shape)[1:].num_elements()
+
+    def gradient(self, parts: Sequence[tf.Tensor]) -> tf.Tensor:
+        return parts[0]
+
+    def weak_derivative(
+        self, logits: tf.Tensor, seed: Any
+    ) -> list[univariate.WeakDerivative]:
+        # θ (1 - θ) (f(1) - f(0)).
+        mean = self.mean(logits)
+        one, zero = tf.ones_like(mean), tf.zeros_like(mean)
+        return [univariate.WeakDerivative(mean * (1.0 - mean), one, zero)]
+
     def count(self, shape: tf.TensorShape) -> int:
         return 2 ** int(np.prod(shape[1:], dtype=np.int64))
 
@@ -135,9 +171,11 @@ class Bernoulli:
         return codes.astype("float32").reshape([-1, *shape[1:]])
 
 
-def get(name: str) -> Categorical | Bernoulli:
+def get(name: str) -> Any:
     """Returns the law of this name."""
     _checks.choice("distribution", name, NAMES)
+    if name in univariate.LAWS:
+        return univariate.LAWS[name]()
     return Categorical() if name == "categorical" else Bernoulli()
 
 

@@ -20,16 +20,19 @@ class Estimator(keras.layers.Layer):
     """Base class of the estimators; the room's docstring has the contract.
 
     A subclass writes `estimate(cost_fn, logits, seed, context)`. There
-    `logits` are float32 and `self.law` is the distribution. `attach` turns a
-    value and a gradient into the result.
+    `logits` are float32 (for other laws than these two: the parameters, one
+    tensor) and `self.law` is the distribution. `attach` turns a value and a
+    gradient into the result.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"`.
+        distribution: `"categorical"` or `"bernoulli"`, for some estimators
+            also `"gaussian"`, `"exponential"`, `"gamma"`, `"weibull"`,
+            `"poisson"` or `"binomial"`.
         samples: S, samples per example. The value is their mean cost.
         **kwargs: As in `keras.layers.Layer`.
     """
 
-    distributions: ClassVar[Sequence[str]] = distributions.NAMES
+    distributions: ClassVar[Sequence[str]] = distributions.DISCRETE
     needs_gradient: ClassVar[bool] = False
     """Whether f must be differentiable in z."""
     unbiased: ClassVar[bool] = True
@@ -74,7 +77,8 @@ class Estimator(keras.layers.Layer):
 
         Args:
             cost_fn: f, maps samples `[n·B, ...]` to costs `[n·B]`.
-            logits: `[B, ..., K]` or `[B, ...]`, floating.
+            logits: `[B, ..., K]` or `[B, ...]`, floating; the parameters, a
+                tuple, where a distribution has several.
             seed: Integer tensor of shape `[2]`.
             context: `[B, ...]`, input of learned baselines; `None` for the
                 logits.
@@ -115,12 +119,11 @@ class Estimator(keras.layers.Layer):
 
     def draw(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
         """Returns an exact sample for every row, without gradient."""
-        logits = tf.stop_gradient(logits)
-        return self.law.harden(logits + self.law.noise(logits, seed))
+        return tf.stop_gradient(self.law.sample(logits, seed))
 
     def score(self, logits: tf.Tensor, sample: tf.Tensor) -> tf.Tensor:
-        """∇ log q(sample) with respect to the logits: sample - mean."""
-        return sample - self.law.mean(logits)
+        """∇ log q(sample) with respect to the logits."""
+        return self.law.score(logits, sample)
 
     def fold(self, rows: tf.Tensor, count: int) -> tf.Tensor:
         """`[count·B, ...]` as `[count, B, ...]`."""

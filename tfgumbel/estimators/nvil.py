@@ -19,7 +19,7 @@ class Nvil(Reinforce):
     gradient and is left to the optimizer.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"`.
+        distribution: As in `Reinforce`.
         samples: S, samples per example; the estimate is their mean.
         baseline: As in `Reinforce`.
         **kwargs: As in `Estimator`.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
 from tfgumbel import ops
 from tfgumbel.estimators import baseline as baselines
+from tfgumbel.estimators import distribution as distributions
 from tfgumbel.estimators.distribution import per_example
 from tfgumbel.estimators.estimator import CostFn, Estimator, register, repeat
 
@@ -27,7 +28,8 @@ class Reinforce(Estimator):
     the cost it is subtracted from.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"`.
+        distribution: `"categorical"`, `"bernoulli"`, or any of the laws in
+            `MeasureValued`, with the parameters given there.
         samples: S, samples per example; the estimate is their mean.
         baseline: `None`; a number; `"optimal"`; `"moving_average"`; `"nvil"`;
             or a Keras layer that maps the context `[B, ...]` to one value per
@@ -56,6 +58,8 @@ class Reinforce(Estimator):
         Baxter. Variance reduction techniques for gradient estimates in
         reinforcement learning. JMLR 2004.
     """
+
+    distributions: ClassVar = distributions.NAMES
 
     def __init__(
         self,

@@ -8,10 +8,11 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.estimators.estimator import CostFn, Estimator, repeat
+from tfgumbel.estimators import distribution as distributions
+from tfgumbel.estimators.pathwise import Pathwise
 
 
-class Relaxation(Estimator):
+class Relaxation(Pathwise):
     """Base of the estimators whose samples carry a gradient of their own.
 
     A subclass writes `pathwise(logits, seed)`, samples with a gradient. Biased
@@ -25,7 +26,7 @@ class Relaxation(Estimator):
         **kwargs: As in `Estimator`.
     """
 
-    needs_gradient: ClassVar[bool] = True
+    distributions: ClassVar = distributions.DISCRETE
     unbiased: ClassVar[bool] = False
 
     def __init__(
@@ -55,26 +56,6 @@ class Relaxation(Estimator):
     def pathwise(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
         """Returns one sample per row, with its gradient."""
         raise NotImplementedError
-
-    def estimate(
-        self, cost_fn: CostFn, logits: tf.Tensor, seed: Any, context: tf.Tensor
-    ) -> tf.Tensor:
-        """Returns the mean cost of the samples."""
-        sample = self.pathwise(repeat(logits, self.samples), seed)
-        cost = self._cost(cost_fn, sample)
-        return tf.reduce_mean(self.fold(cost, self.samples), axis=0)
-
-    def _cost(self, cost_fn: CostFn, sample: tf.Tensor) -> tf.Tensor:
-        # In a graph the gradient taken here only to be looked at is pruned;
-        # eagerly it costs a backward pass, so there one look is enough.
-        if tf.executing_eagerly() and self._checked:
-            return self.evaluate(cost_fn, sample)
-        with tf.GradientTape() as tape:
-            tape.watch(sample)
-            cost = self.evaluate(cost_fn, sample)
-        self.require_gradient(tape.gradient(cost, sample))
-        self._checked = True
-        return cost
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

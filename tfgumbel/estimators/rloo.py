@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tfgumbel.estimators import distribution as distributions
 from tfgumbel.estimators.estimator import (
     CostFn,
     Estimator,
@@ -25,7 +26,8 @@ class Rloo(Estimator):
     one batch.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"`.
+        distribution: `"categorical"`, `"bernoulli"`, or any of the laws in
+            `MeasureValued`, with the parameters given there.
         samples: S, at least 2.
         **kwargs: As in `Estimator`.
 
@@ -47,6 +49,8 @@ class Rloo(Estimator):
         Kool, van Hoof, Welling. Buy 4 REINFORCE samples, get a baseline for
         free! 2019.
     """
+
+    distributions: ClassVar = distributions.NAMES
 
     def __init__(
         self,

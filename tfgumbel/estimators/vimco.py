@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tfgumbel.estimators import distribution as distributions
 from tfgumbel.estimators.estimator import (
     CostFn,
     Estimator,
@@ -33,7 +34,8 @@ class Vimco(Estimator):
     evaluations of f, in one batch.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"`.
+        distribution: `"categorical"`, `"bernoulli"`, or any of the laws in
+            `MeasureValued`, with the parameters given there.
         samples: S, at least 2.
         **kwargs: As in `Estimator`.
 
@@ -51,6 +53,8 @@ class Vimco(Estimator):
         Mnih, Rezende. Variational inference for Monte Carlo objectives. ICML
         2016.
     """
+
+    distributions: ClassVar = distributions.NAMES
 
     def __init__(
         self,

@@ -36,8 +36,11 @@ class ExpectedCost(StochasticLayer):
         estimator: Name of a registered estimator (see
             `tg.estimators.available()`), or an estimator object.
         distribution: `"categorical"` (logits `[B, ..., K]`, one-hot samples)
-            or `"bernoulli"` (logits `[B, ...]`, zeros and ones). `None`
-            stands for the estimator's own, or categorical.
+            or `"bernoulli"` (logits `[B, ...]`, zeros and ones). Some
+            estimators also do `"gaussian"`, called with a pair (μ, log σ²),
+            `"exponential"`, `"gamma"`, `"weibull"`, `"poisson"` and
+            `"binomial"`: see `tg.estimators.MeasureValued` for their
+            parameters. `None` stands for the estimator's own, or categorical.
         add_loss: Whether to add the mean cost to the model's losses, for
             `compile(optimizer)` without a loss. Sample weights do not act on
             it.
@@ -49,7 +52,8 @@ class ExpectedCost(StochasticLayer):
             also under a mixed-precision policy; the cost keeps its own.
 
     Call arguments:
-        logits: Parameters of the distribution, floating.
+        logits: Parameters of the distribution, floating: a tensor, or a tuple
+            of tensors of one shape where it has several.
         *context: Whatever else the cost depends on, each `[B, ...]`. The
             first, as float32, is what a learned baseline or control variate
             looks at; without it, they look at the logits.
@@ -121,7 +125,7 @@ class ExpectedCost(StochasticLayer):
         """Builds what the estimator learns."""
         if not self.estimator.built:
             first = tuple(context_shape[0]) if context_shape else None
-            self.estimator.build(tuple(logits_shape), first)
+            self.estimator.build(self._packed(logits_shape), first)
         self.built = True
 
     def call(
@@ -162,11 +166,19 @@ class ExpectedCost(StochasticLayer):
             sample = self.estimator.draw(logits, self.next_seed())
         return self.estimator.evaluate(cost_fn, tf.stop_gradient(sample))
 
+    def _packed(self, shape: Any) -> tuple:
+        """Shape of the parameters as one tensor."""
+        if isinstance(shape[0], (tuple, list)):
+            return (*shape[0], len(shape))
+        return tuple(shape)
+
     def compute_output_spec(
         self, logits: Any, *context: Any, training: Any = None
     ) -> keras.KerasTensor:
         """Returns `[B]`, float32, after asking a Keras cost for its shape."""
-        _checks.floating("logits", logits.dtype)
+        for tensor in tf.nest.flatten(logits):
+            _checks.floating("logits", tensor.dtype)
+        logits = tf.nest.flatten(logits)[0]
         if isinstance(self.cost, keras.layers.Layer):
             sample = keras.KerasTensor(logits.shape, dtype="float32")
             shape = tuple(self._cost(sample, *context).shape)
