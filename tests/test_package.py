@@ -17,7 +17,7 @@ PACKAGE = pathlib.Path(tfgumbel.__file__).parent
 # Left may be imported by right, never the reverse, never sideways.
 FLOORS = (
     ("_checks",),
-    ("random", "schedules", "losses"),
+    ("random", "schedules", "losses", "metrics"),
     ("ops",),
     ("estimators",),
     ("layers", "diagnostics"),

@@ -12,6 +12,7 @@ from tfgumbel import (
     estimators,
     layers,
     losses,
+    metrics,
     models,
     ops,
     random,
@@ -33,6 +34,7 @@ from tfgumbel.layers import (
     StraightThroughCategorical,
     SubsetSampler,
 )
+from tfgumbel.metrics import CodePerplexity, CodeUsage
 from tfgumbel.models import ScoreFunctionMixin, StochasticModel
 from tfgumbel.ops import recommended_temperature
 
@@ -42,6 +44,8 @@ __all__ = [
     "BernoulliKL",
     "BinaryConcrete",
     "CategoricalKL",
+    "CodePerplexity",
+    "CodeUsage",
     "ConcreteSelector",
     "ExpectedCost",
     "GaussianKL",
@@ -61,6 +65,7 @@ __all__ = [
     "estimators",
     "layers",
     "losses",
+    "metrics",
     "models",
     "ops",
     "random",

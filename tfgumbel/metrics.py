@@ -1,0 +1,237 @@
+"""Keras metrics of the health of a discrete code.
+
+Both look at the average code distribution p̄: the mean of the codes over all
+examples seen, batch after batch. A code that has collapsed uses few of its K
+categories.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgumbel import _checks
+
+
+class CodeMetric(keras.metrics.Metric):
+    """A function of p̄, averaged over the variables.
+
+    Args:
+        axis: Axis of the categories.
+        shared: Whether all variables share one codebook.
+        name: Name of the metric.
+        **kwargs: As in `keras.metrics.Metric`.
+    """
+
+    def __init__(
+        self, axis: int = -1, shared: bool = False, name: Any = None, **kwargs
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        self.axis = _checks.axis(axis, None)
+        self.shared = bool(shared)
+        self.counts: keras.Variable | None = None
+
+    def update_state(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
+        """Adds the codes `y_pred`; the target is not looked at.
+
+        Args:
+            y_true: Ignored; `None` will do.
+            y_pred: One-hot codes or probabilities, floating, `[B, ..., K]`
+                with the categories on `axis`.
+            sample_weight: Optional weights `[B]`, or of a shape that
+                broadcasts to that of `y_pred` without `axis`.
+        """
+        mask = getattr(y_pred, "_keras_mask", None)
+        codes = self._codes(y_pred)
+        for weight in (sample_weight, mask):
+            if weight is not None:
+                codes *= _per_variable(weight, codes)
+        axes = list(range(codes.shape.rank - 1)) if self.shared else [0]
+        counts = tf.reduce_sum(codes, axis=axes)
+        if self.counts is None:
+            self.counts = self._make_counts(counts.shape)
+        self.counts.assign_add(counts)
+
+    def _codes(self, codes: Any) -> tf.Tensor:
+        """The codes in float32, with the categories on the last axis."""
+        codes = tf.convert_to_tensor(codes)
+        _checks.floating("y_pred", codes.dtype)
+        _checks.categorical_shape(codes.shape, self.axis, "y_pred")
+        rank = codes.shape.rank
+        if rank < 2 or self.axis % rank == 0:
+            raise ValueError(
+                "Argument `y_pred` must have an axis for the batch before "
+                f"that of the categories, axis={self.axis}. "
+                f"Received: y_pred of shape {codes.shape}"
+            )
+        order = [i for i in range(rank) if i != self.axis % rank]
+        codes = tf.transpose(codes, [*order, self.axis % rank])
+        return tf.cast(codes, tf.float32)
+
+    def _make_counts(self, shape: tf.TensorShape) -> keras.Variable:
+        if not shape.is_fully_defined():
+            raise ValueError(
+                "The number of variables and of categories must be known "
+                "(for variables that share a codebook, `shared=True` needs "
+                f"the latter only). Received: y_pred with {shape} of them"
+            )
+        return self.add_variable(
+            shape=tuple(shape),
+            initializer="zeros",
+            dtype="float32",
+            aggregation="sum",
+            name="counts",
+        )
+
+    def result(self) -> tf.Tensor:
+        """Returns the mean over variables; 0 before any code was seen."""
+        if self.counts is None:
+            return tf.zeros([])
+        counts = tf.convert_to_tensor(self.counts)
+        total = tf.reduce_sum(counts, axis=-1, keepdims=True)
+        values = self._of_average(tf.math.divide_no_nan(counts, total))
+        seen = tf.not_equal(total[..., 0], 0.0)
+        return tf.reduce_mean(tf.where(seen, values, tf.zeros_like(values)))
+
+    def _of_average(self, average: tf.Tensor) -> tf.Tensor:
+        """From p̄, `[..., K]`, to one value for each variable."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "axis": self.axis,
+            "shared": self.shared,
+        }
+
+
+def _per_variable(weight: Any, codes: tf.Tensor) -> tf.Tensor:
+    """The weight with axes of size 1 for what it does not tell apart."""
+    weight = tf.cast(tf.convert_to_tensor(weight), codes.dtype)
+    missing = codes.shape.rank - weight.shape.rank
+    column = missing == 0 and weight.shape[-1] == 1
+    if missing < 1 and not column:
+        raise ValueError(
+            "Argument `sample_weight` must have fewer axes than `y_pred`, of "
+            f"shape {codes.shape}. Received: sample_weight of shape "
+            f"{weight.shape}"
+        )
+    ones = tf.ones([missing], tf.int32)
+    return tf.reshape(weight, tf.concat([tf.shape(weight), ones], axis=0))
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class CodePerplexity(CodeMetric):
+    """Perplexity of the average code: how many categories are in use.
+
+    exp(-Σ_k p̄_k log p̄_k), where p̄ is the mean of the codes over all examples
+    seen: from 1 (every example has the same code) to K (all codes are equally
+    frequent). It is computed for each variable, and averaged over variables.
+
+    Args:
+        axis: Axis of the categories.
+        shared: Whether all variables share one codebook, as the positions of
+            an image do in a VQ-VAE: their codes are then counted together.
+        name: Name of the metric.
+        **kwargs: As in `keras.metrics.Metric`.
+
+    Call arguments:
+        y_true: Ignored.
+        y_pred: One-hot codes or probabilities, floating, `[B, ..., K]`.
+            Integer codes go through `keras.ops.one_hot` first.
+        sample_weight: Optional weights, `[B]` or for each variable.
+
+    Example:
+
+    >>> import numpy as np, tfgumbel as tg
+    >>> metric = tg.metrics.CodePerplexity()
+    >>> codes = np.eye(4, dtype="float32")[[0, 0, 1, 1]]
+    >>> round(float(metric(None, codes)), 4)
+    2.0
+
+    In `compile`, for the output that holds the codes:
+
+    ```python
+    model = keras.Model(x, {"image": image, "code": code})
+    model.compile(
+        "adam",
+        loss={"image": "mse"},
+        metrics={"code": [tg.metrics.CodePerplexity()]},
+    )
+    model.fit(images, {"image": images, "code": np.zeros(len(images))})
+    ```
+
+    In a `train_step` of your own: `self.perplexity.update_state(None, code)`.
+
+    Reference:
+        van den Oord, Vinyals, Kavukcuoglu. Neural discrete representation
+        learning. NeurIPS 2017.
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        shared: bool = False,
+        name: str = "code_perplexity",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(axis, shared, name, **kwargs)
+
+    def _of_average(self, average: tf.Tensor) -> tf.Tensor:
+        entropy = -tf.reduce_sum(tf.math.xlogy(average, average), axis=-1)
+        return tf.exp(entropy)
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class CodeUsage(CodeMetric):
+    """Fraction of the categories that are in use, from 0 to 1.
+
+    A category is in use if its average p̄_k over all examples seen is above
+    `threshold`; with one-hot codes and the default, if it came at least once.
+    Computed for each variable, and averaged over variables. Probabilities are
+    never quite zero: give them a threshold, such as 0.1 / K.
+
+    Args:
+        threshold: Average above which a category is in use, in [0, 1).
+        axis: Axis of the categories.
+        shared: As in `CodePerplexity`.
+        name: Name of the metric.
+        **kwargs: As in `keras.metrics.Metric`.
+
+    Call arguments:
+        y_true: Ignored.
+        y_pred: Codes, as in `CodePerplexity`.
+        sample_weight: Optional weights, as in `CodePerplexity`.
+
+    Example:
+
+    >>> import numpy as np, tfgumbel as tg
+    >>> metric = tg.metrics.CodeUsage()
+    >>> codes = np.eye(4, dtype="float32")[[0, 0, 0, 1]]
+    >>> float(metric(None, codes))
+    0.5
+    """
+
+    def __init__(
+        self,
+        threshold: float = 0.0,
+        axis: int = -1,
+        shared: bool = False,
+        name: str = "code_usage",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(axis, shared, name, **kwargs)
+        self.threshold = _checks.number_between("threshold", threshold, 0, 1)
+
+    def _of_average(self, average: tf.Tensor) -> tf.Tensor:
+        used = tf.cast(average > self.threshold, average.dtype)
+        return tf.reduce_mean(used, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "threshold": self.threshold}
