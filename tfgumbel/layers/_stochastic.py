@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -51,7 +52,21 @@ class StochasticLayer(CalledOnce):
         )
 
     def next_seed(self) -> tf.Tensor:
-        """Returns a fresh seed for this call, different on each replica."""
+        """Returns a fresh seed for this call, different on each replica.
+
+        Raises:
+            ValueError: Inside `tf.recompute_grad`: to call the layer again is
+                to draw again, and the gradient would be that of other noise.
+        """
+        if _is_rematerialised():
+            raise ValueError(
+                f"Layer {self.name!r} draws noise inside a model that is "
+                "rematerialised as a whole (`keras.RematScope('full')` around "
+                "the model's construction, or `tf.recompute_grad`): its "
+                "backward pass would draw other noise. Open the scope around "
+                "the layers to recompute, or give it their names with "
+                "mode='list_of_layers'"
+            )
         state = tf.convert_to_tensor(self.seed_state)
         self.seed_state.assign(state + tf.constant([0, 1], tf.int64))
         return random.replica_seed(state)
@@ -59,6 +74,15 @@ class StochasticLayer(CalledOnce):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {**super().get_config(), "seed": self.seed}
+
+
+def _is_rematerialised() -> bool:
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_qualname == "recompute_grad.<locals>.inner":
+            return True
+        frame = frame.f_back
+    return False
 
 
 class CategoricalLayer(StochasticLayer):

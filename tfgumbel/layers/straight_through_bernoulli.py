@@ -27,7 +27,8 @@ class StraightThroughBernoulli(BernoulliLayer):
 
     and `"reinmax"`, `"gumbel_rao"`, `"zgr"`, `"gapped"` and `"mve"` are those
     of `StraightThroughCategorical` for the two categories with logits
-    (θ, 0). All are biased; what follows must be differentiable.
+    (θ, 0). All are biased; what follows must be differentiable. The default
+    is that of `StraightThroughCategorical`, where its measurements are.
 
     Args:
         estimator: One of the names above.
@@ -64,7 +65,7 @@ class StraightThroughBernoulli(BernoulliLayer):
 
     def __init__(
         self,
-        estimator: str = "gumbel",
+        estimator: str = "reinmax",
         temperature: Any = 1.0,
         inference: str = "mode",
         seed: int | None = None,

@@ -35,6 +35,15 @@ class StraightThroughCategorical(TemperatureLayer, CategoricalLayer):
     τ = 1, `"zgr"`, and `"mve"` as τ → ∞ are exact for a quadratic cost. What
     follows must be differentiable.
 
+    The default was measured. Test -ELBO in nats of the categorical VAE of the
+    examples (8x8 digits, 8 variables of 10 classes, mean of seeds 0 and 1, each
+    estimator at the best τ tried): @EXAMPLE@. With 4 variables of 8
+    classes, 4,000 steps and three seeds, the training -ELBO was 24.09 ± 0.04
+    for `"reinmax"` and `"zgr"`, 24.45 for `"gumbel_rao"`, 24.59 for `"gumbel"`,
+    24.78 for `"gapped"`, 25.11 for `"mve"` and 25.15 for `"st"`
+    (`benchmarks/results/comparison.json`). Do not anneal the temperature of
+    `"reinmax"` below 1; `"gumbel"` gains from an annealed one.
+
     Args:
         estimator: One of the names above.
         temperature: τ > 0 of the backward pass: a number, or a schedule
@@ -79,7 +88,7 @@ class StraightThroughCategorical(TemperatureLayer, CategoricalLayer):
 
     def __init__(
         self,
-        estimator: str = "gumbel",
+        estimator: str = "reinmax",
         temperature: Any = 1.0,
         axis: int = -1,
         inference: str = "mode",
