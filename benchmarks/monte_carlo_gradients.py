@@ -1,0 +1,325 @@
+"""Variance of four gradient estimators under N(1, 1), measured against exact.
+
+    python -m benchmarks.monte_carlo_gradients [--draws N] [--out FILE]
+        [--figure FILE]
+
+The experiment of section 3 of the survey below: x ~ N(μ, σ²) at μ = σ = 1, and
+the gradient of E f(x) in μ and in σ from one sample, for three costs,
+(x - k)², exp(-k x²) and cos(k x), at three k each. The estimators are
+
+- the score function, without a baseline;
+- the score function with the constant baseline of least variance,
+  b* = E[f s²] / E[s²] for the score s, one for μ and another for σ;
+- the pathwise gradient;
+- the measure-valued gradient, its two samples coupled by common noise.
+
+Exact variances are computed by Gauss-Legendre quadrature. The package's scale
+parameter is log σ²: at σ = 1 its gradients are doubled to be those in σ.
+
+It prints, for every cell of the table, the exact and the measured variance, the
+standard error of the latter (from the fourth moment), and their difference in
+standard errors. The figure draws the exact variances as curves in k, the
+measured ones as points.
+
+Reference:
+    Mohamed, Rosca, Figurnov, Mnih. Monte Carlo gradient estimation in machine
+    learning. JMLR 2020.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks._timing import environment, write_json
+from tfgumbel import estimators
+
+FOLDER = Path(__file__).parent
+OUT = FOLDER / "results" / "monte_carlo_gradients.json"
+FIGURE = FOLDER.parent / "docs" / "images" / "monte_carlo_gradients.png"
+PACKAGES = ["tensorflow", "keras", "numpy"]
+CHUNK = 200_000
+
+
+class Cost(NamedTuple):
+    """f(x, k), its derivative in x, the table's k and the figure's."""
+
+    value: Callable[[Any, float], Any]
+    slope: Callable[[Any, float], Any]
+    ks: tuple[float, ...]
+    curve: np.ndarray
+    scale: str = "linear"
+
+
+COSTS = {
+    "(x - k)²": Cost(
+        lambda x, k: tf.square(x - k),
+        lambda x, k: 2.0 * (x - k),
+        (-3.0, 0.0, 3.0),
+        np.linspace(-3.0, 3.0, 121),
+    ),
+    "exp(-k x²)": Cost(
+        lambda x, k: tf.exp(-k * tf.square(x)),
+        lambda x, k: -2.0 * k * x * tf.exp(-k * tf.square(x)),
+        (0.1, 1.0, 10.0),
+        np.geomspace(0.1, 10.0, 49),
+        "log",
+    ),
+    "cos(k x)": Cost(
+        lambda x, k: tf.cos(k * x),
+        lambda x, k: -k * tf.sin(k * x),
+        (0.5, 1.0, 5.0),
+        np.linspace(0.25, 5.0, 96),
+    ),
+}
+PARAMETERS = ("μ", "σ")
+ESTIMATORS = (
+    "score function",
+    "score function, b*",
+    "pathwise",
+    "measure-valued",
+)
+
+
+# Exact values -------------------------------------------------------------
+
+
+def legendre(
+    low: float, high: float, nodes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of Gauss-Legendre quadrature on [low, high]."""
+    x, weights = np.polynomial.legendre.leggauss(nodes)
+    half = 0.5 * (high - low)
+    return low + half * (x + 1.0), half * weights
+
+
+NOISE, WEIGHTS = legendre(-10.0, 10.0, 400)
+NORMAL = WEIGHTS * np.exp(-0.5 * NOISE**2) / math.sqrt(2.0 * math.pi)
+MAXWELL = NORMAL * NOISE**2
+RADIUS, WEIGHTS = legendre(0.0, 10.0, 400)
+RAYLEIGH = WEIGHTS * RADIUS * np.exp(-0.5 * RADIUS**2)
+PART, UNIFORM = legendre(0.0, 1.0, 200)
+SCORES = {"μ": NOISE, "σ": NOISE**2 - 1.0}
+
+
+def evaluate(function: Callable[[Any, float], Any], x: Any, k: float) -> Any:
+    return function(tf.constant(x, tf.float64), k).numpy()
+
+
+def optimal_baseline(cost: Cost, k: float, parameter: str) -> float:
+    """b* = E[f s²] / E[s²]."""
+    squares = NORMAL * SCORES[parameter] ** 2
+    f = evaluate(cost.value, 1.0 + NOISE, k)
+    return float(squares @ f / squares.sum())
+
+
+def exact(cost: Cost, k: float, parameter: str) -> dict[str, float]:
+    """Variance of a gradient from one sample, by estimator."""
+    score = SCORES[parameter]
+    f = evaluate(cost.value, 1.0 + NOISE, k)
+    slope = evaluate(cost.slope, 1.0 + NOISE, k)
+    slope *= 1.0 if parameter == "μ" else NOISE
+    b = optimal_baseline(cost, k, parameter)
+    gradient = NORMAL @ (f * score)
+    squares = (
+        NORMAL @ (f * score) ** 2,
+        NORMAL @ ((f - b) * score) ** 2,
+        NORMAL @ slope**2,
+        measure_valued_square(cost, k, parameter),
+    )
+    return {
+        name: float(square - gradient**2)
+        for name, square in zip(ESTIMATORS, squares, strict=True)
+    }
+
+
+def measure_valued_square(cost: Cost, k: float, parameter: str) -> float:
+    """E[c² (f(x⁺) - f(x⁻))²]."""
+    if parameter == "μ":
+        sides = (evaluate(cost.value, 1.0 + s * RADIUS, k) for s in (1, -1))
+        difference = next(sides) - next(sides)
+        return RAYLEIGH @ difference**2 / (2.0 * math.pi)
+    double = evaluate(cost.value, 1.0 + NOISE, k)[:, None]
+    single = evaluate(cost.value, 1.0 + NOISE[:, None] * PART, k)
+    return MAXWELL @ (double - single) ** 2 @ UNIFORM
+
+
+# Measured values ----------------------------------------------------------
+
+
+def make(
+    name: str, cost: Cost, k: float, parameter: str
+) -> estimators.Estimator:
+    """The package's estimator."""
+    if name == "pathwise":
+        return estimators.Pathwise("gaussian")
+    if name == "measure-valued":
+        return estimators.MeasureValued("gaussian")
+    baseline = None
+    if name == "score function, b*":
+        baseline = optimal_baseline(cost, k, parameter)
+    return estimators.Reinforce("gaussian", baseline=baseline)
+
+
+def gradients(
+    estimator: estimators.Estimator,
+    cost: Cost,
+    k: float,
+    draws: int,
+    seed: int,
+) -> np.ndarray:
+    """Independent gradients from one sample each, `[draws, (μ, σ)]`."""
+    parts = []
+    for first in range(0, draws, CHUNK):
+        shape = [min(CHUNK, draws - first), 1]
+        parameters = tf.ones(shape), tf.zeros(shape)
+        with tf.GradientTape() as tape:
+            tape.watch(parameters)
+            value = estimator(
+                lambda x: cost.value(x[:, 0], k), parameters, [seed, first]
+            )
+        mean, log_variance = tape.gradient(value, parameters)
+        parts.append(np.concatenate([mean, 2.0 * log_variance], axis=1))
+    return np.concatenate(parts).astype("float64")
+
+
+def variance(sample: np.ndarray) -> tuple[float, float]:
+    """The sample's variance, and its standard error."""
+    squares = np.square(sample - sample.mean())
+    n = len(sample)
+    return squares.sum() / (n - 1), squares.std() / math.sqrt(n)
+
+
+def measure(draws: int) -> list[dict[str, Any]]:
+    """One row for each cost, k, parameter and estimator."""
+    rows: list[dict[str, Any]] = []
+    for label, cost in COSTS.items():
+        for k in cost.ks:
+            for column, parameter in enumerate(PARAMETERS):
+                for name, expected in exact(cost, k, parameter).items():
+                    estimator = make(name, cost, k, parameter)
+                    found = gradients(estimator, cost, k, draws, len(rows))
+                    measured, error = variance(found[:, column])
+                    row = dict(
+                        cost=label,
+                        k=k,
+                        parameter=parameter,
+                        estimator=name,
+                        exact=expected,
+                        measured=measured,
+                        standard_error=error,
+                        deviation=(measured - expected) / error,
+                    )
+                    rows.append(row)
+    return rows
+
+
+# Report -------------------------------------------------------------------
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as aligned text."""
+    head = ("cost", "k", "∂", "estimator", "exact", "measured", "± SE", "in SE")
+    lines = [head]
+    for row in rows:
+        line = [row["cost"], f"{row['k']:g}", row["parameter"]]
+        line += [row["estimator"], f"{row['exact']:.5g}"]
+        line += [f"{row['measured']:.5g}", f"{row['standard_error']:.2g}"]
+        lines.append((*line, f"{row['deviation']:+.2f}"))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).strip()
+        for line in lines
+    )
+
+
+STYLES = {
+    "score function": dict(color="tab:red"),
+    "score function, b*": dict(color="tab:red", linestyle="--", mfc="white"),
+    "pathwise": dict(color="tab:blue"),
+    "measure-valued": dict(color="tab:green"),
+}
+
+
+def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Exact variances against k as curves, measured ones as points."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 5.6), layout="constrained")
+    panels = figure.subplots(len(PARAMETERS), len(COSTS), sharex="col")
+    for line, parameter in zip(panels, PARAMETERS, strict=True):
+        for axes, (label, cost) in zip(line, COSTS.items(), strict=True):
+            here = [
+                row
+                for row in rows
+                if (row["cost"], row["parameter"]) == (label, parameter)
+            ]
+            draw(axes, cost, parameter, here)
+            axes.set_title(f"∂/∂{parameter} E[{label}]", fontsize=10)
+            if parameter == PARAMETERS[-1]:
+                axes.set_xlabel("k")
+        line[0].set_ylabel("variance of one sample")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(
+        *(handles, labels),
+        loc="outside lower center",
+        ncols=len(ESTIMATORS),
+        frameon=False,
+        handlelength=4,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def draw(
+    axes: Any, cost: Cost, parameter: str, rows: Sequence[dict[str, Any]]
+) -> None:
+    curves = [exact(cost, k, parameter) for k in cost.curve]
+    for name, style in STYLES.items():
+        curve = [point[name] for point in curves]
+        axes.plot(cost.curve, curve, **style)
+        points = [row for row in rows if row["estimator"] == name]
+        dots = {**style, "linestyle": "none", "marker": "o", "ms": 5}
+        measured = [row["measured"] for row in points]
+        axes.plot([row["k"] for row in points], measured, **dots)
+        # For the legend: a line with its point.
+        axes.plot([], [], marker="o", ms=5, label=name, **style)
+    # Where f is even about μ, the measure-valued gradient in μ has none.
+    values = [row["exact"] for row in rows]
+    axes.set(ylim=(min(values) / 4.0, max(values) * 2.5), yscale="log")
+    axes.set_xscale(cost.scale)
+    axes.grid(alpha=0.3)
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Measures, prints the table, writes the JSON and the figure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("--draws", type=int, default=2_000_000)
+    add("--out", type=Path, default=OUT)
+    add("--figure", type=Path, default=FIGURE)
+    options = parser.parse_args(arguments)
+    rows = measure(options.draws)
+    print(table(rows))
+    worst = max(abs(row["deviation"]) for row in rows)
+    print(f"{len(rows)} cells, largest difference {worst:.2f} standard errors")
+    report = {
+        "environment": environment(PACKAGES),
+        "draws": options.draws,
+        "rows": rows,
+    }
+    write_json(options.out, report)
+    plot(rows, options.figure)
+    return report
+
+
+if __name__ == "__main__":
+    main()
