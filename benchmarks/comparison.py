@@ -72,7 +72,8 @@ ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
     "reinmax, tau 1": ("reinmax", {"temperature": 1.0}),
     "reinmax, tau 1.3": ("reinmax", {"temperature": 1.3}),
     "mve, tau 1": ("mve", {"temperature": 1.0}),
-    "mve, tau 1.3": ("mve", {"temperature": 1.3}),
+    "mve, tau 100": ("mve", {"temperature": 100.0}),
+    "mve, tau 1e6": ("mve", {"temperature": 1e6}),
 }
 
 
