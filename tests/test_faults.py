@@ -51,6 +51,7 @@ def test_a_run_that_failed_can_be_saved_and_goes_on(tmp_path):
 
 def test_a_failing_cost_leaves_no_collector_behind():
     model = reinforce_model()
+    fit(model)
     with pytest.raises(ValueError):
         model.fit(X, X[:, :3], verbose=0)  # Targets of the wrong shape.
     sampler = model.get_layer("sampler")

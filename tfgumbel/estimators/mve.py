@@ -25,7 +25,7 @@ class Mve(Relaxation):
         distribution: `"categorical"` or `"bernoulli"` (as two categories).
         samples: S, samples per example; the estimate is their mean.
         temperature: τ > 0 of the backward pass. Kept as a weight that is not
-            trained.
+            trained. Large values lower the bias; see the op.
         **kwargs: As in `Estimator`.
 
     Raises:

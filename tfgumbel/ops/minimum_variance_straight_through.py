@@ -32,7 +32,8 @@ def minimum_variance_straight_through(
         sample: The value, of the same shape: a one-hot sample of
             softmax(logits). Receives no gradient.
         temperature: τ > 0. Here it is no temperature of a softmax: large
-            values lower the bias.
+            values lower the bias. The authors raise it from 1 to 10⁶ during
+            training; at 1 the gradient is close to straight-through.
         axis: Axis of the categories.
 
     Returns:
