@@ -223,3 +223,23 @@ def test_a_bad_temperature(name):
 def test_a_bad_gap():
     with pytest.raises(ValueError, match="`gap`.*gap=0"):
         ops.gapped_straight_through([0.0, 0.0], [1.0, 0.0], gap=0)
+
+
+def test_a_logit_that_overflowed_stays_in_its_row():
+    """The solver of "mve" would fail for the whole batch."""
+    logits = tf.constant([[np.inf, 0.0, 1.0], [0.3, 0.0, 1.0]])
+    sample, upstream = tf.one_hot([0, 2], 3), tf.constant([[0.5, 1.0, -2.0]])
+
+    def gradient_of(rows):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            z = ops.minimum_variance_straight_through(
+                logits[rows:], sample[rows:]
+            )
+            total = tf.reduce_sum(upstream * z)
+        return tape.gradient(total, logits).numpy()
+
+    both, second = gradient_of(0), gradient_of(1)
+    assert np.all(np.isnan(both[0]))
+    np.testing.assert_allclose(both[1], second[1], rtol=1e-6)
+    assert np.all(second[1] != 0)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfgumbel import ops, random
 from tfgumbel.ops._precision import (
+    finite_log_odds,
     finite_logits,
     in_working_precision,
     one_hot_argmax,
@@ -115,7 +116,8 @@ def draw_bernoulli(name: str, logits: tf.Tensor, draw: Draw) -> tf.Tensor:
     bits = draw_bits(logits, draw.seed)
     if name == "st":
         return ops.straight_through_bernoulli(logits, bits, draw.temperature)
-    # A bit is a category out of two, with logits (θ, 0).
+    # A bit is a category out of two, with logits (θ, 0); +inf is allowed.
+    logits = finite_log_odds(logits)
     bits = tf.cast(bits, logits.dtype)
     pair = tf.stack([logits, tf.zeros_like(logits)], axis=-1)
     sample = tf.stack([bits, 1.0 - bits], axis=-1)

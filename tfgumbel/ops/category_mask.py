@@ -15,6 +15,8 @@ def mask_logits(
 ) -> tf.Tensor:
     """Makes masked categories impossible: their logits become -1e30.
 
+    Legal logits of less than -5e29, -inf among them, become -5e29.
+
     Args:
         logits: Logits, float tensor with the categories on `axis`.
         category_mask: Boolean tensor that broadcasts to `logits`; `True` for
@@ -42,7 +44,10 @@ def mask_logits(
     mask = _checks.category_mask(category_mask, logits, axis, least)
     if logits.dtype.size < 4:
         logits = tf.cast(logits, tf.float32)
-    return tf.where(mask, logits, tf.cast(LOWEST, logits.dtype))
+    # A legal category beats a masked one, whatever its own logit is.
+    lowest = tf.cast(LOWEST, logits.dtype)
+    legal = tf.where(logits < 0.5 * lowest, 0.5 * lowest, logits)
+    return tf.where(mask, legal, lowest)
 
 
 def mask_sample(sample: Any, category_mask: Any) -> tf.Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import nan_rows, working_dtype
+from tfgumbel.ops._precision import working_dtype
 from tfgumbel.ops._surrogate import softmax_jacobian, with_gradient
 
 
@@ -59,11 +60,11 @@ def minimum_variance_straight_through(
     tau = _checks.guarded_temperature(temperature, dtype)
 
     def gradient(logits, sample, upstream):
-        # A solver that meets NaN fails for the whole batch.
-        nan = nan_rows(logits, -1)
-        p = tf.nn.softmax(
-            tf.where(tf.math.is_nan(nan), tf.zeros_like(logits), logits)
+        # A solver that meets NaN, or a softmax of inf, fails for all rows.
+        finite = tf.reduce_all(
+            tf.math.is_finite(logits), axis=-1, keepdims=True
         )
+        p = tf.nn.softmax(tf.where(finite, logits, tf.zeros_like(logits)))
         chosen = tf.reduce_sum(p * sample, axis=-1, keepdims=True)
         scaled = upstream / (1.0 + tau * (p + chosen))
         weight = (1.0 + tau * p) * scaled
@@ -74,7 +75,8 @@ def minimum_variance_straight_through(
         solved = tf.linalg.solve(_matrix(p, tau), weight[..., None])[..., 0]
         ratio = (1.0 + tau * p) / (1.0 + 2.0 * tau * p)
         vector = ratio * solved + tau * sample * scaled
-        return softmax_jacobian(p, vector) + nan
+        gradient = softmax_jacobian(p, vector)
+        return tf.where(finite, gradient, tf.cast(math.nan, dtype))
 
     return with_gradient(logits, sample, axis, gradient)
 
