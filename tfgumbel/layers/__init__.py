@@ -4,6 +4,8 @@ from tfgumbel.layers.binary_concrete import BinaryConcrete
 from tfgumbel.layers.concrete_selector import ConcreteSelector
 from tfgumbel.layers.expected_cost import ExpectedCost
 from tfgumbel.layers.gumbel_softmax import GumbelSoftmax
+from tfgumbel.layers.implicit_reparam import ImplicitReparam
+from tfgumbel.layers.kl_divergence import KLDivergence
 from tfgumbel.layers.kl_layers import BernoulliKL, CategoricalKL, GaussianKL
 from tfgumbel.layers.reinforce_sampler import ReinforceSampler
 from tfgumbel.layers.reparam_gaussian import ReparamGaussian
@@ -22,6 +24,8 @@ __all__ = [
     "ExpectedCost",
     "GaussianKL",
     "GumbelSoftmax",
+    "ImplicitReparam",
+    "KLDivergence",
     "ReinforceSampler",
     "ReparamGaussian",
     "ScoreFunctionCost",

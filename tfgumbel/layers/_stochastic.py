@@ -37,7 +37,8 @@ class StochasticLayer(CalledOnce):
                 "Argument `seed` must be an integer or None. "
                 f"Received: seed={seed!r}"
             )
-        super().__init__(autocast=False, **kwargs)
+        kwargs["autocast"] = False
+        super().__init__(**kwargs)
         self.supports_masking = True
         self.seed = None if seed is None else int(seed)
         first = random.default_seed() if seed is None else int(seed)
