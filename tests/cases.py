@@ -15,11 +15,14 @@ from tests import definitions
 from tests.rows import (
     CONTEXT,
     LOGITS,
+    MEAN,
     PRIOR,
+    SCALE,
     SCHEDULE,
     EstimatorCase,
     bernoulli_row,
     categorical_row,
+    continuous_row,
     gaussian_inputs,
     gaussian_row,
     kl_row,
@@ -145,6 +148,8 @@ LAYERS = (
         gaussian_row(parameterization)
         for parameterization in definitions.STDDEV
     ),
+    continuous_row("gamma", (MEAN, SCALE)),
+    continuous_row("mixture", (LOGITS, MEAN, SCALE)),
     reinforce_row(
         "categorical",
         (LOGITS,),
@@ -218,6 +223,25 @@ LAYERS = (
             prior_stddev=1.5,
         )
         for parameterization in ("log_variance", "stddev")
+    ),
+    kl_row(
+        "KLDivergence-gamma",
+        tg.KLDivergence,
+        gaussian_inputs("log_variance"),
+        definitions.gamma_kl,
+        distribution="gamma",
+        prior=(2.0, 0.5),
+    ),
+    kl_row(
+        "KLDivergence-kumaraswamy",
+        tg.KLDivergence,
+        gaussian_inputs("log_variance"),
+        definitions.kumaraswamy_kl,
+        noise=definitions.kumaraswamy_noise,
+        distribution="kumaraswamy",
+        prior=(1.5, 0.7),
+        samples=2,
+        seed=7,
     ),
     kl_row(
         "GaussianKL-schedule",
@@ -294,12 +318,16 @@ ESTIMATORS = (
 )
 
 
-def layer_cases(condition=lambda case: True):
+def layer_cases(condition=lambda case: True, slow=lambda case: False):
     """Parametrises a test over the rows that fulfil the condition."""
-    chosen = [case for case in LAYERS if condition(case)]
-    return pytest.mark.parametrize(
-        "case", chosen, ids=[case.id for case in chosen]
-    )
+    chosen = [
+        pytest.param(
+            case, id=case.id, marks=[pytest.mark.slow] if slow(case) else []
+        )
+        for case in LAYERS
+        if condition(case)
+    ]
+    return pytest.mark.parametrize("case", chosen)
 
 
 def estimator_cases(

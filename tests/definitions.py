@@ -11,6 +11,8 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.ops.derivatives import weights_like
+from tfgumbel.layers import _continuous
+from tfgumbel.layers._continuous.distribution import log_gamma
 
 
 def through(value, surrogate):
@@ -240,6 +242,60 @@ def gaussian_mean(layer, parameters):
     return [parameters[0]]
 
 
+# Continuous variables. The gradient is -(∂F/∂φ) / q by autodiff of the cdf.
+
+
+def constrained(raw):
+    return tf.nn.softplus(raw) + np.exp(-15.0)
+
+
+def continuous_noise(name, inputs, shape, seed):
+    """The samples that the layer draws, of a gamma variable their log."""
+    distribution = _continuous.get(name)
+    parameters = distribution.constrain(inputs)
+    if name == "gamma":
+        return log_gamma(parameters[0], seed)
+    return distribution.sample(parameters, seed)
+
+
+def gamma_sample(layer, log_standard, inputs):
+    concentration, rate = map(constrained, inputs)
+    z = tf.exp(log_standard)
+    cdf = tf.math.igamma(concentration, z)
+    log_slope = concentration * log_standard - z - tf.math.lgamma(concentration)
+    step = (tf.stop_gradient(cdf) - cdf) / tf.stop_gradient(tf.exp(log_slope))
+    return [tf.exp(log_standard + step) / rate]
+
+
+def mixture_sample(layer, z, inputs):
+    logits, mean, stddev = inputs[0], inputs[1], constrained(inputs[2])
+    standard = (z[..., None] - mean) / stddev
+    weight = tf.nn.softmax(logits)
+    cdf = tf.reduce_sum(weight * tf.math.erfc(-standard / np.sqrt(2)), -1) / 2
+    density = weight * tf.exp(-(standard**2) / 2) / stddev / np.sqrt(2 * np.pi)
+    density = tf.reduce_sum(tf.stop_gradient(density), -1)
+    return [z + (tf.stop_gradient(cdf) - cdf) / density]
+
+
+def gamma_mean(layer, inputs):
+    return [constrained(inputs[0]) / constrained(inputs[1])]
+
+
+def gamma_mode(layer, inputs):
+    return [tf.nn.relu(constrained(inputs[0]) - 1) / constrained(inputs[1])]
+
+
+def mixture_mean(layer, inputs):
+    return [tf.reduce_sum(tf.nn.softmax(inputs[0]) * inputs[1], -1)]
+
+
+CONTINUOUS_TRAINING = {"gamma": gamma_sample, "mixture": mixture_sample}
+CONTINUOUS_INFERENCE = {
+    "gamma": {"mean": gamma_mean, "mode": gamma_mode},
+    "mixture": {"mean": mixture_mean},
+}
+
+
 # The score function.
 
 
@@ -361,3 +417,28 @@ def gaussian_kl(layer, noise, parameters):
     shift = (mean - layer.prior_mean) / layer.prior_stddev
     divergence = (ratio**2 + shift**2 - 1) / 2 - tf.math.log(ratio)
     return [mean, scale, weighted_mean(layer, divergence)]
+
+
+def gamma_kl(layer, noise, inputs):
+    a, b = map(constrained, inputs)
+    c, d = (tf.cast(value, a.dtype) for value in layer.prior)
+    divergence = (a - c) * tf.math.digamma(a) - tf.math.lgamma(a)
+    divergence += tf.math.lgamma(c) + c * tf.math.log(b / d) + a * (d - b) / b
+    return [*inputs, weighted_mean(layer, divergence)]
+
+
+def kumaraswamy_noise(shape, seed):
+    """That of two samples."""
+    return tg.random.exponential(tf.concat([[2], shape], axis=0), seed)
+
+
+def kumaraswamy_kl(layer, exponential, inputs):
+    a, b = map(constrained, inputs)
+    c, d = (tf.cast(value, a.dtype) for value in layer.prior)
+    rest = tf.exp(-exponential / b)  # 1 - zᵃ
+    log_z = tf.math.log1p(-rest) / a
+    log_q = tf.math.log(a * b) + (a - 1) * log_z + (b - 1) * tf.math.log(rest)
+    log_p = tf.math.log(c * d) + (c - 1) * log_z
+    log_p += (d - 1) * tf.math.log(-tf.math.expm1(c * log_z))
+    divergence = tf.reduce_mean(log_q - log_p, axis=0)
+    return [*inputs, weighted_mean(layer, divergence)]

@@ -40,10 +40,11 @@ class LayerCase:
             inference mode that draws nothing; the default mode first.
         noise: The function of `tfgumbel.random` that the layer draws with.
         law: What the samples follow: "categorical", "subset", "bernoulli",
-            "gaussian".
+            "gaussian", "continuous".
         relaxed: Whether there is an inference mode "relaxed".
         axes: Axes that may hold the categories, if the layer takes an axis.
         anneals: The attribute that a schedule may be given for.
+        slow_to_compile: Whether the test under XLA is one of the slow ones.
     """
 
     id: str
@@ -56,6 +57,12 @@ class LayerCase:
     relaxed: bool = False
     axes: tuple = ()
     anneals: str | None = None
+    slow_to_compile: bool = False
+
+    @property
+    def draws_always(self):
+        """Whether it draws noise without training too, by default."""
+        return self.noise is not None and self.law is None
 
     @property
     def modes(self):
@@ -172,6 +179,20 @@ def gaussian_row(parameterization):
     )
 
 
+def continuous_row(name, inputs):
+    """The sample itself is the noise: its law is tested by scipy."""
+    return LayerCase(
+        f"ImplicitReparam-{name}",
+        functools.partial(tg.ImplicitReparam, name, seed=SEED),
+        (inputs,),
+        definitions.CONTINUOUS_TRAINING[name],
+        definitions.CONTINUOUS_INFERENCE[name],
+        noise=functools.partial(definitions.continuous_noise, name, inputs),
+        law="continuous",
+        slow_to_compile=True,
+    )
+
+
 def reinforce_row(name, inputs, training, distribution="categorical", **kwargs):
     return LayerCase(
         f"ReinforceSampler-{name}",
@@ -214,13 +235,15 @@ def score_row(name, baseline=None):
     )
 
 
-def kl_row(name, layer, inputs, training, **kwargs):
+def kl_row(name, layer, inputs, training, noise=None, **kwargs):
     return LayerCase(
         name,
         functools.partial(layer, **{"weight": 0.7, **kwargs}),
         inputs,
         training,
         {"default": lambda layer, inputs: tf.nest.flatten(inputs)},
+        noise=noise,
+        slow_to_compile=noise is not None,
         axes=(-2, 1, 2) if layer is tg.CategoricalKL else (),
         anneals="weight",
     )

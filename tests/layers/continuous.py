@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
+import tensorflow as tf
 
 
 class Law:
@@ -237,3 +238,13 @@ def continuous_cases(condition=lambda case: True):
     return pytest.mark.parametrize(
         "case", chosen, ids=[case.name for case in chosen]
     )
+
+
+def tiled(case, count, dtype="float32"):
+    """Inputs of `count` examples, each of all variables."""
+    return [tf.constant(np.stack([x] * count), dtype) for x in case.inputs]
+
+
+def variable(case, index):
+    """The law of one variable."""
+    return case.law(*(np.asarray(p)[index] for p in case.parameters))

@@ -67,9 +67,14 @@ def draw(case, layer):
 
 
 @every_layer
-@pytest.mark.parametrize("compiled", ["eager", "xla"], indirect=True)
-def test_training_equals_the_definition(case, compiled):
+def test_training_equals_the_definition(case):
     """Value and gradient, for the noise that was drawn."""
+    assert_follows_definition(case, case.make())
+
+
+@layer_cases(slow=lambda case: case.slow_to_compile)
+@pytest.mark.parametrize("compiled", ["xla"], indirect=True)
+def test_training_under_xla_equals_the_definition(case, compiled):
     assert_follows_definition(case, case.make(), compiled)
 
 
@@ -93,7 +98,8 @@ def assert_inference(case, layer, mode):
     before = [w.numpy() for w in weights]
     inputs = tensors(case.inputs)
     outputs = tf.nest.flatten(layer(*inputs, training=False))
-    assert_equal(weights, before)
+    if not case.draws_always:
+        assert_equal(weights, before)
     expected = case.inference[mode](layer, *tensors(case.inputs, tf.float64))
     assert_close(outputs, expected, rtol=1e-5, atol=1e-6)
 
@@ -126,7 +132,7 @@ def test_config_round_trip(case):
     assert len(other.weights) == len(layer.weights)
     if case.noise is not None:
         assert other.seed == layer.seed
-        assert_equal(draw(case, other)[0], draw(case, layer)[0])
+        assert_equal(draw(case, other)[-1], draw(case, layer)[-1])
 
 
 @every_layer
@@ -146,9 +152,9 @@ def test_batch_size_may_be_unknown(case):
 
     for size in (3, 2):
         inputs = tf.nest.map_structure(lambda a, n=size: a[:n], case.inputs)
+        expected = tf.nest.flatten(layer(*tensors(inputs)))[0].shape
         for outputs in call(*inputs):
-            first = tf.nest.flatten(outputs)[0]
-            assert first.shape == tf.nest.flatten(inputs)[0].shape
+            assert tf.nest.flatten(outputs)[0].shape == expected
 
 
 @every_layer
@@ -168,13 +174,13 @@ def test_seed_decides_the_noise(case):
     """The same seed repeats it; calls, and layers without one, differ."""
 
     def first(**kwargs):
-        return draw(case, case.make(**kwargs))[0]
+        return draw(case, case.make(**kwargs))[-1]
 
     layer = case.make()
-    before = draw(case, layer)[0]
+    before = draw(case, layer)[-1]
     assert_equal(first(), before)
     assert np.any(first(seed=8) != before)
-    assert np.any(draw(case, layer)[0] != before)
+    assert np.any(draw(case, layer)[-1] != before)
     assert np.any(first(seed=None) != first(seed=None))
 
 
@@ -182,7 +188,7 @@ def test_seed_decides_the_noise(case):
 def test_set_random_seed_makes_layers_without_a_seed_reproducible(case):
     def first():
         keras.utils.set_random_seed(3)
-        return draw(case, case.make(seed=None))[0]
+        return draw(case, case.make(seed=None))[-1]
 
     assert_equal(first(), first())
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tfgumbel as tg
 from tests.cases import layer_cases
 from tests.layers.calls import tensors
+from tests.layers.continuous import CASES
 from tests.statistics import (
     assert_distribution,
     assert_frequencies,
@@ -111,9 +112,18 @@ def assert_subset(sample, case, layer, inputs):
             assert_frequencies(indices, probabilities[possible])
 
 
+def assert_continuous(sample, case, layer, inputs):
+    (case,) = (c for c in CASES if c.name == layer.distribution)
+    natural = case.natural([x.numpy()[0].astype("float64") for x in inputs[0]])
+    uniform = case.law(*natural).cdf(sample.astype("float64"))
+    for column in uniform.reshape(EXAMPLES, -1).T:
+        assert_distribution(column, scipy.stats.uniform.cdf)
+
+
 LAWS = {
     "categorical": assert_categorical,
     "subset": assert_subset,
     "bernoulli": assert_bernoulli,
     "gaussian": assert_gaussian,
+    "continuous": assert_continuous,
 }

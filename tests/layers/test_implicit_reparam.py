@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import scipy.integrate
 import scipy.stats
 import tensorflow as tf
 
@@ -14,7 +13,9 @@ from tests.layers.continuous import (
     SMALLEST,
     continuous_cases,
     softplus,
+    tiled,
     unconstrained,
+    variable,
 )
 from tests.statistics import assert_distribution, assert_mean
 
@@ -24,16 +25,6 @@ COUNT = 20_000
 
 def layer_of(case, **kwargs):
     return tg.ImplicitReparam(case.name, seed=3, **case.kwargs, **kwargs)
-
-
-def tiled(case, count, dtype="float32"):
-    """Inputs of `count` examples, each of all variables."""
-    return [tf.constant(np.stack([x] * count), dtype) for x in case.inputs]
-
-
-def variable(case, index):
-    """The law of one variable."""
-    return case.law(*(np.asarray(p)[index] for p in case.parameters))
 
 
 @every
@@ -242,59 +233,6 @@ def assert_no_higher_neighbour(case):
                 assert law.logpdf(np.array(z)) < law.logpdf(np.array(mode))
 
 
-def exact_divergence(case, index):
-    """By quadrature."""
-    q = variable(case, index)
-    prior = case.law(*(np.asarray(p) for p in case.prior))
-
-    def integrand(z):
-        z = np.array(z)
-        log_q = q.logpdf(z)
-        if log_q < -500:
-            return 0.0
-        return np.exp(log_q) * (log_q - prior.logpdf(z))
-
-    low, high = case.support
-    cuts = [low, high]
-    if np.isinf(high):
-        cuts = [low, 0.0, 1.0, high] if np.isinf(low) else [low, 1.0, high]
-    elif case.name == "mixture":
-        cuts = [-40.0, -5.0, -1.0, 0.5, 3.0, 40.0]
-    elif case.name == "gamma":
-        cuts = [low, 1e-3, 1.0, 3.0, 6.0, high]
-    return sum(
-        scipy.integrate.quad(integrand, a, b, limit=200, epsabs=1e-9)[0]
-        for a, b in zip(cuts, cuts[1:], strict=False)
-    )
-
-
-@every
-def test_divergence_is_the_integral(case):
-    """In closed form to rounding, else in expectation."""
-    exact = [exact_divergence(case, i) for i in range(len(case.inputs[0]))]
-    layer = tg.KLDivergence(case.name, case.prior, seed=4, **case.kwargs)
-    if case.analytic:
-        divergence = layer.divergence(tiled(case, 1))[0]
-        np.testing.assert_allclose(divergence, exact, rtol=1e-4, atol=1e-5)
-    else:
-        estimates = layer.divergence(tiled(case, COUNT))
-        assert_mean(estimates, exact, smallest_bias=0.1)
-
-
-def test_samples_of_the_estimate_are_averaged():
-    (case,) = (c for c in CASES if c.name == "student_t")
-    spread = [
-        np.std(
-            tg.KLDivergence(
-                case.name, case.prior, samples=samples, seed=4
-            ).divergence(tiled(case, 2000)),
-            axis=0,
-        )
-        for samples in (1, 16)
-    ]
-    np.testing.assert_allclose(spread[0] / spread[1], 4.0, rtol=0.2)
-
-
 EXTREMES = [-np.inf, -1e30, -1e4, -100.0, -10.0, 0.0, 10.0, 100.0, 1e4, np.inf]
 
 
@@ -390,8 +328,9 @@ def test_fit_learns_a_gamma_variable():
     ("name", "kwargs", "message"),
     [
         ("cauchy", {}, "'gamma'.*implicit_reparameterization.*'cauchy'"),
-        ("poisson", {}, "discrete.*ScoreFunctionCost.*'poisson'"),
-        ("categorical", {}, "GumbelSoftmax.*'rebar'.*'categorical'"),
+        ("geometric", {}, "discrete.*ScoreFunctionCost.*'geometric'"),
+        ("poisson", {}, "ExpectedCost.*'measure_valued'.*'poisson'"),
+        ("categorical", {}, "ExpectedCost.*'rebar'.*'categorical'"),
         ("gamma", {"bounds": (0, 1)}, "`bounds`.*'gamma'"),
         ("truncated_normal", {}, "`bounds`.*Received: bounds=None"),
         ("truncated_normal", {"bounds": (1, 1)}, r"low < high.*\(1, 1\)"),
@@ -410,17 +349,3 @@ def test_bad_inputs_are_refused():
         gamma([tf.ones([2, 3]), tf.ones([2, 4])])
     with pytest.raises(ValueError, match="`concentration` .*2 categories"):
         tg.ImplicitReparam("dirichlet")(tf.ones([2, 1]))
-
-
-@pytest.mark.parametrize(
-    ("prior", "message"),
-    [
-        ((1.0,), r"\(concentration, rate\).*Received: prior=\(1.0,\)"),
-        (2.0, "Received: prior=2.0"),
-        ((1.0, 0.0), "rate .*positive.*Received"),
-        ((np.inf, 1.0), "concentration .*positive"),
-    ],
-)
-def test_bad_priors_are_refused(prior, message):
-    with pytest.raises(ValueError, match=message):
-        tg.KLDivergence("gamma", prior=prior)

@@ -305,9 +305,18 @@ def register(name: str) -> Callable[[type], type]:
     return decorate
 
 
-def available() -> list[str]:
-    """Returns the names of all registered estimators, sorted."""
-    return sorted(_REGISTER)
+def available(distribution: str | None = None) -> list[str]:
+    """Returns the names of the registered estimators, sorted.
+
+    Args:
+        distribution: `None` for all of them, or a distribution that they are
+            to take.
+    """
+    return sorted(
+        name
+        for name, estimator in _REGISTER.items()
+        if distribution is None or distribution in estimator.distributions
+    )
 
 
 def get(identifier: Any, **kwargs: Any) -> Estimator:

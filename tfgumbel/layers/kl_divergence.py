@@ -97,10 +97,8 @@ class KLDivergence(KLLayer, StochasticLayer):
     def _estimate(self, q: list[Any], prior: list[Any]) -> tf.Tensor:
         shape = tf.concat([[self.samples], tf.shape(q[0])], axis=0)
         many = [tf.broadcast_to(tensor, shape) for tensor in q]
-        z = self._distribution.sample(many, self.next_seed())
-        log_q = self._distribution.log_prob(q, z)
-        log_p = self._distribution.log_prob(prior, z)
-        return tf.reduce_mean(log_q - log_p, axis=0)
+        log_ratio = self._distribution.log_ratio(many, prior, self.next_seed())
+        return tf.reduce_mean(log_ratio, axis=0)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

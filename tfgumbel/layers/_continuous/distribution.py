@@ -98,6 +98,13 @@ class Continuous:
         """Closed-form KL divergence per variable."""
         return self.tfp(parameters).kl_divergence(self.tfp(prior))
 
+    def log_ratio(
+        self, q: Parameters, p: Parameters, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """log q(z) - log p(z) at a sample z of q, per variable."""
+        z = self.sample(q, seed)
+        return self.log_prob(q, z) - self.log_prob(p, z)
+
 
 def positive(tensor: tf.Tensor) -> tf.Tensor:
     """softplus(min(x, e¹⁵)) + e⁻¹⁵."""

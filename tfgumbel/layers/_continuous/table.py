@@ -35,9 +35,11 @@ DISTRIBUTIONS: dict[str, type[Continuous]] = {
     "von_mises": VonMises,
 }
 
-_CATEGORICAL = ("bernoulli", "categorical", "one_hot_categorical")
+# Those that have no reparameterisation gradient, for their samples are whole.
 _DISCRETE = (
+    "bernoulli",
     "binomial",
+    "categorical",
     "geometric",
     "multinomial",
     "negative_binomial",
@@ -52,7 +54,7 @@ def get(name: Any, bounds: Any = None) -> Continuous:
         ValueError: If it is unknown, has no reparameterisation gradient, or
             `bounds` do not fit it.
     """
-    if name in _CATEGORICAL or name in _DISCRETE:
+    if name in _DISCRETE:
         raise ValueError(_refusal(name))
     if name not in DISTRIBUTIONS:
         known = ", ".join(map(repr, DISTRIBUTIONS))
@@ -72,17 +74,15 @@ def get(name: Any, bounds: Any = None) -> Continuous:
 
 
 def _refusal(name: str) -> str:
-    if name in _CATEGORICAL:
-        names = ", ".join(map(repr, estimators.available()))
+    names = estimators.available(name)
+    works = (
+        "the score function: call `ScoreFunctionCost` with the cost and the "
+        "log-probability of samples that you draw"
+    )
+    if names:
         works = (
-            "`GumbelSoftmax` and `BinaryConcrete` (relaxed samples), "
-            "`ReinforceSampler` (the score function), and "
-            f"`ExpectedCost(estimator=...)` with one of {names}"
-        )
-    else:
-        works = (
-            "the score function: `ScoreFunctionCost`, called with the cost "
-            "and the log-probability of samples that you draw"
+            f"`ExpectedCost(distribution={name!r}, estimator=...)` with one "
+            f"of {', '.join(map(repr, names))}"
         )
     return (
         "A discrete distribution has no reparameterisation gradient. What "

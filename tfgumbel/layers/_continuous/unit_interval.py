@@ -16,6 +16,9 @@ from tfgumbel.layers._continuous.distribution import (
     noise,
 )
 
+# From here on e⁻ˣ is nothing beside 1.
+_NEAR = 18.0
+
 
 class Beta(Continuous):
     """Beta(α, β), as X / (X + Y) of gamma samples X and Y."""
@@ -74,8 +77,8 @@ class Kumaraswamy(Continuous):
 
     def sample(self, parameters: Parameters, seed: tf.Tensor) -> tf.Tensor:
         a, b = parameters
-        exponential = noise(random.exponential, a, seed)
-        return inside_unit(tf.exp(_log1mexp(exponential / b) / a))
+        x = noise(random.exponential, a, seed) / b
+        return inside_unit(tf.exp(_log1mexp(x) / a))
 
     def mean(self, parameters: Parameters) -> tf.Tensor:
         from tensorflow_probability import math as tfp_math
@@ -88,7 +91,23 @@ class Kumaraswamy(Continuous):
         log_value = tf.math.log(value)
         log_rest = _log1mexp(-a * log_value)
         density = (a - 1.0) * log_value + (b - 1.0) * log_rest
-        return density + tf.math.log(a) + tf.math.log(b)
+        return density + tf.math.log(a * b)
+
+    def log_ratio(
+        self, q: Parameters, p: Parameters, seed: tf.Tensor
+    ) -> tf.Tensor:
+        # With x = -log(1 - zᵃ), and log w the logarithm of -log z: most of
+        # the mass may be so near to 1 that only these tell it.
+        (a, b), (c, d) = q, p
+        x = noise(random.exponential, a, seed) / b
+        near = x > _NEAR
+        safe = tf.where(near, tf.ones_like(x), x)
+        log_w = tf.where(near, -x, tf.math.log(-_log1mexp(safe)))
+        log_w -= tf.math.log(a)
+        log_z = -tf.exp(log_w)
+        log_q = (a - 1.0) * log_z - (b - 1.0) * x + tf.math.log(a * b)
+        log_p = (c - 1.0) * log_z + tf.math.log(c * d)
+        return log_q - log_p - (d - 1.0) * _log1mexpexp(log_w + tf.math.log(c))
 
 
 class LogisticNormal(Continuous):
@@ -125,3 +144,10 @@ def _log1mexp(x: tf.Tensor) -> tf.Tensor:
     return tf.where(
         near, close, tf.math.log1p(-tf.exp(-tf.where(near, 1.0, x)))
     )
+
+
+def _log1mexpexp(x: tf.Tensor) -> tf.Tensor:
+    """log(1 - exp(-eˣ)), which is x far below zero."""
+    near = x < -_NEAR
+    safe = tf.where(near, tf.zeros_like(x), x)
+    return tf.where(near, x, _log1mexp(tf.exp(safe)))
