@@ -186,12 +186,7 @@ def check_reinforce(distribution, example):
         assert np.all(z.sum(-1) == 1)
 
 
-def does_categories(name):
-    bits = tg.estimators.get(name, distribution="bernoulli")
-    return "categorical" in bits.distributions
-
-
-LEARNERS = list(filter(does_categories, tg.estimators.available()))
+LEARNERS = tg.estimators.available("categorical")
 
 
 def linear(z):
