@@ -6,8 +6,6 @@ A row of an estimator says how to make it and what it claims; the claims are
 held against enumeration (`tests/enumeration.py`).
 """
 
-import dataclasses
-
 import pytest
 
 import tfgumbel as tg
@@ -23,6 +21,7 @@ from tests.rows import (
     bernoulli_row,
     categorical_row,
     continuous_row,
+    embedding_row,
     gaussian_inputs,
     gaussian_row,
     kl_row,
@@ -73,12 +72,14 @@ LAYERS = (
         "StraightThroughCategorical-st",
         tg.StraightThroughCategorical,
         definitions.straight_through,
+        noise=definitions.row_uniforms,
         estimator="st",
     ),
     categorical_row(
         "StraightThroughCategorical-st-masked",
         tg.StraightThroughCategorical,
         definitions.straight_through,
+        noise=definitions.row_uniforms,
         mask=True,
         estimator="st",
     ),
@@ -93,6 +94,7 @@ LAYERS = (
             f"StraightThroughCategorical-{name}",
             tg.StraightThroughCategorical,
             training,
+            noise=definitions.row_uniforms,
             estimator=name,
         )
         for name, training in (
@@ -102,14 +104,25 @@ LAYERS = (
             ("mve", definitions.mve),
         )
     ),
-    dataclasses.replace(
-        categorical_row(
-            "StraightThroughCategorical-gumbel_rao",
-            tg.StraightThroughCategorical,
-            definitions.gumbel_rao,
-            estimator="gumbel_rao",
-        ),
+    categorical_row(
+        "StraightThroughCategorical-gumbel_rao",
+        tg.StraightThroughCategorical,
+        definitions.gumbel_rao,
         noise=definitions.gumbel_rao_noise,
+        estimator="gumbel_rao",
+    ),
+    embedding_row(
+        "gumbel",
+        definitions.gumbel_rao,
+        definitions.embedding_gumbel_noise,
+        estimator="gumbel",
+    ),
+    embedding_row(
+        "st-masked",
+        definitions.straight_through,
+        definitions.row_uniforms,
+        mask=True,
+        estimator="st",
     ),
     subset_row("SubsetSampler", definitions.subset_hard),
     subset_row("SubsetSampler-relaxed", definitions.subset, hard=False),

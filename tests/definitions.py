@@ -44,6 +44,19 @@ def one_hot(values, axis):
     return tf.stop_gradient(tf.cast(values == largest, values.dtype))
 
 
+def row_uniforms(shape, seed, axis=-1):
+    """A uniform for each row of categories, with `axis` kept."""
+    uniform = tg.random.uniform64(np.delete(shape, axis), seed)
+    return tf.expand_dims(uniform, axis)
+
+
+def drawn(logits, uniform, axis):
+    """One-hot of the first category whose cumulative probability is above."""
+    sums = tf.cumsum(tf.nn.softmax(logits, axis), axis)
+    above = tf.cast(sums > uniform, logits.dtype)
+    return tf.stop_gradient(tf.cast(tf.cumsum(above, axis) == 1, logits.dtype))
+
+
 def temperature_of(layer, dtype):
     return tf.cast(tf.convert_to_tensor(layer.temperature), dtype)
 
@@ -68,7 +81,7 @@ def gumbel_softmax_hard(layer, noise, logits, mask=None):
 def straight_through(layer, noise, logits, mask=None):
     logits = legal(logits, mask)
     tau = temperature_of(layer, logits.dtype)
-    sample = one_hot(logits + noise, layer.axis)
+    sample = drawn(logits, noise, layer.axis)
     return [through(sample, tf.nn.softmax(logits / tau, layer.axis))]
 
 
@@ -80,7 +93,7 @@ def softmax_at(p, logits, axis):
 
 def reinmax(layer, noise, logits):
     tau = temperature_of(layer, logits.dtype)
-    sample = one_hot(logits + noise, layer.axis)
+    sample = drawn(logits, noise, layer.axis)
     middle = 0.5 * (tf.nn.softmax(logits / tau, layer.axis) + sample)
     second = softmax_at(middle, logits, layer.axis)
     first = tf.nn.softmax(logits, layer.axis)
@@ -88,7 +101,7 @@ def reinmax(layer, noise, logits):
 
 
 def zgr(layer, noise, logits):
-    sample = one_hot(logits + noise, layer.axis)
+    sample = drawn(logits, noise, layer.axis)
     p = tf.nn.softmax(logits, layer.axis)
     log_p = tf.nn.log_softmax(logits, layer.axis)
     log_prob = tf.reduce_sum(sample * log_p, layer.axis, keepdims=True)
@@ -98,7 +111,7 @@ def zgr(layer, noise, logits):
 
 def gapped(layer, noise, logits):
     tau = temperature_of(layer, logits.dtype)
-    sample = one_hot(logits + noise, layer.axis)
+    sample = drawn(logits, noise, layer.axis)
     top = tf.reduce_max(logits, layer.axis, keepdims=True)
     lowered = tf.minimum(logits, top - 1.0)
     moved = sample * top + (1.0 - sample) * lowered
@@ -113,7 +126,7 @@ def gapped(layer, noise, logits):
 
 def mve(layer, noise, logits):
     tau = temperature_of(layer, logits.dtype)
-    sample = one_hot(logits + noise, layer.axis)
+    sample = drawn(logits, noise, layer.axis)
     return [
         tg.ops.minimum_variance_straight_through(
             logits, sample, tau, layer.axis
@@ -123,16 +136,31 @@ def mve(layer, noise, logits):
 
 def gumbel_rao(layer, noise, logits):
     tau = temperature_of(layer, logits.dtype)
-    sample = one_hot(logits + noise[0], layer.axis)
+    uniform = tf.gather(noise[0], [0], axis=layer.axis)
+    sample = drawn(logits, uniform, layer.axis)
     return [tg.ops.gumbel_rao(logits, sample, noise[1:], tau, layer.axis)]
 
 
-def gumbel_rao_noise(shape, seed):
-    """That of the sample, then that of the average."""
-    first = tg.random.gumbel(shape, seed)
-    shape = tf.concat([[10], shape], axis=0)
-    more = tg.random.gumbel(shape, tg.random.split(seed, 1)[0])
-    return tf.concat([first[None], more], axis=0)
+def gumbel_rao_noise(shape, seed, axis=-1):
+    return noise_of_average(shape, seed, axis, 10, seed)
+
+
+def embedding_gumbel_noise(shape, seed, axis=-1):
+    """An average over one noise, drawn for the first block of rows."""
+    later = tg.random.split(seed, 1)[0]
+    return noise_of_average(shape, seed, axis, 1, later)
+
+
+def noise_of_average(shape, seed, axis, samples, later):
+    """That of the sample, repeated, then that of the average."""
+    first = tf.broadcast_to(row_uniforms(shape, seed, axis), shape)
+    shape = tf.concat([[samples], shape], axis=0)
+    more = tg.random.gumbel(shape, tg.random.split(later, 1)[0])
+    return tf.concat([first[None], tf.cast(more, first.dtype)], axis=0)
+
+
+# Noise whose shape depends on the axis of the categories.
+NOISE_OF_ROWS = (row_uniforms, gumbel_rao_noise, embedding_gumbel_noise)
 
 
 def k_hot(values, k, axis):
@@ -183,6 +211,25 @@ CATEGORICAL_INFERENCE = {
     "mean": lambda layer, logits, mask=None: [
         tf.nn.softmax(legal(logits, mask), layer.axis)
     ],
+}
+
+
+def table_of(layer, dtype):
+    return tf.cast(tf.convert_to_tensor(layer.embeddings), dtype)
+
+
+def embedded(one_hot_of):
+    """The definition of a one-hot or mean, times the layer's table."""
+
+    def times_table(layer, *arguments):
+        (z,) = one_hot_of(layer, *arguments)
+        return [tf.tensordot(z, table_of(layer, z.dtype), 1)]
+
+    return times_table
+
+
+EMBEDDING_INFERENCE = {
+    mode: embedded(value) for mode, value in CATEGORICAL_INFERENCE.items()
 }
 
 
@@ -313,7 +360,7 @@ LOG_PROB_OF = {
     "gaussian": gaussian_log_density,
 }
 DRAW = {
-    "categorical": lambda logits, noise: one_hot(logits + noise, -1),
+    "categorical": lambda logits, uniform: drawn(logits, uniform, -1),
     "bernoulli": lambda logits, noise: step(logits + noise),
     "gaussian": lambda p, noise: p[0] + tf.exp(p[1] / 2) * noise,
 }
@@ -328,7 +375,7 @@ MODE_OF = {
     "gaussian": lambda p: p[0],
 }
 NOISE_OF = {
-    "categorical": tg.random.gumbel,
+    "categorical": row_uniforms,
     "bernoulli": tg.random.logistic,
     "gaussian": tg.random.normal,
 }

@@ -38,9 +38,10 @@ class LayerCase:
             without `return_log_prob` hands on.
         inference: `(layer, *inputs)` to the list of outputs, for each
             inference mode that draws nothing; the default mode first.
-        noise: The function of `tfgumbel.random` that the layer draws with.
-        law: What the samples follow: "categorical", "subset", "bernoulli",
-            "gaussian", "continuous".
+        noise: The function of `tfgumbel.random` that the layer draws with, or
+            one of `definitions.NOISE_OF_ROWS`.
+        law: What the samples follow: "categorical", "subset", "embedding",
+            "bernoulli", "gaussian", "continuous".
         relaxed: Whether there is an inference mode "relaxed".
         axes: Axes that may hold the categories, if the layer takes an axis.
         anneals: The attribute that a schedule may be given for.
@@ -98,7 +99,9 @@ class EstimatorCase:
         return type(self.make(self.laws[0]))
 
 
-def categorical_row(name, layer, training, mask=False, **kwargs):
+def categorical_row(
+    name, layer, training, mask=False, noise=tg.random.gumbel, **kwargs
+):
     return LayerCase(
         name,
         functools.partial(
@@ -107,7 +110,7 @@ def categorical_row(name, layer, training, mask=False, **kwargs):
         (LOGITS, MASK) if mask else (LOGITS,),
         training,
         definitions.CATEGORICAL_INFERENCE,
-        noise=tg.random.gumbel,
+        noise=noise,
         law="categorical",
         relaxed=True,
         axes=(-3, -2, 0, 1, 2),
@@ -143,6 +146,27 @@ def selector_row():
         },
         noise=definitions.concrete_selector_noise,
         anneals="temperature",
+    )
+
+
+def embedding_row(name, training, noise, mask=False, **kwargs):
+    """With as many dimensions as categories, since outputs are compared."""
+    row = categorical_row(
+        f"StraightThroughEmbedding-{name}",
+        tg.StraightThroughEmbedding,
+        definitions.embedded(training),
+        mask,
+        noise,
+        categories=4,
+        dim=4,
+        embeddings_initializer=keras.initializers.RandomNormal(1.0, seed=3),
+        **kwargs,
+    )
+    return dataclasses.replace(
+        row,
+        inference=definitions.EMBEDDING_INFERENCE,
+        law="embedding",
+        axes=(),
     )
 
 

@@ -5,7 +5,7 @@ import scipy.stats
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.conftest import graph_and_xla
+from tests.conftest import eager_and_xla, graph_and_xla
 from tests.statistics import (
     assert_distribution,
     assert_frequencies,
@@ -173,17 +173,94 @@ def test_replica_seed_is_the_seed_itself_without_replicas(compiled):
 
 @graph_and_xla
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_categorical_is_exact(compiled, dtype):
-    logits = tf.cast(tf.math.log([1e-4, 0.1, 0.3, 0.5999]) + 2.0, dtype)
+@pytest.mark.parametrize("categories", [4, 40])
+def test_categorical_is_exact(compiled, dtype, categories):
+    """In one block of categories, and in several."""
+    weights = np.linspace(1, 3, categories)
+    weights[[1, -1]] = 1.5e-4 * weights.sum()
+    logits = tf.cast(tf.math.log(weights) + 2.0, dtype)
 
     @compiled
     def draw(seed):
-        many = tf.broadcast_to(logits, [2_000_000, 4])
+        many = tf.broadcast_to(logits, [1_000_000, categories])
         return tg.random.categorical(many, seed)
 
     sample = draw(tf.constant([11, 12]))
     assert sample.dtype == tf.int32
     assert_frequencies(sample, softmax(tf.cast(logits, tf.float32)))
+
+
+def test_uniform64_of_extreme_bits(compiled, monkeypatch):
+    bits = np.array([0, 1, 2**12, 2**63, 2**64 - 1], np.uint64)
+    monkeypatch.setattr(tg.random, "_random_bits", lambda *_: tf.constant(bits))
+    noise = compiled(lambda: tg.random.uniform64([5], [0, 0]))()
+    odd = [1, 1, 3, 2**52 + 1, 2**53 - 1]
+    np.testing.assert_array_equal(noise, np.array(odd) * 2.0**-53)
+
+
+def test_uniform64_follows_its_distribution(compiled):
+    noise = compiled(lambda: tg.random.uniform64([DRAWS], [3, 5]))()
+    assert_distribution(noise, scipy.stats.uniform.cdf)
+
+
+@eager_and_xla
+@pytest.mark.parametrize("categories", [2, 16, 17, 97, 1000])
+def test_quantile_inverts_the_cumulative_distribution(compiled, categories):
+    """For a uniform in the middle of each category's share."""
+    generator = np.random.default_rng(3)
+    logits = generator.normal(size=categories).astype("float32")
+    sums = np.cumsum(softmax(logits))
+    middle = sums - softmax(logits) / 2
+    rows = np.tile(logits, (categories, 1))
+    index = compiled(tg.random.categorical_quantile)(rows, middle)
+    np.testing.assert_array_equal(index, np.arange(categories))
+
+
+@eager_and_xla
+@pytest.mark.parametrize("place", [0, 130, 399])
+def test_rare_category_has_its_share_of_the_uniforms(compiled, place):
+    """Of those near it, out of 400 categories: a millionth of all."""
+    weights = np.linspace(1, 3, 400)
+    weights[place] = 1e-6 * weights.sum()
+    logits = np.log(weights).astype("float32")
+    share = softmax(logits)[place]
+    sums = np.cumsum(softmax(logits))
+    near = np.linspace(sums[place] - 2 * share, sums[place] + share, 3001)
+    near = near[(near > 0) & (near < 1)]
+    quantile = compiled(tg.random.categorical_quantile)
+    index = quantile(np.tile(logits, (len(near), 1)), near).numpy()
+    assert np.all(np.diff(index) >= 0)
+    assert abs(np.sum(index == place) - 1000) <= 3
+
+
+@eager_and_xla
+@pytest.mark.parametrize("categories", [5, 12, 30, 1000])
+def test_impossible_categories_are_never_drawn(compiled, categories):
+    """Nor at the ends of the uniforms, nor where sums meet."""
+    generator = np.random.default_rng(4)
+    logits = generator.normal(size=(200, categories)).astype("float32")
+    logits[generator.uniform(size=logits.shape) < 0.6] = -np.inf
+    logits[:, [0, 1, -2, -1]] = -np.inf
+    logits[:, 2] = -3.0
+    sums = np.cumsum(softmax(logits), axis=-1)
+    quantile = compiled(tg.random.categorical_quantile)
+    ends = (2.0**-53, 1 - 2.0**-53)
+    for uniform in (*ends, *np.clip(sums.T[2:-2:7], *ends)):
+        index = quantile(logits, np.broadcast_to(uniform, [200]))
+        drawn = np.take_along_axis(logits, index.numpy()[:, None], axis=1)
+        assert np.all(drawn > -np.inf)
+
+
+def test_quantile_of_a_number_of_categories_known_late():
+    unknown = tf.TensorSpec([None, None], tf.float32)
+
+    @tf.function(input_signature=[unknown])
+    def draw(logits):
+        return tg.random.categorical(logits, [1, 2])
+
+    logits = np.random.default_rng(5).normal(size=(500, 40)).astype("float32")
+    expected = tg.random.categorical(tf.constant(logits), [1, 2])
+    np.testing.assert_array_equal(draw(logits), expected)
 
 
 def test_categorical_takes_any_axis_and_impossible_categories():

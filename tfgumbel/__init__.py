@@ -34,6 +34,7 @@ from tfgumbel.layers import (
     ScoreFunctionCost,
     StraightThroughBernoulli,
     StraightThroughCategorical,
+    StraightThroughEmbedding,
     SubsetSampler,
 )
 from tfgumbel.metrics import CodePerplexity, CodeUsage
@@ -62,6 +63,7 @@ __all__ = [
     "StochasticModel",
     "StraightThroughBernoulli",
     "StraightThroughCategorical",
+    "StraightThroughEmbedding",
     "SubsetSampler",
     "TemperatureScheduler",
     "callbacks",

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tests.definitions import linear_cost
+from tests.definitions import NOISE_OF_ROWS, linear_cost
 from tests.ops.derivatives import weighted_sum
 from tfgumbel.layers import _cost_collector
 
@@ -71,6 +71,14 @@ def definition(case, layer, inputs, noise):
 
 def sample_shape(case):
     return tf.nest.flatten(case.inputs)[0].shape
+
+
+def drawn_noise(case, layer, seed):
+    """What the row's layer draws with this seed."""
+    if case.noise in NOISE_OF_ROWS:
+        axis = getattr(layer, "axis", -1)
+        return case.noise(sample_shape(case), seed, axis)
+    return case.noise(sample_shape(case), seed)
 
 
 def network(case, dtype=None, **kwargs):

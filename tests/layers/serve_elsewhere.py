@@ -66,7 +66,8 @@ def gradients(train, inputs, variables):
         tape.watch(sources)
         total = train(inputs)
     zero = tf.UnconnectedGradients.ZERO
-    return [total, *tape.gradient(total, sources, unconnected_gradients=zero)]
+    found = tape.gradient(total, sources, unconnected_gradients=zero)
+    return [total, *map(tf.convert_to_tensor, found)]
 
 
 WAYS = {"export": exported, "saved_model": saved, "train": trained}

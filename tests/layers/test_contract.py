@@ -13,10 +13,10 @@ from tests.layers.calls import (
     assert_equal,
     definition,
     differentiated,
+    drawn_noise,
     flat_inputs,
     floating,
     network,
-    sample_shape,
     seed_state,
     tensors,
     the_layer,
@@ -41,7 +41,7 @@ def with_noise(case, layer, inputs):
     """Values and gradients of a training call, and the noise it drew."""
     noise = None
     if case.noise is not None:
-        noise = case.noise(sample_shape(case), seed_state(layer))
+        noise = drawn_noise(case, layer, seed_state(layer))
     return (
         differentiated(lambda inputs: training_values(layer, inputs), inputs),
         noise,
@@ -256,7 +256,7 @@ def definition_of_call(case, layer, values):
     noise = None
     if case.noise is not None:
         last = seed_state(layer) - tf.constant([0, 1], tf.int64)
-        noise = case.noise(sample_shape(case), last)
+        noise = drawn_noise(case, layer, last)
     return definition(case, layer, tensors(case.inputs), noise)[0]
 
 

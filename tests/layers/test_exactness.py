@@ -6,6 +6,7 @@ import scipy.stats
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests import definitions
 from tests.cases import layer_cases
 from tests.layers.calls import tensors
 from tests.layers.continuous import CASES
@@ -81,6 +82,19 @@ def assert_categorical(sample, case, layer, inputs):
         assert_frequencies(legal.argmax(axis=-1), p[p > 0])
 
 
+def assert_embedding(sample, case, layer, inputs):
+    """Each row of the table comes as often as its category should."""
+    logits = definitions.legal(*inputs)
+    table = layer.embeddings.numpy()
+    for d, p in enumerate(tf.nn.softmax(logits)[0].numpy()):
+        distance = np.abs(sample[:, d, None] - table).sum(axis=-1)
+        assert np.all(distance.min(axis=-1) == 0)
+        index = distance.argmin(axis=-1)
+        assert np.all(p[index] > 0)
+        order = np.cumsum(p > 0) - 1
+        assert_frequencies(order[index], p[p > 0])
+
+
 def assert_bernoulli(sample, case, layer, inputs):
     bits = sample.reshape(EXAMPLES, -1)
     for bit, p in zip(bits.T, sigmoid(inputs[0]).ravel(), strict=True):
@@ -124,6 +138,7 @@ LAWS = {
     "categorical": assert_categorical,
     "subset": assert_subset,
     "bernoulli": assert_bernoulli,
+    "embedding": assert_embedding,
     "gaussian": assert_gaussian,
     "continuous": assert_continuous,
 }

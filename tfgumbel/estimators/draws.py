@@ -12,15 +12,15 @@ from tfgumbel.ops._precision import (
     finite_log_odds,
     finite_logits,
     in_working_precision,
-    one_hot_argmax,
+    one_hot_index,
 )
 
 
 def draw_one_hot(logits: tf.Tensor, axis: int, seed: tf.Tensor) -> tf.Tensor:
     """An exact one-hot sample of softmax(logits), without gradient."""
     logits = finite_logits(logits)
-    noise = tf.cast(random.gumbel(tf.shape(logits), seed), logits.dtype)
-    return tf.stop_gradient(one_hot_argmax(logits + noise, axis))
+    index = random.categorical(logits, seed, axis)
+    return tf.stop_gradient(one_hot_index(index, logits, axis))
 
 
 def draw_bits(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -14,6 +14,9 @@ from tfgumbel.layers.straight_through_bernoulli import StraightThroughBernoulli
 from tfgumbel.layers.straight_through_categorical import (
     StraightThroughCategorical,
 )
+from tfgumbel.layers.straight_through_embedding import (
+    StraightThroughEmbedding,
+)
 from tfgumbel.layers.subset_sampler import SubsetSampler
 
 __all__ = [
@@ -31,5 +34,6 @@ __all__ = [
     "ScoreFunctionCost",
     "StraightThroughBernoulli",
     "StraightThroughCategorical",
+    "StraightThroughEmbedding",
     "SubsetSampler",
 ]

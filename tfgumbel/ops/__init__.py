@@ -55,6 +55,9 @@ from tfgumbel.ops.straight_through import (
     straight_through,
     straight_through_bernoulli,
 )
+from tfgumbel.ops.straight_through_embedding import (
+    straight_through_embedding,
+)
 from tfgumbel.ops.zgr import zgr
 
 __all__ = [
@@ -92,5 +95,6 @@ __all__ = [
     "score_function_cost",
     "straight_through",
     "straight_through_bernoulli",
+    "straight_through_embedding",
     "zgr",
 ]

@@ -51,9 +51,14 @@ def nan_rows(values: tf.Tensor, axis: int) -> tf.Tensor:
 
 def one_hot_argmax(values: tf.Tensor, axis: int) -> tf.Tensor:
     """One-hot of the largest value; a row that holds NaN gives NaN."""
+    index = tf.argmax(values, axis=axis, output_type=tf.int32)
+    return one_hot_index(index, values, axis)
+
+
+def one_hot_index(index: tf.Tensor, values: tf.Tensor, axis: int) -> tf.Tensor:
+    """One-hot like `values`; a row that holds NaN gives NaN."""
     if axis < -1:  # which tf.one_hot does not take
         axis += values.shape.rank
-    index = tf.argmax(values, axis=axis, output_type=tf.int32)
     one_hot = tf.one_hot(
         index, tf.shape(values)[axis], axis=axis, dtype=values.dtype
     )

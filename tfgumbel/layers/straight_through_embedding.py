@@ -1,0 +1,210 @@
+"""Drawn rows of a table, with a straight-through gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgumbel import _checks, ops, random
+from tfgumbel.estimators.draws import NAMES, SURROGATES, Draw
+from tfgumbel.layers._annealed import AnnealedScalar
+from tfgumbel.layers._stochastic import CATEGORICAL_INFERENCE, StochasticLayer
+from tfgumbel.ops._precision import finite_logits, nan_rows
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class StraightThroughEmbedding(StochasticLayer):
+    """The embedding of a category that is drawn from its logits.
+
+    For many categories. Equals `StraightThroughCategorical(estimator)`
+    followed by `Dense(dim, use_bias=False)`, values and gradients, but forms
+    neither the one-hot `[B, K]` nor the dense product: a row of the table is
+    gathered, and outside XLA the table's gradient is sparse
+    (`tf.IndexedSlices`). Bias and requirements are those of the estimator.
+
+    A sample costs one uniform, whatever the estimator. `"gumbel"` and
+    `"gumbel_rao"` need K Gumbels besides; they draw them in the backward pass
+    given the category, so that `"gumbel"` has the law, not the noise, of its
+    namesake: it is `"gumbel_rao"` of one sample.
+
+    The backward pass takes the product g Eᵀ of the incoming gradient and the
+    table, O(B K dim), in blocks of rows: its memory is little more than twice
+    the gradient of the logits (see `ops.straight_through_embedding`). `"mve"`
+    solves a K × K system for each row and suits small K only.
+
+    Args:
+        categories: K ≥ 2, the rows of the table.
+        dim: Length of a row.
+        estimator: As in `StraightThroughCategorical`.
+        temperature: τ > 0 of the backward pass: a number, or a schedule
+            `step -> τ`, as in `GumbelSoftmax`. It receives no gradient.
+        inference: What the layer returns when not training: `"mode"` (the row
+            of the most likely category; draws nothing), `"sample"` (that of
+            an exact sample, without gradient in the logits), `"mean"` (the
+            mean of the rows under the probabilities, a dense product), or
+            `"relaxed"` (as in training).
+        seed: An integer makes the layer's noise reproducible.
+        samples: Noise samples of `"gumbel_rao"`.
+        embeddings_initializer: As in `keras.layers.Embedding`.
+        embeddings_regularizer: As in `keras.layers.Embedding`; makes the
+            table's gradient dense.
+        **kwargs: As in `keras.layers.Layer`.
+
+    Call arguments:
+        logits: Unnormalised log-probabilities, floating.
+        category_mask: Optional boolean mask of legal categories, as in
+            `GumbelSoftmax`. A row with no legal category gives zeros.
+        training: Whether to draw a training sample.
+
+    Input shape:
+        `[B, ..., K]`.
+
+    Output shape:
+        `[B, ..., dim]`, in the layer's compute dtype.
+
+    Example:
+
+    >>> import numpy as np, tfgumbel as tg
+    >>> layer = tg.StraightThroughEmbedding(50_000, dim=8, estimator="st")
+    >>> layer(np.zeros((2, 50_000), "float32"), training=True).shape
+    TensorShape([2, 8])
+
+    Reference:
+        As in `StraightThroughCategorical`.
+    """
+
+    axis = -1
+
+    def __init__(
+        self,
+        categories: int,
+        dim: int,
+        estimator: str = "gumbel",
+        temperature: Any = 1.0,
+        inference: str = "mode",
+        seed: int | None = None,
+        samples: int = 10,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(seed=seed, **kwargs)
+        self.categories = _checks.positive_integer("categories", categories)
+        _checks.categorical_shape((categories,), -1)
+        self.dim = _checks.positive_integer("dim", dim)
+        self.estimator = _checks.choice("estimator", estimator, NAMES)
+        self.inference = _checks.choice(
+            "inference", inference, CATEGORICAL_INFERENCE
+        )
+        self.samples = _checks.positive_integer("samples", samples)
+        self.embeddings_initializer = keras.initializers.get(
+            embeddings_initializer
+        )
+        self.embeddings_regularizer = keras.regularizers.get(
+            embeddings_regularizer
+        )
+        self._annealed = AnnealedScalar(
+            self, "temperature", temperature, _checks.positive_number
+        )
+        self.temperature = self._annealed.variable
+
+    def build(self, logits_shape: Any) -> None:
+        """Checks the number of categories and makes the table."""
+        self._check(logits_shape)
+        self.embeddings = self.add_weight(
+            shape=(self.categories, self.dim),
+            initializer=self.embeddings_initializer,
+            regularizer=self.embeddings_regularizer,
+            name="embeddings",
+        )
+        self.built = True
+
+    def call(
+        self, logits: Any, category_mask: Any = None, training: Any = None
+    ) -> tf.Tensor:
+        """Returns a row of the table for each row of logits."""
+        logits = _checks.categorical_logits(logits)
+        masked = ops.mask_logits(logits, category_mask)
+        table = tf.convert_to_tensor(self.embeddings)
+        if training or self.inference == "relaxed":
+            rows = self._draw(masked, table, self._annealed(training))
+        elif self.inference == "mean":
+            p = tf.nn.softmax(finite_logits(masked))
+            rows = tf.tensordot(p, tf.cast(table, p.dtype), 1)
+        else:
+            index = self._inferred(masked)
+            rows = tf.gather(table, index)
+            rows += tf.cast(nan_rows(finite_logits(masked), -1), rows.dtype)
+        if category_mask is not None:
+            mask = _checks.category_mask(category_mask, logits, -1)
+            legal = tf.broadcast_to(mask, tf.shape(logits))
+            legal = tf.reduce_any(legal, axis=-1, keepdims=True)
+            rows = tf.where(legal, rows, tf.zeros_like(rows))
+        return tf.cast(rows, self.compute_dtype)
+
+    def _draw(
+        self, logits: tf.Tensor, table: tf.Tensor, temperature: tf.Tensor
+    ) -> tf.Tensor:
+        seed = self.next_seed()
+        noise_seed = random.split(seed, 1)[0]
+        name, samples = self.estimator, self.samples
+        if name == "gumbel":
+            name, samples = "gumbel_rao", 1
+
+        def surrogate(
+            logits: tf.Tensor, sample: tf.Tensor, block: tf.Tensor
+        ) -> tf.Tensor:
+            of_block = noise_seed + tf.stack([0, tf.cast(block, tf.int64)])
+            draw = Draw(of_block, temperature, samples=samples)
+            return SURROGATES[name](logits, sample, draw)
+
+        index = random.categorical(finite_logits(logits), seed)
+        return ops.straight_through_embedding(logits, table, index, surrogate)
+
+    def _inferred(self, logits: tf.Tensor) -> tf.Tensor:
+        logits = tf.stop_gradient(finite_logits(logits))
+        if self.inference == "mode":
+            return tf.argmax(logits, axis=-1, output_type=tf.int32)
+        return random.categorical(logits, self.next_seed())
+
+    def _check(self, logits_shape: Any) -> None:
+        _checks.categorical_shape(logits_shape, -1)
+        shape = tf.TensorShape(logits_shape)
+        if shape.rank is not None and shape[-1] != self.categories:
+            raise ValueError(
+                f"Argument `logits` must have {self.categories} categories "
+                f"on the last axis. Received: logits of shape {shape}"
+            )
+
+    def compute_output_spec(
+        self, logits: Any, category_mask: Any = None, training: Any = None
+    ) -> keras.KerasTensor:
+        """Returns the shape of the rows, in the compute dtype."""
+        _checks.floating("logits", logits.dtype)
+        self._check(logits.shape)
+        shape = self.compute_output_shape(logits.shape)
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def compute_output_shape(self, logits_shape: Any) -> Any:
+        """Returns the shape of the logits, with `dim` for the categories."""
+        return (*logits_shape[:-1], self.dim)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "categories": self.categories,
+            "dim": self.dim,
+            "estimator": self.estimator,
+            "temperature": self._annealed.get_config(),
+            "inference": self.inference,
+            "samples": self.samples,
+            "embeddings_initializer": keras.initializers.serialize(
+                self.embeddings_initializer
+            ),
+            "embeddings_regularizer": keras.regularizers.serialize(
+                self.embeddings_regularizer
+            ),
+        }

@@ -1,0 +1,181 @@
+"""A row of a table, drawn, with a straight-through gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import _checks
+from tfgumbel.ops._precision import in_working_precision, nan_rows
+from tfgumbel.ops.straight_through import straight_through
+
+Surrogate = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+# The backward pass takes as many blocks of rows in turn, unless they would
+# hold fewer numbers than it pays to take apart.
+_BLOCKS = 8
+_LEAST_NUMBERS = 2**20
+
+
+def _straight_through(
+    logits: tf.Tensor, sample: tf.Tensor, block: tf.Tensor
+) -> tf.Tensor:
+    return straight_through(logits, sample)
+
+
+def straight_through_embedding(
+    logits: Any,
+    embeddings: Any,
+    index: Any,
+    surrogate: Surrogate = _straight_through,
+) -> tf.Tensor:
+    """Rows of a table, with the gradients of one-hot × table.
+
+    Forward `embeddings[index]`: no one-hot, no product. Backward, for an
+    incoming gradient g: the table gets g in the rows that were drawn, as
+    `tf.IndexedSlices`, and the logits get what the surrogate of a one-hot
+    sample gives for its incoming gradient g Eᵀ. That product over all
+    categories is taken once, and outside XLA block by block of rows, so that
+    the memory beyond the result is a fraction of the logits. Bias and
+    requirements are those of the surrogate.
+
+    Args:
+        logits: Unnormalised log-probabilities `[..., K]`.
+        embeddings: The table E, `[K, dim]`, floating.
+        index: Integer categories, of the shape of the logits without the last
+            axis: samples of softmax(logits), as from
+            `tfgumbel.random.categorical`.
+        surrogate: Maps logits `[R, K]`, their one-hot sample and the number
+            of the block of rows (for its noise) to the sample with an
+            estimator's gradient. By default `straight_through` at τ = 1.
+
+    Returns:
+        A tensor `[..., dim]` in the dtype of the table. A row with NaN logits
+        is NaN. Second derivatives are right, save that those of the table's
+        gradient in the logits are missing.
+
+    Raises:
+        TypeError: If logits or table are not floating, or the index is not
+            of an integer type.
+        ValueError: If the shapes do not fit, or K < 2.
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> table = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+    >>> tg.ops.straight_through_embedding([0.0, 1.0, 0.0], table, 1).numpy()
+    array([3., 4.], dtype=float32)
+
+    Reference:
+        Bengio, Léonard, Courville. Estimating or propagating gradients
+        through stochastic neurons. 2013.
+    """
+    logits = _checks.categorical_logits(logits)
+    embeddings = _checked_table(embeddings, logits)
+    index = _checked_index(index, logits)
+    working = in_working_precision(logits)
+    rows = tf.gather(embeddings, index)
+    nan = tf.cast(nan_rows(working, -1), rows.dtype)
+
+    @tf.custom_gradient
+    def attach(rows: tf.Tensor, logits: tf.Tensor, table: tf.Tensor) -> Any:
+        def grad(upstream: tf.Tensor) -> Any:
+            wrt_logits = _by_blocks(logits, index, upstream, table, surrogate)
+            return upstream, wrt_logits, None
+
+        return rows + nan, grad
+
+    return attach(rows, working, embeddings)
+
+
+def _checked_table(embeddings: Any, logits: tf.Tensor) -> tf.Tensor:
+    embeddings = tf.convert_to_tensor(embeddings)
+    _checks.floating("embeddings", embeddings.dtype)
+    if not embeddings.shape.is_compatible_with([logits.shape[-1], None]):
+        raise ValueError(
+            f"Argument `embeddings` must be of shape [{logits.shape[-1]}, "
+            "dim], a row for each category. Received: embeddings of shape "
+            f"{embeddings.shape}"
+        )
+    return embeddings
+
+
+def _checked_index(index: Any, logits: tf.Tensor) -> tf.Tensor:
+    index = tf.convert_to_tensor(index)
+    if not index.dtype.is_integer:
+        raise TypeError(
+            "Argument `index` must be of an integer type. "
+            f"Received: index of dtype {index.dtype.name}"
+        )
+    if not index.shape.is_compatible_with(logits.shape[:-1]):
+        raise ValueError(
+            "Argument `index` must have the shape of the logits without "
+            f"their last axis, {logits.shape[:-1]}. Received: index of shape "
+            f"{index.shape}"
+        )
+    return index
+
+
+def _by_blocks(
+    logits: tf.Tensor,
+    index: tf.Tensor,
+    upstream: tf.Tensor,
+    table: tf.Tensor,
+    surrogate: Surrogate,
+) -> tf.Tensor:
+    """The gradient in the logits, a block of rows at a time."""
+    categories, dim = logits.shape[-1], table.shape[-1]
+    flat = tf.reshape(logits, [-1, categories])
+    index = tf.reshape(index, [-1])
+    upstream = tf.cast(tf.reshape(upstream, [-1, dim]), logits.dtype)
+    table = tf.cast(table, logits.dtype)
+
+    def gradient(start: Any, size: Any, block: Any) -> tf.Tensor:
+        rows = slice(start, start + size)
+        return _gradient(
+            flat[rows], index[rows], upstream[rows], table, surrogate, block
+        )
+
+    count = tf.shape(flat)[0] if flat.shape[0] is None else flat.shape[0]
+    size = _block_rows(count, categories)
+    compiled = tf.__internal__.get_enclosing_xla_context() is not None
+    if compiled or (isinstance(count, int) and count <= size):
+        return tf.reshape(gradient(0, count, 0), tf.shape(logits))
+    blocks = -(-count // size)
+    array = tf.TensorArray(
+        flat.dtype, blocks, element_shape=[None, categories], infer_shape=False
+    )
+    _, array = tf.while_loop(
+        lambda block, array: block < blocks,
+        lambda block, array: (
+            block + 1,
+            array.write(block, gradient(block * size, size, block)),
+        ),
+        (0, array),
+        parallel_iterations=1,
+    )
+    return tf.reshape(array.concat(), tf.shape(logits))
+
+
+def _block_rows(count: Any, categories: int) -> Any:
+    least = -(-_LEAST_NUMBERS // categories)
+    maximum = max if isinstance(count, int) else tf.maximum
+    return maximum(-(-count // _BLOCKS), least)
+
+
+def _gradient(
+    logits: tf.Tensor,
+    index: tf.Tensor,
+    upstream: tf.Tensor,
+    table: tf.Tensor,
+    surrogate: Surrogate,
+    block: Any,
+) -> tf.Tensor:
+    incoming = tf.matmul(upstream, table, transpose_b=True)
+    sample = tf.one_hot(index, logits.shape[-1], dtype=logits.dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = surrogate(logits, sample, tf.convert_to_tensor(block))
+    return tape.gradient(value, logits, incoming)
