@@ -113,8 +113,8 @@ LAYERS = (
     ),
     embedding_row(
         "gumbel",
-        definitions.gumbel_rao,
-        definitions.embedding_gumbel_noise,
+        definitions.gumbel_softmax_hard,
+        tg.random.gumbel,
         estimator="gumbel",
     ),
     embedding_row(

@@ -142,25 +142,15 @@ def gumbel_rao(layer, noise, logits):
 
 
 def gumbel_rao_noise(shape, seed, axis=-1):
-    return noise_of_average(shape, seed, axis, 10, seed)
-
-
-def embedding_gumbel_noise(shape, seed, axis=-1):
-    """An average over one noise, drawn for the first block of rows."""
-    later = tg.random.split(seed, 1)[0]
-    return noise_of_average(shape, seed, axis, 1, later)
-
-
-def noise_of_average(shape, seed, axis, samples, later):
     """That of the sample, repeated, then that of the average."""
     first = tf.broadcast_to(row_uniforms(shape, seed, axis), shape)
-    shape = tf.concat([[samples], shape], axis=0)
-    more = tg.random.gumbel(shape, tg.random.split(later, 1)[0])
+    shape = tf.concat([[10], shape], axis=0)
+    more = tg.random.gumbel(shape, tg.random.split(seed, 1)[0])
     return tf.concat([first[None], tf.cast(more, first.dtype)], axis=0)
 
 
 # Noise whose shape depends on the axis of the categories.
-NOISE_OF_ROWS = (row_uniforms, gumbel_rao_noise, embedding_gumbel_noise)
+NOISE_OF_ROWS = (row_uniforms, gumbel_rao_noise)
 
 
 def k_hot(values, k, axis):

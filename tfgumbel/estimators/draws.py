@@ -108,6 +108,33 @@ def draw_categories(name: str, logits: tf.Tensor, draw: Draw) -> tf.Tensor:
     return SURROGATES[name](logits, sample, draw)
 
 
+def draw_index(
+    name: str, logits: tf.Tensor, draw: Draw
+) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
+    """Categories `[...]` drawn from logits `[..., K]`, and their surrogate.
+
+    The surrogate, as `ops.straight_through_embedding` takes it, gives blocks
+    of rows the gradient of the named estimator.
+    """
+    if name != "gumbel":
+        later = random.split(draw.seed, 1)[0]
+
+        def of_sample(logits: tf.Tensor, sample: tf.Tensor, first: tf.Tensor):
+            seed = later + tf.stack([0, tf.cast(first, tf.int64)])
+            return SURROGATES[name](logits, sample, draw._replace(seed=seed))
+
+        return random.categorical(logits, draw.seed), of_sample
+
+    noise = random.gumbel(tf.shape(logits), draw.seed)
+    rows = tf.reshape(noise, [-1, logits.shape[-1]])
+
+    def of_noise(logits: tf.Tensor, sample: tf.Tensor, first: tf.Tensor):
+        of_block = rows[first : first + tf.shape(logits)[0]]
+        return ops.gumbel_softmax(logits, of_block, draw.temperature, True)
+
+    return ops.gumbel_max(logits, noise), of_noise
+
+
 def draw_bernoulli(name: str, logits: tf.Tensor, draw: Draw) -> tf.Tensor:
     """Bits with the gradient of the named estimator."""
     if name == "gumbel":

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, ops, random
-from tfgumbel.estimators.draws import NAMES, SURROGATES, Draw
+from tfgumbel.estimators.draws import NAMES, Draw, draw_index
 from tfgumbel.layers._annealed import AnnealedScalar
 from tfgumbel.layers._stochastic import CATEGORICAL_INFERENCE, StochasticLayer
 from tfgumbel.ops._precision import finite_logits, nan_rows
@@ -21,23 +21,23 @@ class StraightThroughEmbedding(StochasticLayer):
     For many categories. Equals `StraightThroughCategorical(estimator)`
     followed by `Dense(dim, use_bias=False)`, values and gradients, but forms
     neither the one-hot `[B, K]` nor the dense product: a row of the table is
-    gathered, and outside XLA the table's gradient is sparse
-    (`tf.IndexedSlices`). Bias and requirements are those of the estimator.
+    gathered, and the table's gradient is sparse (`tf.IndexedSlices`). Bias and
+    requirements are those of the estimator.
 
-    A sample costs one uniform, whatever the estimator. `"gumbel"` and
-    `"gumbel_rao"` need K Gumbels besides; they draw them in the backward pass
-    given the category, so that `"gumbel"` has the law, not the noise, of its
-    namesake: it is `"gumbel_rao"` of one sample.
+    A sample costs one uniform, save for `"gumbel"`, which cannot do without K
+    Gumbels and holds them for the backward pass. `"gumbel_rao"` draws its
+    Gumbels in the backward pass. The others need none.
 
     The backward pass takes the product g Eᵀ of the incoming gradient and the
-    table, O(B K dim), in blocks of rows: its memory is little more than twice
-    the gradient of the logits (see `ops.straight_through_embedding`). `"mve"`
+    table, O(B K dim), outside XLA in blocks of rows: the memory beyond the
+    logits is then little more than twice that of their gradient. `"mve"`
     solves a K × K system for each row and suits small K only.
 
     Args:
         categories: K ≥ 2, the rows of the table.
         dim: Length of a row.
-        estimator: As in `StraightThroughCategorical`.
+        estimator: As in `StraightThroughCategorical`. The default needs no
+            Gumbels, and at τ = 1 is exact for a quadratic cost.
         temperature: τ > 0 of the backward pass: a number, or a schedule
             `step -> τ`, as in `GumbelSoftmax`. It receives no gradient.
         inference: What the layer returns when not training: `"mode"` (the row
@@ -81,7 +81,7 @@ class StraightThroughEmbedding(StochasticLayer):
         self,
         categories: int,
         dim: int,
-        estimator: str = "gumbel",
+        estimator: str = "reinmax",
         temperature: Any = 1.0,
         inference: str = "mode",
         seed: int | None = None,
@@ -147,21 +147,12 @@ class StraightThroughEmbedding(StochasticLayer):
     def _draw(
         self, logits: tf.Tensor, table: tf.Tensor, temperature: tf.Tensor
     ) -> tf.Tensor:
-        seed = self.next_seed()
-        noise_seed = random.split(seed, 1)[0]
-        name, samples = self.estimator, self.samples
-        if name == "gumbel":
-            name, samples = "gumbel_rao", 1
-
-        def surrogate(
-            logits: tf.Tensor, sample: tf.Tensor, block: tf.Tensor
-        ) -> tf.Tensor:
-            of_block = noise_seed + tf.stack([0, tf.cast(block, tf.int64)])
-            draw = Draw(of_block, temperature, samples=samples)
-            return SURROGATES[name](logits, sample, draw)
-
-        index = random.categorical(finite_logits(logits), seed)
-        return ops.straight_through_embedding(logits, table, index, surrogate)
+        draw = draw_index(
+            self.estimator,
+            logits,
+            Draw(self.next_seed(), temperature, samples=self.samples),
+        )
+        return ops.straight_through_embedding(logits, table, *draw)
 
     def _inferred(self, logits: tf.Tensor) -> tf.Tensor:
         logits = tf.stop_gradient(finite_logits(logits))

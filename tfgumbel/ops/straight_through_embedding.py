@@ -20,7 +20,7 @@ _LEAST_NUMBERS = 2**20
 
 
 def _straight_through(
-    logits: tf.Tensor, sample: tf.Tensor, block: tf.Tensor
+    logits: tf.Tensor, sample: tf.Tensor, first: tf.Tensor
 ) -> tf.Tensor:
     return straight_through(logits, sample)
 
@@ -47,9 +47,10 @@ def straight_through_embedding(
         index: Integer categories, of the shape of the logits without the last
             axis: samples of softmax(logits), as from
             `tfgumbel.random.categorical`.
-        surrogate: Maps logits `[R, K]`, their one-hot sample and the number
-            of the block of rows (for its noise) to the sample with an
-            estimator's gradient. By default `straight_through` at τ = 1.
+        surrogate: Maps a block of logits `[R, K]`, their one-hot sample and
+            the number of the block's first row (for its noise) to the sample
+            with an estimator's gradient. By default `straight_through` at
+            τ = 1.
 
     Returns:
         A tensor `[..., dim]` in the dtype of the table. A row with NaN logits
@@ -132,17 +133,17 @@ def _by_blocks(
     upstream = tf.cast(tf.reshape(upstream, [-1, dim]), logits.dtype)
     table = tf.cast(table, logits.dtype)
 
-    def gradient(start: Any, size: Any, block: Any) -> tf.Tensor:
-        rows = slice(start, start + size)
+    def gradient(first: Any, size: Any) -> tf.Tensor:
+        rows = slice(first, first + size)
         return _gradient(
-            flat[rows], index[rows], upstream[rows], table, surrogate, block
+            flat[rows], index[rows], upstream[rows], table, surrogate, first
         )
 
     count = tf.shape(flat)[0] if flat.shape[0] is None else flat.shape[0]
     size = _block_rows(count, categories)
     compiled = tf.__internal__.get_enclosing_xla_context() is not None
     if compiled or (isinstance(count, int) and count <= size):
-        return tf.reshape(gradient(0, count, 0), tf.shape(logits))
+        return tf.reshape(gradient(0, count), tf.shape(logits))
     blocks = -(-count // size)
     array = tf.TensorArray(
         flat.dtype, blocks, element_shape=[None, categories], infer_shape=False
@@ -151,7 +152,7 @@ def _by_blocks(
         lambda block, array: block < blocks,
         lambda block, array: (
             block + 1,
-            array.write(block, gradient(block * size, size, block)),
+            array.write(block, gradient(block * size, size)),
         ),
         (0, array),
         parallel_iterations=1,
@@ -171,11 +172,11 @@ def _gradient(
     upstream: tf.Tensor,
     table: tf.Tensor,
     surrogate: Surrogate,
-    block: Any,
+    first: Any,
 ) -> tf.Tensor:
     incoming = tf.matmul(upstream, table, transpose_b=True)
     sample = tf.one_hot(index, logits.shape[-1], dtype=logits.dtype)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = surrogate(logits, sample, tf.convert_to_tensor(block))
+        value = surrogate(logits, sample, tf.convert_to_tensor(first))
     return tape.gradient(value, logits, incoming)

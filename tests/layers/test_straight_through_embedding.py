@@ -1,0 +1,82 @@
+"""What the contract of `tests/cases.py` does not hold of this layer."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgumbel as tg
+
+
+def fitted(estimator, optimizer, jit_compile, policy="float32"):
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input((6,))
+    layer = tg.StraightThroughEmbedding(40, 3, estimator, seed=1, dtype=policy)
+    y = keras.layers.Dense(1)(layer(keras.layers.Dense(40)(inputs)))
+    model = keras.Model(inputs, y)
+    model.compile(optimizer, "mse", jit_compile=jit_compile)
+    before = layer.embeddings.numpy()
+    x = np.random.default_rng(0).normal(size=(8, 6)).astype("float32")
+    history = model.fit(x, np.ones(8), batch_size=8, verbose=0, epochs=1)
+    assert np.all(np.isfinite(history.history["loss"]))
+    return np.any(layer.embeddings.numpy() != before, axis=-1)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_fit_moves_only_the_rows_that_were_drawn(optimizer, jit_compile):
+    moved = fitted("st", optimizer, jit_compile)
+    assert 1 <= np.sum(moved) <= 8
+
+
+def test_fit_under_a_mixed_policy():
+    moved = fitted("gumbel", "adam", False, "mixed_float16")
+    assert 1 <= np.sum(moved) <= 8
+
+
+def test_row_without_a_legal_category_is_zero_in_a_graph():
+    layer = tg.StraightThroughEmbedding(3, 2, "st", seed=1)
+    logits = tf.zeros([2, 3])
+    layer(logits)
+
+    @tf.function
+    def value_and_gradient(mask):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            y = layer(logits, mask, training=True)
+        return y, tape.gradient(y, logits)
+
+    mask = tf.constant([[True, False, True], [False, False, False]])
+    value, gradient = value_and_gradient(mask)
+    assert np.any(value[0] != 0) and np.all(value[1] == 0)
+    assert np.any(gradient[0] != 0) and np.all(gradient[1] == 0)
+    assert np.all(gradient[:, 1] == 0)
+
+
+def test_regularizer_sees_the_table():
+    layer = tg.StraightThroughEmbedding(
+        3, 2, embeddings_initializer="ones", embeddings_regularizer="l2"
+    )
+    layer(np.zeros((1, 3), "float32"))
+    np.testing.assert_allclose(layer.losses, [0.06], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((1, 2), ValueError, r"shape \(1,\)"),
+        ((2.0, 2), TypeError, "`categories`.*Received: categories=2.0"),
+        ((2, 0), ValueError, "`dim`.*Received: dim=0"),
+        ((2, 2, "best"), ValueError, "`estimator`.*'gumbel'.*'best'"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=f"(?s){message}"):
+        tg.StraightThroughEmbedding(*arguments)
+
+
+@pytest.mark.parametrize("symbolic", [False, True])
+def test_another_number_of_categories(symbolic):
+    make = keras.KerasTensor if symbolic else tf.zeros
+    with pytest.raises(ValueError, match=r"5 categories.*\(2, 4\)"):
+        tg.StraightThroughEmbedding(5, 2)(make((2, 4)))

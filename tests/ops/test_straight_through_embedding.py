@@ -1,0 +1,180 @@
+"""Equals one-hot × matrix, without the one-hot and without the product."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgumbel as tg
+from tests.ops.derivatives import assert_close, weighted_sum
+from tfgumbel.estimators.draws import NAMES, SURROGATES, Draw, draw_index
+from tfgumbel.ops import straight_through_embedding as op
+
+GENERATOR = np.random.default_rng(6)
+LOGITS = GENERATOR.normal(size=(4, 3, 5)).astype("float32")
+TABLE = GENERATOR.normal(size=(5, 2)).astype("float32")
+DRAW = Draw(tf.constant([3, 4], tf.int64), tf.constant(0.7), samples=2)
+names = pytest.mark.parametrize("name", NAMES)
+
+
+def embedding(name, logits, table):
+    index, surrogate = draw_index(name, logits, DRAW)
+    return op(logits, table, index, surrogate)
+
+
+def one_hot_times_matrix(name, logits, table):
+    """With the noise that the embedding drew."""
+    index, _ = draw_index(name, logits, DRAW)
+    if name == "gumbel":
+        noise = tg.random.gumbel(tf.shape(logits), DRAW.seed)
+        z = tg.ops.gumbel_softmax(logits, noise, DRAW.temperature, hard=True)
+    else:
+        later = DRAW._replace(seed=tg.random.split(DRAW.seed, 1)[0])
+        sample = tf.one_hot(index, logits.shape[-1], dtype=logits.dtype)
+        z = SURROGATES[name](logits, sample, later)
+    return tf.tensordot(z, table, 1)
+
+
+def value_and_gradients(function, name, logits, table):
+    with tf.GradientTape() as tape:
+        tape.watch([logits, table])
+        value = function(name, logits, table)
+        total = weighted_sum(value)
+    return value, tape.gradient(total, [logits, table])
+
+
+@names
+def test_equals_one_hot_times_matrix(name, compiled):
+    """In value and in both gradients, for the same noise."""
+    logits, table = tf.constant(LOGITS), tf.constant(TABLE)
+
+    @compiled
+    def both(logits, table):
+        actual = value_and_gradients(embedding, name, logits, table)
+        expected = value_and_gradients(
+            one_hot_times_matrix, name, logits, table
+        )
+        return dense(actual), expected
+
+    actual, expected = both(logits, table)
+    assert_close(actual, expected, rtol=1e-5, atol=1e-6)
+    assert np.any(expected[1][0] != 0)
+
+
+def dense(structure):
+    return tf.nest.map_structure(tf.convert_to_tensor, structure)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    import sys
+
+    module = sys.modules["tfgumbel.ops.straight_through_embedding"]
+    monkeypatch.setattr(module, "_LEAST_NUMBERS", 5)
+
+
+@pytest.mark.parametrize("name", ["st", "gumbel", "zgr"])
+@pytest.mark.parametrize("rows", [12, None])
+def test_blocks_of_rows_change_nothing(name, rows, small_blocks):
+    """Eight blocks of two rows, the last ones empty or not."""
+    flat = LOGITS.reshape(12, 5)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([rows, 5], tf.float32),
+            tf.TensorSpec([5, 2], tf.float32),
+        ]
+    )
+    def by_blocks(logits, table):
+        return dense(value_and_gradients(embedding, name, logits, table))
+
+    for count in [12] if rows else [12, 11, 1]:
+        inputs = tf.constant(flat[:count]), tf.constant(TABLE)
+        expected = value_and_gradients(one_hot_times_matrix, name, *inputs)
+        assert_close(by_blocks(*inputs), expected, rtol=1e-5, atol=1e-6)
+    types = {
+        node.op
+        for f in by_blocks.get_concrete_function()
+        .graph.as_graph_def()
+        .library.function
+        for node in f.node_def
+    }
+    assert "BatchMatMulV2" in types or "MatMul" in types
+
+
+def test_blocks_draw_noise_of_their_own(small_blocks):
+    """Equal rows with equal samples get unequal Gumbel-Rao gradients."""
+    logits = tf.tile(tf.constant(LOGITS[0, :1]), [12, 1])
+    _, surrogate = draw_index("gumbel_rao", logits, DRAW)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = op(logits, TABLE, tf.zeros([12], tf.int32), surrogate)
+    gradient = tape.gradient(value, logits).numpy()
+    assert len(np.unique(gradient[:, 0])) == 12
+
+
+@names
+def test_forward_has_neither_one_hot_nor_product(name):
+    @tf.function
+    def forward(logits, table):
+        return embedding(name, logits, table)
+
+    graph = forward.get_concrete_function(LOGITS, TABLE).graph
+    types = {operation.type for operation in graph.get_operations()}
+    for function in graph.as_graph_def().library.function:
+        types |= {node.op for node in function.node_def}
+    assert "GatherV2" in types
+    assert not types & {"OneHot", "MatMul", "BatchMatMulV2", "Einsum"}
+
+
+def test_gradient_of_the_table_is_sparse(compiled):
+    """Only the rows that were drawn, each as often as it was drawn."""
+    index = tf.constant([2, 0, 2])
+
+    @compiled
+    def gradient(logits, table):
+        with tf.GradientTape() as tape:
+            tape.watch(table)
+            total = tf.reduce_sum(op(logits, table, index))
+        return tape.gradient(total, table)
+
+    found = gradient(tf.constant(LOGITS[0]), tf.constant(TABLE))
+    assert isinstance(found, tf.IndexedSlices)
+    np.testing.assert_array_equal(found.indices, index)
+    np.testing.assert_array_equal(found.values, np.ones([3, 2]))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_computed_in_float32(dtype):
+    logits = tf.cast(LOGITS, dtype)
+    single = tf.cast(logits, tf.float32)
+    actual, expected = (
+        value_and_gradients(embedding, "st", x, tf.constant(TABLE))[1][0]
+        for x in (logits, single)
+    )
+    assert actual.dtype == dtype
+    assert_close(tf.cast(expected, dtype), actual)
+
+
+def test_nan_stays_in_its_row():
+    logits = LOGITS.copy()
+    logits[1, 2, 3] = np.nan
+    index = tf.zeros(LOGITS.shape[:-1], tf.int32)
+    value = op(logits, TABLE, index).numpy()
+    assert np.all(np.isnan(value[1, 2])) and np.isnan(value).sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("logits", "table", "index", "error", "message"),
+    [
+        (LOGITS, TABLE[:4], [[0] * 3] * 4, ValueError, r"`embeddings`.*\(4, 2"),
+        (LOGITS, TABLE[0], [[0] * 3] * 4, ValueError, r"`embeddings`.*\(2,\)"),
+        (LOGITS, [[1, 2]] * 5, [[0] * 3] * 4, TypeError, "`embeddings`.*int32"),
+        (LOGITS, TABLE, [0, 1, 2], ValueError, r"`index`.*\(3,\)"),
+        (LOGITS, TABLE, [[0.0] * 3] * 4, TypeError, "`index`.*float32"),
+        ([[1, 2]], TABLE, [0], TypeError, "`logits`.*int32"),
+        ([[1.0]], TABLE, [0], ValueError, r"`logits`.*\(1, 1\)"),
+    ],
+)
+def test_bad_input_is_an_error(logits, table, index, error, message):
+    with pytest.raises(error, match=f"(?s){message}"):
+        op(logits, table, index)
