@@ -5,8 +5,16 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.conftest import MODES
 from tests.ops.derivatives import assert_close, weighted_sum
-from tfgumbel.estimators.draws import NAMES, SURROGATES, Draw, draw_index
+from tfgumbel.estimators import draws
+from tfgumbel.estimators.draws import (
+    NAMES,
+    SURROGATES,
+    Draw,
+    draw_categories,
+    draw_embedding,
+)
 from tfgumbel.ops import straight_through_embedding as op
 
 GENERATOR = np.random.default_rng(6)
@@ -17,19 +25,17 @@ names = pytest.mark.parametrize("name", NAMES)
 
 
 def embedding(name, logits, table):
-    index, surrogate = draw_index(name, logits, DRAW)
-    return op(logits, table, index, surrogate)
+    return draw_embedding(name, logits, table, DRAW)
 
 
 def one_hot_times_matrix(name, logits, table):
     """With the noise that the embedding drew."""
-    index, _ = draw_index(name, logits, DRAW)
     if name == "gumbel":
-        noise = tg.random.gumbel(tf.shape(logits), DRAW.seed)
-        z = tg.ops.gumbel_softmax(logits, noise, DRAW.temperature, hard=True)
+        z = draw_categories(name, logits, DRAW)
     else:
-        later = DRAW._replace(seed=tg.random.split(DRAW.seed, 1)[0])
+        index = tg.random.categorical(logits, DRAW.seed)
         sample = tf.one_hot(index, logits.shape[-1], dtype=logits.dtype)
+        later = DRAW._replace(seed=tg.random.split(DRAW.seed, 1)[0])
         z = SURROGATES[name](logits, sample, later)
     return tf.tensordot(z, table, 1)
 
@@ -42,12 +48,19 @@ def value_and_gradients(function, name, logits, table):
     return value, tape.gradient(total, [logits, table])
 
 
-@names
-def test_equals_one_hot_times_matrix(name, compiled):
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        *((name, "eager") for name in NAMES),
+        ("gumbel", "xla"),
+        ("gapped", "xla"),
+    ],
+)
+def test_equals_one_hot_times_matrix(name, mode):
     """In value and in both gradients, for the same noise."""
     logits, table = tf.constant(LOGITS), tf.constant(TABLE)
 
-    @compiled
+    @MODES[mode]
     def both(logits, table):
         actual = value_and_gradients(embedding, name, logits, table)
         expected = value_and_gradients(
@@ -64,52 +77,50 @@ def dense(structure):
     return tf.nest.map_structure(tf.convert_to_tensor, structure)
 
 
-@pytest.fixture
-def small_blocks(monkeypatch):
-    import sys
-
-    module = sys.modules["tfgumbel.ops.straight_through_embedding"]
-    monkeypatch.setattr(module, "_LEAST_NUMBERS", 5)
-
-
-@pytest.mark.parametrize("name", ["st", "gumbel", "zgr"])
-@pytest.mark.parametrize("rows", [12, None])
-def test_blocks_of_rows_change_nothing(name, rows, small_blocks):
-    """Eight blocks of two rows, the last ones empty or not."""
-    flat = LOGITS.reshape(12, 5)
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([rows, 5], tf.float32),
-            tf.TensorSpec([5, 2], tf.float32),
-        ]
-    )
-    def by_blocks(logits, table):
-        return dense(value_and_gradients(embedding, name, logits, table))
-
-    for count in [12] if rows else [12, 11, 1]:
-        inputs = tf.constant(flat[:count]), tf.constant(TABLE)
-        expected = value_and_gradients(one_hot_times_matrix, name, *inputs)
-        assert_close(by_blocks(*inputs), expected, rtol=1e-5, atol=1e-6)
-    types = {
-        node.op
-        for f in by_blocks.get_concrete_function()
-        .graph.as_graph_def()
-        .library.function
-        for node in f.node_def
-    }
-    assert "BatchMatMulV2" in types or "MatMul" in types
+BLOCKS = {
+    "static": ([12, 5], 12),
+    "dynamic": ([None, 5], 12),
+    "rest": ([None, 5], 11),
+    "one": ([None, 5], 1),
+}
 
 
-def test_blocks_draw_noise_of_their_own(small_blocks):
+@pytest.mark.parametrize(("shape", "count"), BLOCKS.values(), ids=BLOCKS.keys())
+def test_blocks_of_rows_change_nothing(shape, count):
+    """Blocks of two rows, the last one full or not, each told its rows."""
+    table, index = tf.constant(TABLE), tf.range(12) % 5
+
+    def gradient(logits, index, incoming, first):
+        number = tf.range(first, first + tf.shape(logits)[0])
+        scale = tf.cast(1 + number, tf.float32)[:, None]
+        return scale * (logits + incoming + tf.one_hot(index, 5))
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)])
+    def by_blocks(logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            rows = op(logits, table, index[:count], gradient, block=13)
+            total = tf.reduce_sum(rows)
+        return tape.gradient(total, logits)
+
+    logits = tf.constant(LOGITS.reshape(12, 5)[:count])
+    incoming = tf.tile(tf.reduce_sum(table, -1)[None], [count, 1])
+    expected = gradient(logits, index[:count], incoming, 0)
+    assert_close(by_blocks(logits), expected, rtol=1e-5)
+    graph = by_blocks.get_concrete_function().graph.as_graph_def()
+    assert "While" in str(graph)
+
+
+def test_blocks_draw_noise_of_their_own(monkeypatch):
     """Equal rows with equal samples get unequal Gumbel-Rao gradients."""
-    logits = tf.tile(tf.constant(LOGITS[0, :1]), [12, 1])
-    _, surrogate = draw_index("gumbel_rao", logits, DRAW)
+    monkeypatch.setattr(draws, "_SMALL_BLOCK", 5)
+    logits = tf.constant([[0.0, 50.0, 0.5, 0.2, -0.3]] * 12)
+    draw = DRAW._replace(temperature=tf.constant(50.0))
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = op(logits, TABLE, tf.zeros([12], tf.int32), surrogate)
+        value = draw_embedding("gumbel_rao", logits, tf.constant(TABLE), draw)
     gradient = tape.gradient(value, logits).numpy()
-    assert len(np.unique(gradient[:, 0])) == 12
+    assert len(np.unique(gradient[:, 1])) == 12
 
 
 @names

@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfgumbel import ops, random
+from tfgumbel import _checks, ops, random
+from tfgumbel.ops import _index_gradients
 from tfgumbel.ops._precision import (
     finite_log_odds,
     finite_logits,
     in_working_precision,
     one_hot_index,
+    working_dtype,
 )
 
 
@@ -108,31 +110,56 @@ def draw_categories(name: str, logits: tf.Tensor, draw: Draw) -> tf.Tensor:
     return SURROGATES[name](logits, sample, draw)
 
 
-def draw_index(
-    name: str, logits: tf.Tensor, draw: Draw
-) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
-    """Categories `[...]` drawn from logits `[..., K]`, and their surrogate.
+# The same for a sample given by its index.
+INDEX_GRADIENTS: dict[str, Callable[..., tf.Tensor]] = {
+    "gapped": _index_gradients.gapped,
+    "reinmax": _index_gradients.reinmax,
+    "st": _index_gradients.straight_through,
+    "zgr": lambda logits, index, incoming, tau: _index_gradients.zgr(
+        logits, index, incoming
+    ),
+}
+# Numbers in a block of logits, where a surrogate holds them several times.
+_SMALL_BLOCK = 2**22
 
-    The surrogate, as `ops.straight_through_embedding` takes it, gives blocks
-    of rows the gradient of the named estimator.
-    """
-    if name != "gumbel":
-        later = random.split(draw.seed, 1)[0]
 
-        def of_sample(logits: tf.Tensor, sample: tf.Tensor, first: tf.Tensor):
-            seed = later + tf.stack([0, tf.cast(first, tf.int64)])
-            return SURROGATES[name](logits, sample, draw._replace(seed=seed))
+def draw_embedding(
+    name: str, logits: tf.Tensor, table: tf.Tensor, draw: Draw
+) -> tf.Tensor:
+    """Rows of the table drawn from the logits, with the named estimator."""
+    draw = draw._replace(axis=-1)
+    if name == "gumbel":
+        noise = random.gumbel(tf.shape(logits), draw.seed)
+        index = ops.gumbel_max(logits, noise)
+        rows = tf.reshape(noise, [-1, logits.shape[-1]])
+    else:
+        index = random.categorical(logits, draw.seed)
+    later = random.split(draw.seed, 1)[0]
+    tau = _checks.guarded_temperature(
+        draw.temperature, working_dtype(logits.dtype)
+    )
 
-        return random.categorical(logits, draw.seed), of_sample
+    def of_index(logits, index, incoming, first):
+        return INDEX_GRADIENTS[name](logits, index, incoming, tau)
 
-    noise = random.gumbel(tf.shape(logits), draw.seed)
-    rows = tf.reshape(noise, [-1, logits.shape[-1]])
+    def of_surrogate(logits, index, incoming, first):
+        sample = tf.one_hot(index, logits.shape[-1], dtype=logits.dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            if name == "gumbel":
+                of_block = rows[first : first + tf.shape(logits)[0]]
+                value = ops.gumbel_softmax(logits, of_block, tau, hard=True)
+            else:
+                seed = later + tf.stack([0, tf.cast(first, tf.int64)])
+                of_block = draw._replace(seed=seed)
+                value = SURROGATES[name](logits, sample, of_block)
+        return tape.gradient(value, logits, incoming)
 
-    def of_noise(logits: tf.Tensor, sample: tf.Tensor, first: tf.Tensor):
-        of_block = rows[first : first + tf.shape(logits)[0]]
-        return ops.gumbel_softmax(logits, of_block, draw.temperature, True)
-
-    return ops.gumbel_max(logits, noise), of_noise
+    if name in INDEX_GRADIENTS:
+        return ops.straight_through_embedding(logits, table, index, of_index)
+    return ops.straight_through_embedding(
+        logits, table, index, of_surrogate, _SMALL_BLOCK
+    )
 
 
 def draw_bernoulli(name: str, logits: tf.Tensor, draw: Draw) -> tf.Tensor:

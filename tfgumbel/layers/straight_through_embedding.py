@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, ops, random
-from tfgumbel.estimators.draws import NAMES, Draw, draw_index
+from tfgumbel.estimators.draws import NAMES, Draw, draw_embedding
 from tfgumbel.layers._annealed import AnnealedScalar
 from tfgumbel.layers._stochastic import CATEGORICAL_INFERENCE, StochasticLayer
 from tfgumbel.ops._precision import finite_logits, nan_rows
@@ -29,9 +29,9 @@ class StraightThroughEmbedding(StochasticLayer):
     Gumbels in the backward pass. The others need none.
 
     The backward pass takes the product g Eᵀ of the incoming gradient and the
-    table, O(B K dim), outside XLA in blocks of rows: the memory beyond the
-    logits is then little more than twice that of their gradient. `"mve"`
-    solves a K × K system for each row and suits small K only.
+    table, O(B K dim), and holds the logits' gradient some three times; where
+    that is much, outside XLA, it goes in blocks of rows. `"mve"` solves a
+    K × K system for each row and suits small K only.
 
     Args:
         categories: K ≥ 2, the rows of the table.
@@ -129,7 +129,9 @@ class StraightThroughEmbedding(StochasticLayer):
         masked = ops.mask_logits(logits, category_mask)
         table = tf.convert_to_tensor(self.embeddings)
         if training or self.inference == "relaxed":
-            rows = self._draw(masked, table, self._annealed(training))
+            temperature = self._annealed(training)
+            draw = Draw(self.next_seed(), temperature, samples=self.samples)
+            rows = draw_embedding(self.estimator, masked, table, draw)
         elif self.inference == "mean":
             p = tf.nn.softmax(finite_logits(masked))
             rows = tf.tensordot(p, tf.cast(table, p.dtype), 1)
@@ -143,16 +145,6 @@ class StraightThroughEmbedding(StochasticLayer):
             legal = tf.reduce_any(legal, axis=-1, keepdims=True)
             rows = tf.where(legal, rows, tf.zeros_like(rows))
         return tf.cast(rows, self.compute_dtype)
-
-    def _draw(
-        self, logits: tf.Tensor, table: tf.Tensor, temperature: tf.Tensor
-    ) -> tf.Tensor:
-        draw = draw_index(
-            self.estimator,
-            logits,
-            Draw(self.next_seed(), temperature, samples=self.samples),
-        )
-        return ops.straight_through_embedding(logits, table, *draw)
 
     def _inferred(self, logits: tf.Tensor) -> tf.Tensor:
         logits = tf.stop_gradient(finite_logits(logits))

@@ -8,38 +8,35 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
+from tfgumbel.ops import _index_gradients
 from tfgumbel.ops._precision import in_working_precision, nan_rows
-from tfgumbel.ops.straight_through import straight_through
 
-Surrogate = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
-
-# The backward pass takes as many blocks of rows in turn, unless they would
-# hold fewer numbers than it pays to take apart.
-_BLOCKS = 8
-_LEAST_NUMBERS = 2**20
+Gradient = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def _straight_through(
-    logits: tf.Tensor, sample: tf.Tensor, first: tf.Tensor
+    logits: tf.Tensor, index: tf.Tensor, incoming: tf.Tensor, first: tf.Tensor
 ) -> tf.Tensor:
-    return straight_through(logits, sample)
+    tau = tf.ones([], logits.dtype)
+    return _index_gradients.straight_through(logits, index, incoming, tau)
 
 
 def straight_through_embedding(
     logits: Any,
     embeddings: Any,
     index: Any,
-    surrogate: Surrogate = _straight_through,
+    gradient: Gradient = _straight_through,
+    block: int = 2**25,
 ) -> tf.Tensor:
     """Rows of a table, with the gradients of one-hot × table.
 
     Forward `embeddings[index]`: no one-hot, no product. Backward, for an
     incoming gradient g: the table gets g in the rows that were drawn, as
-    `tf.IndexedSlices`, and the logits get what the surrogate of a one-hot
-    sample gives for its incoming gradient g Eᵀ. That product over all
-    categories is taken once, and outside XLA block by block of rows, so that
-    the memory beyond the result is a fraction of the logits. Bias and
-    requirements are those of the surrogate.
+    `tf.IndexedSlices`, and the logits get what `gradient` makes of g Eᵀ, the
+    incoming gradient of a one-hot sample. That product over all categories is
+    taken once; many rows go in blocks (outside XLA, where a loop is slow), so
+    that the memory beyond the result is bounded. Bias and requirements are
+    those of the gradient.
 
     Args:
         logits: Unnormalised log-probabilities `[..., K]`.
@@ -47,10 +44,11 @@ def straight_through_embedding(
         index: Integer categories, of the shape of the logits without the last
             axis: samples of softmax(logits), as from
             `tfgumbel.random.categorical`.
-        surrogate: Maps a block of logits `[R, K]`, their one-hot sample and
-            the number of the block's first row (for its noise) to the sample
-            with an estimator's gradient. By default `straight_through` at
-            τ = 1.
+        gradient: Maps a block of logits `[R, K]`, their indices `[R]`, the
+            incoming gradient `[R, K]` and the number of the block's first row
+            (for its noise) to the gradient in the logits. By default
+            straight-through at τ = 1, see `straight_through`.
+        block: Numbers of the logits that a block holds, about.
 
     Returns:
         A tensor `[..., dim]` in the dtype of the table. A row with NaN logits
@@ -76,6 +74,7 @@ def straight_through_embedding(
     logits = _checks.categorical_logits(logits)
     embeddings = _checked_table(embeddings, logits)
     index = _checked_index(index, logits)
+    _checks.positive_integer("block", block)
     working = in_working_precision(logits)
     rows = tf.gather(embeddings, index)
     nan = tf.cast(nan_rows(working, -1), rows.dtype)
@@ -83,7 +82,9 @@ def straight_through_embedding(
     @tf.custom_gradient
     def attach(rows: tf.Tensor, logits: tf.Tensor, table: tf.Tensor) -> Any:
         def grad(upstream: tf.Tensor) -> Any:
-            wrt_logits = _by_blocks(logits, index, upstream, table, surrogate)
+            wrt_logits = _by_blocks(
+                logits, index, upstream, table, gradient, block
+            )
             return upstream, wrt_logits, None
 
         return rows + nan, grad
@@ -124,7 +125,8 @@ def _by_blocks(
     index: tf.Tensor,
     upstream: tf.Tensor,
     table: tf.Tensor,
-    surrogate: Surrogate,
+    gradient: Gradient,
+    block: int,
 ) -> tf.Tensor:
     """The gradient in the logits, a block of rows at a time."""
     categories, dim = logits.shape[-1], table.shape[-1]
@@ -133,50 +135,25 @@ def _by_blocks(
     upstream = tf.cast(tf.reshape(upstream, [-1, dim]), logits.dtype)
     table = tf.cast(table, logits.dtype)
 
-    def gradient(first: Any, size: Any) -> tf.Tensor:
+    def of_rows(first: Any, size: Any) -> tf.Tensor:
         rows = slice(first, first + size)
-        return _gradient(
-            flat[rows], index[rows], upstream[rows], table, surrogate, first
-        )
+        incoming = tf.matmul(upstream[rows], table, transpose_b=True)
+        first = tf.convert_to_tensor(first)
+        return gradient(flat[rows], index[rows], incoming, first)
 
-    count = tf.shape(flat)[0] if flat.shape[0] is None else flat.shape[0]
-    size = _block_rows(count, categories)
+    size = max(1, block // categories)
+    static, count = flat.shape[0], tf.shape(flat)[0]
     compiled = tf.__internal__.get_enclosing_xla_context() is not None
-    if compiled or (isinstance(count, int) and count <= size):
-        return tf.reshape(gradient(0, count), tf.shape(logits))
+    if compiled or (static is not None and static <= size):
+        return tf.reshape(of_rows(0, count), tf.shape(logits))
     blocks = -(-count // size)
     array = tf.TensorArray(
         flat.dtype, blocks, element_shape=[None, categories], infer_shape=False
     )
     _, array = tf.while_loop(
-        lambda block, array: block < blocks,
-        lambda block, array: (
-            block + 1,
-            array.write(block, gradient(block * size, size)),
-        ),
+        lambda i, array: i < blocks,
+        lambda i, array: (i + 1, array.write(i, of_rows(i * size, size))),
         (0, array),
         parallel_iterations=1,
     )
     return tf.reshape(array.concat(), tf.shape(logits))
-
-
-def _block_rows(count: Any, categories: int) -> Any:
-    least = -(-_LEAST_NUMBERS // categories)
-    maximum = max if isinstance(count, int) else tf.maximum
-    return maximum(-(-count // _BLOCKS), least)
-
-
-def _gradient(
-    logits: tf.Tensor,
-    index: tf.Tensor,
-    upstream: tf.Tensor,
-    table: tf.Tensor,
-    surrogate: Surrogate,
-    first: Any,
-) -> tf.Tensor:
-    incoming = tf.matmul(upstream, table, transpose_b=True)
-    sample = tf.one_hot(index, logits.shape[-1], dtype=logits.dtype)
-    with tf.GradientTape() as tape:
-        tape.watch(logits)
-        value = surrogate(logits, sample, tf.convert_to_tensor(first))
-    return tape.gradient(value, logits, incoming)
