@@ -113,7 +113,7 @@ def test_blocks_of_rows_change_nothing(shape, count):
 
 def test_blocks_draw_noise_of_their_own(monkeypatch):
     """Equal rows with equal samples get unequal Gumbel-Rao gradients."""
-    monkeypatch.setattr(draws, "_SMALL_BLOCK", 5)
+    monkeypatch.setattr(draws, "_BLOCK", 10)
     logits = tf.constant([[0.0, 50.0, 0.5, 0.2, -0.3]] * 12)
     draw = DRAW._replace(temperature=tf.constant(50.0))
     with tf.GradientTape() as tape:

@@ -119,8 +119,8 @@ INDEX_GRADIENTS: dict[str, Callable[..., tf.Tensor]] = {
         logits, index, incoming
     ),
 }
-# Numbers in a block of logits, where a surrogate holds them several times.
-_SMALL_BLOCK = 2**22
+# Numbers in a block of the backward pass: 24 MB, which malloc uses again.
+_BLOCK = 6_000_000
 
 
 def draw_embedding(
@@ -155,10 +155,10 @@ def draw_embedding(
                 value = SURROGATES[name](logits, sample, of_block)
         return tape.gradient(value, logits, incoming)
 
-    if name in INDEX_GRADIENTS:
-        return ops.straight_through_embedding(logits, table, index, of_index)
+    block = _BLOCK // max(1, draw.samples if name == "gumbel_rao" else 1)
+    gradient = of_index if name in INDEX_GRADIENTS else of_surrogate
     return ops.straight_through_embedding(
-        logits, table, index, of_surrogate, _SMALL_BLOCK
+        logits, table, index, gradient, max(1, block)
     )
 
 

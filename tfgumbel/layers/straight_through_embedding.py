@@ -29,9 +29,9 @@ class StraightThroughEmbedding(StochasticLayer):
     Gumbels in the backward pass. The others need none.
 
     The backward pass takes the product g Eᵀ of the incoming gradient and the
-    table, O(B K dim), and holds the logits' gradient some three times; where
-    that is much, outside XLA, it goes in blocks of rows. `"mve"` solves a
-    K × K system for each row and suits small K only.
+    table, O(B K dim), outside XLA in blocks of rows: the memory beyond the
+    logits is then little more than twice that of their gradient. `"mve"`
+    solves a K × K system for each row and suits small K only.
 
     Args:
         categories: K ≥ 2, the rows of the table.

@@ -26,7 +26,7 @@ def straight_through_embedding(
     embeddings: Any,
     index: Any,
     gradient: Gradient = _straight_through,
-    block: int = 2**25,
+    block: int = 6_000_000,
 ) -> tf.Tensor:
     """Rows of a table, with the gradients of one-hot × table.
 
