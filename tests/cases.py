@@ -6,6 +6,8 @@ A row of an estimator says how to make it and what it claims; the claims are
 held against enumeration (`tests/enumeration.py`).
 """
 
+import dataclasses
+
 import pytest
 
 import tfgumbel as tg
