@@ -83,6 +83,8 @@ SAMPLERS = {
     "st_gumbel": straight_through("gumbel"),
     "zgr": straight_through("zgr"),
 }
+# REINFORCE has no temperature; the others keep theirs.
+ANNEALED = ("gumbel_softmax", "gumbel_rao", "st_gumbel")
 
 
 def main(argv: list[str] | None = None) -> float:
@@ -224,7 +226,7 @@ def make_callbacks(
         ),
         keras.callbacks.CSVLogger(args.out / "history.csv"),
     ]
-    if args.estimator != "reinforce":  # the score function has no temperature
+    if args.estimator in ANNEALED:
         decay = math.log(args.temperature / args.minimum_temperature)
         schedule = tg.schedules.ExponentialAnnealing(
             initial=args.temperature,

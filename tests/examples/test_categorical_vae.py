@@ -35,7 +35,14 @@ def columns(path):
     return {k: [float(row[k]) for row in rows] for k in rows[0]}
 
 
-@pytest.mark.parametrize("estimator", categorical_vae.SAMPLERS)
+QUICK = ("gumbel_softmax", "reinforce")
+ESTIMATORS = [
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+    for name in categorical_vae.SAMPLERS
+]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_example(estimator, tmp_path, capsys):
     arguments = [*SMALL, f"--estimator={estimator}", f"--out={tmp_path}"]
 
@@ -49,7 +56,8 @@ def test_example(estimator, tmp_path, capsys):
     assert all(p.stat().st_size for p in tmp_path.rglob("*.*"))
     history = columns(tmp_path / "history.csv")
     assert history["kl_weight"][-1] == 1.0
-    assert ("temperature" in history) == (estimator != "reinforce")
+    annealed = estimator in categorical_vae.ANNEALED
+    assert ("temperature" in history) == annealed
     if "temperature" in history:
         assert 1.0 > history["temperature"][0] > history["temperature"][-1]
         assert history["temperature"][-1] == pytest.approx(0.3)
