@@ -19,6 +19,7 @@ from tests.rows import (
     PRIOR,
     SCALE,
     SCHEDULE,
+    TRIL,
     EstimatorCase,
     bernoulli_row,
     categorical_row,
@@ -26,6 +27,7 @@ from tests.rows import (
     embedding_row,
     gaussian_inputs,
     gaussian_row,
+    gaussian_tril_row,
     kl_row,
     reinforce_row,
     score_row,
@@ -163,6 +165,7 @@ LAYERS = (
         gaussian_row(parameterization)
         for parameterization in definitions.STDDEV
     ),
+    gaussian_tril_row(),
     continuous_row("gamma", (MEAN, SCALE)),
     continuous_row("mixture", (LOGITS, MEAN, SCALE)),
     reinforce_row(
@@ -238,6 +241,15 @@ LAYERS = (
             prior_stddev=1.5,
         )
         for parameterization in ("log_variance", "stddev")
+    ),
+    kl_row(
+        "GaussianKL-tril",
+        tg.GaussianKL,
+        TRIL,
+        definitions.gaussian_tril_kl,
+        parameterization="tril",
+        prior_mean=0.3,
+        prior_stddev=1.5,
     ),
     kl_row(
         "KLDivergence-gamma",

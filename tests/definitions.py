@@ -275,6 +275,23 @@ def reparam_gaussian(layer, noise, parameters):
     return [mean + STDDEV[layer.parameterization](scale) * noise]
 
 
+def tril(scale):
+    """The lower triangle of four rows, one after the other."""
+    rows, first = [], 0
+    for size in (1, 2, 3, 4):
+        row = scale[..., first : first + size]
+        last = tf.nn.softplus(row[..., -1:])
+        zeros = tf.zeros_like(scale[..., : 4 - size])
+        rows.append(tf.concat([row[..., :-1], last, zeros], -1))
+        first += size
+    return tf.stack(rows, -2)
+
+
+def reparam_gaussian_tril(layer, noise, parameters):
+    mean, scale = parameters
+    return [mean + tf.einsum("...ij,...j->...i", tril(scale), noise)]
+
+
 def gaussian_mean(layer, parameters):
     return [parameters[0]]
 
@@ -445,6 +462,17 @@ def bernoulli_kl(layer, noise, logits):
     on = q * tf.math.log(q / p)
     off = (1 - q) * tf.math.log((1 - q) / (1 - p))
     return [logits, weighted_mean(layer, on + off)]
+
+
+def gaussian_tril_kl(layer, noise, parameters):
+    """By the formula for any two Gaussians."""
+    mean, scale = parameters
+    factor = tril(scale) / layer.prior_stddev
+    covariance = tf.matmul(factor, factor, transpose_b=True)
+    shift = (mean - layer.prior_mean) / layer.prior_stddev
+    divergence = tf.linalg.trace(covariance) + tf.reduce_sum(shift**2, -1)
+    divergence -= 4 + tf.linalg.logdet(covariance)
+    return [mean, scale, weighted_mean(layer, divergence / 2)]
 
 
 def gaussian_kl(layer, noise, parameters):

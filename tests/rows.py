@@ -20,6 +20,8 @@ COST, LOG_PROB = RANDOM.normal(size=(2, 3)).astype("float32")
 CONTEXT = RANDOM.normal(size=(3, 2)).astype("float32")
 # Legal categories on every axis.
 MASK = np.indices((3, 2, 4)).sum(axis=0) % 3 != 0
+# Mean and triangle of four coordinates.
+TRIL = ((MEAN, np.concatenate([SCALE, LOGITS, MEAN], -1)[..., :10]),)
 PRIOR = [[0.5, -1.0, 0.0, 0.2], [1.0, 0.3, 0.0, -0.4]]
 SCHEDULE = {"initial": 2.0, "rate": 0.5, "minimum": 0.3}
 SEED = 7
@@ -41,7 +43,7 @@ class LayerCase:
         noise: The function of `tfgumbel.random` that the layer draws with, or
             one of `definitions.NOISE_OF_ROWS`.
         law: What the samples follow: "categorical", "subset", "embedding",
-            "bernoulli", "gaussian", "continuous".
+            "bernoulli", "gaussian", "gaussian_tril", "continuous".
         relaxed: Whether there is an inference mode "relaxed".
         axes: Axes that may hold the categories, if the layer takes an axis.
         anneals: The attribute that a schedule may be given for.
@@ -200,6 +202,15 @@ def gaussian_row(parameterization):
         {"mean": definitions.gaussian_mean, "mode": definitions.gaussian_mean},
         noise=tg.random.normal,
         law="gaussian",
+    )
+
+
+def gaussian_tril_row():
+    return dataclasses.replace(
+        gaussian_row("tril"),
+        inputs=TRIL,
+        training=definitions.reparam_gaussian_tril,
+        law="gaussian_tril",
     )
 
 

@@ -220,6 +220,17 @@ def test_gaussian_of_two_shapes(layer):
         layer()((tf.zeros((2, 3)), tf.zeros((2, 4))))
 
 
+@pytest.mark.parametrize("layer", [tg.ReparamGaussian, tg.GaussianKL])
+@pytest.mark.parametrize(
+    ("shape", "message"), [((2, 7), "triangle"), ((2, 6), "[..., D]")]
+)
+def test_triangle_of_a_wrong_size(layer, shape, message):
+    with refused(
+        ValueError, message, f"scale of shape ({shape[0]}, {shape[1]}"
+    ):
+        layer("tril")((tf.zeros((2, 4)), tf.zeros(shape)))
+
+
 @pytest.mark.parametrize("symbolic", [False, True])
 @pytest.mark.parametrize("name", ["cost", "log_prob"])
 def test_cost_that_is_not_per_example(name, symbolic):

@@ -126,6 +126,16 @@ def assert_subset(sample, case, layer, inputs):
             assert_frequencies(indices, probabilities[possible])
 
 
+def assert_gaussian_tril(sample, case, layer, inputs):
+    """Whitened, and so are sums of neighbouring coordinates."""
+    mean, scale = inputs[0]
+    deviation = (sample - mean.numpy())[..., None]
+    white = np.linalg.solve(tg.ops.gaussian_tril(scale), deviation)[..., 0]
+    assert_distribution(white, scipy.stats.norm.cdf)
+    pairs = (white[..., :-1] + white[..., 1:]) / np.sqrt(2)
+    assert_distribution(pairs, scipy.stats.norm.cdf)
+
+
 def assert_continuous(sample, case, layer, inputs):
     (case,) = (c for c in CASES if c.name == layer.distribution)
     natural = case.natural([x.numpy()[0].astype("float64") for x in inputs[0]])
@@ -140,5 +150,6 @@ LAWS = {
     "bernoulli": assert_bernoulli,
     "embedding": assert_embedding,
     "gaussian": assert_gaussian,
+    "gaussian_tril": assert_gaussian_tril,
     "continuous": assert_continuous,
 }

@@ -9,7 +9,10 @@ import tensorflow as tf
 
 from tfgumbel import _checks, ops
 from tfgumbel.layers._kl import KLLayer
-from tfgumbel.layers.reparam_gaussian import gaussian_parameters
+from tfgumbel.layers.reparam_gaussian import (
+    PARAMETERIZATIONS,
+    gaussian_parameters,
+)
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -147,7 +150,8 @@ class BernoulliKL(KLLayer):
 class GaussianKL(KLLayer):
     """Adds weight · Σ KL(N(μ, σ²) ‖ N(μ₀, σ₀²)), in nats, to the loss.
 
-    Summed over the coordinates of an example, averaged over the batch.
+    Summed over the coordinates of an example, averaged over the batch. With
+    `parameterization="tril"`, KL(N(μ, L Lᵀ) ‖ N(μ₀, σ₀² I)). Closed forms.
 
     Args:
         parameterization: What the second input is, as in `ReparamGaussian`.
@@ -189,7 +193,7 @@ class GaussianKL(KLLayer):
     ) -> None:
         super().__init__(weight=weight, **kwargs)
         self.parameterization = _checks.choice(
-            "parameterization", parameterization, ops.GAUSSIAN_PARAMETERIZATIONS
+            "parameterization", parameterization, PARAMETERIZATIONS
         )
         self.prior_mean = float(prior_mean)
         self.prior_stddev = _checks.positive_number(
@@ -198,12 +202,20 @@ class GaussianKL(KLLayer):
 
     def check(self, inputs: Any) -> None:
         """Raises unless `inputs` is a pair with an axis for the batch."""
-        mean, _ = gaussian_parameters(inputs)
+        mean, _ = gaussian_parameters(inputs, self.parameterization == "tril")
         _checks.batched("mean", mean.shape)
 
     def divergence(self, inputs: Any) -> tf.Tensor:
-        """Returns KL per coordinate, `[B, ...]`."""
-        mean, scale = gaussian_parameters(inputs)
+        """Returns KL per coordinate, `[B, ...]`; with `"tril"` per vector."""
+        tril = self.parameterization == "tril"
+        mean, scale = gaussian_parameters(inputs, tril)
+        if tril:
+            return ops.gaussian_tril_kl(
+                mean,
+                ops.gaussian_tril(scale),
+                self.prior_mean,
+                self.prior_stddev,
+            )
         stddev = ops.gaussian_stddev(scale, self.parameterization)
         return ops.gaussian_kl(mean, stddev, self.prior_mean, self.prior_stddev)
 

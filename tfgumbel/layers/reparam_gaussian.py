@@ -9,8 +9,10 @@ import tensorflow as tf
 
 from tfgumbel import _checks, ops, random
 from tfgumbel.layers._stochastic import StochasticLayer
+from tfgumbel.ops.gaussian_tril import tril_size
 
 INFERENCE = ("mean", "sample", "mode")
+PARAMETERIZATIONS = (*ops.GAUSSIAN_PARAMETERIZATIONS, "tril")
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -21,14 +23,17 @@ class ReparamGaussian(StochasticLayer):
 
     Args:
         parameterization: What the second input is: `"log_variance"`,
-            `"log_stddev"`, `"softplus"` (σ = softplus of it), or `"stddev"`.
+            `"log_stddev"`, `"softplus"` (σ = softplus of it), `"stddev"`, or
+            `"tril"`: a full covariance over the last axis, z = μ + L ε, with
+            L row by row as in `ops.gaussian_tril`.
         inference: What the layer returns when not training: `"mean"` or
             `"mode"` (both μ; draws nothing) or `"sample"`.
         seed: An integer makes the layer's noise reproducible.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
-        parameters: Pair `(mean, scale)` of floating tensors of one shape.
+        parameters: Pair `(mean, scale)` of floating tensors of one shape;
+            for `"tril"`, `[..., D]` and `[..., D (D + 1) / 2]`.
         training: Whether to draw a sample.
 
     Input shape:
@@ -36,7 +41,8 @@ class ReparamGaussian(StochasticLayer):
 
     Output shape:
         That of the mean, in the layer's compute dtype. Computed in float32
-        whatever the policy; log σ is clipped to [-30, 30].
+        whatever the policy; log σ is clipped to [-30, 30], and σ from a
+        softplus is e⁻³⁰ at least, so that no scale overflows.
 
     Example:
 
@@ -59,20 +65,27 @@ class ReparamGaussian(StochasticLayer):
     ) -> None:
         super().__init__(seed=seed, **kwargs)
         self.parameterization = _checks.choice(
-            "parameterization", parameterization, ops.GAUSSIAN_PARAMETERIZATIONS
+            "parameterization", parameterization, PARAMETERIZATIONS
         )
         self.inference = _checks.choice("inference", inference, INFERENCE)
 
     def call(self, parameters: Any, training: Any = None) -> tf.Tensor:
         """Returns a sample of the shape of the mean."""
-        mean, scale = gaussian_parameters(parameters)
+        tril = self.parameterization == "tril"
+        mean, scale = gaussian_parameters(parameters, tril)
         if not training and self.inference != "sample":
             return tf.cast(mean, self.compute_dtype)
-        stddev = ops.gaussian_stddev(scale, self.parameterization)
         noise = random.normal(tf.shape(mean), self.next_seed())
-        z = ops.reparameterize_gaussian(
-            tf.cast(mean, stddev.dtype), stddev, noise
-        )
+        if tril:
+            factor = ops.gaussian_tril(scale)
+            z = ops.reparameterize_gaussian_tril(
+                tf.cast(mean, factor.dtype), factor, noise
+            )
+        else:
+            stddev = ops.gaussian_stddev(scale, self.parameterization)
+            z = ops.reparameterize_gaussian(
+                tf.cast(mean, stddev.dtype), stddev, noise
+            )
         return tf.cast(z, self.compute_dtype)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
@@ -83,7 +96,8 @@ class ReparamGaussian(StochasticLayer):
         self, parameters: Any, training: Any = None
     ) -> keras.KerasTensor:
         """Returns the shape of the mean, in the compute dtype."""
-        mean, _ = gaussian_parameters(parameters)
+        tril = self.parameterization == "tril"
+        mean, _ = gaussian_parameters(parameters, tril)
         return keras.KerasTensor(mean.shape, dtype=self.compute_dtype)
 
     def compute_output_shape(self, parameters_shape: Any) -> Any:
@@ -99,7 +113,7 @@ class ReparamGaussian(StochasticLayer):
         }
 
 
-def gaussian_parameters(parameters: Any) -> tuple[Any, Any]:
+def gaussian_parameters(parameters: Any, tril: bool = False) -> tuple[Any, Any]:
     """Returns the pair (mean, scale), checked."""
     if not isinstance(parameters, (list, tuple)) or len(parameters) != 2:
         raise ValueError(
@@ -109,6 +123,16 @@ def gaussian_parameters(parameters: Any) -> tuple[Any, Any]:
     for name, tensor in zip(("mean", "scale"), parameters, strict=True):
         _checks.floating(name, tensor.dtype)
     mean, scale = parameters
+    if tril:
+        size = tril_size(scale.shape)
+        expected = tf.TensorShape([*scale.shape[:-1], size])
+        if not tf.TensorShape(mean.shape).is_compatible_with(expected):
+            raise ValueError(
+                "Arguments `mean` and `scale` must have shapes [..., D] and "
+                "[..., D (D + 1) / 2]. Received: mean of shape "
+                f"{tuple(mean.shape)} and scale of shape {tuple(scale.shape)}"
+            )
+        return mean, scale
     if not tf.TensorShape(mean.shape).is_compatible_with(scale.shape):
         raise ValueError(
             "Arguments `mean` and `scale` must have one shape. Received: "

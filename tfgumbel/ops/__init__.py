@@ -26,6 +26,10 @@ from tfgumbel.ops.gaussian import (
     gaussian_stddev,
     reparameterize_gaussian,
 )
+from tfgumbel.ops.gaussian_tril import (
+    gaussian_tril,
+    reparameterize_gaussian_tril,
+)
 from tfgumbel.ops.gumbel_max import exponential_min, gumbel_max
 from tfgumbel.ops.gumbel_rao import gumbel_rao
 from tfgumbel.ops.gumbel_softmax import gumbel_softmax
@@ -37,6 +41,7 @@ from tfgumbel.ops.kl_divergences import (
     bernoulli_kl,
     categorical_kl,
     gaussian_kl,
+    gaussian_tril_kl,
 )
 from tfgumbel.ops.log_probs import (
     bernoulli_log_prob,
@@ -78,6 +83,8 @@ __all__ = [
     "gaussian_kl",
     "gaussian_log_prob",
     "gaussian_stddev",
+    "gaussian_tril",
+    "gaussian_tril_kl",
     "gumbel_max",
     "gumbel_rao",
     "gumbel_softmax",
@@ -92,6 +99,7 @@ __all__ = [
     "reinmax",
     "relaxed_top_k",
     "reparameterize_gaussian",
+    "reparameterize_gaussian_tril",
     "score_function_cost",
     "straight_through",
     "straight_through_bernoulli",

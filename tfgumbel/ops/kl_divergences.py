@@ -115,3 +115,44 @@ def gaussian_kl(
     return 0.5 * (tf.square(ratio) + tf.square(shift) - 1.0) - tf.math.log(
         ratio
     )
+
+
+def gaussian_tril_kl(
+    mean: Any,
+    scale_tril: Any,
+    prior_mean: Any = 0.0,
+    prior_stddev: Any = 1.0,
+) -> tf.Tensor:
+    """KL(N(μ, L Lᵀ) ‖ N(μ₀, σ₀² I)).
+
+    Σ_i log(σ₀/L_ii) + (‖L‖² + ‖μ - μ₀‖²)/(2σ₀²) - D/2, where σ₀ may differ
+    between the coordinates: the i-th weighs the i-th row of L.
+
+    Args:
+        mean: μ, `[..., D]`.
+        scale_tril: L, lower triangular with a positive diagonal,
+            `[..., D, D]`, as from `gaussian_tril`.
+        prior_mean: μ₀, broadcastable to μ.
+        prior_stddev: σ₀ > 0, broadcastable to μ.
+
+    Returns:
+        Divergence per vector in nats, `[...]`, in float32 or wider.
+
+    Raises:
+        TypeError: If the mean is not floating.
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> float(tg.ops.gaussian_tril_kl([1.0, 0.0], [[1.0, 0.0], [2.0, 1.0]]))
+    2.5
+    """
+    scale_tril = tf.convert_to_tensor(scale_tril)
+    diagonal = tf.linalg.diag_part(in_working_precision(scale_tril))
+    below = tf.linalg.set_diag(
+        tf.cast(scale_tril, diagonal.dtype), tf.zeros_like(diagonal)
+    )
+    below /= tf.cast(prior_stddev, below.dtype)[..., None]
+    per_coordinate = gaussian_kl(mean, diagonal, prior_mean, prior_stddev)
+    per_coordinate += 0.5 * tf.reduce_sum(tf.square(below), axis=-1)
+    return tf.reduce_sum(per_coordinate, axis=-1)
