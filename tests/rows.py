@@ -278,7 +278,7 @@ def kl_row(name, layer, inputs, training, noise=None, **kwargs):
         training,
         {"default": lambda layer, inputs: tf.nest.flatten(inputs)},
         noise=noise,
-        slow_to_compile=noise is not None,
+        slow_to_compile=layer is tg.KLDivergence,
         axes=(-2, 1, 2) if layer is tg.CategoricalKL else (),
         anneals="weight",
     )

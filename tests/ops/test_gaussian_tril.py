@@ -6,7 +6,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfgumbel as tg
-from tests.conftest import eager_and_xla
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
@@ -65,13 +64,11 @@ def test_divergence_is_that_of_tensorflow_probability():
     assert_close(actual, q.kl_divergence(p).numpy(), rtol=1e-10)
 
 
-@eager_and_xla
-def test_extreme_triangles_stay_finite(compiled):
+def test_extreme_triangles_stay_finite():
     grid = np.stack(np.meshgrid(*[EXTREMES] * 3), -1).reshape(-1, 3)
     grid[:, 1] = np.maximum(grid[:, 1], -65504.0)  # only the diagonal is mapped
     mean = tf.constant(grid[:, :2].clip(-1e4, 1e4), tf.float32)
 
-    @compiled
     def of_op(scale):
         def values(scale):
             factor = tg.ops.gaussian_tril(scale)

@@ -6,7 +6,6 @@ import scipy.stats
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.conftest import eager_and_xla
 from tests.ops.derivatives import assert_close, derivatives
 from tests.statistics import assert_mean
 
@@ -52,7 +51,11 @@ def logistic_power_by_cdf(shape, scale):
     return implicit(z, cdf=lambda z: (z / scale) ** shape)
 
 
-@eager_and_xla
+@pytest.mark.parametrize(
+    "compiled",
+    ["eager", pytest.param("xla", marks=pytest.mark.slow)],
+    indirect=True,
+)
 def test_first_and_second_derivatives_are_those_of_the_quantile(compiled):
     arguments = [tf.constant(a, tf.float64) for a in ([0.7, 1.5, 3.0], STDDEV)]
     actual = compiled(lambda: derivatives(logistic_power_by_cdf, arguments))()
