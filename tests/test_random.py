@@ -217,10 +217,14 @@ def test_quantile_inverts_the_cumulative_distribution(compiled, categories):
 
 
 @eager_and_xla
-@pytest.mark.parametrize("place", [0, 130, 399])
-def test_rare_category_has_its_share_of_the_uniforms(compiled, place):
-    """Of those near it, out of 400 categories: a millionth of all."""
-    weights = np.linspace(1, 3, 400)
+@pytest.mark.parametrize(
+    ("categories", "place"), [(16, 12), (400, 130), (400, 399)]
+)
+def test_rare_category_has_its_share_of_the_uniforms(
+    compiled, categories, place
+):
+    """A millionth of all, among those near it."""
+    weights = np.linspace(1, 3, categories)
     weights[place] = 1e-6 * weights.sum()
     logits = np.log(weights).astype("float32")
     share = softmax(logits)[place]

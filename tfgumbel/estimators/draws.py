@@ -155,10 +155,14 @@ def draw_embedding(
                 value = SURROGATES[name](logits, sample, of_block)
         return tape.gradient(value, logits, incoming)
 
-    block = _BLOCK // max(1, draw.samples if name == "gumbel_rao" else 1)
-    gradient = of_index if name in INDEX_GRADIENTS else of_surrogate
+    if name in INDEX_GRADIENTS:
+        return ops.straight_through_embedding(
+            logits, table, index, of_index, _BLOCK
+        )
+    copies = 3 * draw.samples if name == "gumbel_rao" else 3
+    block = max(1, _BLOCK // copies)
     return ops.straight_through_embedding(
-        logits, table, index, gradient, max(1, block)
+        logits, table, index, of_surrogate, block
     )
 
 
