@@ -345,6 +345,13 @@ ESTIMATORS = (
 )
 
 
+def is_variant(case):
+    """Whether an earlier row has a layer of the same class."""
+    name = case.id.partition("-")[0]
+    first = next(row for row in LAYERS if row.id.partition("-")[0] == name)
+    return case is not first
+
+
 def layer_cases(condition=lambda case: True, slow=lambda case: False):
     """Parametrises a test over the rows that fulfil the condition."""
     chosen = [

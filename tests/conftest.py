@@ -32,6 +32,11 @@ graph_and_xla = pytest.mark.parametrize(
 eager_and_xla = pytest.mark.parametrize(
     "compiled", ["eager", "xla"], indirect=True
 )
+eager_and_slow_xla = pytest.mark.parametrize(
+    "compiled",
+    ["eager", pytest.param("xla", marks=pytest.mark.slow)],
+    indirect=True,
+)
 
 
 @pytest.fixture(params=MODES)

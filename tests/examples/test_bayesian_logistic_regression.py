@@ -17,6 +17,7 @@ MEAN = np.random.default_rng(1).normal(0.0, 0.3, 31)
 LOG_VARIANCE = np.random.default_rng(2).normal(-2.0, 0.3, 31)
 
 
+@pytest.mark.slow
 def test_example(tmp_path, capsys):
     returned = example.main(
         ["--steps=100", "--samples=4", "--learning-rate=0.1"]

@@ -2,11 +2,14 @@
 
 import re
 
+import pytest
+
 from tests.examples.loading import load
 
 dirichlet_topics = load("dirichlet_topics")
 
 
+@pytest.mark.slow
 def test_a_short_run_learns_topics(tmp_path, capsys):
     found = dirichlet_topics.main(
         [

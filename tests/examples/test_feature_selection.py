@@ -27,6 +27,7 @@ def rows(text):
     return {name: (float(a), float(c)) for name, a, c in found}
 
 
+@pytest.mark.slow
 def test_kept_features_beat_random_ones(data, tmp_path, capsys):
     names = feature_selection.main([*SMALL, f"--out={tmp_path}"])
 

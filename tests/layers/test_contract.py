@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.cases import layer_cases
+from tests.cases import is_variant, layer_cases
 from tests.layers.calls import (
     assert_equal,
     definition,
@@ -72,7 +72,7 @@ def test_training_equals_the_definition(case):
     assert_follows_definition(case, case.make())
 
 
-@layer_cases(slow=lambda case: case.slow_to_compile)
+@layer_cases(slow=lambda case: case.slow_to_compile or is_variant(case))
 @pytest.mark.parametrize("compiled", ["xla"], indirect=True)
 def test_training_under_xla_equals_the_definition(case, compiled):
     assert_follows_definition(case, case.make(), compiled)

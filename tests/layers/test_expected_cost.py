@@ -331,7 +331,14 @@ def test_errors():
         )(keras.Input((2, 3)))
 
 
-@pytest.mark.parametrize("estimator", ["pathwise", "nvil", "measure_valued"])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        "pathwise",
+        pytest.param("nvil", marks=pytest.mark.slow),
+        pytest.param("measure_valued", marks=pytest.mark.slow),
+    ],
+)
 def test_fit_trains_gaussians(estimator, tmp_path):
     keras.utils.set_random_seed(2)
     x = keras.Input((6,))

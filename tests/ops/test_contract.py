@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.conftest import eager_and_xla
+from tests.conftest import eager_and_slow_xla
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
@@ -211,7 +211,7 @@ def test_derivatives_equal_those_of_autodiff(case, compiled):
     assert_close(of_op(*arguments), expected, rtol=1e-9, atol=1e-12)
 
 
-@eager_and_xla
+@eager_and_slow_xla
 @pytest.mark.parametrize("case", HALVED.values(), ids=HALVED.keys())
 @pytest.mark.parametrize("dtype", HALVES)
 def test_half_precision_is_computed_in_float32(case, dtype, compiled):
@@ -246,7 +246,7 @@ def extreme_logits(dtype):
     return tf.constant(pairs, dtype)
 
 
-@eager_and_xla
+@eager_and_slow_xla
 @samplers
 @pytest.mark.parametrize("dtype", ["float32", *HALVES])
 def test_extreme_logits_and_temperatures_stay_finite(case, dtype, compiled):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.conftest import eager_and_xla
+from tests.conftest import eager_and_slow_xla
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
@@ -25,7 +25,7 @@ def test_two_softmaxes_by_hand(compiled):
     assert_close(y, [[0.25 + 0.3, 0.5 + 0.4, 0.25 + 0.3]])
 
 
-@eager_and_xla
+@eager_and_slow_xla
 @pytest.mark.parametrize("k", [1, 3])
 def test_cold_limit_and_hard_value_are_the_subset(k, compiled):
     indices = tg.ops.gumbel_top_k(LOGITS, NOISE, k)
@@ -50,7 +50,7 @@ def test_relaxed_sample_sums_to_k(k, temperature):
     assert_close(tf.reduce_sum(y, -1), [k, k])
 
 
-@eager_and_xla
+@eager_and_slow_xla
 @hard_or_not
 def test_one_category_is_gumbel_softmax(hard, compiled):
     """Value, and gradients in logits, noise and temperature."""
@@ -64,7 +64,7 @@ def test_one_category_is_gumbel_softmax(hard, compiled):
     assert_close(actual, expected, rtol=3e-6, atol=1e-7)
 
 
-@eager_and_xla
+@eager_and_slow_xla
 def test_leader_by_far_is_chosen_once(compiled):
     """Where its softmax rounds to 1, and log(1 - softmax) to -inf."""
     logits = tf.constant([[50.0, 0.0, 0.3]])
@@ -84,7 +84,7 @@ def test_leader_by_far_is_chosen_once(compiled):
     assert_close(gradient, [[0.0, slope, -slope]], rtol=3e-6)
 
 
-@eager_and_xla
+@eager_and_slow_xla
 @hard_or_not
 def test_ties_give_exactly_k(hard, compiled):
     y = compiled(
