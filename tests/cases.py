@@ -365,16 +365,30 @@ def layer_cases(condition=lambda case: True, slow=lambda case: False):
 
 
 def estimator_cases(
-    condition=lambda case: True, laws=("bernoulli", "categorical", "gaussian")
+    condition=lambda case: True,
+    laws=("bernoulli", "categorical", "gaussian"),
+    every_law=True,
 ):
-    """(case, law) pairs and their ids, for `pytest.mark.parametrize`."""
+    """(case, law) pairs and their ids, for `pytest.mark.parametrize`.
+
+    Variants of an estimator are slow tests; without `every_law`, so are all
+    laws but its last.
+    """
     pairs = [
         (case, law)
         for case in ESTIMATORS
         for law in laws
         if law in case.laws and condition(case)
     ]
+
+    def marks(case, law):
+        quick = case.id == case.name and (every_law or law == case.laws[-1])
+        return [] if quick else [pytest.mark.slow]
+
     return {
-        "argvalues": pairs,
+        "argvalues": [
+            pytest.param(case, law, marks=marks(case, law))
+            for case, law in pairs
+        ],
         "ids": [f"{case.id}-{law}" for case, law in pairs],
     }

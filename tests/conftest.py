@@ -39,7 +39,12 @@ eager_and_slow_xla = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(params=MODES)
+@pytest.fixture(
+    params=[
+        pytest.param(mode, marks=[pytest.mark.slow] if mode == "xla" else [])
+        for mode in MODES
+    ]
+)
 def compiled(request):
     """A decorator that makes a function run eagerly, in a graph, in XLA."""
     return MODES[request.param]

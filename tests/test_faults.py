@@ -80,6 +80,7 @@ def test_a_batch_of_nan_targets_does_not_poison_the_running_mean(baseline):
     assert np.isfinite(model.evaluate(X, X, verbose=0))
 
 
+@pytest.mark.slow
 def test_threads_get_the_answers_of_one(tmp_path):
     model = reinforce_model()
     model.export(tmp_path, verbose=False)

@@ -54,7 +54,12 @@ def fit(model, *callbacks, epochs=2):
 
 
 @pytest.mark.parametrize(
-    "make", [plain_model, stochastic_model, model_of_two_outputs]
+    "make",
+    [
+        stochastic_model,
+        pytest.param(plain_model, marks=pytest.mark.slow),
+        pytest.param(model_of_two_outputs, marks=pytest.mark.slow),
+    ],
 )
 def test_training_is_the_same_bit_for_bit(make):
     keras.utils.set_random_seed(3)

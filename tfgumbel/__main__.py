@@ -106,10 +106,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--estimators",
         nargs="+",
-        choices=estimators.available(),
+        choices=estimators.available("bernoulli"),
         metavar="NAME",
         help="which ones; default: all for Bernoulli variables that estimate "
-        "the gradient of E f. Known: " + ", ".join(estimators.available()),
+        "the gradient of E f. Known: "
+        + ", ".join(estimators.available("bernoulli")),
     )
     add(
         "--target",

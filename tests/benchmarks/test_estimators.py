@@ -1,10 +1,13 @@
 import json
 
+import pytest
+
 from benchmarks import estimators
 
 FIGURES = {"median_ms", "evaluations", "overhead", "variance", "norm"}
 
 
+@pytest.mark.slow
 def test_table_and_json_are_complete(tmp_path, capsys):
     out = tmp_path / "estimators.json"
     names = ["reinforce", "rloo-4", "st"]

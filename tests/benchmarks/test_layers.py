@@ -26,6 +26,7 @@ def check_row(row):
         assert row["to_softmax"] > 0 and row["to_graph"] > 0
 
 
+@pytest.mark.slow
 def test_table_and_json_are_complete(tmp_path, capsys):
     names = [layers.SOFTMAX, "GumbelSoftmax", "ReinforceSampler"]
     report, printed = run(

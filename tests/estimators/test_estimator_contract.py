@@ -59,7 +59,7 @@ def test_the_class_says_what_it_is(case):
     assert case.cls.needs_gradient == (case.name in NEEDING_GRADIENT)
 
 
-@pytest.mark.parametrize(("case", "law"), **estimator_cases())
+@pytest.mark.parametrize(("case", "law"), **estimator_cases(every_law=False))
 def test_evaluations_are_counted_and_go_in_one_batch_each(case, law):
     estimator = built(case, law)
     logits, w = problem(law)
@@ -164,7 +164,7 @@ def test_half_precision_is_computed_in_float32(case, law, dtype):
     )
 
 
-@pytest.mark.parametrize(("case", "law"), **estimator_cases())
+@pytest.mark.parametrize(("case", "law"), **estimator_cases(every_law=False))
 def test_the_incoming_gradient_scales_each_example(case, law):
     logits, w = problem(law)
     cost = COSTS["quadratic"]
@@ -194,7 +194,7 @@ def test_masked_categories_and_extreme_logits_stay_finite(case, law):
         assert np.all(np.isfinite(value))
 
 
-@pytest.mark.parametrize(("case", "law"), **estimator_cases())
+@pytest.mark.parametrize(("case", "law"), **estimator_cases(every_law=False))
 def test_config_round_trip(case, law):
     estimator = built(case, law)
     config = keras.saving.serialize_keras_object(estimator)
@@ -213,7 +213,7 @@ def test_config_round_trip(case, law):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize(("case", "law"), **estimator_cases())
+@pytest.mark.parametrize(("case", "law"), **estimator_cases(every_law=False))
 def test_the_same_seed_gives_the_same_estimate(case, law):
     logits, w = problem(law)
     cost = COSTS["quadratic"]
@@ -363,7 +363,7 @@ def test_leave_one_out_needs_two_samples(name):
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
-        ({"distribution": "gaussian"}, ValueError, "'categorical', 'bernou"),
+        ({"distribution": "cauchy"}, ValueError, "'categorical', 'bernou"),
         ({"samples": 0}, ValueError, "samples=0"),
         ({"samples": 1.5}, TypeError, "samples=1.5"),
         ({"baseline": "nothing"}, ValueError, "'moving_average'"),

@@ -35,7 +35,7 @@ def columns(path):
     return {k: [float(row[k]) for row in rows] for k in rows[0]}
 
 
-QUICK = ("gumbel_softmax", "reinforce")
+QUICK = ("gumbel_softmax",)
 ESTIMATORS = [
     name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
     for name in categorical_vae.SAMPLERS
@@ -86,6 +86,7 @@ def mnist_file(tmp_path):
     return tmp_path / "mnist.npz"
 
 
+@pytest.mark.slow
 def test_mnist_file_and_one_bound_for_one_seed(mnist_file, tmp_path):
     out = tmp_path / "out"
     arguments = [*SMALL, "--epochs=1", f"--mnist={mnist_file}", f"--out={out}"]

@@ -32,6 +32,7 @@ def bound_by_definition(model, images, samples):
     return np.mean(values)
 
 
+@pytest.mark.slow
 def test_example(tmp_path, capsys):
     returned = example.main([*SMALL, f"--out={tmp_path}"])
 

@@ -24,8 +24,10 @@ from tests.layers.calls import (
 )
 from tests.ops.derivatives import assert_close
 
-every_layer = layer_cases()
-drawing = layer_cases(lambda case: case.noise is not None)
+# Later rows of a class must equal their definition; the rest is slow.
+every_row = layer_cases()
+every_layer = layer_cases(slow=is_variant)
+drawing = layer_cases(lambda case: case.noise is not None, slow=is_variant)
 with_axes = layer_cases(lambda case: case.axes)
 relaxed = layer_cases(lambda case: case.relaxed)
 of_one_tensor = layer_cases(
@@ -66,7 +68,7 @@ def draw(case, layer):
     return training_values(layer, tensors(case.inputs))
 
 
-@every_layer
+@every_row
 def test_training_equals_the_definition(case):
     """Value and gradient, for the noise that was drawn."""
     assert_follows_definition(case, case.make())
@@ -104,7 +106,7 @@ def assert_inference(case, layer, mode):
     assert_close(outputs, expected, rtol=1e-5, atol=1e-6)
 
 
-@every_layer
+@every_row
 def test_inference_is_deterministic_and_draws_nothing(case):
     """By default, and in every mode that does not sample."""
     modes = list(case.inference)
@@ -121,7 +123,7 @@ def test_relaxed_inference_equals_training(case):
     assert_equal(outputs, trained(*inputs, training=True))
 
 
-@every_layer
+@every_row
 def test_config_round_trip(case):
     """Through JSON; the layer that comes back draws the same."""
     layer = case.make(name="it")
@@ -260,7 +262,7 @@ def definition_of_call(case, layer, values):
     return definition(case, layer, tensors(case.inputs), noise)[0]
 
 
-@every_layer
+@every_row
 def test_nan_stays_in_its_example(case):
     """In value and gradient; a loss summed over the batch must show it."""
     inputs = copy.deepcopy(case.inputs)

@@ -31,7 +31,9 @@ EXAMPLES = 20_000
 sampling = layer_cases(lambda case: case.law is not None)
 
 
-@pytest.mark.parametrize("compiled", ["graph", "xla"])
+@pytest.mark.parametrize(
+    "compiled", ["graph", pytest.param("xla", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(
     "make", ONE_HOT_LAYERS.values(), ids=ONE_HOT_LAYERS.keys()

@@ -67,7 +67,10 @@ def test_row_without_a_legal_category_is_an_error_in_eager_mode(make, mode):
 @layers
 @pytest.mark.parametrize(
     ("mode", "jit_compile"),
-    [*((mode, False) for mode in MODES), ("training", True)],
+    [
+        *((mode, False) for mode in MODES),
+        pytest.param("training", True, marks=pytest.mark.slow),
+    ],
 )
 def test_row_without_a_legal_category_is_zero_in_a_graph(
     make, mode, jit_compile

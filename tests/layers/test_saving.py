@@ -6,7 +6,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from tests.cases import layer_cases
+from tests.cases import is_variant, layer_cases
 from tests.layers.calls import (
     assert_equal,
     flat_inputs,
@@ -15,8 +15,8 @@ from tests.layers.calls import (
     training_values,
 )
 
-every_layer = layer_cases()
-sampling = layer_cases(lambda case: case.law is not None)
+every_layer = layer_cases(slow=is_variant)
+sampling = layer_cases(lambda case: case.law is not None, slow=is_variant)
 
 
 def through_keras_file(case, model, folder):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.cases import layer_cases
+from tests.cases import is_variant, layer_cases
 from tests.layers.calls import (
     differentiated,
     flat_inputs,
@@ -19,7 +19,7 @@ from tests.rows import SCHEDULE
 
 schedule = tg.schedules.ExponentialAnnealing(**SCHEDULE)
 X = np.linspace(-1, 1, 48).reshape(16, 3).astype("float32")
-annealed = layer_cases(lambda case: case.anneals is not None)
+annealed = layer_cases(lambda case: case.anneals is not None, slow=is_variant)
 
 
 def scheduled(case):

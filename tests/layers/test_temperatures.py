@@ -1,12 +1,14 @@
 """Temperatures that are trained, and those of the gradient alone."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.definitions import one_hot, through
+from tests.definitions import drawn, one_hot, row_uniforms, through
 from tests.layers.calls import differentiated
 from tests.ops.derivatives import assert_close, weights_like
 from tests.rows import LOGITS
@@ -113,9 +115,13 @@ def test_scheduler_sets_the_others():
 
 DECOUPLED = {
     "GumbelSoftmax": lambda **k: tg.GumbelSoftmax(hard=True, **k),
-    "StraightThroughCategorical": tg.StraightThroughCategorical,
+    "StraightThroughCategorical": functools.partial(
+        tg.StraightThroughCategorical, "gumbel"
+    ),
     "BinaryConcrete": lambda **k: tg.BinaryConcrete(hard=True, **k),
-    "StraightThroughBernoulli": tg.StraightThroughBernoulli,
+    "StraightThroughBernoulli": functools.partial(
+        tg.StraightThroughBernoulli, "gumbel"
+    ),
 }
 decoupled = pytest.mark.parametrize(
     "make", DECOUPLED.values(), ids=DECOUPLED.keys()
@@ -153,7 +159,9 @@ def test_relaxed_value_keeps_the_forward_temperature(make):
 
 def test_backward_temperature_follows_a_schedule():
     schedule = tg.schedules.ExponentialAnnealing(2.0, rate=0.5, minimum=0.3)
-    layer = tg.StraightThroughCategorical(backward_temperature=schedule, seed=2)
+    layer = tg.StraightThroughCategorical(
+        "gumbel", backward_temperature=schedule, seed=2
+    )
     for step in range(3):
         layer(LOGITS, training=True)
         value = float(layer.backward_temperature)
@@ -168,12 +176,15 @@ def test_forward_temperature_of_the_law_itself():
     ratio = backward / forward
     hard = tg.GumbelSoftmax(hard=True, backward_temperature=ratio, seed=2)
     plain = tg.StraightThroughCategorical("st", ratio, seed=2)
+    gumbels = tg.random.gumbel(LOGITS.shape, hard.seed_state.value)
+    uniforms = row_uniforms(LOGITS.shape, plain.seed_state.value)
     for layer in (hard, plain):
-        noise = tg.random.gumbel(LOGITS.shape, layer.seed_state.value)
-        scaled = forward * noise if layer is hard else 0.0
+        scaled = forward * gumbels if layer is hard else 0.0
 
-        def definition(logits, noise=noise, scaled=scaled):
-            z = one_hot(logits / forward + noise, -1)
+        def definition(logits, layer=layer, scaled=scaled):
+            z = drawn(logits / forward, tf.cast(uniforms, logits.dtype), -1)
+            if layer is hard:
+                z = one_hot(logits / forward + gumbels, -1)
             return [through(z, tf.nn.softmax((logits + scaled) / backward))]
 
         actual = differentiated(

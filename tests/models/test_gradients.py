@@ -33,7 +33,11 @@ def assert_unbiased(gradients, exact, smallest_bias=SMALLEST_BIAS):
         assert_mean(measured, expected, smallest_bias)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize(
+    "jit_compile",
+    [False, pytest.param(True, marks=pytest.mark.slow)],
+    ids=["graph", "xla"],
+)
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_fit_agrees_with_enumeration(baseline, weights, jit_compile):

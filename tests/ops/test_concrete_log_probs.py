@@ -8,7 +8,7 @@ import scipy.special
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.conftest import eager_and_xla
+from tests.conftest import eager_and_slow_xla
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
@@ -69,7 +69,7 @@ densities = pytest.mark.parametrize(
 )
 
 
-@eager_and_xla
+@eager_and_slow_xla
 @densities
 def test_density_is_the_formula(op, definition, sample, compiled):
     """Value, first and second derivatives, by sample, logits and τ."""
@@ -227,7 +227,7 @@ OWN = {
 }
 
 
-@eager_and_xla
+@eager_and_slow_xla
 @pytest.mark.parametrize(("draw", "op"), OWN.values(), ids=OWN.keys())
 def test_extreme_logits_and_temperatures_stay_finite(draw, op, compiled):
     """The density of a relaxation's own sample, logits in half precision."""
