@@ -224,7 +224,7 @@ def _first_above(
     sums = tf.where(weights > 0, sums, tf.zeros_like(sums))
     target = uniform[..., None] * tf.reduce_max(sums, axis=-1, keepdims=True)
     excess = sums - target
-    above = tf.cast(excess > 0, tf.int8)
+    above = tf.cast(excess > 0, tf.float32)  # GPUs find no int8
     index = tf.argmax(above, axis=-1, output_type=tf.int32)
     return index, tf.gather(excess, index, batch_dims=index.shape.rank)
 
