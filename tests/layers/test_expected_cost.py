@@ -367,3 +367,22 @@ def test_inference_of_a_poisson(inference):
     )
     cost = layer(np.log([[2.5]]).astype("float32"))
     np.testing.assert_allclose(cost, [2.0 if inference == "mode" else 2.5])
+
+
+@pytest.mark.parametrize("distribution", ["poisson", "gamma"])
+def test_fit_with_samplers_that_xla_does_not_know(distribution):
+    keras.utils.set_random_seed(2)
+    x = keras.Input((6,))
+    log_rate = keras.layers.Dense(2)(x)
+    parameters = log_rate
+    if distribution == "gamma":
+        parameters = (keras.ops.ones_like(log_rate), log_rate)
+    layer = tg.ExpectedCost(
+        lambda z: tf.reduce_mean(tf.square(z - 2.0), axis=1),
+        "measure_valued",
+        distribution,
+        seed=4,
+    )
+    assert not layer.supports_jit  # Keras asks, on a machine with a GPU.
+    loss = trained(keras.Model(x, layer(parameters)), epochs=4)
+    assert loss[-1] < 0.9 * loss[0]

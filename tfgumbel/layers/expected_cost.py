@@ -12,6 +12,8 @@ from tfgumbel import _checks, estimators
 from tfgumbel.layers._stochastic import StochasticLayer
 
 INFERENCE = ("sample", "mode", "mean")
+# TensorFlow's samplers of these have no XLA kernel.
+WITHOUT_XLA = ("gamma", "poisson", "binomial")
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -118,6 +120,8 @@ class ExpectedCost(StochasticLayer):
         self.cost = cost
         self.estimator = _estimator(estimator, distribution)
         self.distribution = self.estimator.distribution
+        # So that Keras does not compile a model with XLA by itself.
+        self.supports_jit = self.distribution not in WITHOUT_XLA
         self.adds_loss = bool(add_loss)
         self.inference = _checks.choice("inference", inference, INFERENCE)
 
