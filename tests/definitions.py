@@ -11,8 +11,8 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.ops.derivatives import weights_like
+from tfgumbel.estimators.noise import log_gamma
 from tfgumbel.layers import _continuous
-from tfgumbel.layers._continuous.distribution import log_gamma
 
 
 def through(value, surrogate):

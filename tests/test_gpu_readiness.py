@@ -19,13 +19,9 @@ from tests.layers.calls import differentiated, tensors, training_values
 # Not run on a device: what feeds a graph, and functions around others.
 STRUCTURE = {"Placeholder"}
 # Rejection samplers of TensorFlow, and why they are here.
-WITHOUT_GPU = {
+CPU_ONLY = {
     "StatelessRandomBinomial": "binomial noise, a CPU kernel only",
     "StatelessRandomPoisson": "Poisson noise, a CPU kernel only",
-}
-WITHOUT_XLA = {
-    **WITHOUT_GPU,
-    "StatelessRandomGammaV3": "gamma noise, no XLA kernel",
 }
 
 
@@ -69,13 +65,13 @@ def assert_runs_on_gpus(found):
     missing = {
         node.op
         for node in found
-        if not runs_on(node, {"GPU", "DEFAULT"}) and node.op not in WITHOUT_GPU
+        if not runs_on(node, {"GPU", "DEFAULT"}) and node.op not in CPU_ONLY
     }
     assert not missing, f"no GPU kernel: {missing}"
     missing = {
         node.op
         for node in found
-        if not runs_on(node, {"XLA_GPU_JIT"}) and node.op not in WITHOUT_XLA
+        if not runs_on(node, {"XLA_GPU_JIT"}) and node.op not in CPU_ONLY
     }
     assert not missing, f"no kernel for XLA on GPUs: {missing}"
 

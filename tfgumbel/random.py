@@ -246,17 +246,6 @@ def bernoulli(logits: tf.Tensor, seed: Any) -> tf.Tensor:
     return tf.cast(logits + noise > 0, tf.float32)
 
 
-def gamma(concentration: tf.Tensor, seed: Any) -> tf.Tensor:
-    """Gamma noise of rate 1, by TensorFlow's rejection sampler.
-
-    It carries the implicit gradient with respect to the concentration. Zero
-    where a concentration far below 1 underflows float32.
-    """
-    return tf.random.stateless_gamma(
-        tf.shape(concentration), _pair(seed), alpha=concentration
-    )
-
-
 def poisson(rate: tf.Tensor, seed: Any) -> tf.Tensor:
     """Poisson samples as float32 whole numbers. No kernel under XLA."""
     return tf.random.stateless_poisson(

@@ -247,6 +247,7 @@ def test_constants_receive_no_gradient():
         pytest.param("pathwise", "gaussian", marks=pytest.mark.slow),
         pytest.param("pathwise", "weibull", marks=pytest.mark.slow),
         pytest.param("measure_valued", "exponential", marks=pytest.mark.slow),
+        pytest.param("measure_valued", "gamma", marks=pytest.mark.slow),
     ],
 )
 def test_under_xla(name, law):

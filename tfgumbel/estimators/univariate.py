@@ -31,6 +31,7 @@ from typing import Any, ClassVar, NamedTuple
 import tensorflow as tf
 
 from tfgumbel import _checks, ops, random
+from tfgumbel.estimators.noise import log_gamma
 
 NAMES = ("gaussian", "exponential", "gamma", "weibull", "poisson", "binomial")
 PATHWISE = ("gaussian", "exponential", "gamma", "weibull")
@@ -218,8 +219,8 @@ class Gamma(Univariate):
 
     def pathwise(self, packed: tf.Tensor, seed: Any) -> tf.Tensor:
         concentration, log_rate = self.unpack(packed)
-        standard = random.gamma(concentration, seed)
-        return standard * _exp(-log_rate)
+        log_rate = tf.clip_by_value(log_rate, -_LOG_LIMIT, _LOG_LIMIT)
+        return tf.exp(log_gamma(concentration, seed) - log_rate)
 
     sample = pathwise
 

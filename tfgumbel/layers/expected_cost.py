@@ -13,7 +13,7 @@ from tfgumbel.layers._stochastic import StochasticLayer
 
 INFERENCE = ("sample", "mode", "mean")
 # TensorFlow's samplers of these have no XLA kernel.
-WITHOUT_XLA = ("gamma", "poisson", "binomial")
+WITHOUT_XLA = ("poisson", "binomial")
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")

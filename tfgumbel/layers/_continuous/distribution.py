@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import _checks, random
-from tfgumbel.ops._pathwise import GAMMA_PROPOSALS, log_gamma_sample
+from tfgumbel import _checks
 from tfgumbel.ops._precision import in_working_precision
 
 # So that quotients of parameters, their squares and the gradients of these
@@ -128,26 +127,3 @@ def inside_unit(value: tf.Tensor) -> tf.Tensor:
     """Clipped to (0, 1); where it is, the gradient is 0."""
     info = np.finfo(value.dtype.as_numpy_dtype)
     return tf.clip_by_value(value, info.tiny, 1.0 - info.epsneg)
-
-
-def noise(
-    kind: Any, like: tf.Tensor, seed: tf.Tensor, count: int | None = None
-) -> tf.Tensor:
-    """Noise of the tensor's shape and dtype, `count` times if given."""
-    shape = tf.shape(like)
-    if count is not None:
-        shape = tf.concat([[count], shape], axis=0)
-    drawn = tf.cast(kind(shape, seed), like.dtype)
-    leading = [] if count is None else [count]
-    return tf.ensure_shape(drawn, [*leading, *like.shape])
-
-
-def log_gamma(concentration: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """log z of z ~ Gamma(α, 1)."""
-    first, second, third = random.split(seed, 3)
-    return log_gamma_sample(
-        concentration,
-        noise(random.normal, concentration, first, GAMMA_PROPOSALS),
-        noise(random.uniform, concentration, second, GAMMA_PROPOSALS),
-        noise(random.exponential, concentration, third),
-    )

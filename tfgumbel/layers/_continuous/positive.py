@@ -8,12 +8,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import random
+from tfgumbel.estimators.noise import log_gamma, noise
 from tfgumbel.layers._continuous.distribution import (
     Continuous,
     Parameters,
     finite_exp,
-    log_gamma,
-    noise,
 )
 from tfgumbel.ops._pathwise import inverse_gaussian_sample
 

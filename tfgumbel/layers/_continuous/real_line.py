@@ -9,11 +9,10 @@ import tensorflow as tf
 
 from tfgumbel import random
 from tfgumbel.estimators.draws import draw_one_hot
+from tfgumbel.estimators.noise import log_gamma, noise
 from tfgumbel.layers._continuous.distribution import (
     Continuous,
     Parameters,
-    log_gamma,
-    noise,
 )
 from tfgumbel.ops._pathwise import (
     VON_MISES_PROPOSALS,

@@ -8,10 +8,10 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import random
+from tfgumbel.estimators.noise import noise
 from tfgumbel.layers._continuous.distribution import (
     Continuous,
     Parameters,
-    noise,
 )
 from tfgumbel.ops._pathwise import (
     truncated_normal_log_prob,

@@ -8,12 +8,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import ops, random
+from tfgumbel.estimators.noise import log_gamma, noise
 from tfgumbel.layers._continuous.distribution import (
     Continuous,
     Parameters,
     inside_unit,
-    log_gamma,
-    noise,
 )
 
 # From here on e⁻ˣ is nothing beside 1.
