@@ -1,0 +1,238 @@
+"""Networks with stochastic layers, trained by any estimator, and their bounds.
+
+`Network` is a chain of layers of discrete variables between an input and the
+logits of binary pixels. With several layers the estimators are nested: the
+cost of layer l's sample is what the estimator of layer l + 1 returns, whose
+gradient is an estimate of the gradient of the expectation below. Where the
+estimators are unbiased, so is the whole: at every point at which layer l asks
+for a cost, and for its gradient, it gets an unbiased one. The learning signal
+of a layer is the cost at the end of the chain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfgumbel as tg
+from tfgumbel import estimators, ops, random
+from tfgumbel.estimators import distribution as distributions
+
+Shape = Sequence[int]
+
+
+class Network:
+    """input -> variables -> ... -> variables -> pixels, linear in between.
+
+    Args:
+        inputs: Size of the input.
+        layers: Shape of each stochastic layer: `(D,)` bits, or `(D, K)`.
+        pixels: Size of the output.
+        distribution: `"bernoulli"` or `"categorical"`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        layers: Sequence[Shape],
+        pixels: int,
+        distribution: str,
+    ) -> None:
+        self.layers, self.distribution = list(layers), distribution
+        self.law = distributions.get(distribution)
+        sizes = [inputs, *map(math.prod, layers), pixels]
+        self.dense = []
+        for size, units in zip(sizes[:-1], sizes[1:], strict=True):
+            layer = keras.layers.Dense(units)
+            layer.build((None, size))
+            self.dense.append(layer)
+        self.weights = [
+            weight for layer in self.dense for weight in layer.weights
+        ]
+
+    def logits(self, index: int, below: tf.Tensor) -> tf.Tensor:
+        """Logits of stochastic layer `index`, given what lies below it."""
+        flat = tf.reshape(below, [-1, self.dense[index].kernel.shape[0]])
+        rows = self.dense[index](flat)
+        return tf.reshape(rows, [-1, *self.layers[index]])
+
+    def pixels(self, code: tf.Tensor) -> tf.Tensor:
+        """Logits of the pixels, given the last layer's variables."""
+        return self.dense[-1](
+            tf.reshape(code, [-1, self.dense[-1].kernel.shape[0]])
+        )
+
+    def loss(
+        self,
+        nodes: Sequence[Any],
+        inputs: tf.Tensor,
+        targets: tf.Tensor,
+        seed: tf.Tensor,
+        index: int = 0,
+    ) -> tf.Tensor:
+        """-log p(targets | variables) per example, a sample each.
+
+        Args:
+            nodes: The estimator of each layer.
+            inputs: What is below layer `index`, `[n·B, ...]`.
+            targets: Binary pixels, `[B, P]`.
+            seed: Integer tensor of shape `[2]`.
+            index: The layer to sample.
+        """
+        if index == len(self.layers):
+            return reconstruction(self.pixels(inputs), targets)
+        own, rest = random.split(seed, 2)
+        return nodes[index](
+            lambda z: self.loss(nodes, z, targets, rest, index + 1),
+            self.logits(index, inputs),
+            own,
+            inputs,
+        )
+
+    def draw(self, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """An exact sample; one uniform a variable."""
+        if self.distribution == "bernoulli":
+            uniform = random.uniform(tf.shape(logits), seed)
+            return tf.cast(uniform < tf.sigmoid(logits), tf.float32)
+        index = random.categorical(logits, seed)
+        return tf.one_hot(index, logits.shape[-1])
+
+
+def reconstruction(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """-log p(targets) of binary pixels, `[n·B]`, in nats."""
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(
+        labels=estimators.tile_context(targets, logits), logits=logits
+    )
+    return tf.reduce_sum(entropy, axis=1)
+
+
+class ScoreFunction(keras.layers.Layer):
+    """(f - b(x) - c) / max(1, √v) · ∇log q: NVIL with variance normalisation.
+
+    The running mean c and variance v and the network b are those of
+    `tg.ScoreFunctionCost`. One evaluation of f.
+    """
+
+    evaluations = 1
+    unbiased = True
+
+    def __init__(self, distribution: str) -> None:
+        super().__init__()
+        self.law = distributions.get(distribution)
+        self.join = tg.ScoreFunctionCost("nvil", normalize=True)
+
+    def build(self, logits_shape: Any, context_shape: Any) -> None:
+        """Builds the baseline's network."""
+        self.join.build((None,), (None,), context_shape)
+        self.built = True
+
+    def __call__(
+        self, cost_fn: Any, logits: tf.Tensor, seed: Any, context: tf.Tensor
+    ) -> tf.Tensor:
+        """The contract of `tfgumbel.estimators`."""
+        sample = tf.stop_gradient(self.law.sample(logits, seed))
+        log_prob = self.law.log_prob(logits, sample)
+        return self.join(cost_fn(sample), log_prob, context, training=True)
+
+
+def log_mean_exp(values: tf.Tensor) -> tf.Tensor:
+    """Over the first axis."""
+    count = tf.cast(tf.shape(values)[0], values.dtype)
+    return tf.reduce_logsumexp(values, axis=0) - tf.math.log(count)
+
+
+def log_likelihoods(
+    network: Network,
+    inputs: tf.Tensor,
+    targets: tf.Tensor,
+    samples: int,
+    seed: tf.Tensor,
+) -> tf.Tensor:
+    """log p(targets | z) of `samples` ancestral samples, `[m, B]`."""
+    batch, below = tf.shape(inputs)[0], inputs
+    seeds = random.split(seed, len(network.layers))
+    for index, own in enumerate(seeds):
+        logits = network.logits(index, below)
+        if index == 0:
+            logits = estimators.estimator.repeat(logits, samples)
+        below = network.draw(logits, own)
+    log_prob = -reconstruction(network.pixels(below), targets)
+    return tf.reshape(log_prob, [samples, batch])
+
+
+def log_weights(
+    network: Network,
+    images: tf.Tensor,
+    samples: int,
+    seed: tf.Tensor,
+) -> tf.Tensor:
+    """log p(x|z) p(z) / q(z|x) of samples of q, uniform prior, `[m, B]`."""
+    logits = network.logits(0, images)
+    tiled = estimators.estimator.repeat(logits, samples)
+    code = network.draw(tiled, seed)
+    log_prob = -reconstruction(network.pixels(code), images)
+    log_prob -= network.law.log_prob(tiled, code)
+    log_prob -= log_states(network)
+    return tf.reshape(log_prob, [samples, tf.shape(images)[0]])
+
+
+def log_states(network: Network) -> float:
+    """The logarithm of the number of states of the last layer."""
+    shape = network.layers[-1]
+    if network.distribution == "bernoulli":
+        return math.prod(shape) * math.log(2.0)
+    return math.prod(shape[:-1]) * math.log(shape[-1])
+
+
+def divergence(network: Network, logits: tf.Tensor) -> tf.Tensor:
+    """KL(q(z|x) ‖ uniform) per example, in nats."""
+    kinds = {"bernoulli": ops.bernoulli_kl, "categorical": ops.categorical_kl}
+    return tf.reduce_sum(kinds[network.distribution](logits), axis=1)
+
+
+def negative_bound(
+    terms: Callable[..., tf.Tensor],
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    samples: int,
+    seed: int = 11,
+    rows: int = 10_000,
+    xla: bool = True,
+) -> tuple[float, float]:
+    """Mean of -log 1/m Σ_i exp(term_i) over the examples, and its error.
+
+    Args:
+        terms: Maps (inputs, targets, m, seed) to `[m, B]`.
+        inputs: `[N, ...]`, any dtype.
+        targets: `[N, P]`.
+        samples: m.
+        seed: Of the noise.
+        rows: m·B of one call, about.
+        xla: Whether XLA compiles it.
+
+    Returns:
+        Mean and standard error over the examples, in nats.
+    """
+    batch = max(1, rows // samples)
+    values = []
+
+    @tf.function(autograph=False, jit_compile=xla)
+    def part(below: tf.Tensor, above: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        below, above = tf.cast(below, tf.float32), tf.cast(above, tf.float32)
+        return -log_mean_exp(terms(below, above, samples, key))
+
+    for first in range(0, len(inputs), batch):
+        chosen = slice(first, first + batch)
+        key = tf.constant([seed, first], tf.int64)
+        values.append(
+            part(
+                tf.constant(inputs[chosen]), tf.constant(targets[chosen]), key
+            ).numpy()
+        )
+    found = np.concatenate(values).astype("float64")
+    return float(found.mean()), float(found.std() / math.sqrt(len(found)))

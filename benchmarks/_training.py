@@ -1,0 +1,252 @@
+"""Training runs that take hours: compiled, resumable, recorded as they go.
+
+Many steps run in one call of one compiled function, on data that lies on the
+device. After every interval the weights are kept in a file and the curve in
+the JSON: an interrupted run goes on where it stopped, with the noise it would
+have had, since all noise is a function of seed and step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks._timing import environment
+
+PACKAGES = ["tensorflow", "keras", "numpy"]
+STATE = Path("out") / "benchmarks"
+
+
+class Group:
+    """Weights and the optimizer that trains them."""
+
+    def __init__(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        weights: Sequence[keras.Variable],
+    ) -> None:
+        self.optimizer = optimizer
+        self.weights = list(weights)
+        if self.weights:
+            optimizer.build(self.weights)
+
+    @property
+    def state(self) -> list[keras.Variable]:
+        """What a checkpoint has to hold."""
+        return [*self.weights, *self.optimizer.variables]
+
+
+class Trainer:
+    """Runs steps of descent of a loss.
+
+    Args:
+        loss: Maps a batch and the step to the loss, a scalar in nats.
+        batch: Maps the step to a batch. It is not compiled by XLA.
+        groups: What is trained.
+        others: Further variables that change: running statistics.
+        xla: Whether XLA compiles the step.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[[Any, tf.Tensor], tf.Tensor],
+        batch: Callable[[tf.Tensor], Any],
+        groups: Sequence[Group],
+        others: Sequence[keras.Variable] = (),
+        xla: bool = True,
+    ) -> None:
+        self._loss, self._batch, self.groups = loss, batch, groups
+        unique = {
+            id(variable): variable
+            for group in groups
+            for variable in group.state
+        }
+        unique |= {id(variable): variable for variable in others}
+        self.state = list(unique.values())
+        self._step = tf.function(
+            self._descend, autograph=False, jit_compile=xla
+        )
+        self._run = tf.function(self._steps, autograph=False)
+
+    def advance(self, first: int, last: int) -> float:
+        """Does the steps from `first` to `last`; returns their mean loss."""
+        step = tf.constant(first, tf.int64), tf.constant(last, tf.int64)
+        return float(self._run(*step)) / (last - first)
+
+    def _steps(self, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+        def body(step: tf.Tensor, total: tf.Tensor) -> Any:
+            loss = self._step(self._batch(step), step)
+            return step + 1, total + tf.cast(loss, tf.float64)
+
+        zero = tf.constant(0.0, tf.float64)
+        _, total = tf.while_loop(
+            lambda step, total: step < last,
+            body,
+            [first, zero],
+            parallel_iterations=1,
+        )
+        return total
+
+    def _descend(self, batch: Any, step: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape(persistent=True) as tape:
+            loss = self._loss(batch, step)
+        for group in self.groups:
+            if group.weights:
+                gradients = tape.gradient(
+                    loss,
+                    [weight.value for weight in group.weights],
+                    unconnected_gradients=tf.UnconnectedGradients.ZERO,
+                )
+                group.optimizer.apply(gradients, group.weights)
+        return loss
+
+    def save(self, path: Path) -> None:
+        """Writes all that changes to a file, at once."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.npz")
+        np.savez(partial, *[variable.numpy() for variable in self.state])
+        os.replace(partial, path)
+
+    def load(self, path: Path) -> None:
+        """Takes up what `save` wrote."""
+        with np.load(path) as file:
+            values = [file[name] for name in file.files]
+        for variable, value in zip(self.state, values, strict=True):
+            variable.assign(value)
+
+
+@dataclasses.dataclass
+class Record:
+    """The JSON of one benchmark, one entry a run.
+
+    Other processes may write other entries of the same file between two
+    writes: it is read again before each.
+    """
+
+    path: Path
+    command: str
+
+    def read(self) -> dict[str, Any]:
+        """The file as it is, or an empty report."""
+        if not self.path.exists():
+            return {"runs": {}}
+        return json.loads(self.path.read_text())
+
+    def entry(self, key: str) -> dict[str, Any] | None:
+        """The run of this name, if there is one."""
+        return self.read()["runs"].get(key)
+
+    def write(self, key: str, entry: dict[str, Any]) -> None:
+        """Puts the run in, with what it was made with."""
+        report = self.read()
+        report["runs"][key] = {
+            **entry,
+            "command": self.command,
+            "environment": environment(PACKAGES),
+        }
+        report["runs"] = dict(sorted(report["runs"].items()))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(report, indent=1) + "\n")
+        os.replace(partial, self.path)
+
+
+def train(
+    trainer: Trainer,
+    record: Record,
+    key: str,
+    facts: dict[str, Any],
+    steps: int,
+    every: int,
+    evaluate: Callable[[], dict[str, float]],
+    final: Callable[[], dict[str, float]],
+    state: Path = STATE,
+    enough: Callable[[dict[str, float]], bool] = lambda results: True,
+) -> dict[str, Any]:
+    """Trains up to `steps`, from where an earlier call stopped.
+
+    Args:
+        trainer: A fresh trainer.
+        record: Where the run goes.
+        key: Its name there.
+        facts: What else is to be said of the run.
+        steps: Steps of the optimizer, in all.
+        every: Steps between two points of the curve.
+        evaluate: Called at every point; its figures join the curve.
+        final: Called once, at the end; its figures are the results.
+        state: Folder of the weights.
+        enough: Whether the results of an earlier call will do.
+
+    Returns:
+        The entry of the record.
+    """
+    path = state / (key.replace("/", "-").replace(" ", "_") + ".npz")
+    entry = record.entry(key)
+    if entry is not None and entry["steps"] >= steps:
+        if "results" in entry and enough(entry["results"]):
+            return entry
+    if entry is None or not path.exists():
+        entry = {"steps": 0, "timed_steps": 0, "seconds": 0.0}
+        entry |= {"cpu_seconds": 0.0, "curve": {"step": []}}
+    else:
+        trainer.load(path)
+    entry = {**entry, **facts}
+    first = entry["steps"]
+    clock = Clock(key, first, steps)
+    while entry["steps"] < steps:
+        begin = entry["steps"]
+        end = min(steps, (begin // every + 1) * every)
+        wall, cpu = time.perf_counter(), time.process_time()
+        loss = trainer.advance(begin, end)
+        if begin > first:  # The first interval compiles.
+            entry["seconds"] += time.perf_counter() - wall
+            entry["cpu_seconds"] += time.process_time() - cpu
+            entry["timed_steps"] += end - begin
+        entry["steps"] = end
+        entry.pop("results", None)
+        point = {"step": end, "train": loss, **evaluate()}
+        for name, value in point.items():
+            entry["curve"].setdefault(name, []).append(_short(value))
+        trainer.save(path)
+        record.write(key, entry)
+        clock.show(end, point)
+    entry["results"] = {name: _short(v) for name, v in final().items()}
+    record.write(key, entry)
+    print(f"{key}: {entry['results']}", flush=True)
+    return entry
+
+
+def _short(value: float) -> float | int:
+    return value if isinstance(value, int) else float(f"{value:.6g}")
+
+
+class Clock:
+    """Prints how far a run is, and how long it may still take."""
+
+    def __init__(self, name: str, first: int, steps: int) -> None:
+        self.name, self.first, self.steps = name, first, steps
+        self.start = time.monotonic()
+
+    def show(self, step: int, point: dict[str, float]) -> None:
+        """One line."""
+        pace = (time.monotonic() - self.start) / (step - self.first)
+        left = pace * (self.steps - step) / 60
+        figures = ", ".join(
+            f"{name} {value:.3f}"
+            for name, value in point.items()
+            if name != "step"
+        )
+        print(
+            f"{self.name}: step {step} of {self.steps}, {figures}, "
+            f"{1e3 * pace:.1f} ms a step, {left:.0f} min left",
+            flush=True,
+        )

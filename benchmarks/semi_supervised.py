@@ -1,0 +1,368 @@
+"""Semi-supervised MNIST: marginalisation against samples of the label.
+
+    python -m benchmarks.semi_supervised timing [--classes 5 10 50 100]
+    python -m benchmarks.semi_supervised train [--estimators NAME ...]
+        [--seeds 0] [--steps N] [--mnist FILE] [--out FILE]
+
+The model of Kingma et al. 2014 as in Jang, Gu & Poole 2017: label y, style
+z ~ N(0, I), image x; q(y|x) and q(z|x, y) convolutional networks of 3 layers,
+p(x|y, z) a transposed one of 4 (the paper gives no widths: here 16, 32, 64
+channels, z of 32). With L(x, y) = E[-log p(x|y, z)] + KL(q(z|x, y) ‖ p(z)) +
+log K the loss is
+
+    labelled:    L(x, y) - α log q(y|x)
+    unlabelled:  E_{q(y|x)} L(x, y) - H(q(y|x))
+
+and only the gradient of that last expectation differs: `exact` sums over all
+K labels, `gumbel_softmax` and `st_gumbel` draw one, by a single call of
+`tfgumbel.estimators.get(name)`.
+
+`train`: 100 labelled images, 10 of each class, and 50,000 unlabelled ones,
+binarised anew in each batch of 100 + 100; Adam 1e-3, α = 1 (of the published
+values), temperature max(0.5, exp(-3e-5 t)) updated every 2,000 steps. Results:
+accuracy of the argmax of q(y|x) on the test images, grey levels as input, and
+their -ELBO, y summed out exactly for all, one z, binarised by a literal seed.
+
+`timing`: milliseconds of such a step with random labels out of K classes, all
+contenders in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks import _mnist
+from benchmarks._timing import interleave, summary
+from benchmarks._training import STATE, Group, Record, Trainer, train
+from tfgumbel import estimators, ops, random, schedules
+from tfgumbel.diagnostics.estimates import seeded, step_seed
+
+OUT = Path(__file__).parent / "results" / "semi_supervised.json"
+ESTIMATORS = ("exact", "gumbel_softmax", "st_gumbel", "reinmax")
+ANNEALED = ("gumbel_softmax", "st_gumbel")
+ALPHA = 1.0
+
+
+class Model:
+    """q(y|x), q(z|x, y) and p(x|y, z) for images of 28 x 28.
+
+    Args:
+        classes: K.
+        style: Size of z.
+        widths: Channels of the convolutions, three.
+    """
+
+    def __init__(
+        self,
+        classes: int = 10,
+        style: int = 32,
+        widths: Sequence[int] = (16, 32, 64),
+    ) -> None:
+        self.classes, self.style = classes, style
+        self.labels = _encoder(1, widths, classes)
+        self.styles = _encoder(2, widths, 2 * style)
+        self.embedding = keras.layers.Dense(784)
+        self.embedding.build((None, classes))
+        self.decoder = _decoder(classes + style, widths)
+        networks = (self.labels, self.styles, self.embedding, self.decoder)
+        self.weights = [w for n in networks for w in n.trainable_variables]
+
+    def label_logits(self, images: tf.Tensor) -> tf.Tensor:
+        """Logits of q(y|x), `[B, 1, K]`: one variable of K classes."""
+        return self.labels(_picture(images))[:, None]
+
+    def cost(
+        self, images: tf.Tensor, labels: tf.Tensor, seed: Any
+    ) -> tf.Tensor:
+        """L(x, y) at one z, for labels `[n·B, K]` on the simplex."""
+        images = estimators.tile_context(images, labels)
+        seen = tf.concat(
+            [_picture(images), _picture(self.embedding(labels))], axis=-1
+        )
+        mean, log_variance = tf.split(self.styles(seen), 2, axis=-1)
+        noise = random.normal(tf.shape(mean), seed)
+        stddev = ops.gaussian_stddev(log_variance)
+        z = ops.reparameterize_gaussian(mean, stddev, noise)
+        logits = self.decoder(tf.concat([labels, z], axis=-1))
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(images, logits)
+        divergence = ops.gaussian_kl(mean, stddev)
+        return (
+            tf.reduce_sum(entropy, axis=1)
+            + tf.reduce_sum(divergence, axis=1)
+            + math.log(self.classes)
+        )
+
+    def bound(
+        self, estimator: estimators.Estimator, images: tf.Tensor, seed: Any
+    ) -> tf.Tensor:
+        """-ELBO of unlabelled images, `[B]`, in nats."""
+        own, styles = random.split(seed, 2)
+        logits = self.label_logits(images)
+        cost = estimator(
+            lambda y: self.cost(images, y[:, 0], styles), logits, own
+        )
+        log_prob = tf.nn.log_softmax(logits[:, 0])
+        return cost + tf.reduce_sum(tf.exp(log_prob) * log_prob, axis=1)
+
+    def labelled(
+        self, images: tf.Tensor, labels: tf.Tensor, seed: Any
+    ) -> tf.Tensor:
+        """The loss of labelled images, `[B]`."""
+        target = tf.one_hot(labels, self.classes)
+        entropy = tf.nn.softmax_cross_entropy_with_logits(
+            target, self.label_logits(images)[:, 0]
+        )
+        return self.cost(images, target, seed) + ALPHA * entropy
+
+
+def _encoder(
+    channels: int, widths: Sequence[int], units: int
+) -> keras.Sequential:
+    return keras.Sequential(
+        [
+            keras.Input([28, 28, channels]),
+            *(
+                keras.layers.Conv2D(width, 3, 2, "same", activation="relu")
+                for width in widths
+            ),
+            keras.layers.Flatten(),
+            keras.layers.Dense(units),
+        ]
+    )
+
+
+def _decoder(inputs: int, widths: Sequence[int]) -> keras.Sequential:
+    first, second, third = widths[::-1]
+    return keras.Sequential(
+        [
+            keras.Input([inputs]),
+            keras.layers.Reshape([1, 1, inputs]),
+            keras.layers.Conv2DTranspose(first, 4, activation="relu"),
+            keras.layers.Conv2DTranspose(second, 4, activation="relu"),
+            keras.layers.Conv2DTranspose(
+                third, 3, 2, "same", activation="relu"
+            ),
+            keras.layers.Conv2DTranspose(1, 3, 2, "same"),
+            keras.layers.Flatten(),
+        ]
+    )
+
+
+def _picture(flat: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(flat, [-1, 28, 28, 1])
+
+
+def make_estimator(name: str, classes: int) -> estimators.Estimator:
+    """Built for one variable of K classes."""
+    estimator = estimators.get(name)
+    estimator.build((None, 1, classes))
+    return estimator
+
+
+def make_loss(
+    model: Model, estimator: estimators.Estimator, seed: int, anneal: bool
+) -> Callable[[Any, tf.Tensor], tf.Tensor]:
+    """Of a batch (labelled images, labels, unlabelled images), as bytes."""
+    annealing = schedules.ExponentialAnnealing(1.0, 3e-5, 0.5, every=2000)
+
+    def loss(batch: Any, step: tf.Tensor) -> tf.Tensor:
+        if anneal:
+            estimator.temperature.assign(annealing(step))
+        seeds = random.split(step_seed(seed, step), 4)
+        known = draw_pixels(batch[0], seeds[0])
+        unknown = draw_pixels(batch[2], seeds[1])
+        labelled = model.labelled(known, batch[1], seeds[2])
+        unlabelled = model.bound(estimator, unknown, seeds[3])
+        return tf.reduce_mean(labelled) + tf.reduce_mean(unlabelled)
+
+    return loss
+
+
+def draw_pixels(images: tf.Tensor, seed: Any) -> tf.Tensor:
+    """Binary pixels with the grey levels as probabilities."""
+    grey = tf.cast(images, tf.float32) / 255.0
+    uniform = random.uniform(tf.shape(grey), seed)
+    return tf.cast(uniform < grey, tf.float32)
+
+
+def choose_labelled(labels: np.ndarray, each: int = 10) -> np.ndarray:
+    """Rows of the labelled images: the first of each class."""
+    rows = [np.flatnonzero(labels == c)[:each] for c in np.unique(labels)]
+    return np.concatenate(rows)
+
+
+def trainer_of(
+    model: Model,
+    estimator: estimators.Estimator,
+    data: dict[str, np.ndarray],
+    options: argparse.Namespace,
+    seed: int,
+    anneal: bool,
+) -> Trainer:
+    """Adam on the labelled and the unlabelled batch."""
+    chosen = choose_labelled(data["y_train"])
+    images = data["x_train"][: len(data["x_train"]) * 5 // 6]
+    known = _mnist.feed(
+        [data["x_train"][chosen], data["y_train"][chosen].astype("int32")],
+        min(options.batch, len(chosen)),
+        seed,
+    )
+    unknown = _mnist.feed([images], options.batch, seed)
+    return Trainer(
+        make_loss(model, estimator, seed, anneal),
+        lambda step: [*known(step), *unknown(step)],
+        [Group(keras.optimizers.Adam(1e-3), model.weights)],
+        xla=options.xla,
+    )
+
+
+def test_figures(
+    model: Model, data: dict[str, np.ndarray], elbo: bool
+) -> dict[str, float]:
+    """Accuracy, and -ELBO with y summed out, on the test images."""
+    exact = make_estimator("exact", model.classes)
+
+    @tf.function(autograph=False)
+    def part(images: tf.Tensor, pixels: tf.Tensor, seed: Any) -> Any:
+        grey = tf.cast(images, tf.float32) / 255.0
+        guess = tf.argmax(model.label_logits(grey)[:, 0], axis=-1)
+        if not elbo:
+            return guess, tf.zeros([])
+        drawn = tf.cast(pixels, tf.float32)
+        return guess, tf.reduce_sum(model.bound(exact, drawn, seed))
+
+    pixels = _mnist.binarize(data["x_test"], _mnist.BINARIZATION_SEED + 1)
+    right, total = 0, 0.0
+    for first in range(0, len(pixels), 500):
+        rows = slice(first, first + 500)
+        guess, bound = part(
+            tf.constant(data["x_test"][rows]),
+            tf.constant(pixels[rows]),
+            step_seed(7, first),
+        )
+        right += int(np.sum(guess.numpy() == data["y_test"][rows]))
+        total += float(bound)
+    found = {"accuracy": right / len(pixels)}
+    return {**found, "test": total / len(pixels)} if elbo else found
+
+
+def train_one(
+    name: str,
+    seed: int,
+    data: dict[str, np.ndarray],
+    options: argparse.Namespace,
+    record: Record,
+) -> dict[str, Any]:
+    """One estimator, one seed."""
+    with seeded(seed):
+        model = Model(10, widths=options.widths)
+        estimator = make_estimator(name, 10)
+    trainer = trainer_of(
+        model, estimator, data, options, seed, name in ANNEALED
+    )
+    facts = {
+        "estimator": name,
+        "seed": seed,
+        "batch": options.batch,
+        "learning_rate": 1e-3,
+        "evaluations": estimator.evaluations,
+        "treatment": "binarised anew in each batch; test: fixed",
+        "bound": "-ELBO, y summed out, one z",
+    }
+    return train(
+        trainer,
+        record,
+        f"train/{name}/seed {seed}",
+        facts,
+        options.steps,
+        options.every,
+        lambda: test_figures(model, data, elbo=False),
+        lambda: test_figures(model, data, elbo=True),
+        options.state,
+    )
+
+
+def time_step(
+    classes: int, names: Sequence[str], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Milliseconds of a step, contenders in turns, labels at random."""
+    rng = np.random.default_rng(0)
+    data = {
+        "x_train": rng.integers(0, 256, (1200, 784)).astype("uint8"),
+        "y_train": rng.integers(0, classes, 1200),
+    }
+    contenders = {}
+    for name in names:
+        with seeded(0):
+            model = Model(classes, widths=options.widths)
+            estimator = make_estimator(name, classes)
+        trainer = trainer_of(model, estimator, data, options, 0, False)
+        steps = itertools.count()
+
+        def step(trainer: Trainer = trainer, steps: Any = steps) -> float:
+            first = next(steps)
+            return trainer.advance(first, first + 1)
+
+        contenders[name] = step
+    timings = interleave(
+        contenders, options.repeats, slow_seconds=5.0, slow_repeats=3
+    )
+    return {name: summary(found) for name, found in timings.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Trains or times what the JSON does not hold yet."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("part", choices=["train", "timing"])
+    add("--mnist", metavar="FILE")
+    add("--estimators", nargs="+", choices=ESTIMATORS, metavar="NAME")
+    add("--classes", nargs="+", type=int, default=[5, 10, 50, 100])
+    add("--seeds", nargs="+", type=int, default=[0])
+    add("--steps", type=int, default=100_000)
+    add("--every", type=int, default=250)
+    add("--batch", type=int, default=100)
+    add("--repeats", type=int, default=7)
+    add("--xla", action="store_true", help="slower for convolutions on a CPU")
+    add("--widths", nargs=3, type=int, default=[16, 32, 64])
+    add("--state", type=Path, default=STATE / "semi_supervised")
+    add("--out", type=Path, default=OUT)
+    options = parser.parse_args(arguments)
+    names = options.estimators or list(ESTIMATORS)
+    words = ["python -m benchmarks.semi_supervised", options.part]
+    if options.part == "timing":
+        names = options.estimators or ["exact", "gumbel_softmax", "st_gumbel"]
+        words += ["--classes", *map(str, options.classes)]
+        record = Record(options.out, " ".join(words))
+        for classes in options.classes:
+            found = time_step(classes, names, options)
+            record.write(
+                f"timing/{classes} classes",
+                {"classes": classes, "batch": options.batch, "times": found},
+            )
+            print(f"{classes} classes: {found}", flush=True)
+            keras.backend.clear_session()
+        return record.read()
+    words += ["--estimators", *names, "--seeds", *map(str, options.seeds)]
+    words += ["--steps", str(options.steps)]
+    record = Record(options.out, " ".join(words))
+    data = _mnist.load(options.mnist)
+    for seed, name in itertools.product(options.seeds, names):
+        train_one(name, seed, data, options, record)
+        keras.backend.clear_session()
+    return record.read()
+
+
+if __name__ == "__main__":
+    main()

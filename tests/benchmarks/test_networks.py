@@ -1,0 +1,169 @@
+"""Bounds and nested estimators against enumeration, on two bits and two bits.
+
+A tiny network has few enough states to sum over all of them.
+"""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from benchmarks import _networks, jang_table1
+from tfgumbel.diagnostics.estimates import seeded
+
+INPUT = np.array([[1.0, 0.0, 1.0]], "float32")
+TARGET = np.array([[1.0, 0.0, 1.0, 1.0]], "float32")
+
+
+def make(distribution, layers, inputs=3, pixels=4, scale=0.8):
+    with seeded(3):
+        network = _networks.Network(inputs, layers, pixels, distribution)
+    rng = np.random.default_rng(5)
+    for weight in network.weights:
+        weight.assign(scale * rng.normal(size=weight.shape))
+    return network
+
+
+def states(network, shape):
+    return [s[None] for s in network.law.states(tf.TensorShape([1, *shape]))]
+
+
+def joint(network):
+    """(log q(h), -log p(target | h)) of every path h through the layers."""
+    for path in itertools.product(
+        *(states(network, s) for s in network.layers)
+    ):
+        below, log_q = tf.constant(INPUT), 0.0
+        for index, sample in enumerate(path):
+            logits = network.logits(index, below)
+            log_q += network.law.log_prob(logits, tf.constant(sample))[0]
+            below = tf.constant(sample)
+        cost = _networks.reconstruction(network.pixels(below), TARGET)[0]
+        yield log_q, cost
+
+
+TWO_LAYERS = [
+    ("bernoulli", [(2,), (3,)]),
+    ("categorical", [(2, 3), (1, 4)]),
+]
+
+
+@pytest.mark.parametrize("distribution, layers", TWO_LAYERS)
+def test_many_sample_bound_is_the_exact_likelihood(distribution, layers):
+    network = make(distribution, layers)
+    log_q, cost = (np.array(x) for x in zip(*joint(network), strict=True))
+    likelihood = np.exp(-cost)
+    exact = np.sum(np.exp(log_q) * likelihood)
+    second = np.sum(np.exp(log_q) * likelihood**2)
+    samples = 200_000
+    # Delta method: the error of the logarithm of a mean.
+    error = math.sqrt((second / exact**2 - 1.0) / samples)
+    assert 5 * error < 0.03
+
+    def terms(inputs, targets, count, seed):
+        return _networks.log_likelihoods(network, inputs, targets, count, seed)
+
+    found, _ = _networks.negative_bound(
+        terms, INPUT, TARGET, samples, xla=False
+    )
+    assert abs(found + math.log(exact)) < 5 * error
+
+
+def test_one_sample_bound_is_the_mean_cost():
+    network = make("bernoulli", [(2,), (3,)])
+    log_q, cost = (np.array(x) for x in zip(*joint(network), strict=True))
+    weight = np.exp(log_q)
+    mean = np.sum(weight * cost)
+    copies = 100_000
+    error = math.sqrt(np.sum(weight * (cost - mean) ** 2) / copies)
+
+    def terms(inputs, targets, count, seed):
+        return _networks.log_likelihoods(network, inputs, targets, count, seed)
+
+    inputs, targets = (np.repeat(x, copies, 0) for x in (INPUT, TARGET))
+    found, own_error = _networks.negative_bound(
+        terms, inputs, targets, 1, xla=False
+    )
+    assert abs(found - mean) < 5 * error
+    assert own_error == pytest.approx(error, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "distribution, layer", [("bernoulli", (3,)), ("categorical", (2, 3))]
+)
+def test_many_sample_bound_of_a_vae_is_the_exact_evidence(distribution, layer):
+    network = make(distribution, [layer], inputs=4, scale=0.5)
+    logits = network.logits(0, TARGET)
+    prior = math.exp(-_networks.log_states(network))
+    log_q, likelihood = [], []
+    for state in states(network, layer):
+        cost = _networks.reconstruction(network.pixels(state), TARGET)
+        likelihood.append(math.exp(-cost[0]))
+        log_q.append(network.law.log_prob(logits, tf.constant(state))[0])
+    likelihood, q = np.array(likelihood), np.exp(log_q)
+    assert len(q) * prior == pytest.approx(1.0)
+    evidence = np.sum(prior * likelihood)
+    second = np.sum((prior * likelihood) ** 2 / q)
+    samples = 300_000
+    error = math.sqrt((second / evidence**2 - 1.0) / samples)
+    assert 5 * error < 0.03
+
+    def terms(inputs, targets, count, seed):
+        return _networks.log_weights(network, inputs, count, seed)
+
+    found, _ = _networks.negative_bound(
+        terms, TARGET, TARGET, samples, xla=False
+    )
+    assert abs(found + math.log(evidence)) < 5 * error
+
+
+def test_log_mean_exp_of_large_values():
+    values = tf.constant([[-1000.0, 3.0], [-1000.0 + math.log(3.0), 3.0]])
+    found = _networks.log_mean_exp(values)
+    np.testing.assert_allclose(found, [-1000.0 + math.log(2.0), 3.0])
+
+
+UNBIASED = ["sf", "muprop", "rloo", "rebar"]
+
+
+@pytest.mark.parametrize("label", [*UNBIASED, "disarm"])
+def test_nested_estimators_are_unbiased(label):
+    check_unbiased(label, "bernoulli", [(2,), (2,)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", UNBIASED)
+def test_nested_categorical_estimators_are_unbiased(label):
+    check_unbiased(label, "categorical", [(1, 3), (1, 3)])
+
+
+def check_unbiased(label, distribution, layers, copies=2000, calls=60):
+    network = make(distribution, layers)
+    with tf.GradientTape() as tape:
+        expected = tf.add_n([tf.exp(q) * cost for q, cost in joint(network)])
+    weights = [weight.value for weight in network.weights]
+    exact = flat(tape.gradient(expected, weights))
+    nodes = jang_table1.make_nodes(label, network)
+    inputs, targets = (
+        tf.constant(np.repeat(x, copies, 0)) for x in (INPUT, TARGET)
+    )
+
+    @tf.function(autograph=False)
+    def draw(seed):
+        with tf.GradientTape() as tape:
+            cost = network.loss(nodes, inputs, targets, seed)
+            mean = tf.reduce_mean(cost)
+        return tape.gradient(mean, weights)
+
+    found = np.stack([flat(draw(tf.constant([9, i]))) for i in range(calls)])
+    error = found.std(axis=0, ddof=1) / math.sqrt(calls)
+    assert np.max(5 * error) < 0.1 * np.max(np.abs(exact))
+    np.testing.assert_array_less(
+        np.abs(found.mean(axis=0) - exact), 5 * error + 1e-6
+    )
+
+
+def flat(gradients):
+    return np.concatenate([np.ravel(g) for g in gradients]).astype("float64")
