@@ -94,12 +94,17 @@ def make_layers(options: argparse.Namespace) -> list[Any]:
     if options.contender == OURS:
         layers = [
             tg.StraightThroughEmbedding(
-                options.categories, options.dim, options.estimator, 0.7
+                options.categories,
+                options.dim,
+                options.estimator,
+                options.temperature,
             )
         ]
     else:
         layers = [
-            tg.StraightThroughCategorical(options.estimator, 0.7),
+            tg.StraightThroughCategorical(
+                options.estimator, options.temperature
+            ),
             keras.layers.Dense(options.dim, use_bias=False),
         ]
     for layer in layers:
@@ -137,6 +142,7 @@ def measure(
             command += ["--mode", mode, "--calls", str(options.calls)]
             command += ["--batch", str(batch), "--dim", str(dim)]
             command += ["--categories", str(categories)]
+            command += ["--temperature", str(options.temperature)]
             found.append(run(command, options.timeout))
     logits = batch * categories * 4 / 2**20
     row: dict[str, Any] = {
@@ -144,6 +150,7 @@ def measure(
         "categories": categories,
         "dim": dim,
         "estimator": estimator,
+        "temperature": options.temperature,
         "mode": mode,
         "logits_mib": round(logits, 1),
         "ours": summary(runs[OURS]),
@@ -245,6 +252,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--categories", type=int, default=CATEGORIES)
     parser.add_argument("--dim", type=int, default=DIM)
+    parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument(
         "--many",
         type=int,

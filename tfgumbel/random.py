@@ -174,8 +174,7 @@ def categorical_quantile(
     """
     rows = _last(tf.convert_to_tensor(logits), axis)
     rows = tf.cast(rows, tf.float32) if rows.dtype.size < 4 else rows
-    top = tf.reduce_max(rows, axis=-1, keepdims=True)
-    weights = tf.exp(rows - tf.maximum(top, rows.dtype.min))
+    weights = tf.nn.softmax(rows)
     uniform = tf.cast(uniform, tf.float64)
     categories = weights.shape[-1]
     if categories is None or categories <= _ONE_BLOCK:

@@ -16,6 +16,7 @@ from tfgumbel.estimators.draws import (
     draw_embedding,
 )
 from tfgumbel.ops import straight_through_embedding as op
+from tfgumbel.ops._index_gradients import Block
 
 GENERATOR = np.random.default_rng(6)
 LOGITS = GENERATOR.normal(size=(4, 3, 5)).astype("float32")
@@ -24,26 +25,26 @@ DRAW = Draw(tf.constant([3, 4], tf.int64), tf.constant(0.7), samples=2)
 names = pytest.mark.parametrize("name", NAMES)
 
 
-def embedding(name, logits, table):
-    return draw_embedding(name, logits, table, DRAW)
+def embedding(name, logits, table, draw=DRAW):
+    return draw_embedding(name, logits, table, draw)
 
 
-def one_hot_times_matrix(name, logits, table):
+def one_hot_times_matrix(name, logits, table, draw=DRAW):
     """With the noise that the embedding drew."""
     if name == "gumbel":
-        z = draw_categories(name, logits, DRAW)
+        z = draw_categories(name, logits, draw)
     else:
-        index = tg.random.categorical(logits, DRAW.seed)
+        index = tg.random.categorical(logits, draw.seed)
         sample = tf.one_hot(index, logits.shape[-1], dtype=logits.dtype)
-        later = DRAW._replace(seed=tg.random.split(DRAW.seed, 1)[0])
+        later = draw._replace(seed=tg.random.split(draw.seed, 1)[0])
         z = SURROGATES[name](logits, sample, later)
     return tf.tensordot(z, table, 1)
 
 
-def value_and_gradients(function, name, logits, table):
+def value_and_gradients(function, name, logits, table, draw=DRAW):
     with tf.GradientTape() as tape:
         tape.watch([logits, table])
-        value = function(name, logits, table)
+        value = function(name, logits, table, draw)
         total = weighted_sum(value)
     return value, tape.gradient(total, [logits, table])
 
@@ -73,6 +74,17 @@ def test_equals_one_hot_times_matrix(name, mode):
     assert np.any(expected[1][0] != 0)
 
 
+def test_reinmax_at_temperature_one():
+    """Where its two products are one."""
+    draw = DRAW._replace(temperature=tf.constant(1.0))
+    logits, table = tf.constant(LOGITS), tf.constant(TABLE)
+    actual, expected = (
+        value_and_gradients(function, "reinmax", logits, table, draw)
+        for function in (embedding, one_hot_times_matrix)
+    )
+    assert_close(dense(actual), expected, rtol=1e-5, atol=1e-6)
+
+
 def dense(structure):
     return tf.nest.map_structure(tf.convert_to_tensor, structure)
 
@@ -90,10 +102,11 @@ def test_blocks_of_rows_change_nothing(shape, count):
     """Blocks of two rows, the last one full or not, each told its rows."""
     table, index = tf.constant(TABLE), tf.range(12) % 5
 
-    def gradient(logits, index, incoming, first):
-        number = tf.range(first, first + tf.shape(logits)[0])
+    def gradient(block):
+        number = block.first + tf.range(tf.shape(block.logits)[0])
         scale = tf.cast(1 + number, tf.float32)[:, None]
-        return scale * (logits + incoming + tf.one_hot(index, 5))
+        one_hot = tf.one_hot(block.index, 5)
+        return scale * (block.logits + block.incoming() + one_hot)
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)])
     def by_blocks(logits):
@@ -104,8 +117,9 @@ def test_blocks_of_rows_change_nothing(shape, count):
         return tape.gradient(total, logits)
 
     logits = tf.constant(LOGITS.reshape(12, 5)[:count])
-    incoming = tf.tile(tf.reduce_sum(table, -1)[None], [count, 1])
-    expected = gradient(logits, index[:count], incoming, 0)
+    ones = tf.ones([count, 2])
+    with_ones = tf.pad(table, [[0, 0], [0, 1]], constant_values=1.0)
+    expected = gradient(Block(logits, index[:count], ones, with_ones, 0))
     assert_close(by_blocks(logits), expected, rtol=1e-5)
     graph = by_blocks.get_concrete_function().graph.as_graph_def()
     assert "While" in str(graph)

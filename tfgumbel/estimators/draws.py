@@ -115,12 +115,10 @@ INDEX_GRADIENTS: dict[str, Callable[..., tf.Tensor]] = {
     "gapped": _index_gradients.gapped,
     "reinmax": _index_gradients.reinmax,
     "st": _index_gradients.straight_through,
-    "zgr": lambda logits, index, incoming, tau: _index_gradients.zgr(
-        logits, index, incoming
-    ),
+    "zgr": lambda block, tau: _index_gradients.zgr(block),
 }
-# Numbers in a block of the backward pass: 24 MB, which malloc uses again.
-_BLOCK = 6_000_000
+# Numbers in a block of the backward pass, 128 MB.
+_BLOCK = 32_000_000
 
 
 def draw_embedding(
@@ -129,9 +127,13 @@ def draw_embedding(
     """Rows of the table drawn from the logits, with the named estimator."""
     draw = draw._replace(axis=-1)
     if name == "gumbel":
-        noise = random.gumbel(tf.shape(logits), draw.seed)
-        index = ops.gumbel_max(logits, noise)
-        rows = tf.reshape(noise, [-1, logits.shape[-1]])
+        # Straight-through at the perturbed logits, where D is the largest.
+        logits = in_working_precision(logits)
+        logits += tf.cast(
+            random.gumbel(tf.shape(logits), draw.seed), logits.dtype
+        )
+        index = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        name = "st"
     else:
         index = random.categorical(logits, draw.seed)
     later = random.split(draw.seed, 1)[0]
@@ -139,21 +141,17 @@ def draw_embedding(
         draw.temperature, working_dtype(logits.dtype)
     )
 
-    def of_index(logits, index, incoming, first):
-        return INDEX_GRADIENTS[name](logits, index, incoming, tau)
+    def of_index(block):
+        return INDEX_GRADIENTS[name](block, tau)
 
-    def of_surrogate(logits, index, incoming, first):
+    def of_surrogate(block):
+        logits, index = block.logits, block.index
         sample = tf.one_hot(index, logits.shape[-1], dtype=logits.dtype)
+        seed = later + tf.stack([0, tf.cast(block.first, tf.int64)])
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            if name == "gumbel":
-                of_block = rows[first : first + tf.shape(logits)[0]]
-                value = ops.gumbel_softmax(logits, of_block, tau, hard=True)
-            else:
-                seed = later + tf.stack([0, tf.cast(first, tf.int64)])
-                of_block = draw._replace(seed=seed)
-                value = SURROGATES[name](logits, sample, of_block)
-        return tape.gradient(value, logits, incoming)
+            value = SURROGATES[name](logits, sample, draw._replace(seed=seed))
+        return tape.gradient(value, logits, block.incoming())
 
     if name in INDEX_GRADIENTS:
         return ops.straight_through_embedding(

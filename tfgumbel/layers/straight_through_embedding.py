@@ -28,10 +28,10 @@ class StraightThroughEmbedding(StochasticLayer):
     Gumbels and holds them for the backward pass. `"gumbel_rao"` draws its
     Gumbels in the backward pass. The others need none.
 
-    The backward pass takes the product g Eᵀ of the incoming gradient and the
-    table, O(B K dim), outside XLA in blocks of rows: the memory beyond the
-    logits is then little more than twice that of their gradient. `"mve"`
-    solves a K × K system for each row and suits small K only.
+    The backward pass takes products of the incoming gradient and the table,
+    O(B K dim), outside XLA in blocks of 32 million logits: the memory beyond
+    the logits is little more than twice that of their gradient. `"mve"` solves
+    a K × K system for each row and suits small K only.
 
     Args:
         categories: K ≥ 2, the rows of the table.

@@ -9,16 +9,16 @@ import tensorflow as tf
 
 from tfgumbel import _checks
 from tfgumbel.ops import _index_gradients
+from tfgumbel.ops._index_gradients import Block
 from tfgumbel.ops._precision import in_working_precision, nan_rows
 
-Gradient = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+Gradient = Callable[[Block], tf.Tensor]
 
 
-def _straight_through(
-    logits: tf.Tensor, index: tf.Tensor, incoming: tf.Tensor, first: tf.Tensor
-) -> tf.Tensor:
-    tau = tf.ones([], logits.dtype)
-    return _index_gradients.straight_through(logits, index, incoming, tau)
+def _straight_through(block: Block) -> tf.Tensor:
+    return _index_gradients.straight_through(
+        block, tf.ones([], block.logits.dtype)
+    )
 
 
 def straight_through_embedding(
@@ -26,17 +26,16 @@ def straight_through_embedding(
     embeddings: Any,
     index: Any,
     gradient: Gradient = _straight_through,
-    block: int = 6_000_000,
+    block: int = 32_000_000,
 ) -> tf.Tensor:
     """Rows of a table, with the gradients of one-hot × table.
 
     Forward `embeddings[index]`: no one-hot, no product. Backward, for an
     incoming gradient g: the table gets g in the rows that were drawn, as
     `tf.IndexedSlices`, and the logits get what `gradient` makes of g Eᵀ, the
-    incoming gradient of a one-hot sample. That product over all categories is
-    taken once; many rows go in blocks (outside XLA, where a loop is slow), so
-    that the memory beyond the result is bounded. Bias and requirements are
-    those of the gradient.
+    incoming gradient of a one-hot sample. Many rows go in blocks (outside XLA,
+    where a loop is slow), so that the memory beyond the result is bounded.
+    Bias and requirements are those of the gradient.
 
     Args:
         logits: Unnormalised log-probabilities `[..., K]`.
@@ -44,10 +43,11 @@ def straight_through_embedding(
         index: Integer categories, of the shape of the logits without the last
             axis: samples of softmax(logits), as from
             `tfgumbel.random.categorical`.
-        gradient: Maps a block of logits `[R, K]`, their indices `[R]`, the
-            incoming gradient `[R, K]` and the number of the block's first row
-            (for its noise) to the gradient in the logits. By default
-            straight-through at τ = 1, see `straight_through`.
+        gradient: Maps a block of rows to the gradient in its logits: an
+            object with `logits` `[R, K]`, `index` `[R]`, `incoming()`, the
+            product g Eᵀ `[R, K]`, and `first`, the number of its first row
+            (for its noise). By default straight-through at τ = 1, see
+            `straight_through`.
         block: Numbers of the logits that a block holds, about.
 
     Returns:
@@ -134,12 +134,13 @@ def _by_blocks(
     index = tf.reshape(index, [-1])
     upstream = tf.cast(tf.reshape(upstream, [-1, dim]), logits.dtype)
     table = tf.cast(table, logits.dtype)
+    table = tf.concat([table, tf.ones_like(table[:, :1])], axis=-1)
 
     def of_rows(first: Any, size: Any) -> tf.Tensor:
         rows = slice(first, first + size)
-        incoming = tf.matmul(upstream[rows], table, transpose_b=True)
         first = tf.convert_to_tensor(first)
-        return gradient(flat[rows], index[rows], incoming, first)
+        parts = flat[rows], index[rows], upstream[rows]
+        return gradient(Block(*parts, table, first))
 
     size = max(1, block // categories)
     static, count = flat.shape[0], tf.shape(flat)[0]
