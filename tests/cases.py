@@ -352,12 +352,20 @@ def is_variant(case):
     return case is not first
 
 
-def layer_cases(condition=lambda case: True, slow=lambda case: False):
+def layer_cases(
+    condition=lambda case: True,
+    slow=lambda case: False,
+    exhaustive=lambda case: False,
+):
     """Parametrises a test over the rows that fulfil the condition."""
+
+    def marks(case):
+        if exhaustive(case):
+            return [pytest.mark.exhaustive]
+        return [pytest.mark.slow] if slow(case) else []
+
     chosen = [
-        pytest.param(
-            case, id=case.id, marks=[pytest.mark.slow] if slow(case) else []
-        )
+        pytest.param(case, id=case.id, marks=marks(case))
         for case in LAYERS
         if condition(case)
     ]
@@ -371,8 +379,8 @@ def estimator_cases(
 ):
     """(case, law) pairs and their ids, for `pytest.mark.parametrize`.
 
-    Variants of an estimator are slow tests; without `every_law`, so are all
-    laws but its last.
+    Variants of an estimator are slow tests; without `every_law`, they and all
+    laws but its last are exhaustive.
     """
     pairs = [
         (case, law)
@@ -382,8 +390,9 @@ def estimator_cases(
     ]
 
     def marks(case, law):
-        quick = case.id == case.name and (every_law or law == case.laws[-1])
-        return [] if quick else [pytest.mark.slow]
+        if case.id == case.name and (every_law or law == case.laws[-1]):
+            return []
+        return [pytest.mark.slow if every_law else pytest.mark.exhaustive]
 
     return {
         "argvalues": [

@@ -22,13 +22,13 @@ NEEDING_GRADIENT = {case.name for case in ESTIMATORS if case.biased} | {
     "pathwise",
     "rebar",
 }
-# One law each, for tests that trace graphs; variants of a row are slow.
+# One law each, for tests that trace graphs; variants of a row on demand.
 LAST_LAW = {
     "argvalues": [
         pytest.param(
             case,
             case.laws[-1],
-            marks=[] if case.id == case.name else pytest.mark.slow,
+            marks=[] if case.id == case.name else pytest.mark.exhaustive,
         )
         for case in ESTIMATORS
     ],

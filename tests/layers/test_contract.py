@@ -24,10 +24,12 @@ from tests.layers.calls import (
 )
 from tests.ops.derivatives import assert_close
 
-# Later rows of a class must equal their definition; the rest is slow.
+# Later rows of a class must equal their definition; the rest is on demand.
 every_row = layer_cases()
-every_layer = layer_cases(slow=is_variant)
-drawing = layer_cases(lambda case: case.noise is not None, slow=is_variant)
+every_layer = layer_cases(exhaustive=is_variant)
+drawing = layer_cases(
+    lambda case: case.noise is not None, exhaustive=is_variant
+)
 with_axes = layer_cases(lambda case: case.axes)
 relaxed = layer_cases(lambda case: case.relaxed)
 of_one_tensor = layer_cases(

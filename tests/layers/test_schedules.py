@@ -19,7 +19,9 @@ from tests.rows import SCHEDULE
 
 schedule = tg.schedules.ExponentialAnnealing(**SCHEDULE)
 X = np.linspace(-1, 1, 48).reshape(16, 3).astype("float32")
-annealed = layer_cases(lambda case: case.anneals is not None, slow=is_variant)
+annealed = layer_cases(
+    lambda case: case.anneals is not None, exhaustive=is_variant
+)
 
 
 def scheduled(case):
