@@ -1,0 +1,398 @@
+"""What each estimator's page shows: a list of measurements by figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from docs.scripts import problem
+from tfgumbel import diagnostics, estimators
+
+Points = list[list[float | None]]
+Series = dict[str, Points]
+
+TEMPERATURES = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0)
+SAMPLES = (2, 4, 8, 16, 32)
+STEPS = (0, 30, 100, 300, 1000, 3000)
+
+
+def point(x: float, row: diagnostics.Row, unit: float) -> list[float | None]:
+    """[x, variance, bias², limit], in units of the exact gradient's square.
+
+    bias² is without the part that noise adds, and `None` where no bias was
+    detected; the limit is where it would have been.
+    """
+    assert not row.failed, row.note
+    assert row.variance is not None
+    bias = limit = None
+    if row.bias_detected and row.mse is not None:
+        bias = _short((row.mse - row.variance) / unit)
+    if row.bias_se is not None:
+        limit = _short(25.0 * row.bias_se**2 / unit)
+    return [_short(x), _short(row.variance / unit), bias, limit]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def sweep(
+    name: str,
+    argument: str,
+    values: Sequence[Any],
+    draws: int,
+    cost_fn: Callable = problem.cost,
+    logits: Any = problem.LOGITS,
+    law: str = "categorical",
+    **fixed: Any,
+) -> Points:
+    """An estimator at several values of one of its arguments."""
+    made = {
+        str(value): estimators.get(
+            name, distribution=law, **{argument: value, **fixed}
+        )
+        for value in values
+    }
+    result = compare(made, draws, cost_fn, logits)
+    unit = problem.squared_norm(cost_fn, logits, law)
+    return [point(v, result[str(v)], unit) for v in values]
+
+
+def compare(
+    made: Mapping[str, Any],
+    draws: int,
+    cost_fn: Callable = problem.cost,
+    logits: Any = problem.LOGITS,
+    **options: Any,
+) -> diagnostics.Comparison:
+    return diagnostics.compare(
+        cost_fn, logits, made, draws, progress=False, **options
+    )
+
+
+def level(name: str, draws: int, **arguments: Any) -> Points:
+    """An estimator that does not depend on what the figure varies."""
+    made = {name: estimators.get(name, **arguments)}
+    row = compare(made, draws)[name]
+    return [point(0.0, row, problem.squared_norm())]
+
+
+# Relaxations ----------------------------------------------------------------
+
+
+def by_temperature(name: str) -> Callable[[int], Series]:
+    def measure(draws: int) -> Series:
+        return {
+            name: sweep(name, "temperature", TEMPERATURES, draws),
+            "rloo, 2 samples": level("rloo", draws),
+        }
+
+    return measure
+
+
+def mve(draws: int) -> Series:
+    values = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e6)
+    return {
+        "mve": sweep("mve", "temperature", values, draws),
+        "st": level("st", draws),
+        "zgr": level("zgr", draws),
+    }
+
+
+def gumbel_rao(draws: int) -> Series:
+    values = (1, 2, 5, 10, 20, 50, 100)
+    return {
+        "gumbel_rao": sweep(
+            "gumbel_rao", "noise_samples", values, draws, temperature=0.5
+        ),
+        "st_gumbel": level("st_gumbel", draws, temperature=0.5),
+    }
+
+
+def zgr(draws: int) -> Series:
+    values = (0.03, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
+    return {
+        "gumbel_rao, M = 100": sweep(
+            "gumbel_rao", "temperature", values, draws, noise_samples=100
+        ),
+        "zgr": level("zgr", draws),
+    }
+
+
+# Score function -------------------------------------------------------------
+
+
+def reinforce(draws: int) -> Series:
+    values = np.round(np.linspace(-1.0, 2.5, 15), 3).tolist()
+    return {
+        "by enumeration": enumerated_variance(np.linspace(-1.0, 2.5, 57)),
+        "reinforce": sweep("reinforce", "baseline", values, draws),
+    }
+
+
+def enumerated_variance(baselines: np.ndarray) -> Points:
+    """Σ_z q(z) |(f(z) - b) ∇log q(z)|² - |∇E f|², for every b."""
+    q, score, f = problem.states()
+    unit = problem.squared_norm()
+    square = np.sum(np.square(score), axis=1)
+    return [
+        [_short(b), _short(q @ ((f - b) ** 2 * square) / unit - 1.0)]
+        for b in baselines
+    ]
+
+
+def rloo(draws: int) -> Series:
+    return {
+        "reinforce": sweep("reinforce", "samples", SAMPLES, draws),
+        "reinforce, baseline optimal": sweep(
+            "reinforce", "samples", SAMPLES, draws, baseline="optimal"
+        ),
+        "rloo": sweep("rloo", "samples", SAMPLES, draws),
+    }
+
+
+def exact(draws: int) -> Series:
+    values = (2, 4, 8, 16, 32, 64, 128)
+    return {"rloo": sweep("rloo", "samples", values, draws)}
+
+
+def nvil(draws: int) -> Series:
+    """Eight examples whose costs differ by an offset, the context."""
+    offsets = np.linspace(0.0, 4.0, 8, dtype="float32")[:, None]
+    logits = np.repeat(problem.LOGITS, 8, axis=0)
+
+    def cost_fn(z: tf.Tensor) -> tf.Tensor:
+        offset = estimators.tile_context(offsets, z)
+        return problem.cost(z) + offset[:, 0]
+
+    unit = problem.squared_norm(cost_fn, logits)
+    labels = {
+        "no baseline": lambda: estimators.Reinforce(),
+        "moving average": lambda: estimators.Reinforce(
+            baseline="moving_average"
+        ),
+        "nvil": lambda: estimators.Nvil(),
+    }
+    series: Series = {label: [] for label in labels}
+    for steps in STEPS[:-1]:
+        made = {label: make() for label, make in labels.items()}
+        result = compare(
+            *(made, draws // 4, cost_fn, logits),
+            context=offsets,
+            train_steps=steps,
+        )
+        for label in labels:
+            series[label].append(point(steps, result[label], unit))
+    return series
+
+
+def vimco(draws: int) -> Series:
+    """Relative to the square of its own mean: its objective depends on S."""
+    made = {str(s): estimators.Vimco(samples=s) for s in SAMPLES}
+    result = compare(made, draws)
+    rows = [(s, result[str(s)]) for s in SAMPLES]
+    return {
+        "no control variate": [[s, _short(naive(s, draws))] for s in SAMPLES],
+        "vimco": [[s, _short(row.snr**-2)] for s, row in rows],
+    }
+
+
+def naive(samples: int, draws: int) -> float:
+    """Variance of L̂ Σ_s ∇log q(z_s), over the square of its mean."""
+    q, score, f = problem.states()
+    rng = np.random.default_rng(samples)
+    index = rng.choice(len(q), size=(10 * draws, samples), p=q / q.sum())
+    bound = np.log(np.mean(np.exp(-f[index]), axis=1))
+    gradient = bound[:, None] * score[index].sum(axis=1)
+    # Of the mean the exact one: that of the estimates is mostly noise.
+    unit = np.sum(np.square(bound_gradient(samples)))
+    return float(gradient.var(axis=0, ddof=1).sum() / unit)
+
+
+def bound_gradient(samples: int, draws: int = 400_000) -> np.ndarray:
+    """∇E L̂, with the leave-one-out signal of VIMCO, at many draws."""
+    q, score, f = problem.states()
+    rng = np.random.default_rng(1000 + samples)
+    index = rng.choice(len(q), size=(draws, samples), p=q / q.sum())
+    weight = np.exp(-f[index])
+    bound = np.log(weight.mean(axis=1, keepdims=True))
+    left = weight.sum(axis=1, keepdims=True) - weight
+    signal = bound - np.log(left / (samples - 1))
+    return np.einsum("ns,nsc->c", signal, score[index]) / draws
+
+
+def muprop(draws: int) -> Series:
+    """f = e + α e²: from a linear cost to a quadratic one."""
+    series: Series = {"rloo, 2 samples": [], "muprop": []}
+    for alpha in (0.03, 0.1, 0.3, 1.0, 3.0):
+
+        def cost_fn(z: tf.Tensor, alpha: float = alpha) -> tf.Tensor:
+            e = problem.error(z)
+            return e + alpha * tf.square(e)
+
+        made = {
+            "rloo, 2 samples": estimators.Rloo(),
+            "muprop": estimators.Muprop(),
+        }
+        result = compare(made, draws, cost_fn)
+        unit = problem.squared_norm(cost_fn)
+        for label in series:
+            series[label].append(point(alpha, result[label], unit))
+    return series
+
+
+def rebar(draws: int) -> Series:
+    fixed = dict(learn_eta=False, learn_temperature=False)
+    return {
+        "rebar, η = 1": sweep(
+            "rebar", "temperature", TEMPERATURES, draws, **fixed
+        ),
+        "rebar, η and τ learned": level("rebar", draws),
+        "reinforce": level("reinforce", draws),
+        "rloo, 2 samples": level("rloo", draws),
+    }
+
+
+def relax(draws: int) -> Series:
+    labels = {
+        "relax": lambda: estimators.Relax(),
+        "relax, relaxed_cost=True": lambda: estimators.Relax(relaxed_cost=True),
+        "rebar": lambda: estimators.Rebar(),
+    }
+    unit = problem.squared_norm()
+    series: Series = {label: [] for label in labels}
+    for steps in STEPS:
+        made = {label: make() for label, make in labels.items()}
+        result = compare(made, draws, train_steps=steps)
+        for label in labels:
+            series[label].append(point(steps, result[label], unit))
+    series["reinforce"] = level("reinforce", draws)
+    return series
+
+
+# Bits -----------------------------------------------------------------------
+
+
+def bits(probability: float, variables: int) -> tuple[Callable, np.ndarray]:
+    """f = log(1 + (e - 1)²), e a weighted sum of bits, and their logits."""
+    numbers = np.random.default_rng(2).normal(size=variables).astype("float32")
+    logit = math.log(probability / (1.0 - probability))
+    return (
+        lambda z: tf.math.log1p((tf.linalg.matvec(z, numbers) - 1.0) ** 2),
+        np.full([1, variables], logit, "float32"),
+    )
+
+
+def _bits(xs: Sequence[float], place: Callable, draws: int) -> Series:
+    labels = {"reinforce": "reinforce", "rloo, 2 samples": "rloo"}
+    labels |= {"arm": "arm", "disarm": "disarm"}
+    series: Series = {label: [] for label in labels}
+    for x in xs:
+        cost_fn, logits = place(x)
+        made = {
+            label: estimators.get(name, distribution="bernoulli")
+            for label, name in labels.items()
+        }
+        result = compare(made, draws, cost_fn, logits)
+        for label in labels:
+            series[label].append(point(x, result[label], 1.0))
+    return series
+
+
+def arm(draws: int) -> Series:
+    xs = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+    return _bits(xs, lambda p: bits(p, 6), draws)
+
+
+def disarm(draws: int) -> Series:
+    return _bits((1, 2, 4, 6, 8, 10), lambda d: bits(0.8, int(d)), draws)
+
+
+# Other laws -----------------------------------------------------------------
+
+
+def measure_valued(draws: int) -> Series:
+    """Variance in the log rate of a Poisson variable, for f = (z - 5)²."""
+    rates = np.geomspace(0.5, 20.0, 7)
+    labels = {
+        "reinforce, b*": lambda b: estimators.Reinforce("poisson", baseline=b),
+        "measure_valued": lambda b: estimators.MeasureValued("poisson"),
+    }
+    series: Series = {label: [] for label in labels}
+    for rate in rates:
+        baseline, _ = poisson(rate)
+        made = {k: make(baseline) for k, make in labels.items()}
+        result = compare(
+            made,
+            *(10 * draws, lambda z: tf.square(z[:, 0] - 5.0)),
+            np.full([1, 1], math.log(rate), "float32"),
+        )
+        for label in labels:
+            variance = result[label].variance
+            assert variance is not None
+            series[label].append([_short(rate), _short(variance)])
+    fine = np.geomspace(0.5, 20.0, 40)
+    exact = [(_short(r), *map(_short, poisson(r)[1])) for r in fine]
+    series["reinforce, b*, by summation"] = [[r, s] for r, s, _ in exact]
+    series["measure_valued, by summation"] = [[r, m] for r, _, m in exact]
+    return series
+
+
+def poisson(rate: float) -> tuple[float, tuple[float, float]]:
+    """The optimal baseline, and both exact variances."""
+    z = np.arange(200.0)
+    log_q = z * np.log(rate) - rate - np.array([math.lgamma(k + 1) for k in z])
+    q, f, score = np.exp(log_q), (z - 5.0) ** 2, z - rate
+    baseline = float(q @ (f * score**2) / (q @ score**2))
+    gradient = q @ (f * score)
+    difference = rate * ((z - 4.0) ** 2 - f)
+    return baseline, (
+        float(q @ ((f - baseline) * score) ** 2 - gradient**2),
+        float(q @ difference**2 - gradient**2),
+    )
+
+
+def pathwise(draws: int) -> Series:
+    """Exact variances in the mean of N(1, 1), for f = cos(k x)."""
+    from benchmarks import monte_carlo_gradients as gaussian
+
+    labels = {
+        "score function, b*": "reinforce, b*",
+        "pathwise": "pathwise",
+        "measure-valued": "measure_valued",
+    }
+    cost = gaussian.COSTS["cos(k x)"]
+    series: Series = {label: [] for label in labels.values()}
+    for k in np.linspace(0.25, 5.0, 60):
+        row = gaussian.exact(cost, k, "μ")
+        for name, label in labels.items():
+            series[label].append([_short(k), _short(row[name])])
+    return series
+
+
+FIGURES: dict[str, Callable[[int], Series]] = {
+    "arm": arm,
+    "disarm": disarm,
+    "exact": exact,
+    "gapped": by_temperature("gapped"),
+    "gumbel_rao": gumbel_rao,
+    "gumbel_softmax": by_temperature("gumbel_softmax"),
+    "measure_valued": measure_valued,
+    "muprop": muprop,
+    "mve": mve,
+    "nvil": nvil,
+    "pathwise": pathwise,
+    "rebar": rebar,
+    "reinforce": reinforce,
+    "reinmax": by_temperature("reinmax"),
+    "relax": relax,
+    "rloo": rloo,
+    "st": by_temperature("st"),
+    "st_gumbel": by_temperature("st_gumbel"),
+    "vimco": vimco,
+    "zgr": zgr,
+}

@@ -1,0 +1,189 @@
+"""The documentation says all that it should, and its code runs.
+
+Building it with warnings as errors is a step of `.ci/run`; here is what that
+cannot see.
+"""
+
+import ast
+import importlib.util
+import json
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+import tfgumbel
+from docs.scripts import draw, measure
+
+ROOT = pathlib.Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PACKAGE = pathlib.Path(tfgumbel.__file__).parent
+ROOMS = sorted(name for name in tfgumbel.__all__ if name.islower())
+ESTIMATORS = tfgumbel.estimators.available()
+DATA = json.loads(measure.OUT.read_text(encoding="utf-8"))
+# What trains takes seconds.
+SLOW = {
+    "getting-started.md",
+    "which-estimator.md",
+    "guides/annealing.md",
+    "guides/distributed.md",
+    "guides/saving.md",
+    "migration/hand-written.md",
+    "migration/tfp.md",
+}
+
+
+def public_names(path, room):
+    """The names in `__all__`, or else what a module defines in public."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    for node in body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "__all__":
+            return [f"{room}.{name}" for name in ast.literal_eval(node.value)]
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    found = [node.name for node in body if isinstance(node, kinds)]
+    return [f"{room}.{name}" for name in found if not name.startswith("_")]
+
+
+def every_public_name():
+    for room in ROOMS:
+        if room in tfgumbel.ops.__all__:  # a function at the top
+            continue
+        path = PACKAGE / room / "__init__.py"
+        path = path if path.exists() else PACKAGE / f"{room}.py"
+        yield from public_names(path, f"tfgumbel.{room}")
+
+
+def referenced():
+    found = []
+    for page in (DOCS / "reference").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        found += re.findall(r"^::: (\S+)$", text, flags=re.MULTILINE)
+    return found
+
+
+def test_the_reference_has_every_public_name():
+    names = set(every_public_name())
+    assert len(names) > 100
+    missing = sorted(names - set(referenced()))
+    assert not missing, (
+        "Add to a page in docs/reference, each as a line `::: NAME`: "
+        + ", ".join(missing)
+    )
+
+
+def test_what_is_at_the_top_is_in_a_room_of_the_reference():
+    rooms = {name.rsplit(".")[-1] for name in every_public_name()}
+    assert set(tfgumbel.__all__) <= rooms | set(ROOMS)
+
+
+def test_the_reference_has_every_name_once_and_no_other():
+    names = referenced()
+    assert len(names) == len(set(names))
+    rooms = {f"tfgumbel.{room}" for room in ROOMS}
+    assert set(names) <= set(every_public_name()) | rooms
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_has_a_page_with_a_figure(name):
+    page = DOCS / "estimators" / f"{name}.md"
+    text = page.read_text(encoding="utf-8")
+    assert "<!-- table: facts -->" in text
+    assert f"(../images/estimators/{name}.svg)" in text
+    assert "$$" in text and "```python" in text
+    assert f"estimators/{name}.md" in (ROOT / "mkdocs.yml").read_text()
+
+
+def test_every_estimator_has_a_figure_of_its_own():
+    assert set(draw.AXES) == set(DATA["series"]) == set(ESTIMATORS)
+    for name in ESTIMATORS:
+        assert (draw.FOLDER / f"{name}.svg").stat().st_size <= 30 * 1024
+
+
+def test_the_facts_in_the_pages_are_those_of_the_classes():
+    assert DATA["facts"] == measure.facts()
+
+
+@pytest.mark.parametrize(
+    ("figure", "name"),
+    [
+        ("reinforce", "reinforce"),
+        ("measure_valued", "measure_valued"),
+        ("measure_valued", "reinforce, b*"),
+    ],
+)
+def test_measured_variances_lie_on_the_exact_line(figure, name):
+    points = np.array(
+        [point[:2] for point in DATA["series"][figure][name]], float
+    )
+    line = np.array(DATA["series"][figure][f"{name}, exact"], float)
+    expected = np.interp(points[:, 0], *line.T)
+    np.testing.assert_allclose(points[:, 1], expected, rtol=0.06)
+
+
+def test_no_bias_was_found_where_there_is_none():
+    biased = {n for n, fact in DATA["facts"].items() if not fact["unbiased"]}
+    assert biased
+    for curves in DATA["series"].values():
+        for label, points in curves.items():
+            if re.split("[, ]", label)[0] not in biased:
+                assert all(len(p) < 3 or p[2] is None for p in points), label
+
+
+def pages_with_code():
+    for page in sorted(DOCS.rglob("*.md")):
+        blocks = re.findall(
+            r"^```python\n(.*?)^```",
+            page.read_text(encoding="utf-8"),
+            flags=re.DOTALL | re.MULTILINE,
+        )
+        if blocks:
+            name = page.relative_to(DOCS).as_posix()
+            marks = pytest.mark.slow if name in SLOW else ()
+            yield pytest.param(page, blocks, id=name, marks=marks)
+
+
+@pytest.mark.parametrize(("page", "blocks"), list(pages_with_code()))
+def test_the_code_of_a_page_runs(page, blocks):
+    namespace = {"__name__": "docs"}
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), namespace)
+
+
+def hook(name):
+    """A hook, which MkDocs loads from its file as well."""
+    spec = importlib.util.spec_from_file_location(
+        name, DOCS / "hooks" / f"{name}.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_table_that_a_page_asks_for_is_made():
+    tables = hook("tables").TABLES
+    asked = [
+        (page.stem, name)
+        for page in DOCS.rglob("*.md")
+        for name in re.findall(
+            r"<!-- table: (\w+) -->", page.read_text(encoding="utf-8")
+        )
+    ]
+    assert {name for _, name in asked} == set(tables)
+    for stem, name in asked:
+        lines = tables[name](stem).splitlines()
+        assert len(lines) > 3
+        assert len({line.count("|") for line in lines if "|" in line}) == 1
+
+
+@pytest.mark.slow
+def test_figures_are_measured_and_drawn(tmp_path):
+    out = tmp_path / "data.json"
+    figures = ["gapped", "muprop", "pathwise"]
+    report = measure.main(
+        ["--only", *figures, "--draws", "100", "--out", str(out)]
+    )
+    assert report["series"] == json.loads(out.read_text())["series"]
+    for name in figures:
+        draw.draw(name, report["series"][name], tmp_path / f"{name}.svg")
+        assert "</svg>" in (tmp_path / f"{name}.svg").read_text()
