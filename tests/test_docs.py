@@ -179,7 +179,7 @@ def test_every_table_that_a_page_asks_for_is_made():
 @pytest.mark.slow
 def test_figures_are_measured_and_drawn(tmp_path):
     out = tmp_path / "data.json"
-    figures = ["gapped", "muprop", "pathwise"]
+    figures = ["muprop", "pathwise"]
     report = measure.main(
         ["--only", *figures, "--draws", "100", "--out", str(out)]
     )
