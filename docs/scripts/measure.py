@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from benchmarks._timing import environment
 from docs.scripts import series
 from tfgumbel import estimators
@@ -25,15 +27,26 @@ OUT = Path(__file__).parents[1] / "data" / "estimators.json"
 
 
 def facts() -> dict[str, dict[str, Any]]:
-    """What the classes say of themselves, by name."""
-    return {name: _facts(name) for name in estimators.available()}
-
-
-def _facts(name: str) -> dict[str, Any]:
-    law = "bernoulli" if name in ("arm", "disarm") else None
-    made = estimators.get(name, **({"distribution": law} if law else {}))
+    """What the package's classes say of themselves, by name."""
+    members = [getattr(estimators, name) for name in estimators.__all__]
     return {
-        "class": type(made).__name__,
+        _registered_name(member): _facts(member)
+        for member in members
+        if isinstance(member, type)
+        and issubclass(member, estimators.Estimator)
+        and member is not estimators.Estimator
+    }
+
+
+def _registered_name(estimator: type) -> str:
+    name = keras.saving.get_registered_name(estimator)
+    return name.removeprefix("tfgumbel>").removesuffix("_estimator")
+
+
+def _facts(estimator: type) -> dict[str, Any]:
+    made = estimator()
+    return {
+        "class": estimator.__name__,
         "unbiased": made.unbiased,
         "needs_gradient": made.needs_gradient,
         "distributions": list(made.distributions),
