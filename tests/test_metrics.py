@@ -178,7 +178,7 @@ def test_train_step_of_its_own():
     model = Model()
     model.compile()
     logs = model.evaluate(ONE_HOT, batch_size=5, verbose=0, return_dict=True)
-    assert logs["usage"] == pytest.approx(by_numpy("usage", ONE_HOT))
+    assert float(logs["usage"]) == pytest.approx(by_numpy("usage", ONE_HOT))
 
 
 def test_length_of_a_sequence_may_be_unknown():

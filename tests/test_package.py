@@ -16,7 +16,7 @@ PACKAGE = pathlib.Path(tfgumbel.__file__).parent
 
 # Left may be imported by right, never the reverse, never sideways.
 FLOORS = (
-    ("_checks",),
+    ("_checks", "_saving"),
     ("random", "schedules", "losses", "metrics"),
     ("ops",),
     ("estimators",),

@@ -77,6 +77,13 @@ def replica_seed(seed: Any) -> tf.Tensor:
     return _random_bits([2], seed, tf.int64) + tf.stack([replica, 0])
 
 
+def numbered(seed: Any, number: int) -> tf.Tensor:
+    """Returns the seed of this number among those that `seed` stands for."""
+    return _random_bits([2], seed, tf.int64) + tf.constant(
+        [number, 0], tf.int64
+    )
+
+
 def _negative_uniform(shape: Any, seed: Any) -> tf.Tensor:
     # Bits round to float32 with a relative error of 2^-24, hence up to 2^32;
     # the factor below keeps the product at 1 - 2^-23 or less.

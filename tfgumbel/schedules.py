@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import _checks
+from tfgumbel import _checks, _saving
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -84,7 +84,8 @@ def get(identifier: Any) -> Callable[[Any], Any]:
         A callable that maps a step to a value.
     """
     if isinstance(identifier, dict):
-        identifier = keras.saving.deserialize_keras_object(identifier)
+        kinds = (keras.optimizers.schedules.LearningRateSchedule,)
+        identifier = _saving.deserialize("schedule", identifier, kinds)
     if isinstance(identifier, str):
         _checks.choice("schedule", identifier, ["ExponentialAnnealing"])
         return ExponentialAnnealing()

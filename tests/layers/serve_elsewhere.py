@@ -40,6 +40,12 @@ def saved(path, batches):
     return results
 
 
+def sampled(path, batches):
+    """What the signature "sample" serves, with the size as the seed."""
+    loaded = tf.saved_model.load(path)
+    return [loaded.sample(tensors(b), len(b[0])) for b in batches]
+
+
 def in_order(names):
     """Sorts name, name_1, name_2, ..., name_10."""
     return sorted(
@@ -70,7 +76,12 @@ def gradients(train, inputs, variables):
     return [total, *map(tf.convert_to_tensor, found)]
 
 
-WAYS = {"export": exported, "saved_model": saved, "train": trained}
+WAYS = {
+    "export": exported,
+    "saved_model": saved,
+    "train": trained,
+    "sample": sampled,
+}
 
 
 def main(folder):

@@ -32,13 +32,34 @@ def test_recompute_grad_is_refused():
         again(tf.constant(X))
 
 
-def test_layers_around_a_sampler_are_rematerialised():
-    sampler = tg.GumbelSoftmax(seed=3)
-    with keras.RematScope("list_of_layers", layer_names=["first", "last"]):
+SCOPES = {
+    "full": {},
+    "activations": {},
+    "larger_than": {"output_size_threshold": 0},
+    "list_of_layers": {"layer_names": ["first", "sampler", "last"]},
+    None: {},
+}
+
+
+@pytest.mark.parametrize("mode", SCOPES)
+def test_every_scope_around_the_layers_keeps_the_gradients(mode):
+    with keras.RematScope(mode, **SCOPES[mode]):
         x = keras.Input((3,))
-        y = sampler(keras.layers.Dense(3, name="first")(x))
+        y = keras.layers.Dense(3, "tanh", name="first")(x)
+        y = tg.GumbelSoftmax(seed=3, name="sampler")(y)
         y = keras.layers.Dense(1, name="last")(y)
-    model = keras.Model(x, y)
+    assert_gradients_of_a_plain_model(keras.Model(x, y))
+
+
+@pytest.mark.parametrize("mode", [mode for mode in SCOPES if mode != "full"])
+def test_other_scopes_around_a_model_keep_the_gradients(mode):
+    """Keras rematerialises a model as a whole in the mode "full" only."""
+    with keras.RematScope(mode, **SCOPES[mode]):
+        model = model_with(tg.GumbelSoftmax(seed=3, name="sampler"))
+    assert_gradients_of_a_plain_model(model)
+
+
+def assert_gradients_of_a_plain_model(model):
     plain = keras.models.clone_model(model)
     plain.set_weights(model.get_weights())
     outcome = []

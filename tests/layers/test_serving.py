@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfgumbel as tg
 from tests.cases import LAYERS, is_variant
 from tests.layers import serve_elsewhere
 from tests.layers.calls import network, training_values
@@ -55,6 +56,32 @@ def export_for_training(model, path):
     signature = [tf.TensorSpec(t.shape, t.dtype) for t in model.inputs]
     archive.add_endpoint("train", training_total(model), [signature])
     archive.write_out(path, verbose=False)
+
+
+def seeded(model):
+    """A function of a batch and a seed: exact samples."""
+
+    def sample(inputs, seed):
+        with tg.SamplingScope(seed):
+            return model(inputs)
+
+    return sample
+
+
+def export_for_sampling(model, path):
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    signature = [tf.TensorSpec(t.shape, t.dtype) for t in model.inputs]
+    seed = tf.TensorSpec([], tf.int32)
+    archive.add_endpoint("sample", seeded(model), [signature, seed])
+    archive.write_out(path, verbose=False)
+
+
+def samples_here(model, batches):
+    return [
+        seeded(model)(serve_elsewhere.tensors(batch), len(batch[0]))
+        for batch in batches
+    ]
 
 
 def gradients_here(model, batches):
@@ -109,6 +136,7 @@ def test_saved_models_serve_and_train_where_tfgumbel_is_absent(cases, tmp_path):
     default.export(str(tmp_path / "export"), verbose=False)
     tf.saved_model.save(sampling, str(tmp_path / "saved_model"))
     export_for_training(default, str(tmp_path / "train"))
+    export_for_sampling(default, str(tmp_path / "sample"))
     elsewhere = load_all_elsewhere(tmp_path, batches)
     names = default.output_names
     # First of all: a Monte Carlo divergence draws at inference, too.
@@ -121,6 +149,9 @@ def test_saved_models_serve_and_train_where_tfgumbel_is_absent(cases, tmp_path):
         elsewhere["export"], outputs_here(default, batches), names
     )
     assert_batches_equal(
+        elsewhere["sample"], samples_here(default, batches), names
+    )
+    assert_batches_equal(
         elsewhere["saved_model"], outputs_here(sampling, batches), names
     )
 
@@ -128,3 +159,20 @@ def test_saved_models_serve_and_train_where_tfgumbel_is_absent(cases, tmp_path):
 def names_of_gradients(model):
     floating = [t.name for t in model.inputs if "float" in t.dtype]
     return ["total", *floating, *(w.path for w in model.trainable_variables)]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+def test_lite_models_infer_the_same():
+    """With built-in ops alone; what draws at inference is left out."""
+    model = model_of([case for case in LAYERS if not case.draws_always])
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    lite = tf.lite.Interpreter(model_content=converter.convert())
+    runner = lite.get_signature_runner()
+    names = serve_elsewhere.in_order(runner.get_input_details())
+    (batch, _) = batches_of([c for c in LAYERS if not c.draws_always])
+    results = runner(**dict(zip(names, batch, strict=True)))
+    found = [results[n] for n in serve_elsewhere.in_order(results)]
+    assert_batches_equal(
+        [found], outputs_here(model, [batch]), model.output_names
+    )

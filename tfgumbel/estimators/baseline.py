@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks
+from tfgumbel import _checks, _saving
 
 NAMES = (None, "moving_average", "nvil")
 
@@ -166,9 +166,10 @@ class Baseline(keras.layers.Layer):
     def from_config(cls, config: dict[str, Any]) -> Baseline:
         """Returns the baseline that `get_config` describes."""
         config = dict(config)
-        config["network"] = keras.saving.deserialize_keras_object(
-            config["network"]
-        )
+        if config["network"] is not None:
+            config["network"] = _saving.deserialize(
+                "network", config["network"], (keras.layers.Layer,)
+            )
         return cls(**config)
 
 
@@ -186,7 +187,8 @@ def get(identifier: Any, normalize: bool = False) -> Baseline | None:
         A `Baseline`, or `None`.
     """
     if isinstance(identifier, dict):
-        identifier = keras.saving.deserialize_keras_object(identifier)
+        kinds = (keras.layers.Layer,)
+        identifier = _saving.deserialize("baseline", identifier, kinds)
     if isinstance(identifier, Baseline):
         return identifier
     if isinstance(identifier, keras.layers.Layer):

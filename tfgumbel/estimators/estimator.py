@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks
+from tfgumbel import _checks, _saving
 from tfgumbel.estimators import distribution as distributions
 
 CostFn = Callable[[tf.Tensor], tf.Tensor]
@@ -337,7 +337,7 @@ def get(identifier: Any, **kwargs: Any) -> Estimator:
     4
     """
     if isinstance(identifier, dict):
-        identifier = keras.saving.deserialize_keras_object(identifier)
+        identifier = _saving.deserialize("estimator", identifier, (Estimator,))
     if isinstance(identifier, Estimator):
         return identifier
     if isinstance(identifier, str):

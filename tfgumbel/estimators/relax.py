@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks
+from tfgumbel import _checks, _saving
 from tfgumbel.estimators.control_variate import ControlVariate
 from tfgumbel.estimators.distribution import per_example
 from tfgumbel.estimators.estimator import (
@@ -77,7 +77,8 @@ class Relax(Estimator):
     ) -> None:
         super().__init__(distribution, samples, **kwargs)
         if isinstance(network, dict):
-            network = keras.saving.deserialize_keras_object(network)
+            kinds = (keras.layers.Layer,)
+            network = _saving.deserialize("network", network, kinds)
         if network is None:
             network = ControlVariate(distribution)
         if not isinstance(network, keras.layers.Layer):

@@ -9,6 +9,7 @@ from tfgumbel.layers.kl_divergence import KLDivergence
 from tfgumbel.layers.kl_layers import BernoulliKL, CategoricalKL, GaussianKL
 from tfgumbel.layers.reinforce_sampler import ReinforceSampler
 from tfgumbel.layers.reparam_gaussian import ReparamGaussian
+from tfgumbel.layers.sampling_scope import SamplingScope
 from tfgumbel.layers.score_function_cost import ScoreFunctionCost
 from tfgumbel.layers.straight_through_bernoulli import StraightThroughBernoulli
 from tfgumbel.layers.straight_through_categorical import (
@@ -31,6 +32,7 @@ __all__ = [
     "KLDivergence",
     "ReinforceSampler",
     "ReparamGaussian",
+    "SamplingScope",
     "ScoreFunctionCost",
     "StraightThroughBernoulli",
     "StraightThroughCategorical",

@@ -48,11 +48,12 @@ class BernoulliLayer(TemperatureLayer, StochasticLayer):
     def call(self, logits: Any, training: Any = None) -> tf.Tensor:
         """Returns a sample of the shape of the logits."""
         logits = _checks.bernoulli_logits(logits)
-        if training or self.inference == "relaxed":
+        mode = self._mode
+        if training or mode == "relaxed":
             temperatures = self._temperatures(training)
             sample = self._draw(logits, self.next_seed(), *temperatures)
         else:
-            sample = bernoulli_inference(logits, self.inference, self.next_seed)
+            sample = bernoulli_inference(logits, mode, self.next_seed)
         return tf.cast(sample, self.compute_dtype)
 
     def compute_output_spec(

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks, random
+from tfgumbel.layers import sampling_scope
 from tfgumbel.layers._called_once import CalledOnce
 
 CATEGORICAL_INFERENCE = ("mode", "sample", "mean", "relaxed")
@@ -28,6 +29,8 @@ class StochasticLayer(CalledOnce):
             which `keras.utils.set_random_seed` makes reproducible.
         **kwargs: As in `keras.layers.Layer`.
     """
+
+    inference: str
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         if seed is not None and (
@@ -52,6 +55,17 @@ class StochasticLayer(CalledOnce):
             name="seed_state",
         )
 
+    @property
+    def _mode(self) -> str:
+        """What a call that does not train returns.
+
+        The layer's `inference`, save in a `SamplingScope`.
+        """
+        scope = sampling_scope.current()
+        if scope is None or scope.inference is None:
+            return self.inference
+        return scope.inference
+
     def next_seed(self) -> tf.Tensor:
         """Returns a fresh seed for this call, different on each replica.
 
@@ -68,6 +82,9 @@ class StochasticLayer(CalledOnce):
                 "the layers to recompute, or give it their names with "
                 "mode='list_of_layers'"
             )
+        scope = sampling_scope.current()
+        if scope is not None and scope.seed is not None:
+            return random.replica_seed(scope.next_seed())
         state = tf.convert_to_tensor(self.seed_state)
         self.seed_state.assign(state + tf.constant([0, 1], tf.int64))
         return random.replica_seed(state)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import _checks, ops, random
+from tfgumbel import _checks, _saving, ops, random
 from tfgumbel.layers._annealed import AnnealedScalar
 from tfgumbel.layers._stochastic import StochasticLayer
 from tfgumbel.ops._precision import in_working_precision
@@ -77,7 +77,11 @@ class ConcreteSelector(StochasticLayer):
     ) -> None:
         super().__init__(seed=seed, **kwargs)
         self.k = _checks.positive_integer("k", k)
-        self.initializer = keras.initializers.get(initializer)
+        self.initializer = _saving.admitted(
+            "initializer",
+            keras.initializers.get(initializer),
+            (keras.initializers.Initializer,),
+        )
         self._annealed = AnnealedScalar(
             self, "temperature", temperature, _checks.positive_number
         )

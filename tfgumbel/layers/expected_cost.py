@@ -8,12 +8,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, estimators
+from tfgumbel import _checks, _saving, estimators
 from tfgumbel.layers._stochastic import StochasticLayer
 
 INFERENCE = ("sample", "mode", "mean")
 # TensorFlow's samplers of these have no XLA kernel.
 WITHOUT_XLA = ("poisson", "binomial")
+COSTS = (keras.layers.Layer, keras.losses.Loss)
+COST_FUNCTIONS = ("activations", "losses", "metrics", "ops")
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -162,9 +164,10 @@ class ExpectedCost(StochasticLayer):
     ) -> tf.Tensor:
         law = self.estimator.law
         logits = law.prepare(logits)
-        if self.inference == "mean":
+        mode = self._mode
+        if mode == "mean":
             sample = law.mean(logits)
-        elif self.inference == "mode":
+        elif mode == "mode":
             sample = law.harden(logits)
         else:
             sample = self.estimator.draw(logits, self.next_seed())
@@ -214,7 +217,9 @@ class ExpectedCost(StochasticLayer):
     def from_config(cls, config: dict[str, Any]) -> ExpectedCost:
         """Returns the layer that `get_config` describes."""
         config = dict(config)
-        config["cost"] = keras.saving.deserialize_keras_object(config["cost"])
+        config["cost"] = _saving.deserialize(
+            "cost", config["cost"], COSTS, COST_FUNCTIONS
+        )
         return cls(**config)
 
 

@@ -102,7 +102,8 @@ class GumbelSoftmax(TemperatureLayer, CategoricalLayer):
     ) -> tf.Tensor:
         """Returns a sample of the shape of the logits."""
         masked = ops.mask_logits(logits, category_mask, self.axis)
-        if training or self.inference == "relaxed":
+        mode = self._mode
+        if training or mode == "relaxed":
             noise = random.gumbel(tf.shape(masked), self.next_seed())
             tau, backward = self._temperatures(training)
             sample = ops.gumbel_softmax(
@@ -110,7 +111,7 @@ class GumbelSoftmax(TemperatureLayer, CategoricalLayer):
             )
         else:
             sample = categorical_inference(
-                masked, self.inference, self.axis, self.next_seed
+                masked, mode, self.axis, self.next_seed
             )
         sample = ops.mask_sample(sample, category_mask)
         return tf.cast(sample, self.compute_dtype)

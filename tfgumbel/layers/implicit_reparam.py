@@ -115,10 +115,11 @@ class ImplicitReparam(StochasticLayer):
     def call(self, parameters: Any, training: Any = None) -> tf.Tensor:
         """Returns a sample for each variable."""
         natural = self._distribution.constrain(parameters)
-        if training or self.inference == "sample":
+        mode = self._mode
+        if training or mode == "sample":
             value = self._distribution.sample(natural, self.next_seed())
         else:
-            value = getattr(self._distribution, self.inference)(natural)
+            value = getattr(self._distribution, mode)(natural)
         return tf.cast(value, self.compute_dtype)
 
     def log_prob(self, parameters: Any, value: Any) -> tf.Tensor:

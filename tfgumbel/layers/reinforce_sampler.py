@@ -165,7 +165,7 @@ class ReinforceSampler(StochasticLayer):
     ) -> Any:
         """Returns a sample, with its log-probability if so configured."""
         parameters = self._family.check(logits)
-        mode = "sample" if training else self.inference
+        mode = "sample" if training else self._mode
         sample = self._family.draw(parameters, mode, self.next_seed)
         sample = tf.stop_gradient(sample)
         result = tf.cast(sample, self.compute_dtype)

@@ -73,7 +73,7 @@ class ReparamGaussian(StochasticLayer):
         """Returns a sample of the shape of the mean."""
         tril = self.parameterization == "tril"
         mean, scale = gaussian_parameters(parameters, tril)
-        if not training and self.inference != "sample":
+        if not training and self._mode != "sample":
             return tf.cast(mean, self.compute_dtype)
         noise = random.normal(tf.shape(mean), self.next_seed())
         if tril:

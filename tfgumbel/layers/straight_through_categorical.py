@@ -109,14 +109,15 @@ class StraightThroughCategorical(TemperatureLayer, CategoricalLayer):
     ) -> tf.Tensor:
         """Returns a one-hot sample of the shape of the logits."""
         masked = ops.mask_logits(logits, category_mask, self.axis)
-        if training or self.inference == "relaxed":
+        mode = self._mode
+        if training or mode == "relaxed":
             tau, backward = self._temperatures(training)
             tau = tau if backward is None else backward
             draw = Draw(self.next_seed(), tau, self.axis, self.samples)
             sample = draw_categories(self.estimator, masked, draw)
         else:
             sample = categorical_inference(
-                masked, self.inference, self.axis, self.next_seed
+                masked, mode, self.axis, self.next_seed
             )
         sample = ops.mask_sample(sample, category_mask)
         return tf.cast(sample, self.compute_dtype)

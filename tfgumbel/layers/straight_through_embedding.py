@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, ops, random
+from tfgumbel import _checks, _saving, ops, random
 from tfgumbel.estimators.draws import NAMES, Draw, draw_embedding
 from tfgumbel.layers._annealed import AnnealedScalar
 from tfgumbel.layers._stochastic import CATEGORICAL_INFERENCE, StochasticLayer
@@ -99,11 +99,15 @@ class StraightThroughEmbedding(StochasticLayer):
             "inference", inference, CATEGORICAL_INFERENCE
         )
         self.samples = _checks.positive_integer("samples", samples)
-        self.embeddings_initializer = keras.initializers.get(
-            embeddings_initializer
+        self.embeddings_initializer = _saving.admitted(
+            "embeddings_initializer",
+            keras.initializers.get(embeddings_initializer),
+            (keras.initializers.Initializer,),
         )
-        self.embeddings_regularizer = keras.regularizers.get(
-            embeddings_regularizer
+        self.embeddings_regularizer = _saving.admitted(
+            "embeddings_regularizer",
+            keras.regularizers.get(embeddings_regularizer),
+            (keras.regularizers.Regularizer,),
         )
         self._annealed = AnnealedScalar(
             self, "temperature", temperature, _checks.positive_number
@@ -128,15 +132,16 @@ class StraightThroughEmbedding(StochasticLayer):
         logits = _checks.categorical_logits(logits)
         masked = ops.mask_logits(logits, category_mask)
         table = tf.convert_to_tensor(self.embeddings)
-        if training or self.inference == "relaxed":
+        mode = self._mode
+        if training or mode == "relaxed":
             temperature = self._annealed(training)
             draw = Draw(self.next_seed(), temperature, samples=self.samples)
             rows = draw_embedding(self.estimator, masked, table, draw)
-        elif self.inference == "mean":
+        elif mode == "mean":
             p = tf.nn.softmax(finite_logits(masked))
             rows = tf.tensordot(p, tf.cast(table, p.dtype), 1)
         else:
-            index = self._inferred(masked)
+            index = self._inferred(masked, mode)
             rows = tf.gather(table, index)
             rows += tf.cast(nan_rows(finite_logits(masked), -1), rows.dtype)
         if category_mask is not None:
@@ -146,9 +151,9 @@ class StraightThroughEmbedding(StochasticLayer):
             rows = tf.where(legal, rows, tf.zeros_like(rows))
         return tf.cast(rows, self.compute_dtype)
 
-    def _inferred(self, logits: tf.Tensor) -> tf.Tensor:
+    def _inferred(self, logits: tf.Tensor, mode: str) -> tf.Tensor:
         logits = tf.stop_gradient(finite_logits(logits))
-        if self.inference == "mode":
+        if mode == "mode":
             return tf.argmax(logits, axis=-1, output_type=tf.int32)
         return random.categorical(logits, self.next_seed())
 

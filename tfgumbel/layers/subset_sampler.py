@@ -104,20 +104,21 @@ class SubsetSampler(CategoricalLayer):
     ) -> tf.Tensor:
         """Returns a subset as a tensor of the shape of the logits."""
         masked = ops.mask_logits(logits, category_mask, self.axis, self.k)
-        if training or self.inference == "relaxed":
+        mode = self._mode
+        if training or mode == "relaxed":
             noise = random.gumbel(tf.shape(masked), self.next_seed())
             temperature = self._annealed(training)
             sample = ops.relaxed_top_k(
                 masked, noise, self.k, temperature, self.hard, self.axis
             )
         else:
-            sample = self._subset(finite_logits(masked))
+            sample = self._subset(finite_logits(masked), mode)
         sample = ops.mask_sample(sample, category_mask)
         return tf.cast(sample, self.compute_dtype)
 
-    def _subset(self, logits: tf.Tensor) -> tf.Tensor:
+    def _subset(self, logits: tf.Tensor, mode: str) -> tf.Tensor:
         """The mode or an exact sample, without gradient."""
-        if self.inference == "sample":
+        if mode == "sample":
             noise = random.gumbel(tf.shape(logits), self.next_seed())
             logits += tf.cast(noise, logits.dtype)
         return tf.stop_gradient(k_hot_top(logits, self.k, self.axis))

@@ -1,0 +1,211 @@
+"""Half precision trains a VAE of the digits to the loss of float32.
+
+Each row is trained for a few hundred steps in float32 and under a mixed
+policy, with Keras's own loss scaling, from the same three seeds. The quick
+rows are slow tests; `-m exhaustive` takes every layer and every estimator.
+"""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.datasets import load_digits
+
+import tfgumbel as tg
+from tfgumbel.estimators import draws
+
+SEEDS = (0, 1, 2)
+EPOCHS = 12
+POLICIES = ("mixed_float16", "mixed_bfloat16")
+# Standard deviation between seeds below which a difference is not noise, in
+# nats; the losses are 25 to 40.
+LEAST_NOISE = 0.15
+
+
+@functools.cache
+def digits():
+    return (load_digits().data / 16.0).astype("float32")
+
+
+def pixels_cost(x, y):
+    """Binary cross-entropy of an image, in nats; y are log-odds."""
+    return 64.0 * keras.losses.binary_crossentropy(x, y, from_logits=True)
+
+
+def perceptron(units, **kwargs):
+    return keras.Sequential(
+        [
+            keras.layers.Flatten(),
+            keras.layers.Dense(48, "tanh"),
+            keras.layers.Dense(units, **kwargs),
+        ]
+    )
+
+
+def categories(x):
+    logits = keras.layers.Reshape((6, 4))(perceptron(24)(x))
+    return tg.CategoricalKL()(logits)
+
+
+def bits(x):
+    return tg.BernoulliKL()(perceptron(12)(x))
+
+
+def gaussian(x):
+    return tg.GaussianKL()((perceptron(6)(x), perceptron(6)(x)))
+
+
+def triangle(x):
+    kl = tg.GaussianKL(parameterization="tril")
+    return kl((perceptron(4)(x), perceptron(10)(x)))
+
+
+def gamma(x):
+    return tg.KLDivergence("gamma", (1.0, 1.0))(
+        (perceptron(6)(x), perceptron(6)(x))
+    )
+
+
+def features(x):
+    return x
+
+
+def vae(parameters, make):
+    """A model whose loss is that of its reconstructions, and a divergence."""
+    x = keras.Input((64,))
+    z = make()(parameters(x))
+    y = perceptron(64, dtype="float32")(z)
+    model = tg.StochasticModel(x, y)
+    model.compile(optimizer(), pixels_cost, jit_compile=False)
+    return model, (digits(), digits())
+
+
+def optimizer():
+    return keras.optimizers.Adam(4e-3)
+
+
+def joined():
+    """Sampler and score-function cost, joined by hand."""
+    x = keras.Input((64,))
+    sampler = tg.ReinforceSampler(baseline=None, return_log_prob=True)
+    z, log_prob = sampler(categories(x))
+    cost = Reconstruction()(z, x)
+    cost = tg.ScoreFunctionCost("nvil")(cost, log_prob, x)
+    return costly(x, cost)
+
+
+def costly(x, cost):
+    model = keras.Model(x, cost)
+    model.compile(optimizer(), tg.losses.MeanCost(), jit_compile=False)
+    return model, (digits(), np.zeros(len(digits()), "float32"))
+
+
+class Reconstruction(keras.layers.Layer):
+    """The cost of a code: that of the image which is decoded from it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.decoder = perceptron(64, dtype="float32")
+
+    def build(self, code_shape, image_shape):
+        self.decoder.build(code_shape)
+        self.built = True
+
+    def call(self, z, x):
+        return pixels_cost(tf.cast(x, tf.float32), self.decoder(z))
+
+
+def expected(name):
+    laws = {"categorical": categories, "bernoulli": bits, "gaussian": gaussian}
+    law = next(law for law in laws if name in tg.estimators.available(law))
+    x = keras.Input((64,))
+    layer = tg.ExpectedCost(Reconstruction(), name, law)
+    return costly(x, layer(laws[law](x), x))
+
+
+def sampler(parameters, layer, *args, **kwargs):
+    make = functools.partial(layer, *args, **kwargs)
+    return functools.partial(vae, parameters, make)
+
+
+ROWS = {
+    "GumbelSoftmax": sampler(categories, tg.GumbelSoftmax),
+    "GumbelSoftmax-hard": sampler(categories, tg.GumbelSoftmax, hard=True),
+    "GumbelSoftmax-trained": sampler(
+        categories, tg.GumbelSoftmax, trainable_temperature=True
+    ),
+    **{
+        f"StraightThroughCategorical-{name}": sampler(
+            categories, tg.StraightThroughCategorical, name
+        )
+        for name in draws.NAMES
+    },
+    "StraightThroughEmbedding": sampler(
+        categories, tg.StraightThroughEmbedding, 4, 8
+    ),
+    "SubsetSampler": sampler(categories, tg.SubsetSampler, 2),
+    "ConcreteSelector": sampler(features, tg.ConcreteSelector, 12),
+    "BinaryConcrete": sampler(bits, tg.BinaryConcrete),
+    "StraightThroughBernoulli": sampler(bits, tg.StraightThroughBernoulli),
+    "ReparamGaussian": sampler(gaussian, tg.ReparamGaussian),
+    "ReparamGaussian-tril": sampler(triangle, tg.ReparamGaussian, "tril"),
+    "ImplicitReparam": sampler(gamma, tg.ImplicitReparam, "gamma"),
+    "ReinforceSampler": sampler(categories, tg.ReinforceSampler),
+    "ReinforceSampler-bernoulli": sampler(
+        bits, tg.ReinforceSampler, "bernoulli"
+    ),
+    "ReinforceSampler-gaussian": sampler(
+        gaussian, tg.ReinforceSampler, "gaussian"
+    ),
+    "ScoreFunctionCost": joined,
+    **{
+        f"ExpectedCost-{name}": functools.partial(expected, name)
+        for name in tg.estimators.available()
+    },
+}
+QUICK = {
+    ("GumbelSoftmax", "mixed_float16"),
+    ("ExpectedCost-rebar", "mixed_bfloat16"),
+}
+
+
+def trained(make, policy, seed):
+    """Training losses of the first and of the last epoch."""
+    keras.config.set_dtype_policy(policy)
+    keras.utils.set_random_seed(seed)
+    model, data = make()
+    history = model.fit(*data, 100, epochs=EPOCHS, verbose=0).history["loss"]
+    keras.backend.clear_session()
+    return history[0], history[-1]
+
+
+@functools.cache
+def single_precision(name):
+    return np.array([trained(ROWS[name], "float32", seed) for seed in SEEDS])
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        pytest.param(
+            name,
+            policy,
+            marks=pytest.mark.slow
+            if (name, policy) in QUICK
+            else pytest.mark.exhaustive,
+        )
+        for name in ROWS
+        for policy in POLICIES
+    ],
+)
+def test_half_precision_ends_where_float32_does(name, policy):
+    single = single_precision(name)
+    half = np.array([trained(ROWS[name], policy, seed) for seed in SEEDS])
+    deviation = np.std([single[:, 1], half[:, 1]], axis=1, ddof=1).max()
+    error = max(deviation, LEAST_NOISE) * np.sqrt(2 / len(SEEDS))
+    means = np.mean([single, half], axis=1)
+    print(f"FIGURES {name} {policy} {means.round(3).tolist()} {deviation:.3f}")
+    assert np.all(means[:, 0] - means[:, 1] > 1.0)  # All of them learned.
+    assert abs(means[1, 1] - means[0, 1]) < 5 * error
