@@ -108,5 +108,6 @@ def test_saved_model_cli_shows_and_runs_both_signatures(saved, tmp_path):
         *("--inputs", f"x={x};seed={seed}"),
     )
     (output,) = (tmp_path / "out").glob("*.npy")
-    expected = tf.saved_model.load(saved).sample(zeros(9), 5)
+    loaded = tf.saved_model.load(saved)
+    expected = loaded.sample(zeros(9), 5)
     np.testing.assert_array_equal(np.load(output), expected)

@@ -8,6 +8,15 @@ import tensorflow as tf
 import tfgumbel as tg
 
 X = np.ones((4, 3), "float32")
+SCOPES = {
+    "full": {},
+    "activations": {},
+    "larger_than": {"output_size_threshold": 0},
+    "list_of_layers": {"layer_names": ["first", "sampler", "last"]},
+    None: {},
+}
+# Around a model's construction, these rematerialise it as a whole.
+WHOLE = ("full", "larger_than")
 
 
 def model_with(layer):
@@ -16,9 +25,10 @@ def model_with(layer):
     return keras.Model(x, keras.layers.Dense(1)(y))
 
 
-def test_a_model_rematerialised_as_a_whole_is_refused():
+@pytest.mark.parametrize("mode", WHOLE)
+def test_a_model_rematerialised_as_a_whole_is_refused(mode):
     # In eager mode: Keras does not rematerialise a model in a graph.
-    with keras.RematScope("full"):
+    with keras.RematScope(mode, **SCOPES[mode]):
         model = model_with(tg.GumbelSoftmax(name="sampler"))
     with pytest.raises(ValueError, match="'sampler' draws noise inside"):
         model(X, training=True)
@@ -32,15 +42,6 @@ def test_recompute_grad_is_refused():
         again(tf.constant(X))
 
 
-SCOPES = {
-    "full": {},
-    "activations": {},
-    "larger_than": {"output_size_threshold": 0},
-    "list_of_layers": {"layer_names": ["first", "sampler", "last"]},
-    None: {},
-}
-
-
 @pytest.mark.parametrize("mode", SCOPES)
 def test_every_scope_around_the_layers_keeps_the_gradients(mode):
     with keras.RematScope(mode, **SCOPES[mode]):
@@ -51,9 +52,8 @@ def test_every_scope_around_the_layers_keeps_the_gradients(mode):
     assert_gradients_of_a_plain_model(keras.Model(x, y))
 
 
-@pytest.mark.parametrize("mode", [mode for mode in SCOPES if mode != "full"])
+@pytest.mark.parametrize("mode", [mode for mode in SCOPES if mode not in WHOLE])
 def test_other_scopes_around_a_model_keep_the_gradients(mode):
-    """Keras rematerialises a model as a whole in the mode "full" only."""
     with keras.RematScope(mode, **SCOPES[mode]):
         model = model_with(tg.GumbelSoftmax(seed=3, name="sampler"))
     assert_gradients_of_a_plain_model(model)
