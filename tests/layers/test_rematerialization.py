@@ -15,8 +15,9 @@ SCOPES = {
     "list_of_layers": {"layer_names": ["first", "sampler", "last"]},
     None: {},
 }
-# Around a model's construction, these rematerialise it as a whole.
-WHOLE = ("full", "larger_than")
+# Around a model's construction: "full" rematerialises it as a whole, and in
+# "larger_than" Keras's own call of any functional model raises TypeError.
+PARTIAL = ("activations", "list_of_layers", None)
 
 
 def model_with(layer):
@@ -25,10 +26,9 @@ def model_with(layer):
     return keras.Model(x, keras.layers.Dense(1)(y))
 
 
-@pytest.mark.parametrize("mode", WHOLE)
-def test_a_model_rematerialised_as_a_whole_is_refused(mode):
+def test_a_model_rematerialised_as_a_whole_is_refused():
     # In eager mode: Keras does not rematerialise a model in a graph.
-    with keras.RematScope(mode, **SCOPES[mode]):
+    with keras.RematScope("full"):
         model = model_with(tg.GumbelSoftmax(name="sampler"))
     with pytest.raises(ValueError, match="'sampler' draws noise inside"):
         model(X, training=True)
@@ -52,7 +52,7 @@ def test_every_scope_around_the_layers_keeps_the_gradients(mode):
     assert_gradients_of_a_plain_model(keras.Model(x, y))
 
 
-@pytest.mark.parametrize("mode", [mode for mode in SCOPES if mode not in WHOLE])
+@pytest.mark.parametrize("mode", PARTIAL)
 def test_other_scopes_around_a_model_keep_the_gradients(mode):
     with keras.RematScope(mode, **SCOPES[mode]):
         model = model_with(tg.GumbelSoftmax(seed=3, name="sampler"))
