@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 
 import tfgumbel as tg
-from tests.cases import is_variant, layer_cases
-from tests.layers.calls import flat_inputs, network
 
 PACKAGE = pathlib.Path(tg.__file__).parent
 X = np.zeros((2, 4), "float32")
@@ -73,14 +71,6 @@ def test_nothing_in_the_package_unpickles_or_evaluates():
         if (names := unsafe(path.read_text(encoding="utf-8")))
     }
     assert found == {}
-
-
-@layer_cases(slow=is_variant)
-def test_every_layer_loads_in_safe_mode(case, tmp_path):
-    path = tmp_path / "model.keras"
-    network(case).save(path)
-    model = keras.models.load_model(path, safe_mode=True)
-    model(flat_inputs(case))
 
 
 def a_class(name, module, **config):

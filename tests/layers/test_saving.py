@@ -22,7 +22,7 @@ sampling = layer_cases(lambda case: case.law is not None, slow=is_variant)
 def through_keras_file(case, model, folder):
     path = folder / "model.keras"
     model.save(path)
-    other = keras.models.load_model(path)
+    other = keras.models.load_model(path, safe_mode=True)
     assert type(the_layer(other)) is type(the_layer(model))
     assert as_json(the_layer(other)) == as_json(the_layer(model))
     return other
