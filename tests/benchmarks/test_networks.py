@@ -125,6 +125,28 @@ def test_log_mean_exp_of_large_values():
     np.testing.assert_allclose(found, [-1000.0 + math.log(2.0), 3.0])
 
 
+@pytest.mark.parametrize("label", ["sf", "rloo"])
+def test_several_samples_need_an_estimator_through_the_sample(label):
+    task = jang_table1.TASKS["sbn-bernoulli"]
+    network = make("bernoulli", [(2,), (2,)])
+    nodes = jang_table1.make_nodes(label, network)
+    with pytest.raises(ValueError, match="Received: --train-samples 2"):
+        jang_table1.make_loss(task, network, nodes, None, 0, samples=2)
+
+
+def test_loss_of_many_samples_is_the_exact_likelihood(monkeypatch):
+    monkeypatch.setattr(jang_table1, "HALF", 3)
+    network = make("bernoulli", [(2,), (2,)])
+    nodes = jang_table1.make_nodes("st", network)
+    task = jang_table1.TASKS["sbn-bernoulli"]
+    samples = 100_000
+    loss = jang_table1.make_loss(task, network, nodes, None, 0, samples)
+    images = np.concatenate([INPUT, TARGET], axis=1)
+    found = loss([tf.constant(images)], tf.constant(0, tf.int64))
+    exact = sum(math.exp(q - cost) for q, cost in joint(network))
+    assert float(found) == pytest.approx(-math.log(exact), abs=0.02)
+
+
 UNBIASED = ["sf", "muprop", "rloo", "rebar"]
 
 

@@ -1,0 +1,88 @@
+"""The committed report is the one its JSON gives."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from benchmarks import _published, report
+
+RUN = {
+    "task": "sbn-bernoulli",
+    "estimator": "st",
+    "optimizer": "sgd",
+    "learning_rate": 1e-3,
+    "seed": 0,
+    "steps": 3000,
+    "timed_steps": 2000,
+    "seconds": 10.0,
+    "cpu_seconds": 8.0,
+    "evaluations": 1,
+    "curve": {
+        "step": [1000, 2000, 3000],
+        "train": [90.0, 80.0, 70.0],
+        "validation": [80.0, 65.0, 62.5],
+    },
+    "results": {"test": 60.0, "test_se": 0.25, "test_images": 10_000},
+}
+
+
+def test_committed_report_is_that_of_the_json():
+    found = report.render(report.read(report.FOLDER / "results"))
+    committed = (report.FOLDER / "RESULTS.md").read_text(encoding="utf-8")
+    assert found == committed
+
+
+def test_every_figure_of_the_report_is_committed():
+    text = (report.FOLDER / "RESULTS.md").read_text(encoding="utf-8")
+    figures = re.findall(r"\]\((figures/[^)]+)\)", text)
+    assert len(figures) == 3
+    assert all((report.FOLDER / figure).exists() for figure in figures)
+
+
+def test_every_run_says_how_it_was_made():
+    for runs in report.read(report.FOLDER / "results").values():
+        assert runs
+        for run in runs.values():
+            assert run["command"].startswith("python -m benchmarks.")
+            assert "/" not in run["command"]
+            assert run["environment"]["cpu"]
+            assert run["environment"]["versions"]["tensorflow"]
+
+
+def test_a_row_compares_with_the_published_figure_and_gives_the_reason():
+    lines = report.jang({"a": RUN})
+    (row,) = [line for line in lines if line.startswith("| st |")]
+    assert _published.JANG["sbn-bernoulli"]["st"] == 58.9
+    assert "60.00 ± 0.25 | 58.9 | +1.1 (+1.9 %) | 1 | 5 (4) |" in row
+    assert row.endswith("| -2.5 nats per 1,000 steps |")
+    off = {**RUN, "results": {**RUN["results"], "test": 62.0}}
+    (row,) = [x for x in report.jang({"a": off}) if x.startswith("| st |")]
+    assert "+3.1 (+5.3 %)" in row
+    assert "falling by 2.5 nats per 1,000 steps at the end" in row
+
+
+def test_the_longest_run_counts_and_probes_do_not():
+    short = {**RUN, "steps": 1000, "results": {"test": 1.0, "test_se": 0.0}}
+    probe = {**RUN, "steps": 9000, "results": {}}
+    runs = [short, RUN, probe]
+    assert report.longest(runs, estimator="st") is RUN
+    assert report.longest(runs, estimator="sf") is None
+
+
+def test_slope_is_that_of_the_last_third():
+    steps = np.arange(100, 1000, 100)
+    values = [9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 5.0, 4.0, 3.0]
+    run = {"curve": {"step": list(steps), "train": values}}
+    assert report.slope(run) == pytest.approx(-10.0)
+    assert math.isnan(report.slope({"curve": {"step": [1], "train": [1.0]}}))
+
+
+def test_best_is_the_lowest_of_all_runs():
+    adam = {**RUN, "optimizer": "adam", "results": {"test": 57.0}}
+    reports = {name: {} for name in report.NAMES}
+    reports["jang_table1"] = {"a": RUN, "b": adam}
+    (row,) = [x for x in report.best(reports) if x.startswith("| sbn-")]
+    assert "| adam 0.001 | 57.00 | 57.9 | -0.9 (-1.6 %) |" in row
+    assert row.endswith("| 5 (4) | 15 |")
