@@ -188,13 +188,19 @@ def _jang_row(task: str, run: Run, theirs: float | None) -> list[Any]:
         f"{run['optimizer']} {run['learning_rate']:g}",
         f"{run['steps']:,}",
         run["seed"],
-        f"{ours:.2f} ± {run['results']['test_se']:.2f}",
+        f"{ours:.2f} ± {run['results']['test_se']:.2f}" + _images(run),
         theirs or "-",
         difference(ours, theirs),
         run["evaluations"],
         milliseconds(run),
         reason(task, run["estimator"], run, ours, theirs) or _trend(run),
     ]
+
+
+def _images(run: Run) -> str:
+    """How many test images, if not all."""
+    count = run["results"]["test_images"]
+    return f" ({count:,} images)" if count < 10_000 else ""
 
 
 def _train_samples(run: Run) -> int:
@@ -492,13 +498,20 @@ Each command goes on where it was stopped, and keeps what is done. Add
 
 def plot_jang(runs: dict[str, Run], path: Path) -> None:
     """Validation bounds over the steps, a panel a task."""
+    done = [run for run in runs.values() if run.get("results")]
+    tasks = [task for task in published.JANG if _of_list(done, task)]
+    count = max(1, len(tasks))
     figure, axes = plt.subplots(
-        2, 2, figsize=(10, 7.5), layout="constrained", squeeze=False
+        -(-count // 2),
+        min(2, count),
+        figsize=(10, 4 * -(-count // 2)),
+        layout="constrained",
+        squeeze=False,
     )
-    for axis, task in zip(axes.flat, published.JANG, strict=True):
-        for run in _of(runs, "task", task):
-            if not run.get("results"):
-                continue
+    for axis in axes.flat[len(tasks) :]:
+        axis.set_visible(False)
+    for axis, task in zip(axes.flat, tasks, strict=False):
+        for run in _of_list(done, task):
             label = f"{_name(run)}, {run['optimizer']} "
             label += f"{run['learning_rate']:g}"
             style = "-" if run["optimizer"] == "sgd" else "--"
@@ -508,6 +521,10 @@ def plot_jang(runs: dict[str, Run], path: Path) -> None:
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=7)
     _save(figure, path)
+
+
+def _of_list(runs: Sequence[Run], task: str) -> list[Run]:
+    return [run for run in runs if run["task"] == task]
 
 
 def plot_family(runs: dict[str, Run], path: Path) -> None:
