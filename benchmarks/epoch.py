@@ -1,0 +1,216 @@
+"""Times `fit` on the categorical VAE beside the same model built otherwise.
+
+Run `python -m benchmarks.epoch`. One call is one epoch of training, with the
+settings of Jang et al.: 784-512-256, twenty variables of ten categories,
+batches of 100, Adam. Contenders take turns:
+
+* `tfgumbel`: `GumbelSoftmax` in a `keras.Model`;
+* TFP: a Keras layer that samples `RelaxedOneHotCategorical`;
+* hand-written: a Keras layer with `keras.random.uniform` and two logarithms,
+  as one finds it;
+* torch: `F.gumbel_softmax` in an eager training loop, if PyTorch is installed.
+
+Then what `StochasticModel.fit` costs: the same layers under `keras.Model`
+and under `StochasticModel`, and a `ReinforceSampler` without baseline beside
+the straight-through layer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfgumbel as tg
+from benchmarks import _timing
+
+OUT = Path(__file__).parent / "results" / "epoch.json"
+PACKAGES = ["tensorflow", "keras", "tensorflow-probability", "numpy", "torch"]
+TEMPERATURE, BATCH, PIXELS = 0.7, 100, 784
+HIDDEN, CODE = (512, 256), (20, 10)
+OURS, TFP, HAND, TORCH = "tfgumbel", "TFP", "hand-written", "torch"
+PLAIN, STOCHASTIC = "keras.Model", "StochasticModel"
+ST, REINFORCE = "st in keras.Model", "ReinforceSampler in StochasticModel"
+OVERHEAD = 1.15
+
+
+class TFPLayer(keras.layers.Layer):
+    """Samples of TensorFlow Probability's distribution."""
+
+    def call(self, logits: Any) -> Any:
+        """Draws; TFP keeps count of the calls for its noise."""
+        from tensorflow_probability import distributions as tfd
+
+        law = tfd.RelaxedOneHotCategorical(TEMPERATURE, logits=logits)
+        return tf.ensure_shape(law.sample(), logits.shape)
+
+
+class HandWritten(keras.layers.Layer):
+    """The layer that one finds in tutorials, mended to draw anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seeds = keras.random.SeedGenerator(0)
+
+    def call(self, logits: Any) -> Any:
+        """softmax((logits + Gumbel noise) / τ)."""
+        uniform = keras.random.uniform(
+            keras.ops.shape(logits), 1e-7, 1.0, seed=self.seeds
+        )
+        noise = -keras.ops.log(-keras.ops.log(uniform))
+        return keras.ops.softmax((logits + noise) / TEMPERATURE)
+
+
+def fit(
+    sampler: keras.layers.Layer, images: np.ndarray, model: Any = keras.Model
+) -> Callable[[], None]:
+    """A call that trains for an epoch."""
+    x = keras.Input((PIXELS,))
+    h = x
+    for units in HIDDEN:
+        h = keras.layers.Dense(units, activation="relu")(h)
+    logits = keras.layers.Reshape(CODE)(keras.layers.Dense(200)(h))
+    h = keras.layers.Flatten()(sampler(tg.CategoricalKL()(logits)))
+    for units in HIDDEN[::-1]:
+        h = keras.layers.Dense(units, activation="relu")(h)
+    vae = model(x, keras.layers.Dense(PIXELS)(h))
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    vae.compile("adam", loss, loss_weights=float(PIXELS), jit_compile=False)
+
+    def epoch() -> None:
+        vae.fit(images, images, batch_size=BATCH, verbose=0)
+
+    return epoch
+
+
+def torch_epoch(images: np.ndarray) -> Callable[[], None]:
+    """The same model and epoch in PyTorch."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    def perceptron(*sizes: int) -> Any:
+        layers: list[Any] = []
+        for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+        return nn.Sequential(*layers[:-1])
+
+    encoder = perceptron(PIXELS, *HIDDEN, 200)
+    decoder = perceptron(200, *HIDDEN[::-1], PIXELS)
+    weights = [*encoder.parameters(), *decoder.parameters()]
+    optimizer = torch.optim.Adam(weights)
+    data = torch.tensor(images)
+
+    def epoch() -> None:
+        for batch in torch.randperm(len(data)).split(BATCH):
+            x = data[batch]
+            logits = encoder(x).reshape(-1, *CODE)
+            log_q = functional.log_softmax(logits, -1)
+            kl = (log_q.exp() * (log_q + np.log(CODE[1]))).sum((1, 2)).mean()
+            z = functional.gumbel_softmax(logits, TEMPERATURE)
+            error = functional.binary_cross_entropy_with_logits(
+                decoder(z.flatten(1)), x, reduction="none"
+            )
+            optimizer.zero_grad()
+            (error.sum(1).mean() + kl).backward()
+            optimizer.step()
+
+    return epoch
+
+
+def contenders(images: np.ndarray) -> dict[str, Callable[[], None]]:
+    """Epochs by name, of those that can run here."""
+    straight_through = tg.StraightThroughCategorical("st", TEMPERATURE)
+    reinforce = tg.ReinforceSampler(baseline=None)
+    ours = tg.GumbelSoftmax
+    found = {
+        OURS: fit(ours(TEMPERATURE), images),
+        HAND: fit(HandWritten(), images),
+        STOCHASTIC: fit(ours(TEMPERATURE), images, tg.StochasticModel),
+        ST: fit(straight_through, images),
+        REINFORCE: fit(reinforce, images, tg.StochasticModel),
+    }
+    if importlib.util.find_spec("tensorflow_probability"):
+        found[TFP] = fit(TFPLayer(), images)
+    if importlib.util.find_spec("torch"):
+        found[TORCH] = torch_epoch(images)
+    return found
+
+
+def targets(rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Whether the epoch is the fastest, and the overhead small."""
+    pairs = [
+        (f"epoch / {peer}", OURS, peer, 1.0)
+        for peer in (TFP, HAND, TORCH)
+        if peer in rows
+    ]
+    pairs.append(("StochasticModel / keras.Model", STOCHASTIC, OURS, OVERHEAD))
+    pairs.append(("REINFORCE / straight-through", REINFORCE, ST, OVERHEAD))
+
+    def ratio(name: str, to: str, figure: str) -> float:
+        return round(rows[name][figure] / rows[to][figure], 3)
+
+    return [
+        {
+            "target": label,
+            "limit": limit,
+            "measured": ratio(name, to, "median_ms"),
+            "measured_cpu": ratio(name, to, "cpu_ms"),
+            "reached": ratio(name, to, "median_ms") <= limit,
+        }
+        for label, name, to, limit in pairs
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Measures, prints the table and the targets, writes JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--repeats", type=int, default=7, help="rounds")
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args(arguments)
+    environment = _timing.environment(PACKAGES)
+    keras.utils.set_random_seed(0)
+    generator = np.random.default_rng(0)
+    images = generator.uniform(size=(options.images, PIXELS))
+    with tf.device("CPU:0"):
+        timings = _timing.interleave(
+            contenders(images.astype("float32")),
+            options.repeats,
+            slow_repeats=options.repeats,
+        )
+    rows = {name: _timing.summary(found) for name, found in timings.items()}
+    for name, row in sorted(rows.items(), key=lambda i: i[1]["median_ms"]):
+        print(
+            f"{name:<36}{row['median_ms']:>9.0f} ms{row['cpu_ms']:>9.0f} CPU ms"
+        )
+    report = {
+        "benchmark": "epoch",
+        "images": options.images,
+        "batch": BATCH,
+        "environment": environment,
+        "results": [{"name": name, **row} for name, row in rows.items()],
+        "targets": targets(rows),
+    }
+    for target in report["targets"]:
+        print(
+            f"{target['target']:<32}{target['measured']:>6.2f} "
+            f"(CPU time {target['measured_cpu']:.2f}), at most "
+            f"{target['limit']}: "
+            + ("reached" if target["reached"] else "NOT REACHED")
+        )
+    _timing.write_json(options.out, report)
+    return report
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as everything
+from benchmarks import epoch, performance, scaling
+
+
+def test_figure_is_drawn_from_the_results(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "performance.png"
+    everything.main(["--draw", "--figure", str(path)])
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert str(path) in capsys.readouterr().out
+
+
+def test_layers_are_relative_to_the_softmax():
+    rows = [
+        {"shape": [4096, 1000], "name": name, "mode": mode, "median_ms": time}
+        for name, mode, time in [
+            ("tf.nn.softmax", "graph", 2.0),
+            ("GumbelSoftmax", "graph", 6.0),
+            ("torch F.gumbel_softmax", "eager", 9.0),
+        ]
+    ]
+    found = performance.layers({"results": rows}, "graph")
+    assert found == {"GumbelSoftmax": 3.0, "torch (eager)": 4.5}
+
+
+def test_epoch_targets():
+    rows = {
+        name: {"median_ms": time, "cpu_ms": time}
+        for name, time in [
+            (epoch.OURS, 10.0),
+            (epoch.TFP, 8.0),
+            (epoch.HAND, 10.0),
+            (epoch.STOCHASTIC, 11.0),
+            (epoch.ST, 10.0),
+            (epoch.REINFORCE, 12.0),
+        ]
+    }
+    reached = {t["target"]: t["reached"] for t in epoch.targets(rows)}
+    assert reached == {
+        "epoch / TFP": False,
+        "epoch / hand-written": True,
+        "StochasticModel / keras.Model": True,
+        "REINFORCE / straight-through": False,
+    }
+
+
+@pytest.mark.exhaustive
+def test_epoch_runs(tmp_path):
+    out = tmp_path / "epoch.json"
+    epoch.main(["--images", "200", "--repeats", "1", "--out", str(out)])
+    names = {row["name"] for row in json.loads(out.read_text())["results"]}
+    assert {epoch.OURS, epoch.TFP, epoch.HAND, epoch.REINFORCE} <= names
+
+
+def test_slope_of_a_power():
+    sizes = np.array([1, 2, 4, 8])
+    assert scaling.slope(sizes, 3.0 * sizes**1.5) == pytest.approx(1.5)
+
+
+def test_slopes_are_reported(tmp_path, capsys):
+    out = tmp_path / "scaling.json"
+    arguments = ["--layers", "GumbelSoftmax", "--factors", "1", "2"]
+    scaling.main([*arguments, "--repeats", "1", "--out", str(out)])
+    report = json.loads(out.read_text())
+    assert [row["grows"] for row in report["results"]] == ["B", "D", "K"]
+    assert "GumbelSoftmax" in capsys.readouterr().out
