@@ -43,11 +43,14 @@ class KLLayer(CalledOnce):
     def call(self, inputs: Any, training: Any = None) -> Any:
         """Returns `inputs`, having added the divergence to the losses."""
         self.check(inputs)
-        divergence = self.divergence(inputs)
+        self.add_divergence(self.divergence(inputs), training)
+        return inputs
+
+    def add_divergence(self, divergence: tf.Tensor, training: Any) -> None:
+        """Adds weight · the mean over examples to the losses."""
         per_example = tf.reshape(divergence, [tf.shape(divergence)[0], -1])
         total = tf.reduce_sum(per_example, axis=1)
         self.add_loss(self._annealed(training) * tf.reduce_mean(total))
-        return inputs
 
     def compute_output_shape(self, inputs_shape: Any) -> Any:
         """Returns the shape of the input."""

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, _saving, estimators
+from tfgumbel import _checks, _saving, estimators, ops
 from tfgumbel.layers._stochastic import StochasticLayer
 
 INFERENCE = ("sample", "mode", "mean")
@@ -61,6 +61,9 @@ class ExpectedCost(StochasticLayer):
         *context: Whatever else the cost depends on, each `[B, ...]`. The
             first, as float32, is what a learned baseline or control variate
             looks at; without it, they look at the logits.
+        category_mask: Optional boolean mask of legal categories that
+            broadcasts to the logits, for categorical samples. Masked ones
+            are never drawn and receive no gradient.
         training: Whether to estimate a gradient. Keras passes it on by
             itself, except through a subclassed model whose `call` takes no
             argument `training`: the logits then learn nothing.
@@ -135,16 +138,30 @@ class ExpectedCost(StochasticLayer):
         self.built = True
 
     def call(
-        self, logits: Any, *context: Any, training: Any = None
+        self,
+        logits: Any,
+        *context: Any,
+        category_mask: Any = None,
+        training: Any = None,
     ) -> tf.Tensor:
         """Returns the cost per example."""
+        seen = tf.cast(context[0], tf.float32) if context else None
+        mask = category_mask
+        if mask is not None:
+            _checks.maskable(self.distribution)
+            # What is learned looks at logits that no mask has made extreme.
+            seen = tf.cast(logits, tf.float32) if seen is None else seen
+            logits = ops.mask_logits(logits, mask)
+            mask = tf.broadcast_to(tf.cast(mask, tf.bool), tf.shape(logits))
 
         def cost_fn(sample: tf.Tensor) -> tf.Tensor:
             tiled = [estimators.tile_context(c, sample) for c in context]
+            if mask is not None:
+                legal = estimators.tile_context(mask, sample)
+                sample = ops.mask_sample(sample, legal)
             return self._cost(sample, *tiled)
 
         if training:
-            seen = tf.cast(context[0], tf.float32) if context else None
             cost = self.estimator(cost_fn, logits, self.next_seed(), seen)
         else:
             cost = self._inferred_cost(cost_fn, logits)
@@ -180,7 +197,11 @@ class ExpectedCost(StochasticLayer):
         return tuple(shape)
 
     def compute_output_spec(
-        self, logits: Any, *context: Any, training: Any = None
+        self,
+        logits: Any,
+        *context: Any,
+        category_mask: Any = None,
+        training: Any = None,
     ) -> keras.KerasTensor:
         """Returns `[B]`, float32, after asking a Keras cost for its shape."""
         for tensor in tf.nest.flatten(logits):

@@ -22,6 +22,9 @@ class CategoricalKL(KLLayer):
     Summed over the categorical variables of an example, averaged over the
     batch. Put it on the logits, before the sampling layer.
 
+    With a mask, both q and the prior are restricted to the legal categories
+    and normalised there; a variable with none has no divergence.
+
     Args:
         prior_logits: Logits of the prior, an array that broadcasts to the
             logits; `None` for the uniform prior.
@@ -33,6 +36,8 @@ class CategoricalKL(KLLayer):
 
     Call arguments:
         inputs: Logits `[B, ..., K]`, returned unchanged.
+        category_mask: Optional boolean mask of legal categories, as in
+            `GumbelSoftmax`.
         training: Whether a schedule takes a step.
 
     Input shape:
@@ -76,14 +81,35 @@ class CategoricalKL(KLLayer):
                 f"axis={self.axis} for logits of rank {rank}"
             )
 
-    def divergence(self, inputs: tf.Tensor) -> tf.Tensor:
+    def divergence(
+        self, inputs: tf.Tensor, category_mask: Any = None
+    ) -> tf.Tensor:
         """Returns KL per variable, `[B, ...]`."""
         prior = self.prior_logits
+        if prior is None and category_mask is not None:
+            prior = 0.0
         if prior is not None:
             # The axis counts the axes of the logits.
             prior = tf.constant(prior, tf.float32)
             prior = tf.broadcast_to(prior, tf.shape(inputs))
+            prior = tf.ensure_shape(prior, inputs.shape)
+            prior = ops.mask_logits(prior, category_mask, self.axis)
+            inputs = ops.mask_logits(inputs, category_mask, self.axis)
         return ops.categorical_kl(inputs, prior, self.axis)
+
+    def call(  # type: ignore[override]
+        self, inputs: Any, category_mask: Any = None, training: Any = None
+    ) -> Any:
+        """Returns `inputs`, having added the divergence to the losses."""
+        self.check(inputs)
+        self.add_divergence(self.divergence(inputs, category_mask), training)
+        return inputs
+
+    def compute_output_spec(  # type: ignore[override]
+        self, inputs: Any, category_mask: Any = None, training: Any = None
+    ) -> Any:
+        """Returns the shape and dtype of the input."""
+        return super().compute_output_spec(inputs, training)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

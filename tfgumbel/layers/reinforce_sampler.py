@@ -101,6 +101,9 @@ class ReinforceSampler(StochasticLayer):
         context: What the baseline looks at, `[B, ...]`, usually the model's
             input. `None` stands for the parameters themselves. Its gradient
             is stopped.
+        category_mask: Optional boolean mask of legal categories, as in
+            `GumbelSoftmax`, for categorical samples. log q(z) is that among
+            the legal ones; a row with none gives zeros, and log q = 0.
         training: Whether to draw a training sample.
 
     Input shape:
@@ -161,18 +164,26 @@ class ReinforceSampler(StochasticLayer):
         self.built = True
 
     def call(
-        self, logits: Any, context: Any = None, training: Any = None
+        self,
+        logits: Any,
+        context: Any = None,
+        category_mask: Any = None,
+        training: Any = None,
     ) -> Any:
         """Returns a sample, with its log-probability if so configured."""
-        parameters = self._family.check(logits)
+        unmasked = parameters = self._family.check(logits)
+        if category_mask is not None:
+            _checks.maskable(self.distribution)
+            parameters = ops.mask_logits(parameters, category_mask)
         mode = "sample" if training else self._mode
         sample = self._family.draw(parameters, mode, self.next_seed)
-        sample = tf.stop_gradient(sample)
+        sample = tf.stop_gradient(ops.mask_sample(sample, category_mask))
         result = tf.cast(sample, self.compute_dtype)
         if self.return_log_prob:
             return result, self._log_prob(parameters, sample)
         if training and self.trainable:
-            self._await_cost(parameters, sample, result, context)
+            log_prob = self._log_prob(parameters, sample)
+            self._await_cost(log_prob, result, unmasked, context)
         elif training is None and _cost_collector.current() is not None:
             raise ValueError(
                 f"ReinforceSampler {self.name!r} was called in a training step "
@@ -188,7 +199,7 @@ class ReinforceSampler(StochasticLayer):
         return tf.cast(tf.reduce_sum(flat, axis=1), tf.float32)
 
     def _await_cost(
-        self, parameters: Any, sample: Any, result: tf.Tensor, context: Any
+        self, log_prob: Any, result: tf.Tensor, parameters: Any, context: Any
     ) -> None:
         collector = _cost_collector.current()
         if collector is None:
@@ -202,7 +213,6 @@ class ReinforceSampler(StochasticLayer):
                 '`inference="sample"` with training=False, or set '
                 "`trainable=False`."
             )
-        log_prob = self._log_prob(parameters, sample)
         learned = None
         if self.baseline is not None:
             if context is None:
@@ -219,7 +229,11 @@ class ReinforceSampler(StochasticLayer):
         )
 
     def compute_output_spec(
-        self, logits: Any, context: Any = None, training: Any = None
+        self,
+        logits: Any,
+        context: Any = None,
+        category_mask: Any = None,
+        training: Any = None,
     ) -> Any:
         """Returns the sample's spec, and that of log q(z) if returned."""
         tensor = logits

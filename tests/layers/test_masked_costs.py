@@ -1,0 +1,146 @@
+"""Masks in the layers that know a cost or a divergence."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgumbel as tg
+from tests.layers.calls import tensors
+
+# The masked category is by far the likeliest.
+LOGITS = np.array([[0.0, 9.0, 1.0], [0.5, -1.0, 2.0]], "float32")
+MASK = np.array([[True, False, True], [True, True, True]])
+VALUES = np.array([1.0, 50.0, 3.0], "float32")
+NAMES = ["exact", "nvil", "rloo", "rebar", "relax", "muprop", "reinmax"]
+
+
+def legal_softmax(logits=LOGITS, mask=MASK):
+    weights = np.exp(np.asarray(logits, "float64")) * mask
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def exact_gradient():
+    """Of the sum of Σ_k p_k v_k over the rows."""
+    p = legal_softmax()
+    return p * (VALUES - (p @ VALUES)[:, None])
+
+
+def cost_of(z):
+    return tf.linalg.matvec(z, VALUES)
+
+
+def cost_and_gradient(layer, logits, mask):
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        cost = layer(logits, category_mask=mask, training=True)
+        total = tf.reduce_sum(cost)
+    return cost, tape.gradient(total, logits)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_expected_cost_never_draws_a_masked_category(name):
+    layer = tg.ExpectedCost(cost_of, name, seed=1)
+    many = [np.repeat(array, 500, axis=0) for array in (LOGITS, MASK)]
+    cost, gradient = cost_and_gradient(layer, *tensors(many))
+    assert np.max(cost[:500]) <= 3.0 + 1e-5 and np.min(cost[:500]) >= 1 - 1e-5
+    assert np.all(gradient[:500, 1] == 0)
+    found = np.asarray(gradient, "float64").reshape(2, 500, 3)
+    error = found.mean(1) - exact_gradient()
+    bound = 5 * found.std(1) / np.sqrt(500) + 1e-5
+    assert np.all(np.abs(error) < bound)
+
+
+def test_a_learned_baseline_sees_no_extreme_logits():
+    layer = tg.ExpectedCost(cost_of, "nvil", seed=1)
+    logits, mask = tensors((LOGITS, MASK))
+    with tf.GradientTape() as tape:
+        cost = layer(logits, category_mask=mask, training=True)
+    gradients = tape.gradient(cost, layer.trainable_variables)
+    assert all(np.all(np.abs(g) < 1e6) for g in gradients)
+
+
+def test_expected_cost_of_a_row_without_a_legal_category():
+    """That of no category; the other row is what it is without it."""
+    layer = tg.ExpectedCost(cost_of, "reinmax", seed=1)
+    layer(LOGITS)
+
+    @tf.function
+    def masked(mask):
+        return cost_and_gradient(layer, tf.constant(LOGITS), mask)
+
+    mask = MASK.copy()
+    mask[0] = False
+    cost, gradient = masked(tf.constant(mask))
+    assert cost[0] == 0 and np.all(gradient[0] == 0)
+    assert cost[1] != 0 and np.any(gradient[1] != 0)
+
+
+def test_sampler_scores_among_the_legal_categories():
+    layer = tg.ReinforceSampler(return_log_prob=True, seed=2)
+    logits, mask = tensors((LOGITS, MASK))
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        z, log_prob = layer(logits, category_mask=mask, training=True)
+    p, z = legal_softmax(), np.asarray(z)
+    expected = np.log((p * z).sum(-1))
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-5)
+    gradient = tape.gradient(log_prob, logits)
+    np.testing.assert_allclose(gradient, z - p, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["mode", "sample", "mean"])
+def test_sampler_at_inference(mode):
+    layer = tg.ReinforceSampler(inference=mode, seed=2)
+    z = np.asarray(layer(LOGITS, category_mask=MASK))
+    assert z[0, 1] == 0
+    np.testing.assert_allclose(z.sum(-1), 1, rtol=1e-6)
+
+
+def test_sampler_trains_with_a_mask_inside_a_model():
+    logits, mask = keras.Input((3,)), keras.Input((3,), dtype="bool")
+    shifted = keras.layers.Dense(3, kernel_initializer="identity")(logits)
+    z = tg.ReinforceSampler(seed=3)(shifted, category_mask=mask)
+    y = keras.layers.Dense(1, trainable=False)(z)
+    model = tg.StochasticModel([logits, mask], y)
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    history = model.fit([LOGITS, MASK], VALUES[:2], epochs=2, verbose=0)
+    assert np.all(np.isfinite(history.history["loss"]))
+    changed = [
+        np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True)
+    ]
+    assert any(changed)
+
+
+@pytest.mark.parametrize("prior", [None, [1.0, 0.0, -1.0]])
+def test_divergence_among_the_legal_categories(prior):
+    layer = tg.CategoricalKL(prior)
+    layer(LOGITS, category_mask=MASK)
+    q = legal_softmax()
+    base = np.zeros(3) if prior is None else np.array(prior)
+    p = legal_softmax(np.tile(base, (2, 1)))
+    terms = np.where(MASK, q * np.log(np.where(MASK, q / (p + ~MASK), 1)), 0)
+    np.testing.assert_allclose(layer.losses[0], terms.sum(-1).mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [tg.ReinforceSampler, None])
+def test_only_categories_have_masks(make):
+    layer = (
+        tg.ExpectedCost(lambda z: tf.reduce_sum(z, -1), "st", "bernoulli")
+        if make is None
+        else make("bernoulli", return_log_prob=True)
+    )
+    message = "`category_mask` needs .*Received: distribution='bernoulli'"
+    with pytest.raises(ValueError, match=message):
+        layer(LOGITS, category_mask=MASK, training=True)
+
+
+def test_mask_is_an_input_of_a_functional_model():
+    """And of each of the layers."""
+    logits, mask = keras.Input((3,)), keras.Input((3,), dtype="bool")
+    passed = tg.CategoricalKL()(logits, category_mask=mask)
+    layer = tg.ExpectedCost(cost_of, "nvil", inference="mode")
+    model = keras.Model([logits, mask], layer(passed, category_mask=mask))
+    cost = model.predict([LOGITS, MASK], verbose=0)
+    np.testing.assert_allclose(cost, [3.0, 3.0], rtol=1e-6)
