@@ -64,3 +64,5 @@ SEMI_SUPERVISED = {
 # Jang, Gu & Poole 2017, section 4.3: steps per second of Gumbel-softmax over
 # those of marginalisation, by classes, on a GTX Titan X.
 SPEED = {10: 2.0, 100: 9.9}
+# Steps of the published runs, where the paper or its code tells them.
+STEPS = {"8x4": 96_000, "32x16": 150_000}

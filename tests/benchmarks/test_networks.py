@@ -46,7 +46,7 @@ def joint(network):
 
 TWO_LAYERS = [
     ("bernoulli", [(2,), (3,)]),
-    ("categorical", [(2, 3), (1, 4)]),
+    pytest.param(*("categorical", [(2, 3), (1, 4)]), marks=pytest.mark.slow),
 ]
 
 
@@ -150,7 +150,13 @@ def test_loss_of_many_samples_is_the_exact_likelihood(monkeypatch):
 UNBIASED = ["sf", "muprop", "rloo", "rebar"]
 
 
-@pytest.mark.parametrize("label", [*UNBIASED, "disarm"])
+@pytest.mark.parametrize(
+    "label",
+    ["sf", "muprop", "disarm"]
+    + [
+        pytest.param(name, marks=pytest.mark.slow) for name in ("rloo", "rebar")
+    ],
+)
 def test_nested_estimators_are_unbiased(label):
     check_unbiased(label, "bernoulli", [(2,), (2,)])
 
