@@ -143,7 +143,8 @@ def jang(runs: dict[str, Run]) -> list[str]:
         is None
     )
     if missing:
-        lines += [f"Published cells not rerun: {', '.join(missing)}.", ""]
+        text = "Published cells not rerun with the paper's optimizer: "
+        lines += [text + ", ".join(missing) + ".", ""]
     lines += [
         "### Runs without a test figure: learning rates tried, runs stopped",
         "",
