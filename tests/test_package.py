@@ -22,6 +22,7 @@ FLOORS = (
     ("estimators",),
     ("layers", "diagnostics"),
     ("models", "callbacks"),
+    ("_commands",),
     ("__main__",),
 )
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}

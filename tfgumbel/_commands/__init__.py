@@ -1,0 +1,5 @@
+"""The commands of `python -m tfgumbel`, one file each.
+
+A command has `add_parser(commands)`, which describes its options and sets
+`run`, and `run(args, parser)`, which returns the exit status.
+"""
