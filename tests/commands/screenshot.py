@@ -20,8 +20,8 @@ def main(file):
             opened.resize(1280, 900)
             opened.open(page.as_uri())
             picture = Image.open(io.BytesIO(opened.screenshot()))
-    colours = Image.Quantize.MAXCOVERAGE
-    few = picture.convert("RGB").quantize(256, colours)
+    colours = Image.Quantize.MAXCOVERAGE  # A thin line keeps its own.
+    few = picture.convert("RGB").quantize(256, colours, kmeans=1)
     few.save(file, optimize=True)
 
 
