@@ -79,9 +79,8 @@ def replica_seed(seed: Any) -> tf.Tensor:
 
 def numbered(seed: Any, number: int) -> tf.Tensor:
     """Returns the seed of this number among those that `seed` stands for."""
-    return _random_bits([2], seed, tf.int64) + tf.constant(
-        [number, 0], tf.int64
-    )
+    # Hash first, as in `replica_seed`: seed and number are small integers.
+    return _random_bits([2], seed, tf.int64) + tf.constant([number, 0], "int64")
 
 
 def _negative_uniform(shape: Any, seed: Any) -> tf.Tensor:
