@@ -14,6 +14,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+# The range in which float32 is precise. Numbers become float32 weights.
+_LEAST = float(np.finfo(np.float32).tiny)
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def choice(name: str, value: Any, options: Sequence[Any]) -> Any:
     """Returns `value` if it is one of `options`."""
@@ -28,36 +32,98 @@ def choice(name: str, value: Any, options: Sequence[Any]) -> Any:
 
 def positive_number(name: str, value: Any) -> float:
     """Returns `value` as a float if it is a finite number above zero."""
-    if isinstance(value, bool) or not isinstance(
-        value, (int, float, np.number)
-    ):
-        raise TypeError(
-            f"Argument `{name}` must be a positive number. "
-            f"Received: {name}={value!r} (of type {type(value).__name__})"
-        )
-    if not (math.isfinite(value) and value > 0):
+    number = _number(name, value, "a positive number")
+    if not _LEAST <= number <= _LARGEST:
         raise ValueError(
-            f"Argument `{name}` must be a positive, finite number. "
-            f"Received: {name}={value!r}"
+            f"Argument `{name}` must be a positive, finite number, in the "
+            f"range of float32. Received: {name}={value!r}"
         )
-    return float(value)
+    return number
+
+
+def finite_number(name: str, value: Any) -> float:
+    """Returns `value` as a float if it is finite in float32."""
+    number = _number(name, value, "a number")
+    if not -_LARGEST <= number <= _LARGEST:
+        raise ValueError(
+            f"Argument `{name}` must be a finite number, in the range of "
+            f"float32. Received: {name}={value!r}"
+        )
+    return number
 
 
 def number_between(name: str, value: Any, low: float, high: float) -> float:
     """Returns `value` as a float if low <= value < high."""
-    if isinstance(value, bool) or not isinstance(
-        value, (int, float, np.number)
-    ):
-        raise TypeError(
-            f"Argument `{name}` must be a number. "
-            f"Received: {name}={value!r} (of type {type(value).__name__})"
-        )
-    if not low <= value < high:
+    number = _number(name, value, "a number")
+    high = min(high, _LARGEST)
+    if not low <= number < high:
         raise ValueError(
             f"Argument `{name}` must be at least {low} and below {high}. "
             f"Received: {name}={value!r}"
         )
-    return float(value)
+    return number
+
+
+def _number(name: str, value: Any, kind: str) -> float:
+    """The number as a float, infinite where no float is as large."""
+    numbers = (int, float, np.integer, np.floating)
+    if isinstance(value, bool) or not isinstance(value, numbers):
+        raise TypeError(
+            f"Argument `{name}` must be {kind}. "
+            f"Received: {name}={value!r} (of type {type(value).__name__})"
+        )
+    try:
+        return float(value)
+    except OverflowError:
+        return math.copysign(math.inf, value > 0 or -1)
+
+
+def array(name: str, value: Any) -> np.ndarray:
+    """Returns `value` as a float64 array if it holds numbers without NaN."""
+    try:
+        numbers = np.asarray(value, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(
+            f"Argument `{name}` must be a number or an array of numbers. "
+            f"Received: {name}={value!r}"
+        ) from error
+    if np.any(np.isnan(numbers)):
+        raise ValueError(
+            f"Argument `{name}` must hold no NaN. Received: {name}={value!r}"
+        )
+    return numbers
+
+
+def broadcastable(name: str, shape: Any, to: Any) -> None:
+    """Raises unless the shape broadcasts to the other one."""
+    shape, to = tf.TensorShape(shape), tf.TensorShape(to)
+    try:
+        fits = tf.broadcast_static_shape(shape, to).is_compatible_with(to)
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"Argument `{name}` must broadcast to shape {to}. "
+            f"Received: {name} of shape {shape}"
+        )
+
+
+def seed(value: Any) -> tf.Tensor:
+    """Returns the seed of a draw as an int64 tensor of shape `[2]`."""
+    try:
+        tensor = tf.convert_to_tensor(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            "Argument `seed` must be an integer tensor of shape [2]. "
+            f"Received: seed={value!r}"
+        ) from error
+    if not tensor.dtype.is_integer or not tensor.shape.is_compatible_with([2]):
+        raise ValueError(
+            "Argument `seed` must be an integer tensor of shape [2]. "
+            f"Received: seed of dtype {tensor.dtype.name} and shape "
+            f"{tensor.shape}"
+        )
+    return tf.cast(tensor, tf.int64)
 
 
 def positive_integer(name: str, value: Any) -> int:
@@ -115,12 +181,32 @@ def floating(name: str, dtype: Any) -> None:
         )
 
 
+def numeric(name: str, dtype: Any) -> None:
+    """Raises unless `dtype` can be cast to a floating-point type."""
+    dtype = tf.as_dtype(dtype)
+    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        raise TypeError(
+            f"Argument `{name}` must hold numbers. "
+            f"Received: {name} of dtype {dtype.name}"
+        )
+
+
 def batched(name: str, shape: Any) -> None:
     """Raises unless `shape` has an axis for the batch."""
     if tf.TensorShape(shape).rank == 0:
         raise ValueError(
             f"Argument `{name}` must have an axis for the batch. "
             f"Received: {name} of rank 0"
+        )
+
+
+def variables(name: str, shape: Any) -> None:
+    """Raises unless `shape` is `[B, ...]`, with at least one variable."""
+    shape = tf.TensorShape(shape)
+    if shape.rank is not None and (shape.rank == 0 or 0 in shape[1:]):
+        raise ValueError(
+            f"Argument `{name}` must be of shape [B, ...], with at least one "
+            f"variable. Received: {name} of shape {shape}"
         )
 
 
@@ -193,17 +279,10 @@ def category_mask(
 
     In eager mode a row with fewer than `least` legal categories is an error.
     """
-    mask = tf.cast(tf.convert_to_tensor(mask), tf.bool)
-    try:
-        shape = tf.broadcast_static_shape(mask.shape, logits.shape)
-    except ValueError:
-        shape = None
-    if shape is None or not shape.is_compatible_with(logits.shape):
-        raise ValueError(
-            "Argument `category_mask` must broadcast to the shape of the "
-            f"logits, {logits.shape}. Received: category_mask of shape "
-            f"{mask.shape}"
-        )
+    mask = tf.convert_to_tensor(mask)
+    numeric("category_mask", mask.dtype)
+    mask = tf.cast(mask, tf.bool)
+    broadcastable("category_mask", mask.shape, logits.shape)
     if isinstance(mask, tf.__internal__.EagerTensor):
         _require_legal_categories(
             tf.broadcast_to(mask, logits.shape), category_axis, least

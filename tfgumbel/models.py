@@ -158,8 +158,7 @@ def _example_weights(sample_weight: Any, ones: tf.Tensor) -> tf.Tensor:
     if sample_weight is None or keras.tree.is_nested(sample_weight):
         return ones
     weight = tf.abs(tf.cast(tf.convert_to_tensor(sample_weight), tf.float32))
-    flat = tf.reshape(weight, [tf.shape(weight)[0], -1])
-    return tf.reduce_mean(flat, axis=1) * ones
+    return tf.reduce_mean(weight, axis=list(range(1, weight.shape.rank))) * ones
 
 
 def _share(

@@ -28,6 +28,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel import _checks
+
 _PHILOX = 1
 _THREEFRY = 2
 
@@ -35,9 +37,7 @@ _THREEFRY = 2
 def _random_bits(shape: Any, seed: Any, dtype: tf.DType) -> tf.Tensor:
     """Integers of `dtype`, every bit random."""
     compiled = tf.__internal__.get_enclosing_xla_context() is not None
-    block = tf.raw_ops.StatelessRandomGetKeyCounter(
-        seed=tf.cast(seed, tf.int64)
-    )
+    block = tf.raw_ops.StatelessRandomGetKeyCounter(seed=_checks.seed(seed))
     return tf.raw_ops.StatelessRandomUniformFullIntV2(
         shape=tf.convert_to_tensor(shape, tf.int32),
         key=block.key,
@@ -67,7 +67,7 @@ def replica_seed(seed: Any) -> tf.Tensor:
     Outside a replica context of a strategy with several replicas the seed is
     returned as it is.
     """
-    seed = tf.cast(seed, tf.int64)
+    seed = _checks.seed(seed)
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return seed
@@ -254,16 +254,12 @@ def bernoulli(logits: tf.Tensor, seed: Any) -> tf.Tensor:
 def poisson(rate: tf.Tensor, seed: Any) -> tf.Tensor:
     """Poisson samples as float32 whole numbers. No kernel under XLA."""
     return tf.random.stateless_poisson(
-        tf.shape(rate), _pair(seed), rate, tf.float32
+        tf.shape(rate), _checks.seed(seed), rate, tf.float32
     )
 
 
 def binomial(total_count: tf.Tensor, probs: tf.Tensor, seed: Any) -> tf.Tensor:
     """Binomial samples as float32 whole numbers. No kernel under XLA."""
     return tf.random.stateless_binomial(
-        tf.shape(probs), _pair(seed), total_count, probs, tf.float32
+        tf.shape(probs), _checks.seed(seed), total_count, probs, tf.float32
     )
-
-
-def _pair(seed: Any) -> tf.Tensor:
-    return tf.cast(seed, tf.int64)

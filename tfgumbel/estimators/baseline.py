@@ -83,6 +83,8 @@ class Baseline(keras.layers.Layer):
 
     def call(self, context: tf.Tensor) -> tf.Tensor:
         """Returns the learned part per example, `[B]`, float32."""
+        _checks.numeric("context", context.dtype)
+        _checks.batched("context", context.shape)
         if self.network is None:
             return tf.zeros([tf.shape(context)[0]])
         value = tf.cast(self.network(tf.stop_gradient(context)), tf.float32)

@@ -185,3 +185,4 @@ def _require_rank(logits: tf.Tensor, least: int, form: str) -> None:
             f"Argument `logits` must be of shape {form}, of known rank. "
             f"Received: logits of shape {logits.shape}"
         )
+    _checks.variables("logits", logits.shape)

@@ -86,6 +86,11 @@ class Estimator(keras.layers.Layer):
         Returns:
             float32 tensor of shape `[B]`.
         """
+        if not callable(cost_fn):
+            raise TypeError(
+                "Argument `cost_fn` must be a function of samples. "
+                f"Received: cost_fn={cost_fn!r}"
+            )
         prepared = self.law.prepare(logits)
         context = prepared if context is None else tf.convert_to_tensor(context)
         if not self.built:
@@ -100,7 +105,7 @@ class Estimator(keras.layers.Layer):
 
     def evaluate(self, cost_fn: CostFn, sample: tf.Tensor) -> tf.Tensor:
         """Returns f(sample) as float32, one cost per row, checked."""
-        cost = tf.convert_to_tensor(cost_fn(sample))
+        cost = _as_tensor(cost_fn(sample))
         rows = sample.shape[0]
         if not cost.shape.is_compatible_with([rows]):
             raise ValueError(
@@ -155,6 +160,16 @@ class Estimator(keras.layers.Layer):
             "distribution": self.distribution,
             "samples": self.samples,
         }
+
+
+def _as_tensor(cost: Any) -> tf.Tensor:
+    try:
+        return tf.convert_to_tensor(cost)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            "`cost_fn` must return a tensor, one cost per sample. "
+            f"Received: a cost of type {type(cost).__name__}"
+        ) from error
 
 
 def attach(

@@ -75,7 +75,7 @@ class Rebar(Estimator):
         super().__init__(distribution, samples, **kwargs)
         _checks.positive_number("temperature", temperature)
         self._arguments = {
-            "eta": float(eta),
+            "eta": _checks.finite_number("eta", eta),
             "temperature": float(temperature),
             "learn_eta": learn_eta,
             "learn_temperature": learn_temperature,

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from tfgumbel import ops
+from tfgumbel import _checks, ops
 from tfgumbel.estimators import baseline as baselines
 from tfgumbel.estimators import distribution as distributions
 from tfgumbel.estimators.distribution import per_example
@@ -79,6 +79,8 @@ class Reinforce(Estimator):
         self.baseline: Any = (
             baseline if self.constant else baselines.get(baseline)
         )
+        if isinstance(baseline, (int, float)):
+            _checks.finite_number("baseline", baseline)
         self._identifier = baseline
 
     def build(self, logits_shape: Any, context_shape: Any = None) -> None:

@@ -24,6 +24,7 @@ the two coupled by common noise.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -65,17 +66,24 @@ class Univariate:
         if not isinstance(parameters, (tuple, list)):
             packed = tf.convert_to_tensor(parameters)
             if count > 1 and (
-                packed.shape.rank is None or packed.shape[-1] != count
+                not packed.shape.rank or packed.shape[-1] != count
             ):
                 raise ValueError(self._expected(f"shape {packed.shape}"))
             _checks.floating(self.parameters[-1], packed.dtype)
+            _checks.variables(self.parameters[-1], self._sample_shape(packed))
             return tf.cast(packed, tf.float32)
         if len(parameters) != count:
             raise ValueError(self._expected(f"{len(parameters)} tensors"))
         parts = [tf.convert_to_tensor(part) for part in parameters]
+        shape = functools.reduce(_joined, [part.shape for part in parts])
         for name, part in zip(self.parameters, parts, strict=True):
             _checks.floating(name, part.dtype)
+            _checks.broadcastable(name, part.shape, shape)
+        _checks.variables(self.parameters[-1], shape)
         return self.pack([tf.cast(part, tf.float32) for part in parts])
+
+    def _sample_shape(self, packed: tf.Tensor) -> tf.TensorShape:
+        return packed.shape if len(self.parameters) == 1 else packed.shape[:-1]
 
     def pack(self, parts: Sequence[tf.Tensor]) -> tf.Tensor:
         """One tensor from one per parameter, constants held."""
@@ -114,6 +122,14 @@ class Univariate:
             f"The parameters of this distribution are ({names}), a tuple of "
             f"tensors [B, ...]. Received: {received}"
         )
+
+
+def _joined(shape: tf.TensorShape, other: tf.TensorShape) -> tf.TensorShape:
+    """The shape to which both broadcast, or the first."""
+    try:
+        return tf.broadcast_static_shape(shape, other)
+    except ValueError:
+        return shape
 
 
 def _shape(packed: tf.Tensor) -> tf.Tensor:

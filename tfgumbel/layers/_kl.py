@@ -48,9 +48,11 @@ class KLLayer(CalledOnce):
 
     def add_divergence(self, divergence: tf.Tensor, training: Any) -> None:
         """Adds weight · the mean over examples to the losses."""
-        per_example = tf.reshape(divergence, [tf.shape(divergence)[0], -1])
-        total = tf.reduce_sum(per_example, axis=1)
-        self.add_loss(self._annealed(training) * tf.reduce_mean(total))
+        # A replica may be left with an empty batch: its mean is zero.
+        total = tf.cast(tf.reduce_sum(divergence), tf.float32)
+        size = tf.cast(tf.shape(divergence)[0], tf.float32)
+        mean = tf.math.divide_no_nan(total, size)
+        self.add_loss(self._annealed(training) * mean)
 
     def compute_output_shape(self, inputs_shape: Any) -> Any:
         """Returns the shape of the input."""

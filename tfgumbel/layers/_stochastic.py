@@ -40,6 +40,11 @@ class StochasticLayer(CalledOnce):
                 "Argument `seed` must be an integer or None. "
                 f"Received: seed={seed!r}"
             )
+        if seed is not None and not -(2**63) <= seed < 2**63:
+            raise ValueError(
+                "Argument `seed` must be an integer of at most 64 bits. "
+                f"Received: seed={seed!r}"
+            )
         kwargs["autocast"] = False
         super().__init__(**kwargs)
         self.supports_masking = True

@@ -132,9 +132,11 @@ class ExpectedCost(StochasticLayer):
 
     def build(self, logits_shape: Any, context_shape: Any = ()) -> None:
         """Builds what the estimator learns."""
+        packed = self._packed(logits_shape)
+        _checks.batched("logits", packed)
         if not self.estimator.built:
             first = tuple(context_shape[0]) if context_shape else None
-            self.estimator.build(self._packed(logits_shape), first)
+            self.estimator.build(packed, first)
         self.built = True
 
     def call(
@@ -145,7 +147,7 @@ class ExpectedCost(StochasticLayer):
         training: Any = None,
     ) -> tf.Tensor:
         """Returns the cost per example."""
-        seen = tf.cast(context[0], tf.float32) if context else None
+        seen = _as_float32(context[0]) if context and training else None
         mask = category_mask
         if mask is not None:
             _checks.maskable(self.distribution)
@@ -166,7 +168,8 @@ class ExpectedCost(StochasticLayer):
         else:
             cost = self._inferred_cost(cost_fn, logits)
         if self.adds_loss:
-            self.add_loss(tf.reduce_mean(cost))
+            size = tf.cast(tf.shape(cost)[0], cost.dtype)
+            self.add_loss(tf.math.divide_no_nan(tf.reduce_sum(cost), size))
         return cost
 
     def _cost(self, sample: Any, *context: Any) -> Any:
@@ -192,7 +195,7 @@ class ExpectedCost(StochasticLayer):
 
     def _packed(self, shape: Any) -> tuple:
         """Shape of the parameters as one tensor."""
-        if isinstance(shape[0], (tuple, list)):
+        if shape and isinstance(shape[0], (tuple, list)):
             return (*shape[0], len(shape))
         return tuple(shape)
 
@@ -242,6 +245,12 @@ class ExpectedCost(StochasticLayer):
             "cost", config["cost"], COSTS, COST_FUNCTIONS
         )
         return cls(**config)
+
+
+def _as_float32(context: Any) -> tf.Tensor:
+    context = tf.convert_to_tensor(context)
+    _checks.numeric("context", context.dtype)
+    return tf.cast(context, tf.float32)
 
 
 def _estimator(identifier: Any, distribution: str | None) -> Any:

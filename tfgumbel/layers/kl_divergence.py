@@ -83,6 +83,10 @@ class KLDivergence(KLLayer, StochasticLayer):
         """Raises unless the inputs are parameters with a batch axis."""
         for tensor in self._distribution.check(inputs):
             _checks.batched("inputs", tensor.shape)
+            if not self._distribution.component_axis:
+                for value in self.prior:
+                    shape = np.shape(value)
+                    _checks.broadcastable("prior", shape, tensor.shape)
 
     def divergence(self, inputs: Any) -> tf.Tensor:
         """Returns KL per variable, `[B, ...]`."""
@@ -120,7 +124,7 @@ def _checked_prior(distribution: Any, prior: Any) -> list[Any]:
             f"Argument `prior` must be a tuple of {len(names)} parameters, "
             f"({', '.join(names)}). Received: prior={prior!r}"
         )
-    arrays = [np.asarray(value, np.float64) for value in given]
+    arrays = [_checks.array("prior", value) for value in given]
     for name, array in zip(names, arrays, strict=True):
         if not np.all(np.isfinite(array)) or (
             name in distribution.positive and not np.all(array > 0)

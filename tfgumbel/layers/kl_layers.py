@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks, ops
@@ -66,7 +67,14 @@ class CategoricalKL(KLLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(weight=weight, **kwargs)
-        self.prior_logits = _as_list(prior_logits)
+        self.prior_logits = None
+        if prior_logits is not None:
+            self.prior_logits = _as_list("prior_logits", prior_logits)
+            if np.any(np.isposinf(self.prior_logits)):
+                raise ValueError(
+                    "Argument `prior_logits` must be finite, or -inf. "
+                    f"Received: prior_logits={prior_logits!r}"
+                )
         self.axis = _checks.axis(axis, None)
 
     def check(self, inputs: Any) -> None:
@@ -80,6 +88,7 @@ class CategoricalKL(KLLayer):
                 "which the divergence is averaged. Received: "
                 f"axis={self.axis} for logits of rank {rank}"
             )
+        _check_prior(self.prior_logits, inputs.shape)
 
     def divergence(
         self, inputs: tf.Tensor, category_mask: Any = None
@@ -155,12 +164,13 @@ class BernoulliKL(KLLayer):
         self, prior_logits: Any = 0.0, weight: Any = 1.0, **kwargs: Any
     ) -> None:
         super().__init__(weight=weight, **kwargs)
-        self.prior_logits = _as_list(prior_logits)
+        self.prior_logits = _as_list("prior_logits", prior_logits)
 
     def check(self, inputs: Any) -> None:
         """Raises unless `inputs` are log-odds, with an axis for the batch."""
         _checks.floating("logits", inputs.dtype)
         _checks.batched("logits", inputs.shape)
+        _check_prior(self.prior_logits, inputs.shape)
 
     def divergence(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns KL per bit, `[B, ...]`."""
@@ -221,7 +231,7 @@ class GaussianKL(KLLayer):
         self.parameterization = _checks.choice(
             "parameterization", parameterization, PARAMETERIZATIONS
         )
-        self.prior_mean = float(prior_mean)
+        self.prior_mean = _checks.finite_number("prior_mean", prior_mean)
         self.prior_stddev = _checks.positive_number(
             "prior_stddev", prior_stddev
         )
@@ -255,8 +265,13 @@ class GaussianKL(KLLayer):
         }
 
 
-def _as_list(array: Any) -> Any:
+def _as_list(name: str, value: Any) -> Any:
     # Nested lists of floats, as JSON wants them.
-    if array is None:
-        return None
-    return keras.ops.convert_to_numpy(array).astype("float64").tolist()
+    if tf.is_tensor(value) or isinstance(value, keras.Variable):
+        value = keras.ops.convert_to_numpy(value)
+    return _checks.array(name, value).tolist()
+
+
+def _check_prior(prior_logits: Any, shape: Any) -> None:
+    if prior_logits is not None:
+        _checks.broadcastable("prior_logits", np.shape(prior_logits), shape)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfgumbel import _checks, ops, random
 from tfgumbel.estimators import baseline as baselines
+from tfgumbel.estimators.distribution import per_example
 from tfgumbel.layers import _cost_collector
 from tfgumbel.layers._inference import (
     bernoulli_inference,
@@ -37,6 +38,7 @@ def _draw_gaussian(
         return mean
     stddev = ops.gaussian_stddev(scale)
     noise = random.normal(tf.shape(mean), next_seed())
+    noise = tf.cast(noise, stddev.dtype)
     return tf.cast(mean, stddev.dtype) + stddev * noise
 
 
@@ -195,8 +197,7 @@ class ReinforceSampler(StochasticLayer):
 
     def _log_prob(self, parameters: Any, sample: tf.Tensor) -> tf.Tensor:
         log_prob = self._family.log_prob(parameters, sample)
-        flat = tf.reshape(log_prob, [tf.shape(log_prob)[0], -1])
-        return tf.cast(tf.reduce_sum(flat, axis=1), tf.float32)
+        return tf.cast(per_example(log_prob), tf.float32)
 
     def _await_cost(
         self, log_prob: Any, result: tf.Tensor, parameters: Any, context: Any

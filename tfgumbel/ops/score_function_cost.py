@@ -67,7 +67,9 @@ def score_function_cost(
         )
     working = in_working_precision(cost)
     shape = tf.shape(working)
-    baseline = tf.broadcast_to(tf.cast(baseline, working.dtype), shape)
+    baseline = tf.cast(baseline, working.dtype)
+    _checks.broadcastable("baseline", baseline.shape, working.shape)
+    baseline = tf.broadcast_to(baseline, shape)
     # Sizes unknown until now meet here, and must agree.
     log_prob = tf.reshape(tf.cast(log_prob, working.dtype), shape)
     return tf.cast(_surrogate(working, log_prob, baseline), cost.dtype)

@@ -56,7 +56,7 @@ def get(name: Any, bounds: Any = None) -> Continuous:
     """
     if name in _DISCRETE:
         raise ValueError(_refusal(name))
-    if name not in DISTRIBUTIONS:
+    if not isinstance(name, str) or name not in DISTRIBUTIONS:
         known = ", ".join(map(repr, DISTRIBUTIONS))
         raise ValueError(
             f"Argument `distribution` must be one of {known}. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfgumbel import random
@@ -21,6 +22,8 @@ from tfgumbel.ops._pathwise import (
 # In widths of the interval. Beyond, float32 would not resolve it.
 _LARGEST_SCALE = 100.0
 _FARTHEST = 1000.0
+# Of a finite bound: far widths of the interval remain finite.
+_LARGEST = 1e30
 
 
 class TruncatedNormal(Continuous):
@@ -35,16 +38,7 @@ class TruncatedNormal(Continuous):
     analytic = False
 
     def __init__(self, bounds: Any) -> None:
-        if (
-            not isinstance(bounds, (list, tuple))
-            or len(bounds) != 2
-            or not float(bounds[0]) < float(bounds[1])
-        ):
-            raise ValueError(
-                "Argument `bounds` must be a pair (low, high) of numbers with "
-                f"low < high. Received: bounds={bounds!r}"
-            )
-        self.bounds = (float(bounds[0]), float(bounds[1]))
+        self.bounds = _checked(bounds)
         finite = [bound for bound in self.bounds if math.isfinite(bound)]
         width = self.bounds[1] - self.bounds[0]
         self.standard = (
@@ -101,3 +95,20 @@ class TruncatedNormal(Continuous):
         density = truncated_normal_log_prob(x, low, high) - tf.math.log(scale)
         outside = (value < self.bounds[0]) | (value > self.bounds[1])
         return tf.where(outside, tf.cast(-math.inf, x.dtype), density)
+
+
+def _checked(bounds: Any) -> tuple[float, float]:
+    """The pair of bounds, if float32 tells them apart."""
+    try:
+        low, high = (float(bound) for bound in bounds)
+        apart = bool(np.float32(low) < np.float32(high))
+        near = all(abs(b) < _LARGEST for b in (low, high) if math.isfinite(b))
+    except (TypeError, ValueError, OverflowError):
+        apart = near = False
+    if not (apart and near):
+        raise ValueError(
+            "Argument `bounds` must be a pair (low, high) of numbers with "
+            f"low < high, infinite or below {_LARGEST:g} in size. "
+            f"Received: bounds={bounds!r}"
+        )
+    return low, high
