@@ -60,6 +60,15 @@ def strategy():
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
+@pytest.fixture(scope="session")
+def four_replicas():
+    """A MirroredStrategy of four replicas, which uses no collective ops."""
+    return tf.distribute.MirroredStrategy(
+        [f"CPU:{index}" for index in range(LOGICAL_CPUS)],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
+
+
 @pytest.fixture(autouse=True)
 def float32_policy():
     """Puts the dtype policy back, whatever a test made of it."""

@@ -50,6 +50,21 @@ def assert_mean(samples, expected, smallest_bias):
     )
 
 
+def assert_same_mean(first, second, smallest_difference):
+    """The means of two samples differ by 5 standard errors at most.
+
+    `smallest_difference` is what the test must be able to see.
+    """
+    samples = [np.asarray(sample, np.float64) for sample in (first, second)]
+    squares = [s.var(axis=0, ddof=1) / len(s) for s in samples]
+    standard_error = np.sqrt(sum(squares))
+    assert np.all(5 * standard_error < smallest_difference), standard_error
+    difference = np.abs(samples[0].mean(axis=0) - samples[1].mean(axis=0))
+    assert np.all(difference < 5 * standard_error + 1e-12), (
+        f"difference {difference}, standard error {standard_error}"
+    )
+
+
 def one_hots(categories):
     """Every one-hot vector, `[K, K]`."""
     return np.eye(categories, dtype=np.float32)

@@ -128,7 +128,7 @@ class TemperatureScheduler(keras.callbacks.Callback):
         self._log(logs)
 
     def _iterations(self) -> int:
-        return int(self.model.optimizer.iterations)
+        return int(self.model.optimizer.iterations.numpy())
 
     def _set(self, step: int) -> None:
         check = _VALUE_CHECKS[self.attribute]

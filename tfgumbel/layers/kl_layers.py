@@ -15,6 +15,9 @@ from tfgumbel.layers.reparam_gaussian import (
     gaussian_parameters,
 )
 
+# Of a Gaussian prior, so that squares of quotients are finite.
+_FAR = 1e15
+
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
 class CategoricalKL(KLLayer):
@@ -231,9 +234,12 @@ class GaussianKL(KLLayer):
         self.parameterization = _checks.choice(
             "parameterization", parameterization, PARAMETERIZATIONS
         )
-        self.prior_mean = _checks.finite_number("prior_mean", prior_mean)
-        self.prior_stddev = _checks.positive_number(
-            "prior_stddev", prior_stddev
+        self.prior_mean = _checks.number_between(
+            "prior_mean", prior_mean, -_FAR, _FAR
+        )
+        _checks.positive_number("prior_stddev", prior_stddev)
+        self.prior_stddev = _checks.number_between(
+            "prior_stddev", prior_stddev, 1.0 / _FAR, _FAR
         )
 
     def check(self, inputs: Any) -> None:
