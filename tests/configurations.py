@@ -63,6 +63,9 @@ MASK = Pool(
     (None, "all", "some"), ("none", "wide", "vector", "float", "string")
 )
 
+# Only categorical variables take one.
+RARE_MASK = Pool((None,), (*MASK.usual[1:], *MASK.odd))
+
 
 def inferences(*names):
     return Pool(names, ("best", None, 3))
@@ -243,6 +246,13 @@ def logits_and_context(random, arguments):
     return logits, formed(random, (*batch, 2), "float32", context)
 
 
+def logits_context_and_mask(random, arguments):
+    shape, mask = arguments["shape"], arguments.pop("mask")
+    logits, *context = logits_and_context(random, arguments)
+    mask = category_mask(random, shape, mask)
+    return logits, context[0] if context else None, mask
+
+
 CONTEXT = Pool((None, "same"), ("wide", "deep", "vector", "scalar", "string"))
 
 
@@ -421,8 +431,8 @@ SUBJECTS = {
     ),
     "ReinforceSampler": layer_subject(
         tg.ReinforceSampler,
-        logits_and_context,
-        **{**LOGITS, "scale": GENTLE},
+        logits_context_and_mask,
+        **{**MASKED, "scale": GENTLE, "mask": RARE_MASK},
         context=CONTEXT,
         distribution=choices("categorical", "bernoulli", "gaussian"),
         baseline=BASELINE,
@@ -456,8 +466,8 @@ SUBJECTS = {
     ),
     "CategoricalKL": layer_subject(
         tg.CategoricalKL,
-        logits_alone,
-        **LOGITS,
+        logits_and_mask,
+        **MASKED,
         prior_logits=Pool((None, *PRIOR.usual), PRIOR.odd),
         weight=WEIGHT,
         axis=AXIS,
