@@ -1,0 +1,58 @@
+"""Readers learn where to look, and the windows are what they claim to be."""
+
+import numpy as np
+import pytest
+
+from tests.examples.loading import load
+
+hard_attention = load("hard_attention")
+
+
+def test_windows_are_squares_at_every_place():
+    windows = hard_attention.make_windows(2).reshape(-1, 8, 8)
+    assert windows.shape == (49, 8, 8)
+    assert set(windows.sum(axis=(1, 2))) == {4.0}
+    assert len({window.tobytes() for window in windows}) == 49
+    np.testing.assert_array_equal(
+        np.argwhere(windows[8]), [[1, 1], [1, 2], [2, 1], [2, 2]]
+    )
+
+
+@pytest.mark.slow
+def test_a_short_run_learns_to_read(tmp_path, capsys):
+    found = hard_attention.main(
+        [
+            f"--out={tmp_path}",
+            "--readers",
+            "straight-through",
+            "random",
+            "--glimpses=2",
+            "--epochs=8",
+            "--hidden=32",
+            "--passes=2",
+        ]
+    )
+    assert list(found) == ["straight-through", "random"]
+    printed = capsys.readouterr().out
+    assert all(f"{value:.3f}" in printed for value in found.values())
+    assert found["random"] > 0.15
+    assert found["straight-through"] > found["random"] + 0.05
+    assert (tmp_path / "attention.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("look", ["reinforce", "all pixels"])
+def test_a_reader_learns_from_each_gradient(look):
+    args = hard_attention.parse(["--glimpses=2", "--hidden=8", "--epochs=1"])
+    digits = hard_attention.Digits(
+        np.ones((50, 8, 8), "float32"), np.zeros(50, "int32")
+    )
+    reader, glances = hard_attention.make_reader(look, args)
+    before = [weight.numpy() for weight in reader.trainable_variables]
+    hard_attention.fit(reader, digits, args)
+    moved = [
+        not np.array_equal(weight, old)
+        for weight, old in zip(reader.trainable_variables, before, strict=True)
+    ]
+    assert np.mean(moved) > 0.5
+    windows = 2 if look == "reinforce" else 0
+    assert glances(digits.images).shape == (50, windows, 49)
