@@ -41,7 +41,11 @@ def replica_draws(strategy, case):
     return np.array([step() for _ in range(2)])
 
 
-@layer_cases(lambda case: case.noise is not None, slow=is_variant)
+# Keras collects what layers add to the loss for all replicas at once.
+@layer_cases(
+    lambda case: case.noise is not None and not case.id.startswith("KL"),
+    exhaustive=is_variant,
+)
 def test_every_layer_draws_anew_on_each_replica(four_replicas, case):
     draws = replica_draws(four_replicas, case)
     distinct = {draw.tobytes() for step in draws for draw in step}
@@ -137,7 +141,6 @@ def relaxed():
 TRAINED = {
     "relaxed": relaxed,
     "moving_average": lambda: problem.model("moving_average", seed=None),
-    "nvil": lambda: problem.model("nvil", seed=None),
 }
 
 
@@ -165,7 +168,7 @@ class Repeat(keras.callbacks.Callback):
                 variable.assign(value)
 
 
-def ends_of_training(strategy, make, runs=40, steps=8):
+def ends_of_training(strategy, make, runs=80, steps=8):
     """Weights of encoder and decoder after each of many short runs."""
     scope = contextlib.nullcontext() if strategy is None else strategy.scope()
     with scope:
@@ -181,9 +184,8 @@ def ends_of_training(strategy, make, runs=40, steps=8):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("relaxed", marks=pytest.mark.exhaustive),
+        pytest.param("relaxed", marks=pytest.mark.slow),
         pytest.param("moving_average", marks=pytest.mark.exhaustive),
-        pytest.param("nvil", marks=pytest.mark.slow),
     ],
 )
 def test_training_ends_as_on_one_device(four_replicas, name):

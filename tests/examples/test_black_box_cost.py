@@ -6,6 +6,7 @@ import pytest
 from tests.examples.loading import load
 
 black_box_cost = load("black_box_cost")
+pytestmark = pytest.mark.usefixtures("without_xla")
 
 
 @pytest.mark.parametrize(

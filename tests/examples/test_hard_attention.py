@@ -6,6 +6,7 @@ import pytest
 from tests.examples.loading import load
 
 hard_attention = load("hard_attention")
+pytestmark = pytest.mark.usefixtures("without_xla")
 
 
 def test_windows_are_squares_at_every_place():
@@ -27,8 +28,8 @@ def test_a_short_run_learns_to_read(tmp_path, capsys):
             "straight-through",
             "random",
             "--glimpses=2",
-            "--epochs=8",
-            "--hidden=32",
+            "--epochs=5",
+            "--hidden=64",
             "--passes=2",
         ]
     )
@@ -40,19 +41,18 @@ def test_a_short_run_learns_to_read(tmp_path, capsys):
     assert (tmp_path / "attention.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("look", ["reinforce", "all pixels"])
-def test_a_reader_learns_from_each_gradient(look):
+@pytest.mark.slow
+def test_reinforce_moves_policy_and_classifier():
     args = hard_attention.parse(["--glimpses=2", "--hidden=8", "--epochs=1"])
     digits = hard_attention.Digits(
         np.ones((50, 8, 8), "float32"), np.zeros(50, "int32")
     )
-    reader, glances = hard_attention.make_reader(look, args)
-    before = [weight.numpy() for weight in reader.trainable_variables]
+    reader, glances = hard_attention.make_reader("reinforce", args)
+    for name in ("policy", "classifier"):
+        bias = reader.get_layer(name).layers[-1].bias
+        assert not np.any(bias)
     hard_attention.fit(reader, digits, args)
-    moved = [
-        not np.array_equal(weight, old)
-        for weight, old in zip(reader.trainable_variables, before, strict=True)
-    ]
-    assert np.mean(moved) > 0.5
-    windows = 2 if look == "reinforce" else 0
-    assert glances(digits.images).shape == (50, windows, 49)
+    for name in ("policy", "classifier"):
+        bias = reader.get_layer(name).layers[-1].bias
+        assert np.all(bias)
+    assert glances(digits.images).shape == (50, 2, 49)

@@ -6,6 +6,7 @@ import pytest
 from tests.examples.loading import load
 
 structured_prediction = load("structured_prediction")
+pytestmark = pytest.mark.usefixtures("without_xla")
 
 
 def test_bound_is_the_log_of_a_mean_of_likelihoods():

@@ -1,0 +1,36 @@
+"""Every gate trains, and the experts' use is counted as it is."""
+
+import numpy as np
+import pytest
+
+from tests.examples.loading import load
+
+mixture_of_experts = load("mixture_of_experts")
+pytestmark = pytest.mark.usefixtures("without_xla")
+
+
+@pytest.mark.slow
+def test_a_short_run_routes(tmp_path, capsys):
+    scores = mixture_of_experts.main(
+        [
+            f"--out={tmp_path}",
+            "--gates",
+            "gumbel",
+            "--epochs=15",
+            "--experts=4",
+            "--hidden=16",
+        ]
+    )
+    assert list(scores) == ["gumbel"]
+    score = scores["gumbel"]
+    # Three principal components leave 61 % of the variance.
+    assert score.error < 0.61
+    assert 0.5 <= score.usage <= 1.0
+    assert 1.0 < score.perplexity <= 4.0
+    assert f"{score.error:.1%}" in capsys.readouterr().out
+    assert (tmp_path / "experts.png").stat().st_size > 10_000
+
+
+def test_one_expert_is_asked_alone():
+    weights = mixture_of_experts.one_expert(np.zeros((2, 3), "float32"), None)
+    np.testing.assert_array_equal(weights, [[1, 0, 0]] * 2)
