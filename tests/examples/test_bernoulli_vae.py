@@ -9,7 +9,7 @@ bernoulli_vae = load("bernoulli_vae")
 pytestmark = pytest.mark.usefixtures("without_xla")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_short_run_learns(tmp_path, capsys):
     scores = bernoulli_vae.main(
         [

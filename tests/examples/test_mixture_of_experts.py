@@ -9,7 +9,7 @@ mixture_of_experts = load("mixture_of_experts")
 pytestmark = pytest.mark.usefixtures("without_xla")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_short_run_routes(tmp_path, capsys):
     scores = mixture_of_experts.main(
         [
