@@ -230,7 +230,7 @@ def registered_cost(z, x):
     return keras.ops.sum(keras.ops.square(z - x), axis=-1)
 
 
-def plain_cost(z, x):
+def unknown_cost(z, x):
     return keras.ops.sum(keras.ops.square(z - x), axis=-1)
 
 
@@ -257,8 +257,8 @@ def test_registered_and_keras_costs_come_back(cost, tmp_path):
 @pytest.mark.parametrize(
     ("cost", "message"),
     [
-        (plain_cost, "Could not locate function 'plain_cost'"),
-        (lambda z, x: plain_cost(z, x), "deserialization of a Python lambda"),
+        (unknown_cost, "Could not locate function 'unknown_cost'"),
+        (lambda z, x: unknown_cost(z, x), "deserialization of a Python lambda"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a")

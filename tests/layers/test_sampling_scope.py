@@ -134,7 +134,11 @@ def test_a_scope_around_a_loop_is_refused():
     @tf.function
     def steps():
         with tg.SamplingScope(1):
-            return tf.map_fn(lambda row: layer(row[None])[0], X)
+            return tf.while_loop(
+                lambda i, drawn: i < 3,
+                lambda i, drawn: (i + 1, drawn + layer(X)),
+                (0, tf.zeros_like(X)),
+            )
 
     with pytest.raises(ValueError, match="every step would draw the same"):
         steps()
