@@ -15,8 +15,8 @@ from tests.layers.calls import (
     training_values,
 )
 
-every_layer = layer_cases(slow=is_variant)
-sampling = layer_cases(lambda case: case.law is not None, slow=is_variant)
+every_layer = layer_cases(exhaustive=is_variant)
+sampling = layer_cases(lambda case: case.law is not None, exhaustive=is_variant)
 
 
 def through_keras_file(case, model, folder):
