@@ -66,7 +66,7 @@ def draw(path: Path = OUT) -> None:
     for axes, mode in ((panels[0], "graph"), (panels[1], "xla")):
         title = "graph mode" if mode == "graph" else "XLA"
         bars(axes, layers(report, mode), f"Forward + backward, {title}")
-        axes.set_xlabel("time at 4096 × 1000, plain softmax in a graph = 1")
+        axes.set_xlabel("time at 4096 × 1000, softmax = 1")
         if mode == "xla":
             axes.set_xscale("log")
             axes.set_xticks([1, 10, 100], ["1", "10", "100"])
