@@ -15,10 +15,10 @@ from tfgumbel.diagnostics.estimates import step_seed
 
 def make_trainer():
     """Nvil on a quadratic: weights, optimizer state and running statistics."""
+    keras.utils.set_random_seed(4)
     logits = keras.Variable(np.zeros([1, 3], "float32"))
     nvil = estimators.get("nvil", distribution="bernoulli")
     with tf.init_scope():
-        keras.utils.set_random_seed(4)
         nvil.build((4, 3), (4, 3))
 
     def loss(batch, step):
