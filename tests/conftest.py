@@ -69,6 +69,18 @@ def four_replicas():
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def literal_seed_of_a_module():
+    """What the fixtures of a module draw does not depend on what ran before."""
+    keras.utils.set_random_seed(20)
+
+
+@pytest.fixture(autouse=True)
+def literal_seed():
+    """Weights and seeds that a test leaves to Keras are the same each time."""
+    keras.utils.set_random_seed(21)
+
+
 @pytest.fixture(autouse=True)
 def float32_policy():
     """Puts the dtype policy back, whatever a test made of it."""

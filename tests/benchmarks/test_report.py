@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks import _published, report
+from benchmarks._report import closing, jang
+from benchmarks._report.runs import longest, slope
 
 RUN = {
     "task": "sbn-bernoulli",
@@ -52,13 +54,13 @@ def test_every_run_says_how_it_was_made():
 
 
 def test_a_row_compares_with_the_published_figure_and_gives_the_reason():
-    lines = report.jang({"a": RUN})
+    lines = jang.section({"a": RUN})
     (row,) = [line for line in lines if line.startswith("| st |")]
     assert _published.JANG["sbn-bernoulli"]["st"] == 58.9
     assert "60.00 ± 0.25 | 58.9 | +1.1 (+1.9 %) | 1 | 5 (4) |" in row
     assert row.endswith("| -2.5 nats per 1,000 steps |")
     off = {**RUN, "results": {**RUN["results"], "test": 62.0}}
-    (row,) = [x for x in report.jang({"a": off}) if x.startswith("| st |")]
+    (row,) = [x for x in jang.section({"a": off}) if x.startswith("| st |")]
     assert "+3.1 (+5.3 %)" in row and "images" not in row
     assert "falling by 2.5 nats per 1,000 steps at the end" in row
 
@@ -67,22 +69,37 @@ def test_the_longest_run_counts_and_probes_do_not():
     short = {**RUN, "steps": 1000, "results": {"test": 1.0, "test_se": 0.0}}
     probe = {**RUN, "steps": 9000, "results": {}}
     runs = [short, RUN, probe]
-    assert report.longest(runs, estimator="st") is RUN
-    assert report.longest(runs, estimator="sf") is None
+    assert longest(runs, estimator="st") is RUN
+    assert longest(runs, estimator="sf") is None
 
 
 def test_slope_is_that_of_the_last_third():
     steps = np.arange(100, 1000, 100)
     values = [9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 5.0, 4.0, 3.0]
     run = {"curve": {"step": list(steps), "train": values}}
-    assert report.slope(run) == pytest.approx(-10.0)
-    assert math.isnan(report.slope({"curve": {"step": [1], "train": [1.0]}}))
+    assert slope(run) == pytest.approx(-10.0)
+    assert math.isnan(slope({"curve": {"step": [1], "train": [1.0]}}))
 
 
 def test_best_is_the_lowest_of_all_runs():
     adam = {**RUN, "optimizer": "adam", "results": {"test": 57.0}}
     reports = {name: {} for name in report.NAMES}
     reports["jang_table1"] = {"a": RUN, "b": adam}
-    (row,) = [x for x in report.best(reports) if x.startswith("| sbn-")]
+    (row,) = [x for x in closing.best(reports) if x.startswith("| sbn-")]
     assert "| adam 0.001 | 57.00 | 57.9 | -0.9 (-1.6 %) |" in row
     assert row.endswith("| 5 (4) | 15 |")
+
+
+def test_the_order_of_the_estimators_stands_beside_the_papers():
+    costs = {"st": 60.0, "gumbel_softmax": 59.0, "sf": 75.0, "reinmax": 50.0}
+    runs = {
+        name: {
+            **RUN,
+            "estimator": name,
+            "results": {**RUN["results"], "test": c},
+        }
+        for name, c in costs.items()
+    }
+    lines = jang.section(runs)
+    order = "gumbel_softmax, st, sf"
+    assert f"Best first, sgd: {order}. Published: {order}." in lines

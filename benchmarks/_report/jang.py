@@ -1,0 +1,172 @@
+"""The section of Jang, Gu & Poole's table, with its figure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+
+from benchmarks import _published as published
+from benchmarks._report.runs import (
+    Run,
+    difference,
+    label,
+    longest,
+    milliseconds,
+    of,
+    paragraphs,
+    reason,
+    save,
+    table,
+    train_samples,
+    trend,
+)
+
+TEXT = """
+Fixed binarisation (each pixel drawn once by a literal seed; not the authors'
+own file), 50,000 images to train, figures on the test images with exact
+samples: -log of the mean of m = 1000 likelihoods (SBN) or importance weights
+(VAE), ± the standard error over images. `sgd` is SGD with momentum 0.9 as in
+the paper; `adam`, on a cosine to 0, is ours. The paper's number of steps is
+not printed in it. "Trained on 5 samples" is another training loss than the
+paper's, -log of the mean of 5 likelihoods. Slopes are of the 10-sample
+validation bound.
+"""
+
+HEAD = ["estimator", "optimizer", "steps", "seed", "ours", "published"] + [
+    "difference",
+    "evaluations",
+    "ms a step",
+    "where it is going",
+]
+PROBE_HEAD = ["task", "estimator", "optimizer", "steps", "validation"]
+
+
+def section(runs: dict[str, Run]) -> list[str]:
+    """Table 1 of Jang et al."""
+    lines = ["## Jang, Gu & Poole 2017, table 1", ""]
+    lines += paragraphs(TEXT)
+    for task, cells in published.JANG.items():
+        rows = list(_rows(task, cells, runs))
+        if rows:
+            lines += [f"### {task}", "", *table(HEAD, rows), ""]
+            lines += list(_orders(task, cells, runs))
+        else:
+            lines += [f"### {task}", "", "Not run yet.", ""]
+    missing = sorted(
+        f"{task} {name}"
+        for task, cells in published.JANG.items()
+        for name in cells
+        if longest(runs.values(), task=task, estimator=name, optimizer="sgd")
+        is None
+    )
+    if missing:
+        text = "Published cells not rerun with the paper's optimizer: "
+        lines += [text + ", ".join(missing) + ".", ""]
+    lines += [
+        "### Runs without a test figure: learning rates tried, runs stopped",
+        "",
+    ]
+    lines += [*table(PROBE_HEAD, _probes(runs)), ""]
+    return [*lines, "![validation bounds](figures/jang_table1.png)", ""]
+
+
+def _orders(
+    task: str, cells: dict[str, float], runs: dict[str, Run]
+) -> Iterable[str]:
+    """The published estimators, best first, by ours and by the paper."""
+    of_task = [
+        run
+        for run in of(runs.values(), "task", task)
+        if train_samples(run) == 1 and run["estimator"] in cells
+    ]
+    for optimizer in ("sgd", "adam"):
+        found = {
+            name: run["results"]["test"]
+            for name in cells
+            if (run := longest(of_task, estimator=name, optimizer=optimizer))
+        }
+        if len(found) > 2:
+            ours = ", ".join(sorted(found, key=found.__getitem__))
+            theirs = ", ".join(sorted(found, key=cells.__getitem__))
+            yield f"Best first, {optimizer}: {ours}. Published: {theirs}."
+            yield ""
+
+
+def _rows(
+    task: str, cells: dict[str, float], runs: dict[str, Run]
+) -> Iterable[list[Any]]:
+    of_task = of(runs.values(), "task", task)
+    names = dict.fromkeys([*cells, *(run["estimator"] for run in of_task)])
+    samples = sorted({train_samples(run) for run in of_task})
+    for optimizer, count in itertools.product(("sgd", "adam"), samples):
+        alike = [run for run in of_task if train_samples(run) == count]
+        for name in names:
+            run = longest(alike, estimator=name, optimizer=optimizer)
+            if run is not None:
+                theirs = cells.get(name) if count == 1 else None
+                yield _row(task, run, theirs)
+
+
+def _row(task: str, run: Run, theirs: float | None) -> list[Any]:
+    ours = run["results"]["test"]
+    return [
+        label(run),
+        f"{run['optimizer']} {run['learning_rate']:g}",
+        f"{run['steps']:,}",
+        run["seed"],
+        f"{ours:.2f} ± {run['results']['test_se']:.2f}" + _images(run),
+        theirs or "-",
+        difference(ours, theirs),
+        run["evaluations"],
+        milliseconds(run),
+        reason(task, run["estimator"], run, ours, theirs) or trend(run),
+    ]
+
+
+def _images(run: Run) -> str:
+    """How many test images, if not all."""
+    count = run["results"]["test_images"]
+    return f" ({count:,} images)" if count < 10_000 else ""
+
+
+def plot(runs: dict[str, Run], path: Path) -> None:
+    """Validation bounds over the steps, a panel a task."""
+    done = [run for run in runs.values() if run.get("results")]
+    tasks = [task for task in published.JANG if of(done, "task", task)]
+    count = max(1, len(tasks))
+    figure, axes = plt.subplots(
+        -(-count // 2),
+        min(2, count),
+        figsize=(10, 4 * -(-count // 2)),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis in axes.flat[len(tasks) :]:
+        axis.set_visible(False)
+    for axis, task in zip(axes.flat, tasks, strict=False):
+        for run in of(done, "task", task):
+            text = f"{label(run)}, {run['optimizer']} "
+            text += f"{run['learning_rate']:g}"
+            style = "-" if run["optimizer"] == "sgd" else "--"
+            curve = run["curve"]
+            axis.plot(curve["step"], curve["validation"], style, label=text)
+        axis.set(title=task, xlabel="step", ylabel="10-sample bound, nats")
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=7)
+    save(figure, path)
+
+
+def _probes(runs: dict[str, Run]) -> Iterable[list[Any]]:
+    for run in runs.values():
+        if not run.get("results"):
+            yield [
+                run["task"],
+                run["estimator"],
+                f"{run['optimizer']} {run['learning_rate']:g}",
+                f"{run['steps']:,}",
+                f"{run['curve']['validation'][-1]:.2f}",
+            ]

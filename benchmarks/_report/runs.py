@@ -1,0 +1,126 @@
+"""What a section of the report takes from a run of the JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+from benchmarks import _published as published
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+TOLERANCE = 0.02
+Run = dict[str, Any]
+
+# Why a cell is off, where the steps are not all of it.
+NOTES = {
+    ("vae-categorical", "gumbel_softmax"): "Adam and 8,000 steps, where the "
+    "paper takes SGD, tunes rate and annealing, and does not say how long",
+}
+
+
+def slope(run: Run) -> float:
+    """Nats per 1,000 steps over the last third of the curve."""
+    curve = run["curve"]
+    name = "validation" if "validation" in curve else "train"
+    count = max(2, len(curve["step"]) // 3)
+    steps, values = curve["step"][-count:], curve[name][-count:]
+    if len(steps) < 2:
+        return math.nan
+    return float(1e3 * np.polyfit(steps, values, 1)[0])
+
+
+def milliseconds(run: Run) -> str:
+    """A step's time on the clock, and of the processor."""
+    steps = run["timed_steps"]
+    if not steps:
+        return "-"
+    wall, cpu = (1e3 * run[k] / steps for k in ("seconds", "cpu_seconds"))
+    return f"{wall:.0f} ({cpu:.0f})"
+
+
+def longest(runs: Iterable[Run], **facts: Any) -> Run | None:
+    """The run of these facts with the most steps, and with results."""
+    found = [
+        run
+        for run in runs
+        if run.get("results")
+        and all(run.get(name) == value for name, value in facts.items())
+    ]
+    return max(
+        found, key=lambda run: (run["steps"], -figure_of(run)), default=None
+    )
+
+
+def figure_of(run: Run) -> float:
+    """The figure on the test images, or else on the training images."""
+    results = run["results"]
+    return float(results.get("test", results.get("train", math.inf)))
+
+
+def difference(ours: float, theirs: float | None) -> str:
+    """Ours minus theirs, also in per cent."""
+    if theirs is None:
+        return "-"
+    return f"{ours - theirs:+.1f} ({100 * (ours / theirs - 1):+.1f} %)"
+
+
+def reason(
+    place: str, name: str, run: Run, ours: float, theirs: float | None
+) -> str:
+    """Why ours is off by more than the tolerance."""
+    if theirs is None or abs(ours / theirs - 1) <= TOLERANCE:
+        return ""
+    change = slope(run)
+    way = "falling" if change < 0 else "rising"
+    text = f"{way} by {abs(change):.2g} nats per 1,000 steps at the end"
+    if place in published.STEPS:
+        steps = f"{run['steps']:,} of {published.STEPS[place]:,} steps"
+        text = f"{steps}, learning rate annealed over these; {text}"
+    return f"{text}; {NOTES[place, name]}" if (place, name) in NOTES else text
+
+
+def trend(run: Run) -> str:
+    """How the curve was moving at its end."""
+    return f"{slope(run):+.2g} nats per 1,000 steps"
+
+
+def train_samples(run: Run) -> int:
+    """Samples of an example in the training loss."""
+    return int(run.get("train_samples", 1))
+
+
+def label(run: Run) -> str:
+    """The estimator, and how many samples it trained on, if several."""
+    count = train_samples(run)
+    several = f", trained on {count} samples" if count > 1 else ""
+    return f"{run['estimator']}{several}"
+
+
+def of(runs: Iterable[Run], fact: str, value: Any) -> list[Run]:
+    """The runs of which a fact is true."""
+    return [run for run in runs if run[fact] == value]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    """Rows as Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+
+
+def paragraphs(text: str) -> list[str]:
+    """Lines of a text, and an empty one."""
+    return [*text.strip().splitlines(), ""]
+
+
+def save(figure: Any, path: Path) -> None:
+    """Writes a figure and closes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
