@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import _published, report
-from benchmarks._report import closing, jang
+from benchmarks._report import closing, family, jang
 from benchmarks._report.runs import longest, slope
 
 RUN = {
@@ -103,3 +103,21 @@ def test_the_order_of_the_estimators_stands_beside_the_papers():
     lines = jang.section(runs)
     order = "gumbel_softmax, st, sf"
     assert f"Best first, sgd: {order}. Published: {order}." in lines
+
+
+def test_the_family_is_put_in_order_at_equal_steps():
+    run = {**RUN, "setup": "8x4", "arguments": {}}
+    runs = {}
+    for name, cost, steps in (
+        ("st", 103.0, 3000),
+        ("reinmax", 101.0, 3000),
+        ("zgr", 102.0, 3000),
+        ("mve", 90.0, 9000),
+    ):
+        results = {"train": cost, "test": cost}
+        runs[name] = {**run, "steps": steps, "results": results}
+        runs[name]["estimator"] = name
+    lines = family.section(runs)
+    order = "reinmax 101.00, zgr 102.00, st 103.00"
+    assert f"Best first after 3,000 steps: {order}." in lines
+    assert not any("after 9,000" in line for line in lines)
