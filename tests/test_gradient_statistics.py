@@ -200,6 +200,54 @@ def test_loss_scaling_is_taken_out():
     )
 
 
+def plain_sgd(strategy):
+    with strategy.scope():
+        keras.utils.set_random_seed(5)
+        model = stochastic_model()
+        model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=False)
+    return model
+
+
+def test_on_replicas_it_is_the_gradient_that_the_optimizer_applies(strategy):
+    """Of one batch: what a step of SGD subtracts, in the same noise."""
+    model = plain_sgd(strategy)
+    data = (X[:7], X[:7], np.linspace(0.0, 2.0, 7))
+    statistics = tg.GradientStatistics(data=data, samples=2)
+    statistics.set_model(model)
+    layer = model.get_layer("encoder")
+    state = [v.numpy() for v in model.non_trainable_variables]
+    found = statistics._gradients(statistics._shards)["encoder"].numpy()
+    for variable, value in zip(
+        model.non_trainable_variables, state, strict=True
+    ):
+        variable.assign(value)
+    before = [v.numpy() for v in layer.trainable_variables]
+    model.fit(*data[:2], 7, sample_weight=data[2], verbose=0)
+    step = [
+        b - v.numpy()
+        for b, v in zip(before, layer.trainable_variables, strict=True)
+    ]
+    flat = np.concatenate([part.ravel() for part in step])
+    assert np.abs(flat).max() > 0.01
+    np.testing.assert_allclose(found, flat, atol=1e-6)
+
+
+def test_training_on_replicas_is_the_same_bit_for_bit(strategy):
+    def trained(*callbacks):
+        model = plain_sgd(strategy)
+        model.optimizer.learning_rate = 0.1
+        return model, fit(model, *callbacks)
+
+    without, history = trained()
+    statistics = tg.GradientStatistics(every=2, data=(X, X), samples=3)
+    watched, logged = trained(statistics)
+    for a, b in zip(without.variables, watched.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), a.path)
+    for key, values in history.items():
+        assert logged[key] == values
+    assert min(logged["gradient_variance/encoder"]) > 0
+
+
 def test_bad_arguments(strategy):
     with pytest.raises(ValueError, match="samples=1"):
         tg.GradientStatistics(data=X, samples=1)
@@ -209,5 +257,5 @@ def test_bad_arguments(strategy):
         fit(plain_model(), tg.GradientStatistics("missing", data=X))
     with strategy.scope():
         model = plain_model()
-    with pytest.raises(ValueError, match="several replicas"):
-        fit(model, tg.GradientStatistics(data=X))
+    with pytest.raises(ValueError, match="1 examples for 2 replicas"):
+        fit(model, tg.GradientStatistics(data=(X[:1], X[:1])))

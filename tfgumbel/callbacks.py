@@ -225,6 +225,10 @@ class GradientStatistics(keras.callbacks.Callback):
     their values back. Only noise from TensorFlow's global generator
     (`tf.random.normal`) or Keras's cannot be given back.
 
+    Of a model that is distributed over replicas the gradient is the one that
+    the optimizer applies: each replica takes its part of the held batch, with
+    its own noise, and their gradients are added up.
+
     Args:
         layers: Layers, or names of layers, at any depth; `None` for all the
             model's direct layers that have trainable weights.
@@ -237,7 +241,7 @@ class GradientStatistics(keras.callbacks.Callback):
 
     Raises:
         ValueError: In `fit`, if a layer is missing or has no trainable
-            weights, or the model is distributed over several replicas.
+            weights, or there are more replicas than examples in `data`.
 
     Example:
 
@@ -272,13 +276,9 @@ class GradientStatistics(keras.callbacks.Callback):
     def set_model(self, model: keras.Model) -> None:
         """Finds the layers to watch."""
         super().set_model(model)
-        if model.distribute_strategy.num_replicas_in_sync > 1:
-            raise ValueError(
-                "GradientStatistics measures on one device. Received: a model "
-                "distributed over several replicas"
-            )
         self._watched = self._find(model)
         self._measured: list[dict[str, float]] = []
+        self._shards = _shards(self.data, model.distribute_strategy)
         self._gradients = tf.function(self._one_sample, autograph=False)
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -308,16 +308,15 @@ class GradientStatistics(keras.callbacks.Callback):
     def measure(self) -> dict[str, float]:
         """Measures at the model's present weights; returns what is logged."""
         moments = {name: diagnostics.Moments() for name in self._watched}
-        state = [
-            *self.model.non_trainable_variables,
-            *self.model.metrics_variables,
-        ]
+        state = self._copies(
+            *self.model.non_trainable_variables, *self.model.metrics_variables
+        )
         # Every sample sees the same running statistics, but its own noise.
-        statistics = [v for v in state if "int" not in v.dtype]
+        statistics = [v for v in state if not v.dtype.is_integer]
         with unchanged(state):
             for _ in range(self.samples):
                 with unchanged(statistics):
-                    gradients = self._gradients()
+                    gradients = self._gradients(self._shards)
                 for name, gradient in gradients.items():
                     moments[name].add(gradient.numpy())
         variance = {
@@ -326,10 +325,19 @@ class GradientStatistics(keras.callbacks.Callback):
         snr = {f"gradient_snr/{n}": m.snr for n, m in moments.items()}
         return {**variance, **snr}
 
-    def _one_sample(self) -> dict[str, tf.Tensor]:
+    def _copies(self, *variables: keras.Variable) -> list[tf.Variable]:
+        """The variables, with a copy for each replica that has its own."""
+        local = self.model.distribute_strategy.experimental_local_results
+        return [copy for v in variables for copy in local(v.value)]
+
+    def _one_sample(self, shards: Any) -> dict[str, tf.Tensor]:
+        """The gradient that the optimizer would apply, flat, by layer."""
+        strategy = self.model.distribute_strategy
+        gradients = strategy.run(self._of_replica, args=shards)
+        return strategy.reduce("SUM", gradients, axis=None)
+
+    def _of_replica(self, x: Any, y: Any, weight: Any) -> dict[str, tf.Tensor]:
         """The gradient of the loss in each layer's weights, flat."""
-        x, y, weight = keras.utils.unpack_x_y_sample_weight(self.data)
-        x, y, weight = keras.tree.map_structure(_as_tensor, (x, y, weight))
         scale = self.model.optimizer.scale_loss(tf.ones([]))
         with tf.GradientTape() as tape, _cost_collector.CostCollector():
             loss = self.model.compute_loss(
@@ -364,6 +372,36 @@ class GradientStatistics(keras.callbacks.Callback):
                 f"trainable weights, of {sorted(every)}. Received: {names}"
             )
         return {name: every[name] for name in names}
+
+
+def _shards(data: Any, strategy: tf.distribute.Strategy) -> tuple:
+    """x, y and the weights; each replica's part of them if there are several.
+
+    The loss of a replica is scaled for a sum over replicas by Keras.
+    """
+    data = keras.tree.map_structure(
+        _as_tensor, keras.utils.unpack_x_y_sample_weight(data)
+    )
+    count = strategy.num_replicas_in_sync
+    if count == 1:
+        return data
+    examples = keras.tree.flatten(data)[0].shape[0]
+    if examples < count:
+        raise ValueError(
+            "Argument `data` must hold an example for each replica. Received: "
+            f"{examples} examples for {count} replicas"
+        )
+
+    def shard(context: Any) -> Any:
+        first, last = (
+            -(-examples * (context.replica_id_in_sync_group + i) // count)
+            for i in range(2)
+        )
+        return keras.tree.map_structure(
+            lambda value: None if value is None else value[first:last], data
+        )
+
+    return strategy.experimental_distribute_values_from_function(shard)
 
 
 def _as_tensor(value: Any) -> Any:
