@@ -18,16 +18,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _timing
+from benchmarks import _memory, _timing
 
 OUT = Path(__file__).parent / "results" / "large_k.json"
 PACKAGES = ["tensorflow", "keras", "numpy"]
@@ -45,8 +43,8 @@ def contender(options: argparse.Namespace) -> dict[str, Any]:
     import tensorflow as tf
 
     step = make_step(options)
-    before = resident("VmRSS")
-    clear_peak()
+    before = _memory.resident("VmRSS")
+    _memory.clear_peak()
     wall, cpu = [], []
     for call in range(options.calls + 1):
         start, cpu_start = time.perf_counter(), time.process_time()
@@ -55,7 +53,11 @@ def contender(options: argparse.Namespace) -> dict[str, Any]:
         if call:  # the first one warms up
             wall.append(time.perf_counter() - start)
             cpu.append(time.process_time() - cpu_start)
-    return {"wall": wall, "cpu": cpu, "peak": resident("VmHWM") - before}
+    return {
+        "wall": wall,
+        "cpu": cpu,
+        "peak": _memory.resident("VmHWM") - before,
+    }
 
 
 def make_step(options: argparse.Namespace) -> Any:
@@ -112,19 +114,6 @@ def make_layers(options: argparse.Namespace) -> list[Any]:
     return layers
 
 
-def resident(field: str) -> float:
-    """MiB of resident memory: now (`VmRSS`), or at the most (`VmHWM`)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"/proc/self/status has no {field}.")
-
-
-def clear_peak() -> None:
-    """Sets the mark of the highest memory back to the present memory."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
 def measure(
     batch: int,
     categories: int,
@@ -137,13 +126,13 @@ def measure(
     runs: dict[str, list[dict[str, Any]]] = {OURS: [], PEER: []}
     for _ in range(options.processes):
         for name, found in runs.items():
-            command = [sys.executable, "-m", "benchmarks.large_k"]
+            command = ["-m", "benchmarks.large_k"]
             command += ["--contender", name, "--estimator", estimator]
             command += ["--mode", mode, "--calls", str(options.calls)]
             command += ["--batch", str(batch), "--dim", str(dim)]
             command += ["--categories", str(categories)]
             command += ["--temperature", str(options.temperature)]
-            found.append(run(command, options.timeout))
+            found.append(_memory.in_process(command, options.timeout))
     logits = batch * categories * 4 / 2**20
     row: dict[str, Any] = {
         "batch": batch,
@@ -165,20 +154,6 @@ def measure(
             (ours["peak_mib"] + logits) / (peer["peak_mib"] + logits), 3
         )
     return row
-
-
-def run(command: Sequence[str], timeout: float) -> dict[str, Any]:
-    """What a contender reports, or why it does not."""
-    try:
-        result = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout
-        )
-    except subprocess.TimeoutExpired:
-        return {"failed": f"more than {timeout:.0f} s"}
-    if result.returncode:
-        last = result.stderr.strip().splitlines()[-1:] or [""]
-        return {"failed": f"exit status {result.returncode} {last[0]}".strip()}
-    return json.loads(result.stdout.splitlines()[-1])
 
 
 def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -277,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         figures = contender(options)
         print(json.dumps(figures))
         return figures
-    if platform.system() != "Linux":
+    if not _memory.measurable():
         raise SystemExit("Peaks of memory are read from /proc, as on Linux.")
     report: dict[str, Any] = {
         "benchmark": "large_k",

@@ -9,10 +9,29 @@ mode and under XLA, on the CPU:
 * the Gumbel-softmax as one writes it with `tf.random.stateless_uniform`;
 * `RelaxedOneHotCategorical` of TensorFlow Probability;
 * `torch.nn.functional.gumbel_softmax`, eager, if PyTorch is installed;
-* uniform and Gumbel noise alone, without any gradient: what none of them can
-  do without.
+* random bits, uniform and Gumbel noise alone, without any gradient: what none
+  of them can do without.
 
 `ReinforceSampler` has no gradient through y; its loss is Σ w·y + Σ v·log q(y).
+
+In a graph an op is a pass over memory. Of the processor time of `GumbelSoftmax`
+at (4096, 1000), measured op by op on one core:
+
+| random bits | 27 % | 7.5 ns a number in TensorFlow's Philox kernel |
+|---|---|---|
+| bits to uniform | 12 % | a cast, a product, a sum |
+| two logarithms | 18 % | one pass |
+| logits plus noise | 17 % | checks for -inf and NaN, sum, division by τ |
+| softmax | 6 % | |
+| backward | 20 % | two products, a sum, a difference, a division |
+
+Bits, logarithms, softmax and backward, 71 %, are TFP's as well (its uniforms
+keep 23 of the 32 bits): no order of them makes it twice as fast. XLA makes a
+few passes of all this.
+
+The peak memory of a call is measured in a process of its own for each
+contender, mode and shape: what the resident memory rises to above logits, w
+and the compiled graph, results included.
 """
 
 from __future__ import annotations
@@ -20,6 +39,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import itertools
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,89 +50,30 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-import tfgumbel as tg
-from benchmarks import _timing
+from benchmarks import _memory, _timing
+from benchmarks._draws import (
+    BITS,
+    COMPOSED,
+    GUMBEL,
+    LAYERS,
+    PEERS,
+    SOFTMAX,
+    TEMPERATURE,
+    TFP,
+    TORCH,
+    UNIFORM,
+    Draw,
+    draw_with_layer,
+)
 
 SHAPES = [(5120, 10), (4096, 1000), (64, 100_000)]
-TEMPERATURE = 0.7
 OUT = Path(__file__).parent / "results" / "layers.json"
 PACKAGES = ["tensorflow", "keras", "tensorflow-probability", "numpy", "torch"]
 
-LAYERS: dict[str, Callable[[], Any]] = {
-    "GumbelSoftmax": lambda: tg.GumbelSoftmax(TEMPERATURE),
-    "GumbelSoftmax hard": lambda: tg.GumbelSoftmax(TEMPERATURE, hard=True),
-    "StraightThroughCategorical st": lambda: tg.StraightThroughCategorical(
-        "st", TEMPERATURE
-    ),
-    "StraightThroughCategorical gumbel": lambda: tg.StraightThroughCategorical(
-        "gumbel", TEMPERATURE
-    ),
-    "BinaryConcrete": lambda: tg.BinaryConcrete(TEMPERATURE),
-    "BinaryConcrete hard": lambda: tg.BinaryConcrete(TEMPERATURE, hard=True),
-    "StraightThroughBernoulli st": lambda: tg.StraightThroughBernoulli(
-        "st", TEMPERATURE
-    ),
-    "StraightThroughBernoulli gumbel": lambda: tg.StraightThroughBernoulli(
-        "gumbel", TEMPERATURE
-    ),
-    "ReparamGaussian": lambda: tg.ReparamGaussian(),
-    "ReinforceSampler": lambda: tg.ReinforceSampler(
-        baseline=None, return_log_prob=True
-    ),
-}
-SOFTMAX = "tf.nn.softmax"
-COMPOSED = "composed of TF ops"
-TFP = "tfp RelaxedOneHotCategorical"
-TORCH = "torch F.gumbel_softmax"
-UNIFORM = "uniform noise alone"
-GUMBEL = "Gumbel noise alone"
 MODES = {"graph": False, "xla": True}
 # Ratios of the time on the clock, and of processor time.
-FIGURES = {"to_": "median_ms", "cpu_to_": "cpu_ms"}
-
-# Maps (logits, seed) to a sample, or to (sample, log-probability).
-Draw = Callable[[tf.Tensor, tf.Tensor], Any]
-
-
-def draw_with_layer(name: str) -> Draw:
-    layer = LAYERS[name]()
-    if name == "ReparamGaussian":
-        return lambda logits, seed: layer((logits, logits), training=True)
-    return lambda logits, seed: layer(logits, training=True)
-
-
-def softmax(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    return tf.nn.softmax(logits)
-
-
-def composed(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    uniform = tf.random.stateless_uniform(tf.shape(logits), seed, minval=1e-20)
-    gumbel = -tf.math.log(-tf.math.log(uniform))
-    return tf.nn.softmax((logits + gumbel) / TEMPERATURE)
-
-
-def tfp_relaxed(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    from tensorflow_probability import distributions as tfd
-
-    distribution = tfd.RelaxedOneHotCategorical(TEMPERATURE, logits=logits)
-    return distribution.sample(seed=seed)
-
-
-def uniform_noise(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    return tg.random.uniform(tf.shape(logits), seed)
-
-
-def gumbel_noise(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    return tg.random.gumbel(tf.shape(logits), seed)
-
-
-PEERS: dict[str, Draw] = {
-    UNIFORM: uniform_noise,
-    GUMBEL: gumbel_noise,
-    SOFTMAX: softmax,
-    COMPOSED: composed,
-    TFP: tfp_relaxed,
-}
+FIGURES = {"to_": "median_ms", "cpu_to_": "cpu_ms", "peak_to_": "peak_mib"}
+PEAK_SECONDS = 600.0
 
 
 def tf_step(
@@ -169,7 +130,7 @@ def torch_step(logits: np.ndarray, weights: np.ndarray) -> Callable[[], Any]:
 
 def available() -> list[str]:
     """The names of all contenders that can run here, yardstick first."""
-    names = [SOFTMAX, UNIFORM, GUMBEL, *LAYERS, COMPOSED]
+    names = [SOFTMAX, BITS, UNIFORM, GUMBEL, *LAYERS, COMPOSED]
     if importlib.util.find_spec("tensorflow_probability"):
         names.append(TFP)
     if importlib.util.find_spec("torch"):
@@ -195,18 +156,40 @@ def contenders(
     return steps
 
 
+def peak(shape: tuple[int, int], name: str, mode: str) -> dict[str, Any]:
+    """The peak of one contender's call, in a process of its own."""
+    found = _memory.in_process(
+        ["-m", "benchmarks.layers", "--peak", mode, "--only", name]
+        + ["--shapes", "x".join(map(str, shape))],
+        PEAK_SECONDS,
+        _memory.EAGER_RETURN,
+    )
+    if "failed" in found:
+        print(f"peak of {name}, {mode}: {found['failed']}", flush=True)
+    return {"peak_mib": found.get("peak_mib")}
+
+
+def own_peak(shape: tuple[int, int], name: str, mode: str) -> dict[str, Any]:
+    """The peak of one contender's call, in this process."""
+    with tf.device("CPU:0"):
+        call = contenders(shape, [name])[name, mode]
+        return {"peak_mib": round(_memory.peak(call), 2)}
+
+
 def measure(
-    shape: tuple[int, int], names: Sequence[str], repeats: int
+    shape: tuple[int, int], names: Sequence[str], repeats: int, memory: bool
 ) -> list[dict[str, Any]]:
     """One row of figures for each contender and mode at a shape."""
     with tf.device("CPU:0"):
         timings = _timing.interleave(contenders(shape, names), repeats)
     rows = {key: _timing.summary(calls) for key, calls in timings.items()}
+    for key, row in rows.items():
+        row |= peak(shape, *key) if memory else {"peak_mib": None}
 
     def ratio(
         key: tuple[str, str], to: tuple[str, str], figure: str
     ) -> float | None:
-        if to not in rows or not rows[to][figure]:
+        if to not in rows or not rows[to][figure] or not rows[key][figure]:
             return None
         return round(rows[key][figure] / rows[to][figure], 4)
 
@@ -234,7 +217,7 @@ def measure(
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Whether `GumbelSoftmax` is as fast as it has to be."""
+    """Whether `GumbelSoftmax` is as fast and as small as it has to be."""
     found = []
     for row in rows:
         if row["name"] != "GumbelSoftmax":
@@ -246,6 +229,9 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             checks.append(("graph: time / TFP", "to_tfp", 0.6))
         else:
             checks.append(("XLA time / graph time", "to_graph", 1.5))
+        if row["shape"][1] >= 1000:
+            label = f"{row['mode']}: peak memory / TFP"
+            checks.append((label, "peak_to_tfp", 1.0))
         for label, key, limit in checks:
             if row[key] is not None:
                 found.append(
@@ -254,7 +240,7 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                         "shape": row["shape"],
                         "limit": limit,
                         "measured": row[key],
-                        "measured_cpu": row["cpu_" + key],
+                        "measured_cpu": row.get("cpu_" + key),
                         "reached": row[key] <= limit,
                     }
                 )
@@ -269,6 +255,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         ("to_softmax", "/ softmax", 6),
         ("to_tfp", "/ TFP", 6),
         ("to_torch", "/ torch", 6),
+        ("peak_mib", "peak MiB", 7),
     ]
     lines = [
         f"{tuple(rows[0]['shape'])!s:<31}"
@@ -333,9 +320,25 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         help="shapes of the logits, as 4096x1000",
     )
     parser.add_argument(
+        "--memory",
+        action=argparse.BooleanOptionalAction,
+        default=_memory.measurable(),
+        help="peaks of memory too, in a process each",
+    )
+    parser.add_argument(
+        "--peak",
+        choices=[*MODES, "eager"],
+        help="only the peak of one contender and shape, in this process",
+    )
+    parser.add_argument(
         "--out", type=Path, default=OUT, help=f"JSON file (default: {OUT.name})"
     )
     options = parser.parse_args(arguments)
+    if options.peak:
+        (name,), (shape,) = options.only, options.shapes
+        found = own_peak(shape, name, options.peak)
+        print(json.dumps(found))
+        return found
 
     report = {
         "benchmark": "layers",
@@ -344,16 +347,16 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         "results": [],
     }
     for shape in options.shapes:
-        rows = measure(shape, options.only, options.repeats)
+        rows = measure(shape, options.only, options.repeats, options.memory)
         print(table(rows), end="\n\n", flush=True)
         report["results"] += rows
     print("PyTorch runs eagerly; its time stands under graph.\n")
     report["targets"] = targets(report["results"])
     for target in report["targets"]:
         print(
-            f"{target['target']:<22} at {tuple(target['shape'])!s:<13} "
+            f"{target['target']:<24} at {tuple(target['shape'])!s:<13} "
             f"{target['measured']:5.2f} "
-            f"(CPU time {target['measured_cpu']:.2f}), "
+            f"(CPU time {cell(target['measured_cpu'])}), "
             f"at most {target['limit']}: "
             + ("reached" if target["reached"] else "NOT REACHED")
         )

@@ -1,4 +1,4 @@
-"""The figure of the timings: layers, an epoch, and many categories."""
+"""The figure of time and memory: layers, an epoch, and many categories."""
 
 from __future__ import annotations
 
@@ -26,23 +26,40 @@ def load(name: str) -> Any:
 
 def layers(report: Mapping[str, Any], mode: str) -> dict[str, float]:
     """Time at (4096, 1000) over that of a softmax in graph mode."""
-    rows = {
-        (row["name"], row["mode"]): row["median_ms"]
+    (softmax,) = (
+        row["median_ms"]
         for row in report["results"]
-        if row["shape"] == [4096, 1000]
+        if at_shape(row) and row["name"] == "tf.nn.softmax"
+        if row["mode"] == "graph"
+    )
+    times = figures(report, mode, "median_ms")
+    return {label: time / softmax for label, time in times.items()}
+
+
+def figures(
+    report: Mapping[str, Any], mode: str, figure: str
+) -> dict[str, float]:
+    """A figure of the layers at (4096, 1000), by label, where there is one."""
+    rows = {
+        (row["name"], row["mode"]): row.get(figure)
+        for row in report["results"]
+        if at_shape(row)
     }
-    softmax = rows["tf.nn.softmax", "graph"]
-    found = {}
-    for name, label in LAYERS.items():
-        time = rows.get((name, "eager" if "torch" in name else mode))
-        if time is not None:
-            found[label] = time / softmax
-    return found
+    found = {
+        label: rows.get((name, "eager" if "torch" in name else mode))
+        for name, label in LAYERS.items()
+    }
+    return {label: v for label, v in found.items() if v is not None}
+
+
+def at_shape(row: Mapping[str, Any]) -> bool:
+    """Whether this is a row of the shape that is drawn."""
+    return row["shape"] == [4096, 1000]
 
 
 def epoch(report: Mapping[str, Any]) -> dict[str, float]:
     """Seconds of an epoch, by contender."""
-    names = ["tfgumbel", "hand-written", "TFP", "torch"]
+    names = ["tfgumbel", "hand-written", "TFP", "torch", "Keras, no noise"]
     rows = {row["name"]: row["median_ms"] / 1e3 for row in report["results"]}
     return {name: rows[name] for name in names if name in rows}
 
@@ -60,9 +77,11 @@ def draw(path: Path = OUT) -> None:
     """Draws the figure from the JSON in `benchmarks/results`."""
     from tfgumbel.diagnostics.plots import figure
 
-    picture = figure(figsize=(10, 5.4), dpi=150)
-    panels = picture.subplots(2, 2).ravel()
     report = load("layers")
+    peaks = figures(report, "graph", "peak_mib")
+    rows = 3 if peaks else 2
+    picture = figure(figsize=(10, 2.7 * rows), dpi=150)
+    panels = picture.subplots(rows, 2).ravel()
     for axes, mode in ((panels[0], "graph"), (panels[1], "xla")):
         title = "graph mode" if mode == "graph" else "XLA"
         bars(axes, layers(report, mode), f"Forward + backward, {title}")
@@ -73,13 +92,22 @@ def draw(path: Path = OUT) -> None:
             axes.set_xlim(0.8, 500)
     bars(panels[2], epoch(load("epoch")), "An epoch of the categorical VAE")
     panels[2].set_xlabel("seconds for 10,000 images")
-    speed = embedding(load("large_k"), "speedup")
-    bars(panels[3], speed, "StraightThroughEmbedding, K = 100,000", True)
-    panels[3].axvline(1.0, color="#555555", linewidth=0.8)
-    panels[3].set_xlabel("speed, one-hot × matrix = 1")
-    panels[3].set_xlim(left=0)
+    draw_embedding(panels[3], "speedup", "speed")
+    if peaks:
+        bars(panels[4], peaks, "Forward + backward, graph mode")
+        panels[4].set_xlabel("peak memory at 4096 × 1000, MiB")
+        draw_embedding(panels[5], "memory", "peak memory")
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.savefig(path)
+
+
+def draw_embedding(axes: Any, figure: str, label: str) -> None:
+    """A panel of the embedding beside one-hot × matrix."""
+    values = embedding(load("large_k"), figure)
+    bars(axes, values, "StraightThroughEmbedding, K = 100,000", True)
+    axes.axvline(1.0, color="#555555", linewidth=0.8)
+    axes.set_xlabel(f"{label}, one-hot × matrix = 1")
+    axes.set_xlim(left=0)
 
 
 def bars(

@@ -6,14 +6,15 @@ from benchmarks import layers
 
 RATIOS = {
     f"{prefix}{yardstick}"
-    for prefix in ["to_", "cpu_to_"]
+    for prefix in ["to_", "cpu_to_", "peak_to_"]
     for yardstick in ["softmax", "tfp", "torch", "graph"]
 }
 
 
 def run(tmp_path, capsys, *arguments):
     out = tmp_path / "results" / "layers.json"
-    layers.main(["--repeats", "1", "--out", str(out), *arguments])
+    fixed = ["--repeats", "1", "--out", str(out), "--no-memory"]
+    layers.main([*fixed, *arguments])
     return json.loads(out.read_text()), capsys.readouterr().out
 
 
@@ -51,6 +52,7 @@ def test_table_and_json_are_complete(tmp_path, capsys):
 def test_each_target_is_reported():
     figures = {"to_softmax": 2.4, "to_tfp": 0.7, "to_graph": 1.5}
     figures |= {f"cpu_{key}": value for key, value in figures.items()}
+    figures["peak_to_tfp"] = 1.1
     rows = [
         {"name": "GumbelSoftmax", "shape": shape, "mode": mode, **figures}
         for shape in [[8, 10], [8, 1000]]
@@ -62,7 +64,9 @@ def test_each_target_is_reported():
         (1000, 1.5, True),
         (10, 0.6, False),
         (1000, 0.6, False),
+        (1000, 1.0, False),
         (1000, 2.5, True),
+        (1000, 1.0, False),
     ]
 
 
@@ -70,6 +74,13 @@ def test_a_shape_that_is_none_is_refused(capsys):
     with pytest.raises(SystemExit):
         layers.main(["--shapes", "4096"])
     assert "ROWSxCATEGORIES" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_peak_of_a_softmax_is_its_tensors():
+    """y and its gradient, and at the least one more: each of 4 MiB."""
+    found = layers.peak((1024, 1024), layers.SOFTMAX, "graph")["peak_mib"]
+    assert 12 <= found < 24
 
 
 @pytest.mark.slow

@@ -27,9 +27,26 @@ def test_layers_are_relative_to_the_softmax():
     assert found == {"GumbelSoftmax": 3.0, "torch (eager)": 4.5}
 
 
+def test_the_figure_shows_memory_where_it_was_measured(tmp_path, monkeypatch):
+    report = performance.load("layers")
+    for row in report["results"]:
+        row["peak_mib"] = 40.0
+    load = performance.load
+    monkeypatch.setattr(
+        performance, "load", lambda n: report if n == "layers" else load(n)
+    )
+    titles = []
+    monkeypatch.setattr(
+        performance, "bars", lambda axes, values, *rest: titles.append(values)
+    )
+    performance.draw(tmp_path / "performance.png")
+    assert len(titles) == 6
+    assert titles[4] == dict.fromkeys(performance.LAYERS.values(), 40.0)
+
+
 def test_epoch_targets():
     rows = {
-        name: {"median_ms": time, "cpu_ms": time}
+        name: dict.fromkeys(["median_ms", "min_ms", "cpu_ms"], time)
         for name, time in [
             (epoch.OURS, 10.0),
             (epoch.TFP, 8.0),

@@ -1,0 +1,93 @@
+"""What `benchmarks.layers` times: maps from (logits, seed) to a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+import tfgumbel as tg
+
+TEMPERATURE = 0.7
+
+LAYERS: dict[str, Callable[[], Any]] = {
+    "GumbelSoftmax": lambda: tg.GumbelSoftmax(TEMPERATURE),
+    "GumbelSoftmax hard": lambda: tg.GumbelSoftmax(TEMPERATURE, hard=True),
+    "StraightThroughCategorical st": lambda: tg.StraightThroughCategorical(
+        "st", TEMPERATURE
+    ),
+    "StraightThroughCategorical gumbel": lambda: tg.StraightThroughCategorical(
+        "gumbel", TEMPERATURE
+    ),
+    "BinaryConcrete": lambda: tg.BinaryConcrete(TEMPERATURE),
+    "BinaryConcrete hard": lambda: tg.BinaryConcrete(TEMPERATURE, hard=True),
+    "StraightThroughBernoulli st": lambda: tg.StraightThroughBernoulli(
+        "st", TEMPERATURE
+    ),
+    "StraightThroughBernoulli gumbel": lambda: tg.StraightThroughBernoulli(
+        "gumbel", TEMPERATURE
+    ),
+    "ReparamGaussian": lambda: tg.ReparamGaussian(),
+    "ReinforceSampler": lambda: tg.ReinforceSampler(
+        baseline=None, return_log_prob=True
+    ),
+}
+SOFTMAX = "tf.nn.softmax"
+COMPOSED = "composed of TF ops"
+TFP = "tfp RelaxedOneHotCategorical"
+TORCH = "torch F.gumbel_softmax"
+BITS = "random bits alone"
+UNIFORM = "uniform noise alone"
+GUMBEL = "Gumbel noise alone"
+
+# Maps (logits, seed) to a sample, or to (sample, log-probability).
+Draw = Callable[[tf.Tensor, tf.Tensor], Any]
+
+
+def draw_with_layer(name: str) -> Draw:
+    layer = LAYERS[name]()
+    if name == "ReparamGaussian":
+        return lambda logits, seed: layer((logits, logits), training=True)
+    return lambda logits, seed: layer(logits, training=True)
+
+
+def softmax(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return tf.nn.softmax(logits)
+
+
+def composed(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    uniform = tf.random.stateless_uniform(tf.shape(logits), seed, minval=1e-20)
+    gumbel = -tf.math.log(-tf.math.log(uniform))
+    return tf.nn.softmax((logits + gumbel) / TEMPERATURE)
+
+
+def tfp_relaxed(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    from tensorflow_probability import distributions as tfd
+
+    distribution = tfd.RelaxedOneHotCategorical(TEMPERATURE, logits=logits)
+    return distribution.sample(seed=seed)
+
+
+def random_bits(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """TensorFlow's kernel and a cast."""
+    bits = tg.random._random_bits(tf.shape(logits), seed, tf.uint32)
+    return tf.cast(bits, tf.float32)
+
+
+def uniform_noise(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return tg.random.uniform(tf.shape(logits), seed)
+
+
+def gumbel_noise(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return tg.random.gumbel(tf.shape(logits), seed)
+
+
+PEERS: dict[str, Draw] = {
+    BITS: random_bits,
+    UNIFORM: uniform_noise,
+    GUMBEL: gumbel_noise,
+    SOFTMAX: softmax,
+    COMPOSED: composed,
+    TFP: tfp_relaxed,
+}

@@ -1,0 +1,80 @@
+"""Peak memory of a call, each in a process of its own.
+
+A peak is a mark of the process: what its resident memory rises to during a
+call, less what it was before. Linux keeps the mark in `/proc`, to about a
+quarter of a MiB.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_CLEAR = Path("/proc/self/clear_refs")
+# For the environment of a process: freed buffers go back to the system at once.
+# Else a call that warms up leaves memory behind, which the next one takes
+# without a mark. Allocation takes longer: time and memory are two runs.
+EAGER_RETURN = {
+    "MALLOC_MMAP_THRESHOLD_": "65536",
+    "MALLOC_TRIM_THRESHOLD_": "0",
+}
+
+
+def measurable() -> bool:
+    """Whether the system keeps the mark."""
+    return _CLEAR.exists()
+
+
+def resident(field: str) -> float:
+    """MiB of resident memory: now (`VmRSS`), or at the most (`VmHWM`)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"/proc/self/status has no {field}.")
+
+
+def clear_peak() -> None:
+    """Sets the mark of the highest memory back to the present memory."""
+    _CLEAR.write_text("5")
+
+
+def peak(call: Callable[[], Any], calls: int = 3) -> float:
+    """MiB that a call takes at the most, its results included.
+
+    One call before, which may compile, is not counted.
+    """
+    call()
+    gc.collect()
+    before = resident("VmRSS")
+    clear_peak()
+    for _ in range(calls):
+        call()
+    return resident("VmHWM") - before
+
+
+def in_process(
+    arguments: Sequence[str],
+    timeout: float,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What `python ARGUMENTS` prints last, as JSON; or why it does not."""
+    try:
+        result = subprocess.run(
+            [sys.executable, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **(environment or {})},
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": f"more than {timeout:.0f} s"}
+    if result.returncode:
+        last = result.stderr.strip().splitlines()[-1:] or [""]
+        return {"failed": f"exit status {result.returncode} {last[0]}".strip()}
+    return json.loads(result.stdout.splitlines()[-1])
