@@ -7,23 +7,16 @@ quarter of a MiB.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 _CLEAR = Path("/proc/self/clear_refs")
-# For the environment of a process: freed buffers go back to the system at once.
-# Else a call that warms up leaves memory behind, which the next one takes
-# without a mark. Allocation takes longer: time and memory are two runs.
-EAGER_RETURN = {
-    "MALLOC_MMAP_THRESHOLD_": "65536",
-    "MALLOC_TRIM_THRESHOLD_": "0",
-}
 
 
 def measurable() -> bool:
@@ -47,10 +40,11 @@ def clear_peak() -> None:
 def peak(call: Callable[[], Any], calls: int = 3) -> float:
     """MiB that a call takes at the most, its results included.
 
-    One call before, which may compile, is not counted.
+    Call it before any other call of this size: allocators keep what is freed,
+    and a later call takes that without a mark.
     """
-    call()
     gc.collect()
+    _return_what_is_free()
     before = resident("VmRSS")
     clear_peak()
     for _ in range(calls):
@@ -58,11 +52,14 @@ def peak(call: Callable[[], Any], calls: int = 3) -> float:
     return resident("VmHWM") - before
 
 
-def in_process(
-    arguments: Sequence[str],
-    timeout: float,
-    environment: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+def _return_what_is_free() -> None:
+    # What glibc keeps of freed memory would hide as much of the call's.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def in_process(arguments: Sequence[str], timeout: float) -> dict[str, Any]:
     """What `python ARGUMENTS` prints last, as JSON; or why it does not."""
     try:
         result = subprocess.run(
@@ -70,7 +67,6 @@ def in_process(
             capture_output=True,
             text=True,
             timeout=timeout,
-            env={**os.environ, **(environment or {})},
         )
     except subprocess.TimeoutExpired:
         return {"failed": f"more than {timeout:.0f} s"}

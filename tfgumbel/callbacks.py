@@ -283,7 +283,7 @@ class GradientStatistics(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Counts the steps from here."""
-        self._last = int(self.model.optimizer.iterations)
+        self._last = self._step()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts a new average."""
@@ -291,7 +291,7 @@ class GradientStatistics(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Measures, if `every` steps have passed."""
-        step = int(self.model.optimizer.iterations)
+        step = self._step()
         if self.every is not None and step - self._last >= self.every:
             self._last = step
             self._measured.append(self.measure())
@@ -324,6 +324,9 @@ class GradientStatistics(keras.callbacks.Callback):
         }
         snr = {f"gradient_snr/{n}": m.snr for n, m in moments.items()}
         return {**variance, **snr}
+
+    def _step(self) -> int:
+        return int(self.model.optimizer.iterations.numpy())
 
     def _copies(self, *variables: keras.Variable) -> list[tf.Variable]:
         """The variables, with a copy for each replica that has its own."""

@@ -62,9 +62,9 @@ def test_each_target_is_reported():
     assert [(t["shape"][1], t["limit"], t["reached"]) for t in found] == [
         (10, 1.5, True),
         (1000, 1.5, True),
+        (1000, 1.0, False),
         (10, 0.6, False),
         (1000, 0.6, False),
-        (1000, 1.0, False),
         (1000, 2.5, True),
         (1000, 1.0, False),
     ]
@@ -78,9 +78,9 @@ def test_a_shape_that_is_none_is_refused(capsys):
 
 @pytest.mark.slow
 def test_peak_of_a_softmax_is_its_tensors():
-    """y and its gradient, and at the least one more: each of 4 MiB."""
-    found = layers.peak((1024, 1024), layers.SOFTMAX, "graph")["peak_mib"]
-    assert 12 <= found < 24
+    """y and its gradient, and at the most five more: each of 8 MiB."""
+    found = layers.peak((2048, 1024), layers.SOFTMAX, "graph")["peak_mib"]
+    assert 16 <= found < 56
 
 
 @pytest.mark.slow
