@@ -32,6 +32,14 @@ def test_right_letters_are_graded_zero():
     assert black_box_cost.grade(letters, np.roll(labels, 1)).all()
 
 
+def test_cost_is_the_grade_of_the_letters_drawn():
+    letters = np.random.default_rng(0).integers(16, size=(10, 5))
+    z = np.eye(16, dtype="float32")[letters]
+    digits = np.arange(10, dtype="int32")
+    marks = black_box_cost.cost(z, None, digits)
+    np.testing.assert_array_equal(marks, black_box_cost.grade(letters, digits))
+
+
 @pytest.mark.slow
 def test_only_the_score_function_learns(tmp_path, capsys):
     scores = black_box_cost.main(

@@ -1,5 +1,6 @@
 """Readers learn where to look, and the windows are what they claim to be."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -17,6 +18,22 @@ def test_windows_are_squares_at_every_place():
     np.testing.assert_array_equal(
         np.argwhere(windows[8]), [[1, 1], [1, 2], [2, 1], [2, 2]]
     )
+
+
+@pytest.mark.parametrize("look", ["reinforce", "straight-through", "fixed"])
+def test_one_window_is_looked_at_in_training_and_after(look):
+    """By the fixed reader at the same places in every image."""
+    keras.utils.set_random_seed(0)
+    args = hard_attention.parse(["--glimpses=2", "--hidden=16"])
+    _, glances = hard_attention.make_reader(look, args)
+    images = np.random.default_rng(0).random((64, 8, 8), dtype="float32")
+    # A `ReinforceSampler` is trained by `fit` alone.
+    for training in (look != "reinforce", False):
+        places = np.array(glances(9.0 * images, training=training))
+        assert places.shape == (64, 2, 49)
+        np.testing.assert_allclose(np.max(places, axis=-1), 1, rtol=1e-5)
+        np.testing.assert_allclose(np.sum(places, axis=-1), 1, rtol=1e-5)
+    assert (hard_attention.routes(places) == 1) == (look == "fixed")
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Every gate trains, and the experts' use is counted as it is."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -34,3 +35,17 @@ def test_a_short_run_routes(tmp_path, capsys):
 def test_one_expert_is_asked_alone():
     weights = mixture_of_experts.one_expert(np.zeros((2, 3), "float32"), None)
     np.testing.assert_array_equal(weights, [[1, 0, 0]] * 2)
+
+
+@pytest.mark.parametrize("gate", ["soft", "reinmax", "gumbel", "reinforce"])
+def test_a_hard_gate_asks_one_expert_in_training_and_after(gate):
+    keras.utils.set_random_seed(0)
+    args = mixture_of_experts.parse(["--experts=4", "--hidden=16"])
+    model = mixture_of_experts.make_model(gate, args)
+    pixels = np.random.default_rng(0).random((50, 64), dtype="float32")
+    # A `ReinforceSampler` is trained by `fit` alone.
+    for training in (gate != "reinforce", False):
+        weights = np.array(model(pixels, training=training)["expert"])
+        np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+        asked = np.sum(weights > 1e-5, axis=1)
+        np.testing.assert_array_equal(asked, 4 if gate == "soft" else 1)

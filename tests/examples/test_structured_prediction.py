@@ -1,5 +1,6 @@
 """Halves are predicted, by a bound that agrees with a plain mean."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -22,6 +23,18 @@ def test_bound_is_the_log_of_a_mean_of_likelihoods():
         -np.log(p.mean(axis=1)),
         rtol=1e-5,
     )
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_bits_make_the_answers_differ(training):
+    """One bit, two answers; no bits, one."""
+    keras.utils.set_random_seed(0)
+    upper = np.random.default_rng(0).integers(2, size=(3, 32))
+    for bits, answers in ((1, 2), (0, 1)):
+        network = structured_prediction.Network(bits, 32, "reinmax")
+        several = network.model(40)(upper.astype("float32"), training=training)
+        for image in np.round(np.array(several), 5):
+            assert len(np.unique(image, axis=0)) == answers
 
 
 @pytest.mark.slow
