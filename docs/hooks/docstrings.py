@@ -1,8 +1,10 @@
-"""Makes the docstrings' own sections legible to the documentation tool.
+"""Makes the package legible to the documentation tool.
 
 The docstrings follow Keras: an example or a reference is a word with a colon,
 and doctests stand unindented below. In Markdown `>>>` would be three nested
-quotations. Only the reference pages see this; the docstrings stay as they are.
+quotations. A file has the name of its one public function, and `ops.reinmax`
+means the function, where the tool would take the file. Only the reference pages
+see this; the package stays as it is.
 """
 
 from __future__ import annotations
@@ -22,12 +24,22 @@ PROSE = re.compile(
 
 
 class Docstrings(griffe.Extension):
-    """Rewrites each docstring before it is parsed."""
+    """Rewrites each docstring before it is parsed, and finds the functions."""
 
     def on_object(self, *, obj: Any, **_: Any) -> None:
         """Sees every module, class, function and attribute."""
         if obj.docstring is not None:
             obj.docstring.value = rewrite(obj.docstring.value)
+
+    def on_package(self, *, pkg: Any, loader: Any, **_: Any) -> None:
+        """Sees a package once, with all its modules."""
+        # First: an alias of another name is found through these modules.
+        loader.resolve_aliases(implicit=True)
+        for room in list(pkg.modules.values()):
+            for name, file in list(room.modules.items()):
+                if room.exports and name in room.exports:
+                    function = griffe.Alias(name, file[name], parent=room)
+                    room.set_member(name, function)
 
 
 def rewrite(text: str) -> str:
