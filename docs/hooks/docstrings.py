@@ -38,6 +38,10 @@ class Docstrings(griffe.Extension):
         for room in list(pkg.modules.values()):
             for name, file in list(room.modules.items()):
                 if room.exports and name in room.exports:
+                    # What the walk over all objects will no longer reach.
+                    for member in file.members.values():
+                        if not member.is_alias:
+                            self.on_object(obj=member)
                     function = griffe.Alias(name, file[name], parent=room)
                     room.set_member(name, function)
 

@@ -31,6 +31,8 @@ FUNCTION = re.compile(
 PRIME = re.compile(r"<msup>(<mi>\w</mi>)<mi>&#x02032;</mi></msup>")
 UPRIGHT = r'<mrow>\1<mo lspace="0" rspace="0">&#x02032;</mo></mrow>'
 SPACE = '<mspace width="0.17em" />'
+# No line begins with what follows a formula.
+MARK = re.compile(r"(<math[^>]*>(?:(?!</math>).)*</math>)([.,;:!?)\]]+)", re.S)
 
 
 def on_page_content(content: str, page: Any, **_: Any) -> str:
@@ -42,7 +44,8 @@ def on_page_content(content: str, page: Any, **_: Any) -> str:
     def block(match: re.Match[str]) -> str:
         return f'<div class="formula">{_mathml(match[1], "block", page)}</div>'
 
-    return INLINE.sub(inline, BLOCK.sub(block, content))
+    content = INLINE.sub(inline, BLOCK.sub(block, content))
+    return MARK.sub(r'<span class="unbroken">\1\2</span>', content)
 
 
 def _mathml(formula: str, display: str, page: Any) -> str:

@@ -1,8 +1,9 @@
 """Checks that every name of the reference shows what it stands for.
 
 A function that shares its name with its file would come out as the file: one
-line, without signature or arguments. That is a warning, which fails
-`mkdocs build --strict`.
+line, without signature or arguments. An example that `docstrings.py` has missed
+would come out as a quotation. Both are warnings, which fail `mkdocs build
+--strict`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ FILE = re.compile(
 
 
 def on_page_content(content: str, page: Any, **_: Any) -> None:
-    """Looks for headings of files."""
+    """Looks for headings of files, and for quotations."""
     for name in FILE.findall(content):
         LOG.warning("%s: %s is shown as a file", page.file.src_path, name)
+    if page.file.src_path.startswith("reference/") and "<blockquote" in content:
+        LOG.warning("%s: an example is no code", page.file.src_path)

@@ -8,6 +8,11 @@ A page asks for one with a comment on a line of its own:
     <!-- table: quadratic -->      the same, the other problem
     <!-- table: large_k -->        benchmarks/results/large_k.json
 
+or, within a row of a table of its own, for cells:
+
+    <!-- vae: rloo, 4 samples -->  its row: evaluations, cost, bias, variance
+    <!-- gaussian: pathwise -->    benchmarks/results/monte_carlo_gradients.json
+
 so that no number in a table is written by hand. A comment that asks for
 something else is a warning, which fails `mkdocs build --strict`.
 """
@@ -28,6 +33,7 @@ ROOT = Path(__file__).parents[2]
 FACTS = ROOT / "docs" / "data" / "estimators.json"
 RESULTS = ROOT / "benchmarks" / "results"
 PLACE = re.compile(r"^<!-- table: (\w+) -->$", re.M)
+CELLS = re.compile(r"<!-- (vae|gaussian): ([^>]+?) -->")
 
 # Where the number of evaluations depends on the problem.
 EVALUATIONS = {
@@ -46,6 +52,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             return ""
         return table(Path(page.file.src_path).stem)
 
+    markdown = CELLS.sub(lambda match: cells(*match.groups()), markdown)
     return PLACE.sub(fill, markdown)
 
 
@@ -123,19 +130,38 @@ def comparison(problem: str, digits: int) -> str:
     for label, row in sorted(done.items(), key=lambda item: _mean(item[1])):
         point = row["point"]
         name, _, setting = label.replace("tau", "τ =").partition(", ")
-        body.append(
-            [
-                f"[`{name}`](estimators/{name}.md)"
-                + (setting and ", ")
-                # 1e6 as a number, not as a programmer writes it.
-                + setting.replace("1e6", "10⁶"),
-                str(point["evaluations"]),
-                _cost(row, digits),
-                _bias(point),
-                _two_digits(point["relative_variance"]),
-            ]
+        label = (
+            f"[`{name}`](estimators/{name}.md)"
+            + (setting and ", ")
+            # 1e6 as a number, not as a programmer writes it.
+            + setting.replace("1e6", "10⁶")
         )
+        measured = [str(point["evaluations"]), _cost(row, digits)]
+        body.append([label, *measured, *_quality(point)])
     return rows(head, body)
+
+
+def cells(source: str, label: str) -> str:
+    """What was measured of one estimator, as cells of a row."""
+    if source == "gaussian":
+        return _gaussian(label)
+    row = _read(RESULTS / "comparison.json")["rows"]["vae"][label]
+    point = row["point"]
+    cost = f"{_mean(row):.2f}"
+    return " | ".join([str(point["evaluations"]), cost, *_quality(point)])
+
+
+def _gaussian(label: str) -> str:
+    """Variance in μ for x² under N(1, 1), in units of its gradient's square."""
+    for row in _read(RESULTS / "monte_carlo_gradients.json")["rows"]:
+        problem = (row["cost"], row["k"], row["parameter"], row["estimator"])
+        if problem == ("(x - k)²", 0.0, "μ", label):
+            return _two_digits(row["measured"] / 4.0)  # ∂/∂μ E x² = 2 μ
+    raise KeyError(label)
+
+
+def _quality(point: dict[str, Any]) -> list[str]:
+    return [_bias(point), _two_digits(point["relative_variance"])]
 
 
 def _two_digits(value: float) -> str:
