@@ -155,7 +155,7 @@ def test_every_cost_and_every_estimator(page):
             assert "NaN" not in json.dumps(curves)
         numbers = table(page)
         assert set(numbers) == set(names)
-        for name in ("reinforce", "rloo", "muprop"):
+        for name in ("reinforce", "rloo", "muprop", "nvil", "vimco"):
             assert numbers[name][0] == 0
         for bias, variance, rms in numbers.values():
             assert rms == pytest.approx((bias**2 + variance) ** 0.5, rel=0.01)
@@ -169,6 +169,7 @@ def test_second_order_estimators_are_exact_for_a_quadratic_at_one(page):
     page.settle()
     numbers = table(page)
     assert numbers["reinmax"][0] == numbers["zgr"][0] == 0
+    assert numbers["mve"][0] < 1e-6 and numbers["mve"][1] < numbers["zgr"][1]
     assert numbers["st"][0] > 0.01
     page.choose("#cost", "linear")
     assert table(page)["st"][:2] == [0, 0]

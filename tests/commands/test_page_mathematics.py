@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -26,6 +27,9 @@ AT_SAMPLE = {
     "gapped": tg.ops.gapped_straight_through,
     "reinmax": tg.ops.reinmax,
     "zgr": lambda logits, sample, temperature: tg.ops.zgr(logits, sample),
+    "mve": lambda logits, sample, _: tg.ops.minimum_variance_straight_through(
+        logits, sample, 1e6
+    ),
 }
 of_every_size = pytest.mark.parametrize(
     "probabilities", PROBABILITIES, ids=lambda p: f"K{len(p)}"
@@ -131,6 +135,39 @@ def test_straight_through_gradients(page, name, cost, probabilities):
         close(actual, expected)
 
 
+@of_every_size
+@pytest.mark.parametrize("tau", [0.1, 1.0, 30.0])
+def test_minimum_variance_gradients(page, tau, probabilities):
+    """The page draws one τ; the formula holds at any."""
+    make_problem(page, "wave", probabilities)
+    size = len(probabilities)
+    expected = gradients(
+        lambda theta: tg.ops.minimum_variance_straight_through(
+            theta, np.eye(size), tau
+        ),
+        "wave",
+        np.tile(np.log(probabilities), [size, 1]),
+    )
+    actual = page.evaluate(
+        "problem.logits.map((_, k) => AT_SAMPLE.mve(problem, "
+        f"oneHot(k, {size}), null, {tau}))"
+    )
+    close(actual, expected)
+
+
+def made(name, cost, probabilities):
+    """An estimator; nvil's baseline is what it learns without a context."""
+    if name != "nvil":
+        return tg.estimators.get(name)
+    f = cost_fn(cost, len(probabilities))(tf.eye(len(probabilities)))
+    mean = np.dot(probabilities, f.numpy())
+    weights = {"kernel_initializer": "zeros", "bias_initializer": "zeros"}
+    layer = keras.layers.Dense(1, **weights)
+    layer.build((None, len(probabilities)))
+    layer.bias.assign([mean])
+    return tg.estimators.Nvil(baseline=layer)
+
+
 def estimates(name, cost, probabilities, rows=40):
     """Samples that an estimator evaluates f at, and its gradients."""
     seen = []
@@ -142,22 +179,26 @@ def estimates(name, cost, probabilities, rows=40):
     logits = tf.math.log(tf.constant([probabilities] * rows))
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = tg.estimators.get(name)(evaluate, logits, [1, 2])
+        value = made(name, cost, probabilities)(evaluate, logits, [1, 2])
     gradient = tape.gradient(value, logits).numpy()
     return seen[0].argmax(-1).reshape(-1, rows).T, gradient
 
 
 @of_every_size
 @pytest.mark.parametrize("cost", ["quadratic", "wave"])
-@pytest.mark.parametrize("name", ["muprop", "reinforce", "rloo"])
+@pytest.mark.parametrize(
+    "name", ["muprop", "nvil", "reinforce", "rloo", "vimco"]
+)
 def test_score_function_gradients(page, name, cost, probabilities):
     make_problem(page, cost, probabilities)
     size = len(probabilities)
     drawn, expected = estimates(name, cost, probabilities)
     assert len(np.unique(drawn)) > 1
-    function = "pairEstimate" if name == "rloo" else f"AT_SAMPLE.{name}"
+    kind = (
+        "AT_PAIR" if drawn.shape[1] == 2 and name != "muprop" else "AT_SAMPLE"
+    )
     actual = page.evaluate(
-        f"{drawn.tolist()}.map((row) => {function}(problem, "
+        f"{drawn.tolist()}.map((row) => {kind}.{name}(problem, "
         f"...row.map((k) => oneHot(k, {size}))))"
     )
     close(actual, expected, atol=1e-6)
@@ -203,6 +244,60 @@ def test_moments_over_the_noise(page, cost, probabilities, count=30):
 
 
 @of_every_size
+@pytest.mark.parametrize(
+    ("cost", "tau", "eta"),
+    [("quadratic", 0.5, 1.0), ("wave", 1.3, 0.4), ("step", 0.5, 1.0)],
+)
+def test_moments_of_rebar(page, cost, probabilities, tau, eta, count=12):
+    """Every y with every ỹ given the same sample, by autodiff of the paper."""
+    make_problem(page, cost, probabilities)
+    size, p = len(probabilities), np.array(probabilities)
+    noise = noises(count, size)
+    logits = np.tile(np.log(p), [size * count, 1])
+    sample = np.repeat(np.eye(size), count, axis=0)
+    tiled = np.tile(noise, [size, 1])
+    z = tg.ops.conditional_gumbel(logits, sample, tiled)
+    f = cost_fn(cost, size)
+
+    def free(theta):
+        return tf.nn.softmax((theta + z - logits) / tau)
+
+    def conditional(theta):
+        theta = tf.nn.log_softmax(theta)
+        return tf.nn.softmax(
+            tg.ops.conditional_gumbel(theta, sample, tiled) / tau
+        )
+
+    residual = f(tf.constant(sample)) - eta * f(conditional(logits))
+    given = residual.numpy()[:, None] * (sample - p)
+    given -= eta * gradients(conditional, cost, logits)
+    path = eta * gradients(free, cost, logits)
+    path, given = (rows.reshape(size, count, size) for rows in (path, given))
+    pairs = (path[:, :, None] + given[:, None]).reshape(-1, size)
+    weights = np.repeat(p, count**2) / count**2
+    page.evaluate(f"globalThis.given = perturb(problem, {noise.tolist()}); 0")
+    actual = page.evaluate(f"rebarMoments(problem, given, {tau}, {eta})")
+    check_moments(actual, *mixture(weights, pairs))
+
+
+@of_every_size
+def test_the_objective_of_vimco(page, probabilities):
+    """The gradient of its mean bound, by autodiff of the sum over pairs."""
+    make_problem(page, "wave", probabilities)
+    f = np.sin(4.0 * np.array(WEIGHTS[: len(probabilities)]))
+    bound = -np.log((np.exp(-f[:, None]) + np.exp(-f)) / 2.0)
+    logits = tf.constant(np.log(probabilities))
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        p = tf.nn.softmax(logits)
+        mean = tf.einsum("i,j,ij->", p, p, tf.constant(bound))
+    expected = tape.gradient(mean, logits)
+    close(page.evaluate("exactBoundGradient(problem)"), expected)
+    moments = page.evaluate("pairMoments(AT_PAIR.vimco, problem)")
+    close(moments["mean"], expected)
+
+
+@of_every_size
 def test_moments_over_samples(page, probabilities):
     make_problem(page, "wave", probabilities)
     size, p = len(probabilities), np.array(probabilities)
@@ -217,8 +312,12 @@ def test_moments_over_samples(page, probabilities):
         (f[:, None] - f)[..., None] * (score[:, None] - score) / 2
     ).reshape(-1, size)
     check_moments(actual["rloo"], *mixture(np.outer(p, p).ravel(), pairs))
-    for name in ("reinforce", "rloo", "muprop"):
+    for name in ("reinforce", "rloo", "muprop", "nvil"):
         close(actual[name]["mean"], exact)
+    assert page.evaluate(
+        "Object.keys(allMoments(problem, perturb(problem, "
+        f"gumbelNoise(1, 2, {size})), 0.7)).toSorted().join()"
+    ) == page.evaluate("Object.keys(ESTIMATORS).toSorted().join()")
     quality = call(page, "quality", actual["st"], exact)
     bias = np.linalg.norm(np.subtract(actual["st"]["mean"], exact))
     close(quality["bias"], bias)
@@ -263,7 +362,8 @@ def test_a_moved_probability_leaves_a_distribution(page, value):
 def test_curves_are_those_of_the_estimators(page, count=50_000):
     """Bias and variance that the page shows, against the package's draws."""
     logits = tf.math.log(tf.constant([[0.5, 0.3, 0.2]] * count))
-    for name in ("gumbel_softmax", "st_gumbel", "gumbel_rao"):
+    curves = ("gumbel_softmax", "st_gumbel", "gumbel_rao", "rebar")
+    for name in curves:
         estimator = tg.estimators.get(name, temperature=0.5)
 
         @tf.function
@@ -277,7 +377,7 @@ def test_curves_are_those_of_the_estimators(page, count=50_000):
         square = np.sum((rows - rows.mean(0)) ** 2, axis=1)
         make_problem(page, "wave", [0.5, 0.3, 0.2])
         actual = page.evaluate(
-            "relaxedMoments(problem, perturb(problem, "
+            "allMoments(problem, perturb(problem, "
             f"evenGumbelNoise(1, 20000, 3)), 0.5)['{name}']"
         )
         error = rows.std(0) / np.sqrt(count)

@@ -6,8 +6,12 @@ const DASHES = {
   gumbel_rao: "7 3",
   gapped: "2 3",
   zgr: "7 3",
+  mve: "9 3 2 3",
   muprop: "2 3",
+  rebar: "9 3 2 3",
   rloo: "7 3",
+  vimco: "2 3",
+  nvil: "9 3 2 3",
 };
 
 function drawSamples() {

@@ -36,7 +36,8 @@ function makeProblem(cost, probabilities) {
     w,
     value: (z) => value(dot(w, z)),
     slope: (z) => scaled(w, slope(dot(w, z))),
-    slopeAt: slope, // of u = wᵀz
+    valueAt: value, // of u = wᵀz
+    slopeAt: slope,
   };
 }
 
@@ -65,6 +66,8 @@ function exactGradient(problem) {
   return jacobian(p, costs);
 }
 
+const MVE_TAU = 1e6; // where its authors' schedule ends
+
 /* Estimates at a sample d that is drawn exactly. */
 const AT_SAMPLE = {
   st({ logits, slope }, d, temperature) {
@@ -89,19 +92,89 @@ const AT_SAMPLE = {
     const linear = scaled(score, dot(slope(d), score));
     return scaled(plus(jacobian(probabilities, slope(d)), linear), 0.5);
   },
+  mve({ probabilities: p, slope }, d, _, tau = MVE_TAU) {
+    const chosen = dot(p, d);
+    const g = slope(d).map((value, k) => value / (1 + tau * (p[k] + chosen)));
+    const own = tau * dot(p, g);
+    const weight = g.map((value, k) => (1 + tau * p[k]) * value - own * d[k]);
+    const solved = solve(mveMatrix(p, tau), weight);
+    const vector = solved.map(
+      (value, k) =>
+        ((1 + tau * p[k]) / (1 + 2 * tau * p[k])) * value + tau * d[k] * g[k],
+    );
+    return jacobian(p, vector);
+  },
   muprop({ probabilities, value, slope }, d) {
     const step = minus(d, probabilities);
     const g = slope(probabilities);
     const residual = value(d) - value(probabilities) - dot(g, step);
     return plus(scaled(step, residual), jacobian(probabilities, g));
   },
+  nvil({ probabilities, value }, d) {
+    const costs = probabilities.map((_, k) => value(oneHot(k, d.length)));
+    const baseline = dot(probabilities, costs);
+    return scaled(minus(d, probabilities), value(d) - baseline);
+  },
   reinforce({ probabilities, value }, d) {
     return scaled(minus(d, probabilities), value(d));
   },
 };
 
-/** Leave-one-out REINFORCE of two samples. */
-function pairEstimate({ value }, first, second) {
-  const difference = value(first) - value(second);
-  return scaled(minus(first, second), difference / 2);
+/* Estimates at two samples. */
+const AT_PAIR = {
+  rloo({ value }, first, second) {
+    const difference = value(first) - value(second);
+    return scaled(minus(first, second), difference / 2);
+  },
+  vimco(problem, first, second) {
+    const { probabilities, value } = problem;
+    const cost = boundAt(problem, first, second); // -L̂, and -L̂ without one
+    const [one, two] = [cost - value(second), cost - value(first)];
+    return plus(
+      scaled(minus(first, probabilities), one),
+      scaled(minus(second, probabilities), two),
+    );
+  },
+};
+
+/** What vimco minimises: -log of the mean of two weights exp(-f). */
+function boundAt({ value }, first, second) {
+  const costs = [value(first), value(second)];
+  const least = Math.min(...costs);
+  const weights = costs.map((cost) => Math.exp(least - cost));
+  return least - Math.log(sum(weights) / 2);
+}
+
+/** The gradient of its expectation, by enumeration of the pairs. */
+function exactBoundGradient(problem) {
+  const p = problem.probabilities;
+  const vertices = p.map((_, k) => oneHot(k, p.length));
+  const costs = vertices.map((first) => {
+    const given = vertices.map((other) => boundAt(problem, first, other));
+    return 2 * dot(p, given);
+  });
+  return jacobian(p, costs);
+}
+
+/** The matrix of mve's linear system: symmetric, its diagonal dominant. */
+function mveMatrix(p, tau) {
+  return p.map((row, i) => {
+    const share = p.map((column) => column / (1 + tau * (row + column)));
+    const diagonal = (1 + tau * row) * sum(share);
+    return share.map((s, j) => (i === j ? diagonal : 0) - tau * row * s);
+  });
+}
+
+/** Solves A x = b by elimination; a dominant diagonal needs no pivots. */
+function solve(matrix, right) {
+  const rows = matrix.map((row, i) => [...row, right[i]]);
+  const size = right.length;
+  for (let k = 0; k < size; k++) {
+    for (let i = 0; i < size; i++) {
+      if (i === k) continue;
+      const factor = rows[i][k] / rows[k][k];
+      for (let j = k; j <= size; j++) rows[i][j] -= factor * rows[k][j];
+    }
+  }
+  return rows.map((row, k) => row[size] / row[k]);
 }

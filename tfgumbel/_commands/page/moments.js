@@ -1,6 +1,7 @@
 /* Mean and total variance of an estimator's gradient. */
 
 const NOISE_SAMPLES = 10; // M of Gumbel-Rao
+const REBAR_TEMPERATURE = 0.5; // with η = 1: before it learns both
 
 /** Of a mixture of parts {weight, mean, variance}, whose weights sum to 1. */
 function mixture(parts) {
@@ -25,12 +26,12 @@ function sampleMoments(estimate, problem, temperature) {
 }
 
 /** E over two exact samples: a sum over their K² values. */
-function pairMoments(problem) {
+function pairMoments(estimate, problem) {
   const p = problem.probabilities;
   const parts = p.flatMap((weight, i) =>
     p.map((other, j) => ({
       weight: weight * other,
-      mean: pairEstimate(problem, oneHot(i, p.length), oneHot(j, p.length)),
+      mean: estimate(problem, oneHot(i, p.length), oneHot(j, p.length)),
     })),
   );
   return mixture(parts);
@@ -98,6 +99,51 @@ function relaxedMoments(problem, perturbed, temperature) {
   );
 }
 
+/**
+ * rebar, [f(d) - η f(ỹ)] (d - π) + η ∇f(y) - η ∇f(ỹ). Given d, y and ỹ are
+ * independent and of one law: the variances of their parts add up.
+ */
+function rebarMoments(problem, perturbed, tau = REBAR_TEMPERATURE, eta = 1) {
+  const parts = perturbed.map((vectors, index) => {
+    const size = vectors[0].length;
+    const [free, given] = [new Tally(size), new Tally(size)];
+    const path = new Float64Array(size);
+    const rest = new Float64Array(size);
+    for (const z of vectors) {
+      rebarInto(path, rest, problem, index, z, tau, eta);
+      free.add(path, 1);
+      given.add(rest, 1);
+    }
+    const [first, second] = [free.moments(), given.moments()];
+    return {
+      weight: problem.probabilities[index],
+      mean: plus(first.mean, second.mean),
+      variance: first.variance + second.variance,
+    };
+  });
+  return mixture(parts);
+}
+
+/** η ∇f(y) into `path`, and into `rest` what sees ỹ, both at softmax(z / τ). */
+function rebarInto(path, rest, problem, index, z, tau, eta) {
+  const { w, slopeAt, probabilities: p } = problem;
+  softmaxInto(rest, z, z[index], tau);
+  const u = dot(w, rest);
+  const residual = problem.valueAt(w[index]) - eta * problem.valueAt(u);
+  const factor = (eta * slopeAt(u)) / tau;
+  let total = 0;
+  for (let k = 0; k < z.length; k++) {
+    path[k] = factor * rest[k] * (w[k] - u);
+    // ∂z̃ₖ/∂log πₖ = 1 - exp(z̃ₖ - z̃_d): 0 for the winner.
+    rest[k] = -path[k] * Math.expm1(z[k] - z[index]);
+    total += rest[k];
+  }
+  for (let k = 0; k < z.length; k++) {
+    const score = (k === index) - p[k];
+    rest[k] = residual * score - rest[k] + p[k] * total;
+  }
+}
+
 /** softmax(z / τ) into y, given the largest of z. */
 function softmaxInto(y, z, top, temperature) {
   let total = 0;
@@ -108,19 +154,31 @@ function softmaxInto(y, z, top, temperature) {
   for (let k = 0; k < z.length; k++) y[k] /= total;
 }
 
+/** Moments of the estimators that do not see the page's temperature. */
+function fixedMoments(problem, perturbed) {
+  const result = { rebar: rebarMoments(problem, perturbed) };
+  for (const [name, estimate] of Object.entries(AT_PAIR)) {
+    result[name] = pairMoments(estimate, problem);
+  }
+  result.vimco.target = exactBoundGradient(problem);
+  return result;
+}
+
 /** Moments of every estimator at this temperature, by name. */
-function allMoments(problem, perturbed, temperature) {
+function allMoments(problem, perturbed, temperature, fixed) {
   const result = relaxedMoments(problem, perturbed, temperature);
   for (const [name, estimate] of Object.entries(AT_SAMPLE)) {
     result[name] = sampleMoments(estimate, problem, temperature);
   }
-  result.rloo = pairMoments(problem);
-  return result;
+  return { ...result, ...(fixed ?? fixedMoments(problem, perturbed)) };
 }
 
-/** ‖E ĝ - ∇‖, the total variance, and the root of bias² + variance. */
-function quality({ mean, variance }, exact) {
-  const gap = minus(mean, exact);
+/**
+ * ‖E ĝ - ∇‖, the total variance, and the root of bias² + variance. ∇ is the
+ * exact gradient, or the `target` of an estimator with another objective.
+ */
+function quality({ mean, variance, target }, exact) {
+  const gap = minus(mean, target ?? exact);
   const square = dot(gap, gap);
   return {
     bias: Math.sqrt(square),

@@ -29,13 +29,32 @@ const ESTIMATORS = {
     "Liu, Dong, Liu, Yu, Gao 2023",
   ],
   zgr: ["½ [J(π) f′(d) + f′(d)ᵀ(d − π) (d − π)]", "Shekhovtsov 2023"],
+  mve: [
+    "S(d)ᵀ f′(d), of least variance among all that are exact for " +
+      "quadratic f; here τ = 10⁶, its own",
+    "Hooper, Shekhovtsov 2026",
+  ],
   muprop: [
     "[f(d) − f(π) − f′(π)ᵀ(d − π)] (d − π) + J(π) f′(π)",
     "Gu, Levine, Sutskever, Mnih 2016",
   ],
+  rebar: [
+    "[f(d) − f(ỹ)] (d − π) + ∇f(y) − ∇f(ỹ), ỹ drawn anew given d; " +
+      `here τ = ${REBAR_TEMPERATURE} and η = 1, from which it learns both`,
+    "Tucker, Mnih, Maddison, Lawson, Sohl-Dickstein 2017",
+  ],
   rloo: [
     "½ [f(d₁) − f(d₂)] (d₁ − d₂), two samples",
     "Kool, van Hoof, Welling 2019",
+  ],
+  vimco: [
+    "[c − f(d₂)] (d₁ − π) + [c − f(d₁)] (d₂ − π), two samples; " +
+      "E c, c = −log ½ [exp(−f(d₁)) + exp(−f(d₂))], is what it minimises",
+    "Mnih, Rezende 2016",
+  ],
+  nvil: [
+    "[f(d) − b] (d − π), b = Σ π(d) f(d): its baseline once it has learned",
+    "Mnih, Gregor 2014",
   ],
   reinforce: ["f(d) (d − π)", "Williams 1992"],
 };
@@ -84,7 +103,7 @@ function currentSamples() {
   return noise.map((vector) => gumbelSoftmax(logits, vector, temperature));
 }
 
-/** The problem, the perturbed logits and the exact gradient. */
+/** The problem, its perturbed logits, and what no temperature changes. */
 function currentProblem() {
   const { cost, probabilities } = state;
   const classes = probabilities.length;
@@ -93,11 +112,9 @@ function currentProblem() {
     const noises = keep("even", classes, () =>
       evenGumbelNoise(1, vectorsFor(classes), classes),
     );
-    return {
-      problem,
-      perturbed: perturb(problem, noises),
-      exact: exactGradient(problem),
-    };
+    const perturbed = perturb(problem, noises);
+    const fixed = fixedMoments(problem, perturbed);
+    return { problem, perturbed, fixed, exact: exactGradient(problem) };
   });
 }
 
@@ -107,8 +124,8 @@ function vectorsFor(classes) {
 
 /** Bias, variance and error of every estimator at one temperature. */
 function qualities(temperature) {
-  const { problem, perturbed, exact } = currentProblem();
-  const all = allMoments(problem, perturbed, temperature);
+  const { problem, perturbed, fixed, exact } = currentProblem();
+  const all = allMoments(problem, perturbed, temperature, fixed);
   return Object.fromEntries(
     Object.keys(ESTIMATORS).map((name) => [name, quality(all[name], exact)]),
   );
