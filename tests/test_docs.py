@@ -177,6 +177,20 @@ def test_every_table_that_a_page_asks_for_is_made():
         assert len({line.count("|") for line in lines if "|" in line}) == 1
 
 
+def test_rows_of_measured_cells_are_complete():
+    tables = hook("tables")
+    text = (DOCS / "which-estimator.md").read_text(encoding="utf-8")
+    asked = tables.CELLS.findall(text)
+    assert {source for source, _ in asked} == {"vae", "gaussian"}
+    filled = tables.CELLS.sub(lambda match: tables.cells(*match.groups()), text)
+    table = re.search(r"(?:^\|.*\n)+", filled, flags=re.MULTILINE)[0]
+    assert len({line.count("|") for line in table.splitlines()}) == 1
+    # A pathwise gradient of x² under N(1, 1) has variance 4, its mean is 2.
+    assert tables.cells("gaussian", "pathwise") == "1.0"
+    with pytest.raises(KeyError):
+        tables.cells("gaussian", "no such row")
+
+
 @pytest.mark.slow
 def test_figures_are_measured_and_drawn(tmp_path):
     out = tmp_path / "data.json"
