@@ -17,7 +17,7 @@ def main(file):
         page.write_text(explore.page(), encoding="utf-8")
         profile = f"{folder}/profile"
         with browser.Browser(browser.find(), profile) as opened:
-            opened.resize(1280, 900)
+            opened.resize(1280, 950)
             opened.open(page.as_uri())
             picture = Image.open(io.BytesIO(opened.screenshot()))
     colours = Image.Quantize.MAXCOVERAGE  # A thin line keeps its own.

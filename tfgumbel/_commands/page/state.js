@@ -48,8 +48,8 @@ const ESTIMATORS = {
     "Kool, van Hoof, Welling 2019",
   ],
   vimco: [
-    "[c − f(d₂)] (d₁ − π) + [c − f(d₁)] (d₂ − π), two samples; " +
-      "E c, c = −log ½ [exp(−f(d₁)) + exp(−f(d₂))], is what it minimises",
+    "[c − f(d₂)] (d₁ − π) + [c − f(d₁)] (d₂ − π), two samples, with " +
+      "c = −log ½ [exp(−f(d₁)) + exp(−f(d₂))], whose mean it minimises",
     "Mnih, Rezende 2016",
   ],
   nvil: [
