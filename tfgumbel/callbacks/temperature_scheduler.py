@@ -1,0 +1,196 @@
+"""The callback that anneals."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import keras
+
+from tfgumbel import _checks, schedules
+from tfgumbel.layers._annealed import TrainedScalar
+
+_LOG_NAMES = {
+    "temperature": "temperature",
+    "backward_temperature": "backward_temperature",
+    "weight": "kl_weight",
+}
+# Where a layer keeps the scalar that is seen as the attribute.
+_SCALARS = {
+    "temperature": "_annealed",
+    "backward_temperature": "_annealed_backward",
+    "weight": "_annealed",
+}
+
+
+def _non_negative(value: float) -> float:
+    return _checks.number_between("weight", value, 0.0, math.inf)
+
+
+def _positive(value: float) -> float:
+    return _checks.positive_number("temperature", value)
+
+
+_VALUE_CHECKS = {
+    "temperature": _positive,
+    "backward_temperature": _positive,
+    "weight": _non_negative,
+}
+
+
+class TemperatureScheduler(keras.callbacks.Callback):
+    """Anneals the temperature of a model's layers during `fit`.
+
+    The step is `model.optimizer.iterations`, so that a run that is stopped
+    and resumed continues where it was. The value appears in the progress
+    line, in `History` and, if they come later in the list of callbacks, in
+    `CSVLogger` and `TensorBoard`. With `steps_per_execution=n` Keras calls
+    its batch callbacks once per n steps, and the value is that of the first
+    of them; a layer given a schedule as its `temperature` anneals exactly.
+
+    Args:
+        schedule: A `tfgumbel.schedules` object, a
+            `keras.optimizers.schedules.LearningRateSchedule`, a callable
+            `step -> value`, or a number.
+        layers: Layers, or names of layers, to set; `None` for every layer of
+            the model, nested ones included, that has the attribute, and
+            neither follows a schedule of its own nor trains it.
+        per: `"batch"` (the step counts optimizer steps) or `"epoch"` (it
+            counts epochs).
+        verbose: 1 prints the value at the start of every epoch.
+        attribute: `"temperature"`, `"backward_temperature"`, or `"weight"`
+            for the factor of KL layers (logged as `kl_weight`).
+
+    Raises:
+        ValueError: In `fit`, if no layer has the attribute to set, a named
+            layer is missing, has a schedule of its own or trains its
+            temperature, or the schedule returns a bad value.
+
+    Example:
+
+    ```python
+    schedule = tg.schedules.ExponentialAnnealing(1.0, rate=1e-4, minimum=0.5)
+    model.fit(x, y, callbacks=[tg.TemperatureScheduler(schedule)])
+    ```
+
+    Reference:
+        Jang, Gu, Poole. Categorical reparameterization with Gumbel-softmax.
+        ICLR 2017.
+    """
+
+    def __init__(
+        self,
+        schedule: Any,
+        layers: Any = None,
+        per: str = "batch",
+        verbose: int = 0,
+        attribute: str = "temperature",
+    ) -> None:
+        super().__init__()
+        self.schedule = schedules.get(schedule)
+        self.layers = layers
+        self.per = _checks.choice("per", per, ["batch", "epoch"])
+        self.verbose = verbose
+        self.attribute = _checks.choice(
+            "attribute", attribute, sorted(_LOG_NAMES)
+        )
+        self._variables: list[keras.Variable] = []
+        self._value = math.nan
+
+    def set_model(self, model: keras.Model) -> None:
+        """Finds the layers to anneal."""
+        super().set_model(model)
+        self._variables = [
+            getattr(layer, self.attribute) for layer in self._find(model)
+        ]
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Sets the value for the first step of the epoch."""
+        self._set(epoch if self.per == "epoch" else self._iterations())
+        if self.verbose:
+            print(f"\nEpoch {epoch + 1}: {self.attribute} {self._value:.6g}")
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Sets the value for this step."""
+        if self.per == "batch":
+            self._set(self._iterations())
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Shows the value in the progress line."""
+        self._log(logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Shows the value in the epoch's logs."""
+        self._log(logs)
+
+    def _iterations(self) -> int:
+        return int(self.model.optimizer.iterations.numpy())
+
+    def _set(self, step: int) -> None:
+        check = _VALUE_CHECKS[self.attribute]
+        self._value = schedules.value_at(self.schedule, step, check)
+        for variable in self._variables:
+            variable.assign(self._value)
+
+    def _log(self, logs: Any) -> None:
+        if logs is not None:
+            logs[_LOG_NAMES[self.attribute]] = self._value
+
+    def _find(self, model: keras.Model) -> list[keras.layers.Layer]:
+        every = [
+            layer
+            for layer in model._flatten_layers()
+            if _is_annealed(layer, self.attribute)
+        ]
+        if self.layers is None:
+            free = [self._refusal(layer) is None for layer in every]
+            found = list(itertools.compress(every, free))
+        else:
+            found = [self._named(entry, every) for entry in self._entries()]
+        if not found:
+            reasons = [f"; {self._refusal(layer)}" for layer in every]
+            raise ValueError(
+                f"TemperatureScheduler found no layer with a "
+                f"`{self.attribute}` to set in model {model.name!r}"
+                + "".join(reasons)
+            )
+        return found
+
+    def _refusal(self, layer: keras.layers.Layer) -> str | None:
+        """Why the layer's value is not to be set, if so."""
+        scalar = getattr(layer, _SCALARS[self.attribute])
+        if isinstance(scalar, TrainedScalar):
+            return f"layer {layer.name!r} trains its {self.attribute}"
+        if scalar.step is not None:
+            return f"layer {layer.name!r} follows a schedule of its own"
+        return None
+
+    def _entries(self) -> list[Any]:
+        several = isinstance(self.layers, (list, tuple))
+        return list(self.layers) if several else [self.layers]
+
+    def _named(
+        self, entry: Any, every: list[keras.layers.Layer]
+    ) -> keras.layers.Layer:
+        # By name, since tuners copy callbacks together with their layers.
+        name = entry if isinstance(entry, str) else entry.name
+        for layer in every:
+            if layer.name == name:
+                refusal = self._refusal(layer)
+                if refusal is not None:
+                    raise ValueError(
+                        f"TemperatureScheduler cannot set the "
+                        f"`{self.attribute}` of {name!r}: {refusal}"
+                    )
+                return layer
+        raise ValueError(
+            f"Argument `layers` names {name!r}, which is no layer with a "
+            f"`{self.attribute}` of the model. Received: those are "
+            f"{[layer.name for layer in every]}"
+        )
+
+
+def _is_annealed(layer: keras.layers.Layer, attribute: str) -> bool:
+    scalar = getattr(layer, _SCALARS[attribute], None)
+    return scalar is not None and hasattr(layer, attribute)
