@@ -37,7 +37,7 @@ def clear_peak() -> None:
     _CLEAR.write_text("5")
 
 
-def peak(call: Callable[[], Any], calls: int = 3) -> float:
+def peak(call: Callable[[], Any]) -> float:
     """MiB that a call takes at the most, its results included.
 
     Call it before any other call of this size: allocators keep what is freed,
@@ -47,8 +47,7 @@ def peak(call: Callable[[], Any], calls: int = 3) -> float:
     _return_what_is_free()
     before = resident("VmRSS")
     clear_peak()
-    for _ in range(calls):
-        call()
+    call()
     return resident("VmHWM") - before
 
 

@@ -78,9 +78,9 @@ def test_a_shape_that_is_none_is_refused(capsys):
 
 @pytest.mark.slow
 def test_peak_of_a_softmax_is_its_tensors():
-    """y and its gradient, and at the most five more: each of 8 MiB."""
+    """y and its gradient, and at the most eight more: each of 8 MiB."""
     found = layers.peak((2048, 1024), layers.SOFTMAX, "graph")["peak_mib"]
-    assert 16 <= found < 56
+    assert 16 <= found < 80
 
 
 @pytest.mark.slow

@@ -51,6 +51,7 @@ def test_epoch_targets():
             (epoch.OURS, 10.0),
             (epoch.TFP, 8.0),
             (epoch.HAND, 10.0),
+            (epoch.FLOOR, 9.0),
             (epoch.STOCHASTIC, 11.0),
             (epoch.ST, 10.0),
             (epoch.REINFORCE, 12.0),
@@ -60,6 +61,7 @@ def test_epoch_targets():
     assert reached == {
         "epoch / TFP": False,
         "epoch / hand-written": True,
+        "epoch / no noise": False,
         "StochasticModel / keras.Model": True,
         "REINFORCE / straight-through": False,
     }
