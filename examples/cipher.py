@@ -24,8 +24,8 @@ soon. The score function (`rloo`) needs no derivative of f, but 16 values of it
 a step, and gets stuck with 81 % of the letters right. It must be said that no
 gradient is needed here: swapping two letters of a key at random, and keeping
 what is cheaper, solves 16 of 64, if with 8000 evaluations of f for a search
-instead of 1000. The cheapest keys of all take z for j: "the jen of python" is
-likelier than the truth, in the English of a manual.
+instead of 1000. The cheapest key of Gumbel-softmax takes z for j: "the jen of
+python" is likelier than the truth, in the English of a manual.
 
 This is the estimators' plain contract, without Keras: `estimator(cost, logits,
 seed)` is the cost per example, and its gradient is the estimate.

@@ -57,6 +57,7 @@ def test_searches_lower_the_cost(name, cost):
     step, best, key = found.way[-1]
     assert step == (200 if name == "swaps" else 60)
     assert best == found.costs.min() < found.way[0][1] - 0.2
+    assert found.costs.mean() < found.way[0][1]
     np.testing.assert_array_equal(key, found.keys[np.argmin(found.costs)])
     if name == "swaps":
         np.testing.assert_array_equal(

@@ -20,6 +20,14 @@ def test_windows_are_squares_at_every_place():
     )
 
 
+def test_pixels_are_seen_in_the_windows_alone():
+    pixels = np.arange(64, dtype="float32")[None] + 1.0
+    mask = hard_attention.make_windows(2)[[8]]
+    state = np.array(hard_attention.with_mask(pixels, mask))
+    np.testing.assert_array_equal(state[:, :64] != 0, mask == 1)
+    np.testing.assert_array_equal(state[:, 64:], mask)
+
+
 @pytest.mark.parametrize("look", ["reinforce", "straight-through", "fixed"])
 def test_one_window_is_looked_at_in_training_and_after(look):
     """By the fixed reader at the same places in every image."""
