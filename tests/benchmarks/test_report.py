@@ -43,6 +43,33 @@ def test_every_figure_of_the_report_is_committed():
     assert all((report.FOLDER / figure).exists() for figure in figures)
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "figure"),
+    [
+        (
+            "straight_through_vae",
+            "32x16/reinmax/seed 0/150000 steps",
+            "{train:.2f} |",
+        ),
+        (
+            "jang_table1",
+            "sbn-bernoulli/gumbel_softmax/adam 0.01 to 0 in 20000/seed 0",
+            "{test:.2f} ± {test_se:.2f} |",
+        ),
+        (
+            "jang_table1",
+            "sbn-bernoulli/gumbel_softmax/sgd 0.03/seed 0",
+            "{test:.2f} ± {test_se:.2f} |",
+        ),
+    ],
+)
+def test_readme_quotes_the_json(name, key, figure):
+    run = report.read(report.FOLDER / "results")[name][key]
+    readme = (report.FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    quoted = f"{run['steps']:,} | {figure.format(**run['results'])}"
+    assert quoted in readme
+
+
 def test_every_run_says_how_it_was_made():
     for runs in report.read(report.FOLDER / "results").values():
         assert runs
