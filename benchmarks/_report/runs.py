@@ -47,15 +47,22 @@ def milliseconds(run: Run) -> str:
 
 def longest(runs: Iterable[Run], **facts: Any) -> Run | None:
     """The run of these facts with the most steps, and with results."""
-    found = [
-        run
-        for run in runs
-        if run.get("results")
-        and all(run.get(name) == value for name, value in facts.items())
-    ]
+    found = [run for run in runs if run.get("results") and _agrees(run, facts)]
     return max(
         found, key=lambda run: (run["steps"], -figure_of(run)), default=None
     )
+
+
+def chosen(runs: Iterable[Run], **facts: Any) -> Run | None:
+    """The run of these facts with the lowest validation bound at its end."""
+    found = [run for run in runs if run.get("results") and _agrees(run, facts)]
+    return min(
+        found, key=lambda run: run["curve"]["validation"][-1], default=None
+    )
+
+
+def _agrees(run: Run, facts: dict[str, Any]) -> bool:
+    return all(run.get(name) == value for name, value in facts.items())
 
 
 def figure_of(run: Run) -> float:

@@ -108,10 +108,13 @@ def test_slope_is_that_of_the_last_third():
     assert math.isnan(slope({"curve": {"step": [1], "train": [1.0]}}))
 
 
-def test_best_is_the_lowest_of_all_runs():
+def test_best_has_the_lowest_bound_on_the_validation_images():
+    curve = {**RUN["curve"], "validation": [80.0, 65.0, 61.0]}
     adam = {**RUN, "optimizer": "adam", "results": {"test": 57.0}}
+    adam["curve"] = curve
+    lucky = {**RUN, "results": {"test": 56.0}}
     reports = {name: {} for name in report.NAMES}
-    reports["jang_table1"] = {"a": RUN, "b": adam}
+    reports["jang_table1"] = {"a": RUN, "b": adam, "c": lucky}
     (row,) = [x for x in closing.best(reports) if x.startswith("| sbn-")]
     assert "| adam 0.001 | 57.00 | 57.9 | -0.9 (-1.6 %) |" in row
     assert row.endswith("| 5 (4) | 15 |")
