@@ -18,10 +18,10 @@ BEST_TEXT = """
 The run above with the lowest bound on the validation images (of the VAEs of the
 straight-through family: on the training images), with the estimator's
 evaluations of the cost per example and step. `seconds` is the time of its
-training on the clock. "Best published" is the best figure known for the same data treatment
-and bound: for `sbn-bernoulli` that of ARM, trained longer than Jang et al.
-The published runs train on one sample; where ours train on several they
-descend another loss, and have a row of their own.
+training on the clock. "Best published" is the best figure known for the same
+data treatment and bound: for `sbn-bernoulli` that of ARM, trained longer than
+Jang et al. The published runs train on one sample; where ours train on several
+they descend another loss, and have a row of their own.
 """
 
 
