@@ -61,7 +61,7 @@ def step(name: str, sizes: dict[str, int]) -> Callable[[], Any]:
         if not isinstance(drawn, tuple):
             return drawn
         value, log_prob = drawn
-        return value, log_prob[:, None, None]
+        return value + log_prob[:, None, None]
 
     return tf_step(draw, logits, weights, jit_compile=False)
 
