@@ -25,10 +25,13 @@ NOTES = {
 }
 
 
-def slope(run: Run) -> float:
-    """Nats per 1,000 steps over the last third of the curve."""
+def slope(run: Run, name: str | None = None) -> float:
+    """Change by 1,000 steps over the last third of a curve.
+
+    By default of the bound on the validation images, or else of the loss.
+    """
     curve = run["curve"]
-    name = "validation" if "validation" in curve else "train"
+    name = name or ("validation" if "validation" in curve else "train")
     count = max(2, len(curve["step"]) // 3)
     steps, values = curve["step"][-count:], curve[name][-count:]
     if len(steps) < 2:
