@@ -20,8 +20,8 @@ Run = dict[str, Any]
 
 # Why a cell is off, where the steps are not all of it.
 NOTES = {
-    ("vae-categorical", "gumbel_softmax"): "Adam and 8,000 steps, where the "
-    "paper takes SGD, tunes rate and annealing, and does not say how long",
+    ("vae-categorical", "gumbel_softmax"): "the paper tunes rate and annealing "
+    "and does not say how long it trains",
 }
 
 
