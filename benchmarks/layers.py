@@ -80,8 +80,12 @@ WARM_UP = (8, 16)
 def tf_step(
     draw: Draw, logits: np.ndarray, weights: np.ndarray, jit_compile: bool
 ) -> Callable[[], Any]:
-    """One call: draw, Σ w·y, and its gradient."""
+    """One call: draw, Σ w·y, and its gradient.
+
+    A log-probability, one an example, is weighted by the example's first w.
+    """
     weights = tf.constant(weights)
+    first = tf.reshape(weights, [len(logits), -1])[:, 0]
     logits = tf.constant(logits)
     # Seeds vary, lest noise of a constant seed be folded into a constant.
     seeds = itertools.count()
@@ -98,7 +102,7 @@ def tf_step(
                 drawn, log_prob = drawn
             loss = tf.reduce_sum(weights * drawn)
             if log_prob is not None:
-                loss += tf.reduce_sum(weights[:, 0] * log_prob)
+                loss += tf.tensordot(first, log_prob, 1)
         return loss, tape.gradient(loss, logits)
 
     step = loss_and_gradient.get_concrete_function(

@@ -57,11 +57,7 @@ def step(name: str, sizes: dict[str, int]) -> Callable[[], Any]:
     pair = name == "ReparamGaussian"
 
     def draw(logits: tf.Tensor, seed: tf.Tensor) -> Any:
-        drawn = layer((logits, logits) if pair else logits, training=True)
-        if not isinstance(drawn, tuple):
-            return drawn
-        value, log_prob = drawn
-        return value + log_prob[:, None, None]
+        return layer((logits, logits) if pair else logits, training=True)
 
     return tf_step(draw, logits, weights, jit_compile=False)
 

@@ -1,6 +1,8 @@
 import json
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from benchmarks import layers
 
@@ -68,6 +70,19 @@ def test_each_target_is_reported():
         (1000, 2.5, True),
         (1000, 1.0, False),
     ]
+
+
+def test_a_log_probability_is_weighted_example_by_example():
+    logits = np.arange(24, dtype="float32").reshape(4, 2, 3)
+    weights = logits[::-1] + 1.0
+
+    def draw(logits, seed):
+        return logits, tf.reduce_sum(logits, axis=[1, 2])
+
+    loss, gradient = layers.tf_step(draw, logits, weights, False)()
+    first = weights[:, :1, :1]
+    np.testing.assert_allclose(loss, np.sum((weights + first) * logits))
+    np.testing.assert_allclose(gradient, weights + first)
 
 
 def test_a_shape_that_is_none_is_refused(capsys):
