@@ -1,8 +1,9 @@
-"""Peak memory of a call, each in a process of its own.
+"""Peak memory of a call, each in a process of its own, or on a GPU.
 
 A peak is a mark of the process: what its resident memory rises to during a
 call, less what it was before. Linux keeps the mark in `/proc`, to about a
-quarter of a MiB.
+quarter of a MiB. The memory of a GPU is counted by the allocators of TensorFlow
+and of PyTorch, to the byte.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import tensorflow as tf
 
 _CLEAR = Path("/proc/self/clear_refs")
 
@@ -49,6 +52,26 @@ def peak(call: Callable[[], Any]) -> float:
     clear_peak()
     call()
     return resident("VmHWM") - before
+
+
+def peak_on_gpu(call: Callable[[], Any], torch: Any = None) -> float:
+    """MiB of the GPU that a call takes at the most, its results included.
+
+    Args:
+        call: What has been called before, so that all is compiled.
+        torch: The module, if it is PyTorch that allocates.
+    """
+    gc.collect()
+    if torch is not None:
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    memory = tf.config.experimental
+    memory.reset_memory_stats("GPU:0")
+    before = memory.get_memory_info("GPU:0")["current"]
+    call()
+    return (memory.get_memory_info("GPU:0")["peak"] - before) / 2**20
 
 
 def _return_what_is_free() -> None:

@@ -9,6 +9,7 @@ on the clock: other processes hardly change it.
 from __future__ import annotations
 
 import datetime
+import importlib
 import json
 import os
 import platform
@@ -81,7 +82,7 @@ def summary(timings: Sequence[Timing]) -> dict[str, Any]:
 
 
 def environment(packages: Sequence[str]) -> dict[str, Any]:
-    """What the figures depend on: versions, processor, threads, load, date.
+    """What the figures depend on: versions, processors, threads, load, date.
 
     Args:
         packages: Distributions whose versions count; `None` stands for one
@@ -95,6 +96,7 @@ def environment(packages: Sequence[str]) -> dict[str, Any]:
         "versions": {name: _version(name) for name in packages},
         "platform": platform.system() + " " + platform.machine(),
         "cpu": _cpu_model(),
+        "gpus": _gpu_models(),
         "threads": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
@@ -118,6 +120,14 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or "unknown"
+
+
+def _gpu_models() -> list[str]:
+    config = importlib.import_module("tensorflow").config
+    return [
+        config.experimental.get_device_details(gpu)["device_name"]
+        for gpu in config.list_physical_devices("GPU")
+    ]
 
 
 def write_json(path: str | Path, report: Mapping[str, Any]) -> None:

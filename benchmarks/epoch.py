@@ -1,8 +1,8 @@
 """Times `fit` on the categorical VAE beside the same model built otherwise.
 
-Run `python -m benchmarks.epoch`. One call is one epoch of training, with the
-settings of Jang et al.: 784-512-256, twenty variables of ten categories,
-batches of 100, Adam. Contenders take turns:
+Run `python -m benchmarks.epoch [--device GPU:0]`. One call is one epoch of
+training, with the settings of Jang et al.: 784-512-256, twenty variables of ten
+categories, batches of 100, Adam. Contenders take turns:
 
 * `tfgumbel`: `GumbelSoftmax` in a `keras.Model`;
 * TFP: a Keras layer that samples `RelaxedOneHotCategorical`;
@@ -43,6 +43,7 @@ import tfgumbel as tg
 from benchmarks import _timing
 
 OUT = Path(__file__).parent / "results" / "epoch.json"
+OUT_GPU = OUT.with_stem("epoch_gpu")
 PACKAGES = ["tensorflow", "keras", "tensorflow-probability", "numpy", "torch"]
 TEMPERATURE, BATCH, PIXELS = 0.7, 100, 784
 HIDDEN, CODE = (512, 256), (20, 10)
@@ -115,7 +116,7 @@ def fit(
     return epoch
 
 
-def torch_epoch(images: np.ndarray) -> Callable[[], None]:
+def torch_epoch(images: np.ndarray, place: str) -> Callable[[], None]:
     """The same model and epoch in PyTorch."""
     import torch
     from torch import nn
@@ -127,11 +128,11 @@ def torch_epoch(images: np.ndarray) -> Callable[[], None]:
             layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
         return nn.Sequential(*layers[:-1])
 
-    encoder = perceptron(PIXELS, *HIDDEN, 200)
-    decoder = perceptron(200, *HIDDEN[::-1], PIXELS)
+    encoder = perceptron(PIXELS, *HIDDEN, 200).to(place)
+    decoder = perceptron(200, *HIDDEN[::-1], PIXELS).to(place)
     weights = [*encoder.parameters(), *decoder.parameters()]
     optimizer = torch.optim.Adam(weights)
-    data = torch.tensor(images)
+    data = torch.tensor(images, device=place)
 
     def epoch() -> None:
         for batch in torch.randperm(len(data)).split(BATCH):
@@ -146,11 +147,15 @@ def torch_epoch(images: np.ndarray) -> Callable[[], None]:
             optimizer.zero_grad()
             (error.sum(1).mean() + kl).backward()
             optimizer.step()
+        if place == "cuda":
+            torch.cuda.synchronize()
 
     return epoch
 
 
-def contenders(images: np.ndarray) -> dict[str, Callable[[], None]]:
+def contenders(
+    images: np.ndarray, place: str = "cpu"
+) -> dict[str, Callable[[], None]]:
     """Epochs by name, of those that can run here."""
     straight_through = tg.StraightThroughCategorical("st", TEMPERATURE)
     reinforce = tg.ReinforceSampler(baseline=None)
@@ -167,7 +172,7 @@ def contenders(images: np.ndarray) -> dict[str, Callable[[], None]]:
     if importlib.util.find_spec("tensorflow_probability"):
         found[TFP] = fit(TFPLayer(), images)
     if importlib.util.find_spec("torch"):
-        found[TORCH] = torch_epoch(images)
+        found[TORCH] = torch_epoch(images, place)
     return found
 
 
@@ -203,15 +208,17 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=7, help="rounds")
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--device", default="CPU:0")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     environment = _timing.environment(PACKAGES)
     keras.utils.set_random_seed(0)
     generator = np.random.default_rng(0)
     images = generator.uniform(size=(options.images, PIXELS))
-    with tf.device("CPU:0"):
+    gpu = options.device.upper().startswith("GPU")
+    with tf.device(options.device):
         timings = _timing.interleave(
-            contenders(images.astype("float32")),
+            contenders(images.astype("float32"), "cuda" if gpu else "cpu"),
             options.repeats,
             slow_repeats=options.repeats,
         )
@@ -225,6 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         "benchmark": "epoch",
         "images": options.images,
         "batch": BATCH,
+        "device": options.device,
         "environment": environment,
         "results": [{"name": name, **row} for name, row in rows.items()],
         "targets": targets(rows),
@@ -237,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             f"{target['limit']}: "
             + ("reached" if target["reached"] else "NOT REACHED")
         )
-    _timing.write_json(options.out, report)
+    _timing.write_json(options.out or (OUT_GPU if gpu else OUT), report)
     return report
 
 

@@ -1,9 +1,9 @@
 """Times forward and backward of each sampling layer beside its peers.
 
-Run `python -m benchmarks.layers`. Every contender maps logits to a sample y;
-one call computes Σ w·y for a fixed random w and its gradient with respect to
-the logits, and returns these two. Contenders take turns in one run, in graph
-mode and under XLA, on the CPU:
+Run `python -m benchmarks.layers [--device GPU:0]`. Every contender maps logits
+to a sample y; one call computes Σ w·y for a fixed random w and its gradient
+with respect to the logits, and returns these two. Contenders take turns in one
+run, in graph mode and under XLA, on the CPU or on a GPU:
 
 * `tf.nn.softmax`: without noise and temperature, the yardstick;
 * the Gumbel-softmax as one writes it with `tf.random.stateless_uniform`;
@@ -31,7 +31,7 @@ few passes of all this.
 
 The peak memory of a call is measured in a process of its own for each
 contender, mode and shape: what the resident memory rises to above what it was
-with logits and w, results included.
+with logits and w, results included. On a GPU it is what the allocator counts.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ from benchmarks._draws import (
 
 SHAPES = [(5120, 10), (4096, 1000), (64, 100_000)]
 OUT = Path(__file__).parent / "results" / "layers.json"
+OUT_GPU = OUT.with_stem("layers_gpu")
 PACKAGES = ["tensorflow", "keras", "tensorflow-probability", "numpy", "torch"]
 
 MODES = {"graph": False, "xla": True}
@@ -118,19 +119,30 @@ def tf_step(
     return call
 
 
-def torch_step(logits: np.ndarray, weights: np.ndarray) -> Callable[[], Any]:
+def torch_step(
+    logits: np.ndarray, weights: np.ndarray, device: str = "CPU:0"
+) -> Callable[[], Any]:
     """The same for PyTorch, which runs op by op."""
     import torch
 
-    logits = torch.tensor(logits, requires_grad=True)
-    weights = torch.tensor(weights)
+    gpu = on_gpu(device)
+    place = "cuda" if gpu else "cpu"
+    logits = torch.tensor(logits, requires_grad=True, device=place)
+    weights = torch.tensor(weights, device=place)
 
     def call() -> tuple[Any, Any]:
         y = torch.nn.functional.gumbel_softmax(logits, TEMPERATURE)
         loss = torch.sum(weights * y)
-        return loss.detach(), torch.autograd.grad(loss, logits)[0]
+        result = loss.detach(), torch.autograd.grad(loss, logits)[0]
+        if gpu:
+            torch.cuda.synchronize()
+        return result
 
     return call
+
+
+def on_gpu(device: str) -> bool:
+    return device.upper().startswith("GPU")
 
 
 def available() -> list[str]:
@@ -147,6 +159,7 @@ def contenders(
     shape: tuple[int, int],
     names: Sequence[str],
     modes: Mapping[str, bool] = MODES,
+    device: str = "CPU:0",
 ) -> dict[tuple[str, str], Callable[[], Any]]:
     """What to time at a shape, by (name, mode)."""
     generator = np.random.default_rng(0)
@@ -155,7 +168,7 @@ def contenders(
     steps: dict[tuple[str, str], Callable[[], Any]] = {}
     for name in names:
         if name == TORCH:
-            steps[name, "eager"] = torch_step(logits, weights)
+            steps[name, "eager"] = torch_step(logits, weights, device)
             continue
         draw = PEERS[name] if name in PEERS else draw_with_layer(name)
         for mode, jit_compile in modes.items():
@@ -188,15 +201,31 @@ def own_peak(shape: tuple[int, int], name: str, mode: str) -> dict[str, Any]:
         return {"peak_mib": round(_memory.peak(call), 2)}
 
 
+def peak_on_gpu(name: str, call: Callable[[], Any]) -> dict[str, Any]:
+    """The peak of one contender's call on the GPU."""
+    torch = importlib.import_module("torch") if name == TORCH else None
+    return {"peak_mib": round(_memory.peak_on_gpu(call, torch), 2)}
+
+
 def measure(
-    shape: tuple[int, int], names: Sequence[str], repeats: int, memory: bool
+    shape: tuple[int, int],
+    names: Sequence[str],
+    repeats: int,
+    memory: bool,
+    device: str = "CPU:0",
 ) -> list[dict[str, Any]]:
     """One row of figures for each contender and mode at a shape."""
-    with tf.device("CPU:0"):
-        timings = _timing.interleave(contenders(shape, names), repeats)
-    rows = {key: _timing.summary(calls) for key, calls in timings.items()}
-    for key, row in rows.items():
-        row |= peak(shape, *key) if memory else {"peak_mib": None}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    with tf.device(device):
+        calls = contenders(shape, names, device=device)
+        timings = _timing.interleave(calls, repeats)
+        for key, found in timings.items():
+            rows[key] = {**_timing.summary(found), "peak_mib": None}
+            if memory and on_gpu(device):
+                rows[key] |= peak_on_gpu(key[0], calls[key])
+    if memory and not on_gpu(device):
+        for key, row in rows.items():
+            row |= peak(shape, *key)
 
     def ratio(
         key: tuple[str, str], to: tuple[str, str], figure: str
@@ -343,7 +372,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         help="only the peak of one contender and shape, in this process",
     )
     parser.add_argument(
-        "--out", type=Path, default=OUT, help=f"JSON file (default: {OUT.name})"
+        "--device", default="CPU:0", help="GPU:0, say (default: CPU:0)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help=f"JSON file (default: {OUT.name}, {OUT_GPU.name} on a GPU)",
     )
     options = parser.parse_args(arguments)
     if options.peak:
@@ -355,11 +389,18 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     report = {
         "benchmark": "layers",
         "temperature": TEMPERATURE,
+        "device": options.device,
         "environment": _timing.environment(PACKAGES),
         "results": [],
     }
     for shape in options.shapes:
-        rows = measure(shape, options.only, options.repeats, options.memory)
+        rows = measure(
+            shape,
+            options.only,
+            options.repeats,
+            options.memory,
+            options.device,
+        )
         print(table(rows), end="\n\n", flush=True)
         report["results"] += rows
     print("PyTorch runs eagerly; its time stands under graph.\n")
@@ -372,7 +413,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             f"at most {target['limit']}: "
             + ("reached" if target["reached"] else "NOT REACHED")
         )
-    _timing.write_json(options.out, report)
+    default = OUT_GPU if on_gpu(options.device) else OUT
+    _timing.write_json(options.out or default, report)
     return report
 
 

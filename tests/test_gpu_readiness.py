@@ -7,7 +7,6 @@ has there.
 
 import functools
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.python.framework import kernels
@@ -104,20 +103,6 @@ def test_estimators(case, law):
 
     seed = tf.constant([1, 2], tf.int64)
     assert_runs_on_gpus(nodes(train, [logits, w, seed]))
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.id)
-def test_layers_train_on_a_gpu(case):
-    if not tf.config.list_physical_devices("GPU"):
-        pytest.skip("no GPU")
-    with tf.device("/GPU:0"):
-        layer = case.make()
-        inputs = tensors(case.inputs)
-        _, gradients = differentiated(
-            lambda i: training_values(layer, i), inputs
-        )
-    assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
 
 
 def test_an_op_without_a_kernel_is_seen():
