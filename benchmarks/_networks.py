@@ -87,12 +87,26 @@ class Network:
         if index == len(self.layers):
             return reconstruction(self.pixels(inputs), targets)
         own, rest = random.split(seed, 2)
-        return nodes[index](
+        node, options = nodes[index], {}
+        if getattr(node, "expands", False):
+            options["mean_field"] = lambda z: self.mean_field(
+                z, targets, index + 1
+            )
+        return node(
             lambda z: self.loss(nodes, z, targets, rest, index + 1),
             self.logits(index, inputs),
             own,
             inputs,
+            **options,
         )
+
+    def mean_field(
+        self, below: tf.Tensor, targets: tf.Tensor, index: int
+    ) -> tf.Tensor:
+        """-log p(targets) with layers `index`, ... at their means, `[n·B]`."""
+        for layer in range(index, len(self.layers)):
+            below = self.law.mean(self.logits(layer, below))
+        return reconstruction(self.pixels(below), targets)
 
     def draw(self, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """An exact sample; one uniform a variable."""
@@ -116,14 +130,21 @@ class ScoreFunction(keras.layers.Layer):
 
     The running mean c and variance v and the network b are those of
     `tg.ScoreFunctionCost`. One evaluation of f.
+
+    Args:
+        distribution: `"bernoulli"` or `"categorical"`.
+        expands: Whether f is replaced by f(z) - h(z), and h'ᵀ∇μ added, where
+            h is the expansion at μ = E z of the cost with all that lies below
+            at its means: MuProp, with its mean-field pass.
     """
 
     evaluations = 1
     unbiased = True
 
-    def __init__(self, distribution: str) -> None:
+    def __init__(self, distribution: str, expands: bool = False) -> None:
         super().__init__()
         self.law = distributions.get(distribution)
+        self.expands = expands
         self.join = tg.ScoreFunctionCost("nvil", normalize=True)
 
     def build(self, logits_shape: Any, context_shape: Any) -> None:
@@ -132,12 +153,30 @@ class ScoreFunction(keras.layers.Layer):
         self.built = True
 
     def __call__(
-        self, cost_fn: Any, logits: tf.Tensor, seed: Any, context: tf.Tensor
+        self,
+        cost_fn: Any,
+        logits: tf.Tensor,
+        seed: Any,
+        context: tf.Tensor,
+        mean_field: Any = None,
     ) -> tf.Tensor:
-        """The contract of `tfgumbel.estimators`."""
+        """The contract of `tfgumbel.estimators`; and what is expanded."""
         sample = tf.stop_gradient(self.law.sample(logits, seed))
         log_prob = self.law.log_prob(logits, sample)
-        return self.join(cost_fn(sample), log_prob, context, training=True)
+        cost = cost_fn(sample)
+        if not self.expands:
+            return self.join(cost, log_prob, context, training=True)
+        mean = tf.stop_gradient(self.law.mean(logits))
+        with tf.GradientTape() as tape:
+            tape.watch(mean)
+            at_mean = mean_field(mean)
+        slope = tape.gradient(at_mean, mean)
+        linear = distributions.per_example(slope * (sample - mean))
+        expansion = tf.stop_gradient(at_mean + linear)
+        cost = self.join(cost - expansion, log_prob, context, training=True)
+        return estimators.estimator.attach(
+            cost + expansion, logits, self.law.mean_gradient(mean, slope)
+        )
 
 
 def log_mean_exp(values: tf.Tensor) -> tf.Tensor:

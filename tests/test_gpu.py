@@ -89,7 +89,9 @@ def test_estimators(case, law, mode):
 
         return train(logits, w, tf.constant([1, 2], tf.int64))
 
-    on_both(compute)
+    # MVE at τ = 10^6 multiplies rounding by τ: see the row of the limit.
+    error = 0.05 if case.id == "mve-limit" else 2e-5
+    on_both(compute, rtol=error, atol=error)
 
 
 @pytest.mark.parametrize(

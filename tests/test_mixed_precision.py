@@ -44,8 +44,9 @@ def perceptron(units, **kwargs):
     )
 
 
-def categories(x):
-    logits = keras.layers.Reshape((6, 4))(perceptron(24)(x))
+def categories(x, variables=6):
+    logits = perceptron(4 * variables)(x)
+    logits = keras.layers.Reshape((variables, 4))(logits)
     return tg.CategoricalKL()(logits)
 
 
@@ -122,7 +123,9 @@ def expected(name):
     law = next(law for law in laws if name in tg.estimators.available(law))
     x = keras.Input((64,))
     layer = tg.ExpectedCost(Reconstruction(), name, law)
-    return costly(x, layer(laws[law](x), x))
+    # The sum over every code is one over 64 of them, not 4,096.
+    logits = categories(x, 3) if name == "exact" else laws[law](x)
+    return costly(x, layer(logits, x))
 
 
 def sampler(parameters, layer, *args, **kwargs):

@@ -147,14 +147,15 @@ def test_loss_of_many_samples_is_the_exact_likelihood(monkeypatch):
     assert float(found) == pytest.approx(-math.log(exact), abs=0.02)
 
 
-UNBIASED = ["sf", "muprop", "rloo", "rebar"]
+UNBIASED = ["sf", "muprop", "muprop_nested", "rloo", "rebar"]
 
 
 @pytest.mark.parametrize(
     "label",
     ["sf", "muprop", "disarm"]
     + [
-        pytest.param(name, marks=pytest.mark.slow) for name in ("rloo", "rebar")
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("muprop_nested", "rloo", "rebar")
     ],
 )
 def test_nested_estimators_are_unbiased(label):
@@ -165,6 +166,29 @@ def test_nested_estimators_are_unbiased(label):
 @pytest.mark.parametrize("label", UNBIASED)
 def test_nested_categorical_estimators_are_unbiased(label):
     check_unbiased(label, "categorical", [(1, 3), (1, 3)])
+
+
+def test_the_gradient_of_a_linear_cost_has_no_variance():
+    network = make("bernoulli", [(3,)])
+    (node,) = jang_table1.make_nodes("muprop", network)
+    for weight in node.trainable_variables:
+        weight.assign(tf.zeros_like(weight))
+    logits, weights = tf.constant([[0.3, -1.0, 0.2]]), [1.0, -2.0, 0.5]
+
+    def cost(z):
+        return tf.linalg.matvec(z, weights)
+
+    found = []
+    for seed in range(3):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = node(cost, logits, [seed, 1], INPUT, mean_field=cost)
+        found.append(tape.gradient(value, logits))
+    p = tf.sigmoid(logits)
+    for gradient in found:
+        np.testing.assert_allclose(
+            gradient, p * (1 - p) * weights, rtol=1e-5, atol=1e-6
+        )
 
 
 def check_unbiased(label, distribution, layers, copies=2000, calls=60):
