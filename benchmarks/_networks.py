@@ -220,6 +220,25 @@ def log_weights(
     return tf.reshape(log_prob, [samples, tf.shape(images)[0]])
 
 
+def sampled_elbo(
+    network: Network, node: Any, images: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    """-log p(x|z) - log p(z) + log q(z|x) at one sample, per example.
+
+    The whole of it is the cost of the node. One that divides its learning
+    signal would divide the reconstruction alone if the divergence were added
+    in closed form, and the posterior would collapse onto the prior.
+    """
+    logits = network.logits(0, images)
+
+    def cost(code: tf.Tensor) -> tf.Tensor:
+        log_q = network.law.log_prob(tf.stop_gradient(logits), code)
+        found = reconstruction(network.pixels(code), images)
+        return found + log_q + log_states(network)
+
+    return node(cost, logits, seed, images)
+
+
 def log_states(network: Network) -> float:
     """The logarithm of the number of states of the last layer."""
     shape = network.layers[-1]

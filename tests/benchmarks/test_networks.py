@@ -11,10 +11,12 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import _networks, jang_table1
+from tfgumbel import estimators
 from tfgumbel.diagnostics.estimates import seeded
 
 INPUT = np.array([[1.0, 0.0, 1.0]], "float32")
 TARGET = np.array([[1.0, 0.0, 1.0, 1.0]], "float32")
+START = tf.constant(0, tf.int64)
 
 
 def make(distribution, layers, inputs=3, pixels=4, scale=0.8):
@@ -191,25 +193,70 @@ def test_the_gradient_of_a_linear_cost_has_no_variance():
         )
 
 
-def check_unbiased(label, distribution, layers, copies=2000, calls=60):
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+@pytest.mark.parametrize(
+    "distribution, layer", [("bernoulli", (3,)), ("categorical", (1, 4))]
+)
+def test_signal_of_a_vae_is_the_whole_bound(distribution, layer, scale):
+    """The divergence is divided by √v as the reconstruction is."""
+    network = make(distribution, [layer], inputs=4)
+    task = jang_table1.TASKS[f"vae-{distribution}"]
+    nodes = jang_table1.make_nodes("sf", network)
+    exact = [estimators.get("exact", distribution=distribution)]
+    exact[0].build((None, *layer), (None, 4))
+    images = tf.repeat(TARGET, 2000, axis=0)
+
+    def loss(nodes):
+        return jang_table1.make_loss(task, network, nodes, None, 4)
+
+    encoder, decoder = (len(layer.weights) for layer in network.dense)
+    expected = gradient_of(network, lambda: loss(exact)([images], START))
+    expected = [g / scale for g in expected[:encoder]] + expected[-decoder:]
+
+    def value(step):
+        moments = {"mean": 0.0, "square": scale**2, "weight": 1.0}
+        for variable in nodes[0].non_trainable_variables:
+            variable.assign(moments[variable.name])
+        return loss(nodes)([images], step)
+
+    check_mean(network, value, flat(expected))
+
+
+def check_unbiased(label, distribution, layers):
     network = make(distribution, layers)
-    with tf.GradientTape() as tape:
-        expected = tf.add_n([tf.exp(q) * cost for q, cost in joint(network)])
-    weights = [weight.value for weight in network.weights]
-    exact = flat(tape.gradient(expected, weights))
+    exact = gradient_of(
+        network,
+        lambda: tf.add_n([tf.exp(q) * cost for q, cost in joint(network)]),
+    )
     nodes = jang_table1.make_nodes(label, network)
     inputs, targets = (
-        tf.constant(np.repeat(x, copies, 0)) for x in (INPUT, TARGET)
+        tf.constant(np.repeat(x, 2000, 0)) for x in (INPUT, TARGET)
     )
 
-    @tf.function(autograph=False)
-    def draw(seed):
-        with tf.GradientTape() as tape:
-            cost = network.loss(nodes, inputs, targets, seed)
-            mean = tf.reduce_mean(cost)
-        return tape.gradient(mean, weights)
+    def loss(step):
+        cost = network.loss(nodes, inputs, targets, tf.stack([9, step]))
+        return tf.reduce_mean(cost)
 
-    found = np.stack([flat(draw(tf.constant([9, i]))) for i in range(calls)])
+    check_mean(network, loss, flat(exact))
+
+
+def gradient_of(network, function):
+    weights = [weight.value for weight in network.weights]
+    with tf.GradientTape() as tape:
+        value = function()
+    return tape.gradient(value, weights)
+
+
+def check_mean(network, loss, exact, calls=60):
+    """The mean gradient of the loss over its steps is the exact one."""
+
+    @tf.function(autograph=False)
+    def draw(step):
+        return gradient_of(network, lambda: loss(step))
+
+    found = np.stack(
+        [flat(draw(tf.constant(i, tf.int64))) for i in range(calls)]
+    )
     error = found.std(axis=0, ddof=1) / math.sqrt(calls)
     assert np.max(5 * error) < 0.1 * np.max(np.abs(exact))
     np.testing.assert_array_less(
