@@ -199,6 +199,7 @@ def train(
         entry |= {"cpu_seconds": 0.0, "curve": {"step": []}}
     else:
         trainer.load(path)
+        entry = moved(entry)
     entry = {**entry, **facts}
     first = entry["steps"]
     clock = Clock(key, first, steps)
@@ -223,6 +224,19 @@ def train(
     record.write(key, entry)
     print(f"{key}: {entry['results']}", flush=True)
     return entry
+
+
+def moved(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry, with the machine that made it so far if it was another.
+
+    Times are those of the last machine.
+    """
+    before, here = entry["environment"], environment(PACKAGES)
+    if all(before.get(k, []) == here[k] for k in ("cpu", "gpus")):
+        return entry
+    earlier = {"steps": entry["steps"], "environment": before}
+    times = {"timed_steps": 0, "seconds": 0.0, "cpu_seconds": 0.0}
+    return {**entry, **times, "earlier": [*entry.get("earlier", []), earlier]}
 
 
 def _short(value: float) -> float | int:

@@ -1,3 +1,4 @@
+import argparse
 import math
 
 import keras
@@ -62,6 +63,16 @@ def test_halves_of_the_images():
     assert above.shape == (2, 392)
     same, again = jang_table1.halves(jang_table1.TASKS["vae-bernoulli"], images)
     assert same is images and again is images
+
+
+def test_the_last_steps_are_done_at_a_tenth_of_the_rate():
+    options = argparse.Namespace(optimizer="sgd", steps=10, finish=2)
+    optimizer = jang_table1.optimizer(options, 0.03)
+    rates = []
+    for step in range(options.steps):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    np.testing.assert_allclose(rates, [0.03] * 8 + [0.003] * 2)
 
 
 def test_temperature_follows_the_paper():

@@ -89,6 +89,19 @@ def test_record_says_what_it_was_made_with(interrupted):
     assert entry["timed_steps"] > 0
 
 
+def test_a_run_that_moved_says_where_it_began(tmp_path):
+    run(tmp_path, 3)
+    path = tmp_path / "out.json"
+    report = json.loads(path.read_text())
+    report["runs"]["a run"]["environment"]["cpu"] = "another"
+    path.write_text(json.dumps(report))
+    entry = run(tmp_path, 5)
+    (earlier,) = entry["earlier"]
+    assert earlier["steps"] == 3
+    assert earlier["environment"]["cpu"] == "another"
+    assert "earlier" not in run(tmp_path / "other", 5)
+
+
 def test_an_epoch_takes_every_row_once_in_another_order():
     rows = _mnist.batches(12, 4, seed=5)
     taken = [rows(tf.constant(i, tf.int64)).numpy() for i in range(6)]
