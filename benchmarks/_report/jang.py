@@ -18,6 +18,7 @@ from benchmarks._report.runs import (
     milliseconds,
     of,
     paragraphs,
+    rate,
     reason,
     save,
     table,
@@ -30,11 +31,17 @@ Fixed binarisation (each pixel drawn once by a literal seed; not the authors'
 own file), 50,000 images to train, figures on the test images with exact
 samples: -log of the mean of m = 1000 likelihoods (SBN) or importance weights
 (VAE), ± the standard error over images. `sgd` is SGD with momentum 0.9 as in
-the paper; `adam`, on a cosine to 0, is ours. The paper's number of steps is
-not printed in it. "Trained on 5 samples" is another training loss than the
-paper's, -log of the mean of 5 likelihoods. Of several runs of an estimator the
-one with the lowest 10-sample bound on the validation images is shown; slopes
-are of that bound.
+the paper; where two rates stand, the last steps were done at the lower one, for
+at a constant rate SGD keeps a floor of noise. `adam`, on a cosine to 0, is
+ours. The paper's number of steps is not printed in it. Two of its methods are
+more than an estimator: `sf` has NVIL's baselines and normalised learning signal
+(on a VAE that of the whole -ELBO: normalised without the divergence, the
+posterior collapses), `muprop` expands the cost of a mean-field pass.
+`muprop_nested` is this package's estimator in each layer, which expands a
+sampled cost. "Trained on 5 samples" is another training loss than the paper's,
+-log of the mean of 5 likelihoods. Of several runs of an estimator the one with
+the lowest 10-sample bound on the validation images is shown; slopes are of that
+bound.
 """
 
 HEAD = ["estimator", "optimizer", "steps", "seed", "ours", "published"] + [
@@ -116,7 +123,7 @@ def _row(task: str, run: Run, theirs: float | None) -> list[Any]:
     ours = run["results"]["test"]
     return [
         label(run),
-        f"{run['optimizer']} {run['learning_rate']:g}",
+        rate(run),
         f"{run['steps']:,}",
         run["seed"],
         f"{ours:.2f} ± {run['results']['test_se']:.2f}" + _images(run),
@@ -151,8 +158,7 @@ def plot(runs: dict[str, Run], path: Path) -> None:
         axis.set_visible(False)
     for axis, task in zip(axes.flat, tasks, strict=False):
         for run in _lines(of(done, "task", task)):
-            text = f"{label(run)}, {run['optimizer']} "
-            text += f"{run['learning_rate']:g}"
+            text = f"{label(run)}, {rate(run)}"
             curve = run["curve"]
             axis.plot(
                 curve["step"],
@@ -187,7 +193,7 @@ def _probes(runs: dict[str, Run]) -> Iterable[list[Any]]:
             yield [
                 run["task"],
                 run["estimator"],
-                f"{run['optimizer']} {run['learning_rate']:g}",
+                rate(run),
                 f"{run['steps']:,}",
                 f"{run['curve']['validation'][-1]:.2f}",
             ]

@@ -45,7 +45,17 @@ def milliseconds(run: Run) -> str:
     if not steps:
         return "-"
     wall, cpu = (1e3 * run[k] / steps for k in ("seconds", "cpu_seconds"))
-    return f"{wall:.0f} ({cpu:.0f})"
+    gpu = ", GPU" if run.get("environment", {}).get("gpus") else ""
+    return f"{wall:.0f} ({cpu:.0f}){gpu}"
+
+
+def rate(run: Run) -> str:
+    """The optimizer and its learning rate."""
+    value = run["learning_rate"]
+    text = f"{run.get('optimizer', 'adam')} {value:g}"
+    if run.get("finish"):
+        text += f", {value / 10:g} for {run['finish']:,} steps"
+    return text
 
 
 def longest(runs: Iterable[Run], **facts: Any) -> Run | None:
