@@ -227,7 +227,7 @@ def sampled_elbo(
 
     The whole of it is the cost of the node. One that divides its learning
     signal would divide the reconstruction alone if the divergence were added
-    in closed form, and the posterior would collapse onto the prior.
+    in closed form, and descend a bound in which the divergence weighs more.
     """
     logits = network.logits(0, images)
 

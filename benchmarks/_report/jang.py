@@ -35,8 +35,9 @@ the paper; where two rates stand, the last steps were done at the lower one, for
 at a constant rate SGD keeps a floor of noise. `adam`, on a cosine to 0, is
 ours. The paper's number of steps is not printed in it. Two of its methods are
 more than an estimator: `sf` has NVIL's baselines and normalised learning signal
-(on a VAE that of the whole -ELBO: normalised without the divergence, the
-posterior collapses), `muprop` expands the cost of a mean-field pass.
+(on a VAE that of the whole -ELBO: normalised without the divergence it would
+descend a bound in which that weighs more), and `muprop` expands the cost of a
+mean-field pass, with its residual centred and normalised in the same way.
 `muprop_nested` is this package's estimator in each layer, which expands a
 sampled cost. "Trained on 5 samples" is another training loss than the paper's,
 -log of the mean of 5 likelihoods. Of several runs of an estimator the one with
