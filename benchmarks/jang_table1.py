@@ -16,9 +16,9 @@ the mean, as here.)
 a uniform prior. The loss is -ELBO with the KL divergence in closed form, but
 for SF, whose learning signal is the whole -ELBO at the sample: normalised
 without the divergence, it descends another bound, in which that weighs more
-(the bound on the validation images of `vae-categorical` was then 177 after 3,000
-steps and 176 after 40,000). The figure is
--log 1/m sum_i p(x, z_i) / q(z_i | x), m = 1000, on the test images.
+(on the validation images `vae-categorical` then had 177 after 3,000 steps and
+176 after 40,000). The figure is -log 1/m sum_i p(x, z_i) / q(z_i | x),
+m = 1000, on the test images.
 
 Fixed binarisation: each pixel drawn once, by a literal seed, and kept; it is
 not the authors' own file. 50,000 images train, 10,000 validate. SGD with
