@@ -18,10 +18,23 @@ import matplotlib.pyplot as plt
 TOLERANCE = 0.02
 Run = dict[str, Any]
 
+LAWS = ("bernoulli", "categorical")
+KINDS = ("sbn-", "vae-")
 # Why a cell is off, where the steps are not all of it.
+UNTUNED = (
+    "the paper tunes rate and annealing and does not say how long it trains"
+)
+SLOPE = (
+    "the slope follows the temperature of the VAEs, for the paper prints none"
+)
+SIGNAL = (
+    "one signal for all variables: far from done, and the paper prints no steps"
+)
 NOTES = {
-    ("vae-categorical", "gumbel_softmax"): "the paper tunes rate and annealing "
-    "and does not say how long it trains",
+    **{("vae-" + law, "gumbel_softmax"): UNTUNED for law in LAWS},
+    **{(kind + law, "annealed_st"): SLOPE for kind in KINDS for law in LAWS},
+    **{("vae-" + law, "muprop"): "cause not found" for law in LAWS},
+    **{(kind + law, "sf"): SIGNAL for kind in KINDS for law in LAWS},
 }
 
 

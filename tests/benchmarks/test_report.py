@@ -53,12 +53,12 @@ def test_every_figure_of_the_report_is_committed():
         ),
         (
             "jang_table1",
-            "sbn-bernoulli/gumbel_softmax/adam 0.01 to 0 in 20000/seed 0",
+            "sbn-bernoulli/gumbel_softmax/sgd 0.03, 0.003 from 40000/seed 0",
             "{test:.2f} ± {test_se:.2f} |",
         ),
         (
             "jang_table1",
-            "sbn-bernoulli/gumbel_softmax/sgd 0.03/seed 0",
+            "sbn-categorical/gumbel_softmax/sgd 0.03, 0.003 from 40000/seed 0",
             "{test:.2f} ± {test_se:.2f} |",
         ),
     ],
