@@ -45,6 +45,9 @@ the lowest 10-sample bound on the validation images is shown; slopes are of that
 bound.
 """
 
+# Where a panel ends, beside its lowest bound; a curve above is in the legend.
+TOP = 1.5
+
 HEAD = ["estimator", "optimizer", "steps", "seed", "ours", "published"] + [
     "difference",
     "evaluations",
@@ -80,6 +83,7 @@ def section(runs: dict[str, Run]) -> list[str]:
         "",
     ]
     lines += [*table(PROBE_HEAD, _probes(runs)), ""]
+    lines += [f"A panel ends at {TOP} times its lowest bound.", ""]
     return [*lines, "![validation bounds](figures/jang_table1.png)", ""]
 
 
@@ -147,6 +151,7 @@ def plot(runs: dict[str, Run], path: Path) -> None:
     done = [run for run in runs.values() if run.get("results")]
     tasks = [task for task in published.JANG if of(done, "task", task)]
     names = sorted({run["estimator"] for run in done})
+    colours = plt.get_cmap("tab20").colors
     count = max(1, len(tasks))
     figure, axes = plt.subplots(
         -(-count // 2),
@@ -159,18 +164,22 @@ def plot(runs: dict[str, Run], path: Path) -> None:
         axis.set_visible(False)
     for axis, task in zip(axes.flat, tasks, strict=False):
         for run in _lines(of(done, "task", task)):
-            text = f"{label(run)}, {rate(run)}"
+            text = f"{label(run)}, {run['optimizer']}"
             curve = run["curve"]
             axis.plot(
                 curve["step"],
                 curve["validation"],
                 "-" if run["optimizer"] == "sgd" else "--",
-                color=f"C{names.index(run['estimator']) % 10}",
+                color=colours[names.index(run["estimator"]) % 20],
                 label=text,
             )
         axis.set(title=task, xlabel="step", ylabel="10-sample bound, nats")
+        ends = [
+            run["curve"]["validation"][-1] for run in of(done, "task", task)
+        ]
+        axis.set_ylim(0.98 * min(ends), TOP * min(ends))
         if axis.get_legend_handles_labels()[0]:
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, ncols=2, loc="upper right")
     save(figure, path)
 
 
