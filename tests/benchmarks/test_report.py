@@ -61,6 +61,11 @@ def test_every_figure_of_the_report_is_committed():
             "sbn-categorical/gumbel_softmax/sgd 0.03, 0.003 from 40000/seed 0",
             "{test:.2f} ± {test_se:.2f} |",
         ),
+        (
+            "jang_table1",
+            "vae-categorical/gumbel_softmax/sgd 0.02, 0.002 from 90000/seed 0",
+            "{test:.2f} ± {test_se:.2f} |",
+        ),
     ],
 )
 def test_readme_quotes_the_json(name, key, figure):
