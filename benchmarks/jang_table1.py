@@ -15,10 +15,9 @@ the mean, as here.)
 `vae-bernoulli` and `vae-categorical` are 784-200-784 and 784-(20x10)-784 with
 a uniform prior. The loss is -ELBO with the KL divergence in closed form, but
 for SF, whose learning signal is the whole -ELBO at the sample: normalised
-without the divergence, it descends another bound, in which that weighs more
-(on the validation images `vae-categorical` then had 177 after 3,000 steps and
-176 after 40,000). The figure is -log 1/m sum_i p(x, z_i) / q(z_i | x),
-m = 1000, on the test images.
+without the divergence, it descends another bound, in which that weighs more.
+The figure is -log 1/m sum_i p(x, z_i) / q(z_i | x), m = 1000, on the test
+images.
 
 Fixed binarisation: each pixel drawn once, by a literal seed, and kept; it is
 not the authors' own file. 50,000 images train, 10,000 validate. SGD with
@@ -122,7 +121,7 @@ def make_nodes(label: str, network: _networks.Network) -> list[Any]:
 
 
 def evaluations(nodes: Sequence[Any]) -> int:
-    """Passes through the layers below a step takes, mean-field ones too."""
+    """Passes through the layers below, of one step, mean-field ones too."""
     expansions = sum(getattr(node, "expands", False) for node in nodes)
     return math.prod(node.evaluations for node in nodes) + expansions
 
@@ -148,7 +147,11 @@ def make_loss(
     of m costs, whose gradient reaches the samples themselves only with the
     estimators that pass through them.
     """
-    whole = task.kind == "vae" and not getattr(nodes[0], "expands", True)
+    whole = (
+        task.kind == "vae"
+        and isinstance(nodes[0], _networks.ScoreFunction)
+        and not nodes[0].expands
+    )
     through = all(isinstance(node, relaxation.Relaxation) for node in nodes)
     if samples > 1 and (task.kind != "sbn" or not through):
         raise ValueError(

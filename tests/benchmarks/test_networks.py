@@ -170,6 +170,14 @@ def test_nested_categorical_estimators_are_unbiased(label):
     check_unbiased(label, "categorical", [(1, 3), (1, 3)])
 
 
+@pytest.mark.parametrize(
+    ("label", "count"), [("sf", 1), ("muprop", 3), ("muprop_nested", 4)]
+)
+def test_evaluations_of_two_layers(label, count):
+    nodes = jang_table1.make_nodes(label, make("bernoulli", [(2,), (2,)]))
+    assert jang_table1.evaluations(nodes) == count
+
+
 def test_the_gradient_of_a_linear_cost_has_no_variance():
     network = make("bernoulli", [(3,)])
     (node,) = jang_table1.make_nodes("muprop", network)
