@@ -9,7 +9,6 @@ on the clock: other processes hardly change it.
 from __future__ import annotations
 
 import datetime
-import importlib
 import json
 import os
 import platform
@@ -20,6 +19,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import tensorflow as tf
+
+DEVICES = ["CPU:0", "GPU:0"]
 # Thread pools spin for a moment after their work; let them come to rest.
 PAUSE_SECONDS = 0.005
 
@@ -106,6 +108,11 @@ def environment(packages: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def on_gpu(device: str) -> bool:
+    """Whether a TensorFlow device is a GPU."""
+    return device.startswith("GPU")
+
+
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -123,10 +130,9 @@ def _cpu_model() -> str:
 
 
 def _gpu_models() -> list[str]:
-    config = importlib.import_module("tensorflow").config
     return [
-        config.experimental.get_device_details(gpu)["device_name"]
-        for gpu in config.list_physical_devices("GPU")
+        tf.config.experimental.get_device_details(gpu)["device_name"]
+        for gpu in tf.config.list_physical_devices("GPU")
     ]
 
 

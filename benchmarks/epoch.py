@@ -208,14 +208,16 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=7, help="rounds")
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--device", default="CPU:0")
+    parser.add_argument(
+        "--device", choices=_timing.DEVICES, default=_timing.DEVICES[0]
+    )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     environment = _timing.environment(PACKAGES)
     keras.utils.set_random_seed(0)
     generator = np.random.default_rng(0)
     images = generator.uniform(size=(options.images, PIXELS))
-    gpu = options.device.upper().startswith("GPU")
+    gpu = _timing.on_gpu(options.device)
     with tf.device(options.device):
         timings = _timing.interleave(
             contenders(images.astype("float32"), "cuda" if gpu else "cpu"),

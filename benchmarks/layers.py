@@ -125,7 +125,7 @@ def torch_step(
     """The same for PyTorch, which runs op by op."""
     import torch
 
-    gpu = on_gpu(device)
+    gpu = _timing.on_gpu(device)
     place = "cuda" if gpu else "cpu"
     logits = torch.tensor(logits, requires_grad=True, device=place)
     weights = torch.tensor(weights, device=place)
@@ -139,10 +139,6 @@ def torch_step(
         return result
 
     return call
-
-
-def on_gpu(device: str) -> bool:
-    return device.upper().startswith("GPU")
 
 
 def available() -> list[str]:
@@ -221,9 +217,9 @@ def measure(
         timings = _timing.interleave(calls, repeats)
         for key, found in timings.items():
             rows[key] = {**_timing.summary(found), "peak_mib": None}
-            if memory and on_gpu(device):
+            if memory and _timing.on_gpu(device):
                 rows[key] |= peak_on_gpu(key[0], calls[key])
-    if memory and not on_gpu(device):
+    if memory and not _timing.on_gpu(device):
         for key, row in rows.items():
             row |= peak(shape, *key)
 
@@ -372,7 +368,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         help="only the peak of one contender and shape, in this process",
     )
     parser.add_argument(
-        "--device", default="CPU:0", help="GPU:0, say (default: CPU:0)"
+        "--device", choices=_timing.DEVICES, default=_timing.DEVICES[0]
     )
     parser.add_argument(
         "--out",
@@ -413,7 +409,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             f"at most {target['limit']}: "
             + ("reached" if target["reached"] else "NOT REACHED")
         )
-    default = OUT_GPU if on_gpu(options.device) else OUT
+    default = OUT_GPU if _timing.on_gpu(options.device) else OUT
     _timing.write_json(options.out or default, report)
     return report
 

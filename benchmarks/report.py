@@ -26,6 +26,7 @@ NAMES = (
     "semi_supervised",
     "rebar_toy",
 )
+GPU_NAMES = ["layers_gpu", "epoch_gpu"]
 
 HEAD = """
 Written by `python -m benchmarks.report` from `benchmarks/results/*.json`; do
@@ -50,12 +51,20 @@ def read(folder: Path) -> dict[str, dict[str, Run]]:
     return reports
 
 
-def load(name: str) -> Any:
+def load(name: str, folder: Path = FOLDER / "results") -> Any:
     """A benchmark of time on a GPU."""
-    return json.loads((FOLDER / "results" / f"{name}.json").read_text())
+    return json.loads((folder / f"{name}.json").read_text())
 
 
-def render(reports: dict[str, dict[str, Run]]) -> str:
+def timings_on_a_gpu(folder: Path) -> list[Any]:
+    """Those of the layers and of an epoch, where both were taken."""
+    names = [n for n in GPU_NAMES if (folder / f"{n}.json").exists()]
+    return [load(n, folder) for n in names] if names == GPU_NAMES else []
+
+
+def render(
+    reports: dict[str, dict[str, Run]], timings: Sequence[Any] = ()
+) -> str:
     """The whole report."""
     lines = ["# Results", "", *paragraphs(HEAD)]
     lines += jang.section(reports["jang_table1"])
@@ -63,7 +72,8 @@ def render(reports: dict[str, dict[str, Run]]) -> str:
     lines += semi_supervised.section(reports["semi_supervised"])
     lines += toy.section(reports["rebar_toy"])
     lines += closing.best(reports)
-    lines += gpu.section(*(load(name) for name in ("layers_gpu", "epoch_gpu")))
+    if timings:
+        lines += gpu.section(*timings)
     lines += closing.commands(reports)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -79,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     add("--figures", type=Path, default=FOLDER / "figures")
     options = parser.parse_args(arguments)
     reports = read(options.results)
-    text = render(reports)
+    text = render(reports, timings_on_a_gpu(options.results))
     options.out.write_text(text, encoding="utf-8")
     jang.plot(reports["jang_table1"], options.figures / "jang_table1.png")
     family.plot(

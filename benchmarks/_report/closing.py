@@ -22,10 +22,10 @@ The run above with the lowest bound on the validation images (of the VAEs of the
 straight-through family: on the training images; semi-supervised: the highest
 accuracy on the test images), with the estimator's evaluations of the cost per
 example and step. `seconds` is its pace on the clock times its steps; of a run
-that moved, the pace on the last machine. "Best published" is the best figure known for the same
-data treatment and bound: for `sbn-bernoulli` that of ARM, trained longer than
-Jang et al. The published runs train on one sample; where ours train on several
-they descend another loss, and have a row of their own.
+that moved, the pace on the last machine. "Best published" is the best figure
+known for the same data treatment and bound: for `sbn-bernoulli` that of ARM,
+trained longer than Jang et al. The published runs train on one sample; where
+ours train on several they descend another loss, and have a row of their own.
 """
 
 

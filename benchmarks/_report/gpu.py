@@ -18,7 +18,8 @@ relaxed one is TensorFlow's argmax and one-hot.
 """
 EPOCH = """
 An epoch of `fit` on the categorical VAE, {images} images in batches of {batch},
-the fastest of its rounds (`python -m benchmarks.epoch --device GPU:0`):
+the fastest of its rounds (`python -m benchmarks.epoch --device GPU:0`). By
+default TensorFlow multiplies matrices in TF32 there, PyTorch in float32.
 """
 
 
