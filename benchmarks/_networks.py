@@ -34,6 +34,9 @@ class Network:
         layers: Shape of each stochastic layer: `(D,)` bits, or `(D, K)`.
         pixels: Size of the output.
         distribution: `"bernoulli"` or `"categorical"`.
+
+    Attributes:
+        slope: What the logits of every stochastic layer are multiplied by.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Network:
     ) -> None:
         self.layers, self.distribution = list(layers), distribution
         self.law = distributions.get(distribution)
+        self.slope = keras.Variable(1.0, trainable=False, name="slope")
         sizes = [inputs, *map(math.prod, layers), pixels]
         self.dense = []
         for size, units in zip(sizes[:-1], sizes[1:], strict=True):
@@ -58,7 +62,7 @@ class Network:
     def logits(self, index: int, below: tf.Tensor) -> tf.Tensor:
         """Logits of stochastic layer `index`, given what lies below it."""
         flat = tf.reshape(below, [-1, self.dense[index].kernel.shape[0]])
-        rows = self.dense[index](flat)
+        rows = self.slope * self.dense[index](flat)
         return tf.reshape(rows, [-1, *self.layers[index]])
 
     def pixels(self, code: tf.Tensor) -> tf.Tensor:
@@ -136,16 +140,22 @@ class ScoreFunction(keras.layers.Layer):
         expands: Whether f is replaced by f(z) - h(z), and h'ᵀ∇μ added, where
             h is the expansion at μ = E z of the cost with all that lies below
             at its means: MuProp, with its mean-field pass.
+        normalize: Whether the signal is divided by max(1, √v).
     """
 
     evaluations = 1
     unbiased = True
 
-    def __init__(self, distribution: str, expands: bool = False) -> None:
+    def __init__(
+        self,
+        distribution: str,
+        expands: bool = False,
+        normalize: bool = True,
+    ) -> None:
         super().__init__()
         self.law = distributions.get(distribution)
         self.expands = expands
-        self.join = tg.ScoreFunctionCost("nvil", normalize=True)
+        self.join = tg.ScoreFunctionCost("nvil", normalize=normalize)
 
     def build(self, logits_shape: Any, context_shape: Any) -> None:
         """Builds the baseline's network."""

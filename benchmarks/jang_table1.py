@@ -24,172 +24,43 @@ not the authors' own file. 50,000 images train, 10,000 validate. SGD with
 momentum 0.9, batch 100 (the paper gives none); the learning rate is the best
 of a few on the validation images. At a constant rate SGD keeps a floor of
 noise: `--finish N` does the last N steps at a tenth of it. Samples are exact in
-every figure. SBN: temperature 1. VAE and annealed ST: max(0.5, exp(-1e-4 t)),
-updated every 500 steps. `--optimizer adam` is ours: Adam on a cosine to 0; and
-so is `--train-samples m`, which trains an SBN on -log 1/m sum_i p(lower | h_i).
+every figure. `--optimizer adam` is ours: Adam on a cosine to 0; and so is
+`--train-samples m`, which trains an SBN on -log 1/m sum_i p(lower | h_i).
+
+SBN: temperature 1. VAE: max(0.5, exp(-r t)), updated every 500 steps, with
+r = 1e-4 or what `--annealing` says. Annealed ST, in all tasks, multiplies the
+logits by the inverse of that: sample and gradient are those of the steeper
+probabilities. `annealed_st_backward` is steeper in the gradient alone.
 
 With two layers the estimators are nested (`benchmarks/_networks.py`): RLOO
 takes 2 samples in each layer. MuProp expands the cost of a mean-field pass, and
-its learning signal is centred and normalised as that of SF; `muprop_nested` is
-this package's estimator, which expands a sampled downstream cost.
+its learning signal is centred and normalised as that of SF. On the VAEs that
+biases it, since neither slope nor divergence are divided: `muprop_unscaled` is
+the same without. `muprop_nested` is this package's estimator, which expands a
+sampled downstream cost.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import _mnist, _networks
+from benchmarks import _mnist, _networks, _tasks
 from benchmarks._training import STATE, Group, Record, Trainer, train
-from tfgumbel import estimators
-from tfgumbel.diagnostics.estimates import seeded, step_seed
-from tfgumbel.estimators import relaxation
-from tfgumbel.schedules import ExponentialAnnealing
+from tfgumbel.diagnostics.estimates import seeded
 
 OUT = Path(__file__).parent / "results" / "jang_table1.json"
-HALF = 392
-ANNEALING = {"rate": 1e-4, "minimum": 0.5, "every": 500}
-
-
-class Task(NamedTuple):
-    """One row of the table."""
-
-    kind: str
-    distribution: str
-    layers: list[tuple[int, ...]]
-
-
-TASKS = {
-    "sbn-bernoulli": Task("sbn", "bernoulli", [(200,), (200,)]),
-    "sbn-categorical": Task("sbn", "categorical", [(20, 10), (20, 10)]),
-    "vae-bernoulli": Task("vae", "bernoulli", [(200,)]),
-    "vae-categorical": Task("vae", "categorical", [(20, 10)]),
-}
-# By label: the estimator, what it is made with. `None` is the score function
-# with NVIL's baselines and variance normalisation, as the paper uses it.
-ESTIMATORS: dict[str, tuple[str | None, dict[str, Any]]] = {
-    "sf": (None, {}),
-    "muprop": (None, {"expands": True}),
-    "muprop_nested": ("muprop", {}),
-    "st": ("st", {}),
-    "annealed_st": ("st", {}),
-    "gumbel_softmax": ("gumbel_softmax", {}),
-    "st_gumbel": ("st_gumbel", {}),
-    "reinmax": ("reinmax", {}),
-    "gumbel_rao": ("gumbel_rao", {}),
-    "zgr": ("zgr", {}),
-    "rloo": ("rloo", {"samples": 2}),
-    "rebar": ("rebar", {}),
-    "disarm": ("disarm", {}),
-}
-ANNEALED = ("gumbel_softmax", "st_gumbel", "gumbel_rao")
-
-
-def applicable(label: str, task: str) -> bool:
-    """Whether the estimator does the task's distribution."""
-    name, _ = ESTIMATORS[label]
-    law = TASKS[task].distribution
-    return name is None or name in estimators.available(law)
-
-
-def make_nodes(label: str, network: _networks.Network) -> list[Any]:
-    """An estimator for every stochastic layer, built."""
-    name, arguments = ESTIMATORS[label]
-    nodes = []
-    for index, shape in enumerate(network.layers):
-        context = (None, network.dense[index].kernel.shape[0])
-        if index:
-            context = (None, *network.layers[index - 1])
-        node = (
-            _networks.ScoreFunction(network.distribution, **arguments)
-            if name is None
-            else estimators.get(
-                name, distribution=network.distribution, **arguments
-            )
-        )
-        node.build((None, *shape), context)
-        nodes.append(node)
-    return nodes
-
-
-def evaluations(nodes: Sequence[Any]) -> int:
-    """Passes through the layers below, of one step, mean-field ones too."""
-    expansions = sum(getattr(node, "expands", False) for node in nodes)
-    return math.prod(node.evaluations for node in nodes) + expansions
-
-
-def schedule(label: str, kind: str) -> ExponentialAnnealing | None:
-    """The temperature over the steps, or `None` for that of the estimator."""
-    if label == "annealed_st" or (label in ANNEALED and kind == "vae"):
-        return ExponentialAnnealing(1.0, **ANNEALING)
-    return None
-
-
-def make_loss(
-    task: Task,
-    network: _networks.Network,
-    nodes: Sequence[Any],
-    annealing: Callable[[tf.Tensor], tf.Tensor] | None,
-    seed: int,
-    samples: int = 1,
-) -> Callable[[Any, tf.Tensor], tf.Tensor]:
-    """What is descended.
-
-    With several samples, -log 1/m Σ_i p(targets | h_i) of an SBN: a function
-    of m costs, whose gradient reaches the samples themselves only with the
-    estimators that pass through them.
-    """
-    whole = (
-        task.kind == "vae"
-        and isinstance(nodes[0], _networks.ScoreFunction)
-        and not nodes[0].expands
-    )
-    through = all(isinstance(node, relaxation.Relaxation) for node in nodes)
-    if samples > 1 and (task.kind != "sbn" or not through):
-        raise ValueError(
-            "Training on several samples is for SBNs and estimators that "
-            f"pass through the sample. Received: --train-samples {samples}"
-        )
-
-    def loss(batch: Any, step: tf.Tensor) -> tf.Tensor:
-        if annealing is not None:
-            for node in nodes:
-                node.temperature.assign(annealing(step))
-        inputs, targets = halves(task, tf.cast(batch[0], tf.float32))
-        if whole:
-            own = step_seed(seed, step)
-            found = _networks.sampled_elbo(network, nodes[0], inputs, own)
-            return tf.reduce_mean(found)
-        inputs = estimators.estimator.repeat(inputs, samples)
-        cost = network.loss(nodes, inputs, targets, step_seed(seed, step))
-        if samples > 1:
-            terms = tf.reshape(-cost, [samples, -1])
-            cost = -_networks.log_mean_exp(terms)
-        if task.kind == "vae":
-            logits = network.logits(0, inputs)
-            cost += _networks.divergence(network, logits)
-        return tf.reduce_mean(cost)
-
-    return loss
-
-
-def halves(task: Task, images: Any) -> tuple[Any, Any]:
-    """What the network sees, and what it is to predict."""
-    if task.kind == "vae":
-        return images, images
-    return images[:, :HALF], images[:, HALF:]
 
 
 def negative_bound(
-    task: Task,
+    task: _tasks.Task,
     network: _networks.Network,
     images: np.ndarray,
     samples: int,
@@ -203,7 +74,7 @@ def negative_bound(
         return _networks.log_likelihoods(network, inputs, targets, count, seed)
 
     return _networks.negative_bound(
-        terms, *halves(task, images), samples, xla=xla
+        terms, *_tasks.halves(task, images), samples, xla=xla
     )
 
 
@@ -230,25 +101,28 @@ def run(
     record: Record,
 ) -> dict[str, Any]:
     """One task, one estimator, one seed."""
-    task = TASKS[name]
+    task = _tasks.TASKS[name]
     rate = options.learning_rate
-    inputs = 784 if task.kind == "vae" else HALF
+    inputs = 784 if task.kind == "vae" else _tasks.HALF
     with seeded(seed):
         network = _networks.Network(
             inputs, task.layers, inputs, task.distribution
         )
-        nodes = make_nodes(label, network)
+        nodes = _tasks.make_nodes(label, network)
     others = [v for node in nodes for v in node.non_trainable_variables]
+    others.append(network.slope)
     controls = [v for node in nodes for v in node.trainable_variables]
     groups = [
         Group(optimizer(options, rate), network.weights),
         Group(keras.optimizers.Adam(1e-3), controls),
     ]
-    loss = make_loss(
+    loss = _tasks.make_loss(
         task,
         network,
         nodes,
-        schedule(label, task.kind),
+        _tasks.make_annealing(
+            label, task.kind, options.annealing, network, nodes
+        ),
         seed,
         options.train_samples,
     )
@@ -270,7 +144,7 @@ def run(
         "seed": seed,
         "batch": options.batch,
         "train_samples": options.train_samples,
-        "evaluations": options.train_samples * evaluations(nodes),
+        "evaluations": options.train_samples * _tasks.evaluations(nodes),
         "treatment": f"fixed binarisation, seed {_mnist.BINARIZATION_SEED}",
         "bound": f"{options.samples}-sample test bound",
     }
@@ -279,6 +153,10 @@ def run(
         key += f" to 0 in {options.steps}"
     if options.finish:
         key += f", {rate / 10:g} from {options.steps - options.finish}"
+    if _tasks.schedule(label, task.kind, options.annealing):
+        facts["annealing"] = options.annealing
+        if options.annealing != _tasks.ANNEALING_RATE:
+            key += f"/annealed by {options.annealing:g}"
     if options.train_samples > 1:
         key += f"/{options.train_samples} samples"
     test = images[1][: options.test_images]
@@ -316,13 +194,14 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     )
     add = parser.add_argument
     add("--mnist", metavar="FILE")
-    add("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    add("--estimators", nargs="+", choices=ESTIMATORS, metavar="NAME")
+    add("--tasks", nargs="+", choices=_tasks.TASKS, default=list(_tasks.TASKS))
+    add("--estimators", nargs="+", choices=_tasks.ESTIMATORS, metavar="NAME")
     add("--seeds", nargs="+", type=int, default=[0])
     add("--steps", type=int, default=500_000)
     add("--optimizer", choices=["sgd", "adam"], default="sgd")
     add("--learning-rate", type=float, default=1e-3)
     add("--finish", type=int, default=0, help="of SGD: at a tenth the rate")
+    add("--annealing", type=float, default=_tasks.ANNEALING_RATE)
     add("--batch", type=int, default=100)
     add("--every", type=int, default=5000)
     add("--samples", type=int, default=1000)
@@ -340,11 +219,11 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         _mnist.binarize(data["x_test"], _mnist.BINARIZATION_SEED + 1),
     )
     record = Record(options.out, command(options))
-    labels = options.estimators or list(ESTIMATORS)
+    labels = options.estimators or list(_tasks.ESTIMATORS)
     for seed, name, label in itertools.product(
         options.seeds, options.tasks, labels
     ):
-        if applicable(label, name):
+        if _tasks.applicable(label, name):
             run(name, label, seed, images, options, record)
             keras.backend.clear_session()
     return record.read()
@@ -360,6 +239,8 @@ def command(options: argparse.Namespace) -> str:
     words += ["--learning-rate", f"{options.learning_rate:g}"]
     if options.finish:
         words += ["--finish", str(options.finish)]
+    if options.annealing != _tasks.ANNEALING_RATE:
+        words += ["--annealing", f"{options.annealing:g}"]
     words += ["--test-images", str(options.test_images)]
     if options.train_samples > 1:
         words += ["--train-samples", str(options.train_samples)]

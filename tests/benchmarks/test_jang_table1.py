@@ -4,8 +4,9 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from benchmarks import jang_table1
+from benchmarks import _networks, _tasks, jang_table1
 from tests.benchmarks import mnist
 
 
@@ -56,12 +57,10 @@ def test_all_estimators_of_a_task(tmp_path):
 
 def test_halves_of_the_images():
     images = np.arange(2 * 784).reshape(2, 784)
-    above, below = jang_table1.halves(
-        jang_table1.TASKS["sbn-bernoulli"], images
-    )
+    above, below = _tasks.halves(_tasks.TASKS["sbn-bernoulli"], images)
     np.testing.assert_array_equal(np.hstack([above, below]), images)
     assert above.shape == (2, 392)
-    same, again = jang_table1.halves(jang_table1.TASKS["vae-bernoulli"], images)
+    same, again = _tasks.halves(_tasks.TASKS["vae-bernoulli"], images)
     assert same is images and again is images
 
 
@@ -76,12 +75,40 @@ def test_the_last_steps_are_done_at_a_tenth_of_the_rate():
 
 
 def test_temperature_follows_the_paper():
-    annealing = jang_table1.schedule("gumbel_softmax", "vae")
+    annealing = _tasks.schedule("gumbel_softmax", "vae", 1e-4)
     assert float(annealing(0)) == 1.0
     assert float(annealing(1499)) == pytest.approx(math.exp(-0.1))
     assert float(annealing(10_000)) == 0.5
-    assert jang_table1.schedule("gumbel_softmax", "sbn") is None
-    assert jang_table1.schedule("annealed_st", "sbn") is not None
+    assert _tasks.schedule("gumbel_softmax", "sbn", 1e-4) is None
+    assert _tasks.schedule("annealed_st", "sbn", 1e-4) is not None
     assert isinstance(
         annealing, keras.optimizers.schedules.LearningRateSchedule
     )
+
+
+@pytest.mark.parametrize(
+    ("label", "slope", "temperature"),
+    [("annealed_st", 2.0, 1.0), ("annealed_st_backward", 1.0, 0.5)],
+)
+def test_annealed_st_is_steeper_in_the_sample_too(label, slope, temperature):
+    network = _networks.Network(4, [(2,), (2,)], 4, "bernoulli")
+    nodes = _tasks.make_nodes(label, network)
+    anneal = _tasks.make_annealing(label, "sbn", 1e-4, network, nodes)
+    anneal(tf.constant(10_000, tf.int64))
+    assert float(network.slope) == pytest.approx(slope)
+    for node in nodes:
+        assert float(node.temperature) == pytest.approx(temperature)
+    assert _tasks.make_annealing("st", "vae", 1e-4, network, nodes) is None
+
+
+def test_another_annealing_is_another_run(tmp_path):
+    found = run(
+        tmp_path,
+        *["--tasks", "sbn-bernoulli", "--estimators", "st", "annealed_st"],
+        *["--steps", "1", "--test-images", "0", "--annealing", "1e-5"],
+    )["runs"]
+    assert found.keys() == {
+        "sbn-bernoulli/annealed_st/sgd 0.001/annealed by 1e-05/seed 0",
+        "sbn-bernoulli/st/sgd 0.001/seed 0",
+    }
+    assert all("--annealing 1e-05" in run["command"] for run in found.values())
