@@ -2,7 +2,7 @@
 
     python -m benchmarks.semi_supervised timing [--classes 5 10 50 100]
     python -m benchmarks.semi_supervised train [--estimators NAME ...]
-        [--seeds 0] [--steps N] [--mnist FILE] [--out FILE]
+        [--seeds 0] [--steps N] [--temperature T] [--mnist FILE] [--out FILE]
 
 The model of Kingma et al. 2014 as in Jang, Gu & Poole 2017: label y, style
 z ~ N(0, I), image x; q(y|x) and q(z|x, y) convolutional networks of 3 layers,
@@ -19,9 +19,10 @@ K labels, `gumbel_softmax` and `st_gumbel` draw one, by a single call of
 
 `train`: 100 labelled images, 10 of each class, and 50,000 unlabelled ones,
 binarised anew in each batch of 100 + 100; Adam 1e-3, α = 1 (of the published
-values), temperature max(0.5, exp(-3e-5 t)) updated every 2,000 steps. Results:
-accuracy of the argmax of q(y|x) on the test images, grey levels as input, and
-their -ELBO, y summed out exactly for all, one z, binarised by a literal seed.
+values), temperature max(0.5, T exp(-3e-5 t)) updated every 2,000 steps, T = 1
+if it is not given. Results: accuracy of the argmax of q(y|x) on the test
+images, grey levels as input, and their -ELBO, y summed out exactly for all,
+one z, binarised by a literal seed.
 
 `timing`: milliseconds of such a step with random labels out of K classes, all
 contenders in turns.
@@ -169,13 +170,15 @@ def make_estimator(name: str, classes: int) -> estimators.Estimator:
 
 
 def make_loss(
-    model: Model, estimator: estimators.Estimator, seed: int, anneal: bool
+    model: Model,
+    estimator: estimators.Estimator,
+    seed: int,
+    annealing: schedules.ExponentialAnnealing | None,
 ) -> Callable[[Any, tf.Tensor], tf.Tensor]:
     """Of a batch (labelled images, labels, unlabelled images), as bytes."""
-    annealing = schedules.ExponentialAnnealing(1.0, 3e-5, 0.5, every=2000)
 
     def loss(batch: Any, step: tf.Tensor) -> tf.Tensor:
-        if anneal:
+        if annealing is not None:
             estimator.temperature.assign(annealing(step))
         seeds = random.split(step_seed(seed, step), 4)
         known = draw_pixels(batch[0], seeds[0])
@@ -206,7 +209,7 @@ def trainer_of(
     data: dict[str, np.ndarray],
     options: argparse.Namespace,
     seed: int,
-    anneal: bool,
+    annealing: schedules.ExponentialAnnealing | None = None,
 ) -> Trainer:
     """Adam on the labelled and the unlabelled batch."""
     chosen = choose_labelled(data["y_train"])
@@ -218,7 +221,7 @@ def trainer_of(
     )
     unknown = _mnist.feed([images], options.batch, seed)
     return Trainer(
-        make_loss(model, estimator, seed, anneal),
+        make_loss(model, estimator, seed, annealing),
         lambda step: [*known(step), *unknown(step)],
         [Group(keras.optimizers.Adam(1e-3), model.weights)],
         xla=options.xla,
@@ -266,14 +269,19 @@ def train_one(
     with seeded(seed):
         model = Model(10, widths=options.widths)
         estimator = make_estimator(name, 10)
-    trainer = trainer_of(
-        model, estimator, data, options, seed, name in ANNEALED
-    )
+    key, start, annealing = f"train/{name}/seed {seed}", 1.0, None
+    if name in ANNEALED:
+        start = options.temperature
+        annealing = schedules.ExponentialAnnealing(start, 3e-5, 0.5, every=2000)
+    if start != 1.0:
+        key += f"/temperature {start:g}"
+    trainer = trainer_of(model, estimator, data, options, seed, annealing)
     facts = {
         "estimator": name,
         "seed": seed,
         "batch": options.batch,
         "learning_rate": 1e-3,
+        "temperature": start,
         "evaluations": estimator.evaluations,
         "treatment": "binarised anew in each batch; test: fixed",
         "bound": "-ELBO, y summed out, one z",
@@ -281,7 +289,7 @@ def train_one(
     return train(
         trainer,
         record,
-        f"train/{name}/seed {seed}",
+        key,
         facts,
         options.steps,
         options.every,
@@ -305,7 +313,7 @@ def time_step(
         with seeded(0):
             model = Model(classes, widths=options.widths)
             estimator = make_estimator(name, classes)
-        trainer = trainer_of(model, estimator, data, options, 0, False)
+        trainer = trainer_of(model, estimator, data, options, 0)
         steps = itertools.count()
 
         def step(trainer: Trainer = trainer, steps: Any = steps) -> float:
@@ -332,6 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     add("--seeds", nargs="+", type=int, default=[0])
     add("--steps", type=int, default=100_000)
     add("--every", type=int, default=250)
+    add("--temperature", type=float, default=1.0, help="at the start")
     add("--batch", type=int, default=100)
     add("--repeats", type=int, default=7)
     add("--xla", action="store_true", help="slower for convolutions on a CPU")
@@ -356,6 +365,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         return record.read()
     words += ["--estimators", *names, "--seeds", *map(str, options.seeds)]
     words += ["--steps", str(options.steps)]
+    if options.temperature != 1.0:
+        words += ["--temperature", f"{options.temperature:g}"]
     record = Record(options.out, " ".join(words))
     data = _mnist.load(options.mnist)
     for seed, name in itertools.product(options.seeds, names):

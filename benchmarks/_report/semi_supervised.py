@@ -26,6 +26,12 @@ the published ratios are of a GPU, which sums over few classes almost for free.
 TIMED = ("exact", "gumbel_softmax", "st_gumbel")
 
 
+def name(run: Run) -> str:
+    """The estimator, and the temperature it began with, if not 1."""
+    start = run.get("temperature", 1.0)
+    return run["estimator"] + (f", τ {start:g}" if start != 1.0 else "")
+
+
 def section(runs: dict[str, Run]) -> list[str]:
     """Accuracy, bound, and time by the number of classes."""
     lines = ["## Semi-supervised MNIST, 100 labels", ""]
@@ -42,7 +48,7 @@ def section(runs: dict[str, Run]) -> list[str]:
         )
         rows.append(
             [
-                run["estimator"],
+                name(run),
                 f"{run['steps']:,}",
                 run["seed"],
                 f"{run['results']['test']:.1f}",

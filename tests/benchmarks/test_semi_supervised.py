@@ -33,6 +33,16 @@ def test_labelled_images_are_ten_of_each_class():
     assert np.all(np.bincount(labels[rows]) == 10)
 
 
+def test_temperature_of_a_run_falls_to_a_half():
+    model = semi_supervised.Model(3, style=2, widths=(2, 2, 2))
+    estimator = semi_supervised.make_estimator("st_gumbel", 3)
+    annealing = semi_supervised.schedules.ExponentialAnnealing(0.5, 1.0, 0.5)
+    loss = semi_supervised.make_loss(model, estimator, 0, annealing)
+    images = tf.zeros([2, 784], tf.uint8)
+    loss([images, tf.constant([0, 1]), images], tf.constant(0, tf.int64))
+    assert float(estimator.temperature) == 0.5
+
+
 @pytest.mark.exhaustive
 def test_training_and_timing_share_a_file(tmp_path):
     arguments = ["--out", str(tmp_path / "out.json"), "--batch", "10", *SMALL]
@@ -40,8 +50,11 @@ def test_training_and_timing_share_a_file(tmp_path):
         ["train", "--mnist", mnist.write(tmp_path, 300, 500), "--steps", "2"]
         + ["--estimators", "exact", "st_gumbel", "--every", "1"]
         + ["--state", str(tmp_path / "state"), *arguments]
+        + ["--temperature", "0.5"]
     )
-    results = found["runs"]["train/st_gumbel/seed 0"]["results"]
+    run = found["runs"]["train/st_gumbel/seed 0/temperature 0.5"]
+    assert "--temperature 0.5" in run["command"]
+    results = run["results"]
     assert results["test"] == pytest.approx(784 * math.log(2), 0.1)
     assert 0.0 <= results["accuracy"] <= 1.0
     found = semi_supervised.main(
