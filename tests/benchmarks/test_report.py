@@ -106,6 +106,39 @@ def test_a_row_compares_with_the_published_figure_and_gives_the_reason():
     assert "falling by 2.5 nats per 1,000 steps at the end" in row
 
 
+def test_a_lower_figure_says_where_it_passed_the_published_one():
+    results = {**RUN["results"], "test": 57.0}  # 5.5 below its last bound
+    (row,) = [
+        line
+        for line in jang.section({"a": {**RUN, "results": results}})
+        if line.startswith("| st |")
+    ]
+    # 58.9 + 5.5 lies between 65 and 62.5.
+    assert "lower: passed the published figure by step 3,000" in row
+
+
+def test_another_reading_of_a_method_stands_beside_its_figure():
+    names = ["st", "muprop", "muprop_unscaled", "sf"]
+    ends = [[80.0, 75.0, 70.0 - n] for n in range(4)]
+    runs = {
+        name: {
+            **RUN,
+            "estimator": name,
+            "curve": {**RUN["curve"], "validation": end},
+        }
+        for name, end in zip(names, ends, strict=True)
+    }
+    runs["muprop_unscaled"]["results"] = {**RUN["results"], "test": 59.0}
+    lines = jang.section(runs)
+    (row,) = [x for x in lines if x.startswith("| muprop_unscaled |")]
+    assert "59.00 ± 0.25 | 58.9 | +0.1 (+0.2 %) |" in row
+    # The reading with the lower validation bound stands for the method.
+    assert any("Best first, sgd: muprop, st, sf." in line for line in lines)
+    (missing,) = [x for x in lines if x.startswith("Published cells not")]
+    assert "sbn-bernoulli muprop" not in missing
+    assert "sbn-bernoulli annealed_st" in missing
+
+
 def test_the_longest_run_counts_and_probes_do_not():
     short = {**RUN, "steps": 1000, "results": {"test": 1.0, "test_se": 0.0}}
     probe = {**RUN, "steps": 9000, "results": {}}
@@ -132,6 +165,15 @@ def test_best_has_the_lowest_bound_on_the_validation_images():
     (row,) = [x for x in closing.best(reports) if x.startswith("| sbn-")]
     assert "| adam 0.001 | 57.00 | 57.9 | -0.9 (-1.6 %) |" in row
     assert row.endswith("| 5 (4) | 15 |")
+
+
+def test_best_estimator_has_the_lowest_figure_of_the_chosen_runs():
+    tighter = {**RUN, "estimator": "sf", "results": {"test": 59.0}}
+    tighter["curve"] = {**RUN["curve"], "validation": [63.0]}
+    reports = {name: {} for name in report.NAMES}
+    reports["jang_table1"] = {"a": RUN, "b": tighter}
+    (row,) = [x for x in closing.best(reports) if x.startswith("| sbn-")]
+    assert row.startswith("| sbn-bernoulli | sf | sgd 0.001 | 59.00 |")
 
 
 def test_the_order_of_the_estimators_stands_beside_the_papers():
