@@ -10,6 +10,7 @@ from benchmarks._report.runs import (
     chosen,
     difference,
     label,
+    mean_test,
     milliseconds,
     of,
     paragraphs,
@@ -68,6 +69,8 @@ def best(reports: dict[str, dict[str, Run]]) -> list[str]:
             continue
         run = min(done, key=lambda run: run["results"][figure])
         ours, theirs = run["results"][figure], published.BEST.get(task)
+        if task in published.JANG:
+            ours = mean_test(run, reports["jang_table1"].values())
         rows.append(
             [
                 task,

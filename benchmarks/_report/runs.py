@@ -90,6 +90,20 @@ def chosen(runs: Iterable[Run], **facts: Any) -> Run | None:
     )
 
 
+def seeds_of(run: Run, runs: Iterable[Run]) -> list[Run]:
+    """The finished runs that differ from this one in nothing but the seed."""
+    names = ("task", "estimator", "optimizer", "learning_rate", "steps")
+    names += ("finish", "annealing", "train_samples")
+    facts = {name: run.get(name) for name in names}
+    found = [r for r in runs if r.get("results") and _agrees(r, facts)]
+    return sorted(found, key=lambda run: run["seed"])
+
+
+def mean_test(run: Run, runs: Iterable[Run]) -> float:
+    """The figure on the test images, over the seeds of the run."""
+    return float(np.mean([r["results"]["test"] for r in seeds_of(run, runs)]))
+
+
 def _agrees(run: Run, facts: dict[str, Any]) -> bool:
     return all(run.get(name) == value for name, value in facts.items())
 

@@ -141,6 +141,29 @@ def test_another_reading_of_a_method_stands_beside_its_figure():
     assert "sbn-bernoulli annealed_st" in missing
 
 
+def test_a_row_is_the_mean_over_the_seeds_of_its_run():
+    def other(seed, test, **facts):
+        results = {**RUN["results"], "test": test}
+        return {**RUN, "seed": seed, "results": results, **facts}
+
+    runs = {
+        "a": RUN,
+        "b": other(1, 61.0),
+        "c": other(2, 62.0),
+        "another run": other(3, 70.0, steps=2000),
+        "unfinished": {**other(4, 0.0), "results": {}},
+    }
+    (row,) = [x for x in jang.section(runs) if x.startswith("| st |")]
+    assert "| 0, 1, 2 | 61.00 ± 0.25, seeds ± 1.00 | 58.9 | +2.1" in row
+    reports = {name: {} for name in report.NAMES}
+    (row,) = [
+        line
+        for line in closing.best({**reports, "jang_table1": runs})
+        if line.startswith("| sbn-")
+    ]
+    assert "| 61.00 | 57.9 | +3.1 (+5.4 %) |" in row
+
+
 def test_the_longest_run_counts_and_probes_do_not():
     short = {**RUN, "steps": 1000, "results": {"test": 1.0, "test_se": 0.0}}
     probe = {**RUN, "steps": 9000, "results": {}}
