@@ -36,11 +36,16 @@ samples: -log of the mean of m = 1000 likelihoods (SBN) or importance weights
 (VAE), ± the standard error over images. `sgd` is SGD with momentum 0.9 as in
 the paper; where two rates stand, the last steps were done at the lower one, for
 at a constant rate SGD keeps a floor of noise. `adam`, on a cosine to 0, is
-ours. The paper's number of steps is not printed in it. Two of its methods are
-more than an estimator: `sf` has NVIL's baselines and normalised learning signal
+ours. The paper's number of steps is not printed in it. Three of its methods are
+more than an estimator. `sf` has NVIL's baselines and normalised learning signal
 (on a VAE that of the whole -ELBO: normalised without the divergence it would
-descend a bound in which that weighs more), and `muprop` expands the cost of a
-mean-field pass, with its residual centred and normalised in the same way.
+descend a bound in which that weighs more). `muprop` expands the cost of a
+mean-field pass, with its residual centred and normalised in the same way; on a
+VAE that biases it, for neither the slope of the expansion nor the divergence is
+divided, and `muprop_unscaled` is the same with a residual that is centred
+alone. `annealed_st` multiplies the logits by a slope, 1 / max(0.5, exp(-r t)),
+r = 1e-4 if the row says no other, so that sample and gradient are of the
+steeper probabilities; `annealed_st_backward` has it in the gradient alone.
 `muprop_nested` is this package's estimator in each layer, which expands a
 sampled cost. "Trained on 5 samples" is another training loss than the paper's,
 -log of the mean of 5 likelihoods. Of several runs of an estimator the one with
