@@ -21,16 +21,15 @@ from benchmarks._report.runs import (
 from benchmarks._report.semi_supervised import name
 
 BEST_TEXT = """
-Of each estimator the run with the lowest bound on the validation images, of
-these the one with the lowest figure, as the best published one is the lowest of
-a row (VAEs of the straight-through family: on the training images;
-semi-supervised: the highest accuracy on the test images), with the estimator's
-evaluations of the cost per example and step. `seconds` is its pace on the clock
-times its steps; of a run that moved, the pace on the last machine. "Best
-published" is the best figure known for the same data treatment and bound: for
-`sbn-bernoulli` that of ARM, trained longer than Jang et al. The published runs
-train on one sample; where ours train on several they descend another loss, and
-have a row of their own.
+Of each estimator the run chosen as above, of these the one with the lowest
+figure, as the best published one is the lowest of a row (VAEs of the
+straight-through family: on the training images; semi-supervised: the highest
+accuracy on the test images), with the estimator's evaluations of the cost per
+example and step. `seconds` is its pace on the clock times its steps; of a run
+that moved, the pace on the last machine. "Best published" is the best figure
+known for the same data treatment and bound: for `sbn-bernoulli` that of ARM,
+trained longer than Jang et al. The published runs train on one sample; where
+ours train on several they descend another loss, and have a row of their own.
 """
 
 

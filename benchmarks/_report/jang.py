@@ -48,9 +48,10 @@ r = 1e-4 if the row says no other, so that sample and gradient are of the
 steeper probabilities; `annealed_st_backward` has it in the gradient alone.
 `muprop_nested` is this package's estimator in each layer, which expands a
 sampled cost. "Trained on 5 samples" is another training loss than the paper's,
--log of the mean of 5 likelihoods. Of several runs of an estimator the one with
-the lowest 10-sample bound on the validation images is shown, with the mean over
-its seeds; slopes are of that bound.
+-log of the mean of 5 likelihoods. Of several runs of an estimator at the same
+rate the longest counts, and of several rates the one with the lowest 10-sample
+bound on the validation images is shown, with the mean over its seeds; slopes
+are of that bound.
 """
 
 # Where a panel ends, beside its lowest bound; a curve above is not seen.

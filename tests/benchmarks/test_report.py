@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import _published, report
 from benchmarks._report import closing, family, jang
-from benchmarks._report.runs import longest, mean_test, slope
+from benchmarks._report.runs import chosen, longest, mean_test, slope
 
 RUN = {
     "task": "sbn-bernoulli",
@@ -69,7 +69,7 @@ def test_every_figure_of_the_report_is_committed():
         ),
         (
             "jang_table1",
-            "sbn-categorical/gumbel_softmax/sgd 0.03, 0.003 from 40000/seed 0",
+            "sbn-categorical/gumbel_softmax/adam 0.01 to 0 in 30000/seed 0",
             "{test:.2f} ± {test_se:.2f} |",
         ),
         (
@@ -204,6 +204,16 @@ def test_best_has_the_lowest_bound_on_the_validation_images():
     (row,) = [x for x in closing.best(reports) if x.startswith("| sbn-")]
     assert "| adam 0.001 | 57.00 | 57.9 | -0.9 (-1.6 %) |" in row
     assert row.endswith("| 5 (4) | 15 |")
+
+
+def test_a_longer_run_at_the_same_rate_supersedes_a_shorter_one():
+    results = {**RUN["results"], "test": 59.5}
+    longer = {**RUN, "steps": 9000, "results": results}
+    longer["curve"] = {**RUN["curve"], "validation": [80.0, 65.0, 62.6]}
+    for runs in ([RUN, longer], [longer, RUN]):
+        assert chosen(runs, estimator="st") is longer
+    slow = {**longer, "learning_rate": 1e-5}
+    assert chosen([RUN, slow]) is RUN
 
 
 def test_best_estimator_has_the_lowest_figure_of_the_chosen_runs():
