@@ -37,8 +37,8 @@ UNDONE = (
     "has passed the published figure"
 )
 STEEP = (
-    "the slope lowers the training loss (69.0 at the end, ST 72.5) and not "
-    "this bound; the paper prints no schedule of it"
+    "the slope lowers the training loss below that of ST, and not this bound; "
+    "the paper prints no schedule of it"
 )
 SCALED = (
     "the divided residual biases it on a VAE, see above; `muprop_unscaled` "
