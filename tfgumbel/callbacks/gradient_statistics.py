@@ -87,9 +87,15 @@ class GradientStatistics(keras.callbacks.Callback):
         self.data = data
 
     def set_model(self, model: keras.Model) -> None:
-        """Finds the layers to watch."""
+        """Finds the layers to watch.
+
+        Those of a subclassed model that has not been built come later: Keras
+        makes their weights in the first training step.
+        """
         super().set_model(model)
-        self._watched = self._find(model)
+        self._watched: dict[str, keras.layers.Layer] = {}
+        if all(layer.built for layer in model._flatten_layers()):
+            self._watched = self._find(model)
         self._measured: list[dict[str, float]] = []
         self._shards = _shards(self.data, model.distribute_strategy)
         self._gradients = tf.function(self._one_sample, autograph=False)
@@ -120,6 +126,7 @@ class GradientStatistics(keras.callbacks.Callback):
 
     def measure(self) -> dict[str, float]:
         """Measures at the model's present weights; returns what is logged."""
+        self._watched = self._watched or self._find(self.model)
         moments = {name: diagnostics.Moments() for name in self._watched}
         state = self._copies(
             *self.model.non_trainable_variables, *self.model.metrics_variables

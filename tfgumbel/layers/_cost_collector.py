@@ -19,6 +19,9 @@ from typing import Any
 
 import tensorflow as tf
 
+# Keras 3.12 to 3.15 have no public way to ask for it.
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+
 _local = threading.local()
 
 
@@ -51,6 +54,7 @@ class CostCollector:
     def __init__(self, watch: bool = False) -> None:
         self.draws: list[Draw] = []
         self.settled = False
+        self._graph = _graph()
         self._tape = None
         if watch:
             self._tape = tf.GradientTape(
@@ -70,7 +74,22 @@ class CostCollector:
         _local.collector = self._outer
 
     def add(self, draw: Draw) -> None:
-        """Takes a draw."""
+        """Takes a draw.
+
+        One that Keras makes to learn shapes, while it builds a subclassed
+        model inside its first training step, is no draw of the step.
+        """
+        if in_symbolic_scope():
+            return
+        if _graph() is not self._graph:
+            raise ValueError(
+                f"ReinforceSampler {draw.name!r} drew inside a `tf.function` "
+                "or a loop of its own within the training step, where the "
+                "cost of each example cannot reach it. Call it in the model's "
+                "`call` itself, or set `return_log_prob=True`, return the "
+                "log-probability, and join it with the cost by "
+                "`ScoreFunctionCost`."
+            )
         if self._tape is not None:
             self._tape.watch(draw.sample)
         self.draws.append(draw)
@@ -83,6 +102,13 @@ class CostCollector:
         with self._tape.stop_recording():
             gradients = self._tape.gradient(value, samples)
         return any(gradient is not None for gradient in gradients)
+
+
+def _graph() -> Any:
+    """The graph that is being built; `None` in eager mode."""
+    if tf.executing_eagerly():
+        return None
+    return tf.compat.v1.get_default_graph()
 
 
 def current() -> CostCollector | None:
