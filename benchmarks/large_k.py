@@ -98,8 +98,8 @@ def make_layers(options: argparse.Namespace) -> list[Any]:
             tg.StraightThroughEmbedding(
                 options.categories,
                 options.dim,
-                options.estimator,
-                options.temperature,
+                estimator=options.estimator,
+                temperature=options.temperature,
             )
         ]
     else:

@@ -132,7 +132,7 @@ def make_vae(
     x = keras.Input((PIXELS,))
     code_logits = tg.BernoulliKL(name="kl")(encoder(x))
     distribution = "bernoulli" if isinstance(estimator, str) else None
-    expected = tg.ExpectedCost(cost, estimator, distribution)
+    expected = tg.ExpectedCost(cost, estimator, distribution=distribution)
     return keras.Model(x, expected(code_logits, x))
 
 

@@ -64,7 +64,7 @@ ESTIMATORS = {
     "rebar": "rebar",
     "reinforce": "reinforce",
     "nvil": "nvil",
-    "rloo": tg.estimators.Rloo(samples=4),
+    "rloo": tg.estimators.RLOO(samples=4),
 }
 GRADIENTS = (*ESTIMATORS, "taught")
 

@@ -272,7 +272,7 @@ def test_categorical_takes_any_axis_and_impossible_categories():
     winner = np.arange(15).reshape(3, 5) % 4
     np.put_along_axis(logits, winner[:, None], -50.0, axis=1)
     for axis in (1, -2):
-        sample = tg.random.categorical(tf.constant(logits), [1, 2], axis)
+        sample = tg.random.categorical(tf.constant(logits), [1, 2], axis=axis)
         np.testing.assert_array_equal(sample, winner)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel.layers import _cost_collector
+from tfgumbel.layers import CostCollector, Draw
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum")
 
@@ -45,7 +45,7 @@ class ScoreFunctionMixin:
         """Trains on one batch, with a collector of costs open."""
         compiled = getattr(self, "_compile_loss", None)
         first = not getattr(compiled, "_score_function_checked", False)
-        with _cost_collector.CostCollector(watch=first) as collector:
+        with CostCollector(watch=first) as collector:
             logs = super().train_step(data)  # type: ignore[misc]
         if collector.draws and not collector.settled:
             names = ", ".join(repr(draw.name) for draw in collector.draws)
@@ -68,7 +68,7 @@ class ScoreFunctionMixin:
     ) -> tf.Tensor:
         """Returns the total loss, with the samplers' gradients attached."""
         compute = super().compute_loss  # type: ignore[misc]
-        collector = _cost_collector.current()
+        collector = CostCollector.current()
         if collector is None or not training or not collector.draws:
             return compute(x, y, y_pred, sample_weight, training)
         ones = tf.ones([_batch_size(y_pred, collector.draws)])
@@ -109,9 +109,7 @@ class ScoreFunctionMixin:
             )
         return max(ranks)
 
-    def _refuse_hidden_costs(
-        self, collector: _cost_collector.CostCollector
-    ) -> None:
+    def _refuse_hidden_costs(self, collector: CostCollector) -> None:
         for loss in self.losses:  # type: ignore[attr-defined]
             if collector.depends_on_sample(loss):
                 raise ValueError(
@@ -122,7 +120,7 @@ class ScoreFunctionMixin:
                 )
 
 
-def _batch_size(y_pred: Any, draws: list[_cost_collector.Draw]) -> Any:
+def _batch_size(y_pred: Any, draws: list[Draw]) -> Any:
     """The number of examples; raises if a sampler drew for another number."""
     output = keras.tree.flatten(y_pred)[0]
     size = output.shape[0]
@@ -182,7 +180,7 @@ def _share(
 
 
 def _settle(
-    draws: list[_cost_collector.Draw], share: tf.Tensor, weights: tf.Tensor
+    draws: list[Draw], share: tf.Tensor, weights: tf.Tensor
 ) -> tf.Tensor:
     """A zero whose gradient is the samplers' and the baselines'.
 

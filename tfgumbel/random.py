@@ -142,7 +142,7 @@ def uniform64(shape: Any, seed: Any) -> tf.Tensor:
     return (tf.cast(bits, tf.float64) + 0.5) * 2.0**-52
 
 
-def categorical(logits: tf.Tensor, seed: Any, axis: int = -1) -> tf.Tensor:
+def categorical(logits: tf.Tensor, seed: Any, *, axis: int = -1) -> tf.Tensor:
     """Exact samples of softmax(logits), as int32 indices without `axis`.
 
     Drawn by inversion, from one uniform a sample; see `categorical_quantile`.
@@ -152,7 +152,7 @@ def categorical(logits: tf.Tensor, seed: Any, axis: int = -1) -> tf.Tensor:
 
 
 def categorical_quantile(
-    logits: tf.Tensor, uniform: tf.Tensor, axis: int = -1
+    logits: tf.Tensor, uniform: tf.Tensor, *, axis: int = -1
 ) -> tf.Tensor:
     """The inverse of the cumulative distribution function of softmax(logits).
 

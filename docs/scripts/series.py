@@ -175,7 +175,7 @@ def nvil(draws: int) -> Series:
         "moving average": lambda: estimators.Reinforce(
             baseline="moving_average"
         ),
-        "nvil": lambda: estimators.Nvil(),
+        "nvil": lambda: estimators.NVIL(),
     }
     series: Series = {label: [] for label in labels}
     for steps in STEPS[:-1]:
@@ -192,7 +192,7 @@ def nvil(draws: int) -> Series:
 
 def vimco(draws: int) -> Series:
     """Relative to the square of its own mean: its objective depends on S."""
-    made = {str(s): estimators.Vimco(samples=s) for s in SAMPLES}
+    made = {str(s): estimators.VIMCO(samples=s) for s in SAMPLES}
     result = compare(made, draws)
     rows = [(s, result[str(s)]) for s in SAMPLES]
     return {
@@ -235,8 +235,8 @@ def muprop(draws: int) -> Series:
             return e + alpha * tf.square(e)
 
         made = {
-            "rloo, 2 samples": estimators.Rloo(),
-            "muprop": estimators.Muprop(),
+            "rloo, 2 samples": estimators.RLOO(),
+            "muprop": estimators.MuProp(),
         }
         result = compare(made, draws, cost_fn)
         unit = problem.squared_norm(cost_fn)
@@ -259,9 +259,9 @@ def rebar(draws: int) -> Series:
 
 def relax(draws: int) -> Series:
     labels = {
-        "relax": lambda: estimators.Relax(),
-        "relax, relaxed_cost=True": lambda: estimators.Relax(relaxed_cost=True),
-        "rebar": lambda: estimators.Rebar(),
+        "relax": lambda: estimators.RELAX(),
+        "relax, relaxed_cost=True": lambda: estimators.RELAX(relaxed_cost=True),
+        "rebar": lambda: estimators.REBAR(),
     }
     unit = problem.squared_norm()
     series: Series = {label: [] for label in labels}

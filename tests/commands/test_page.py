@@ -52,7 +52,9 @@ def expected_bars(page):
     p = np.array(state["probabilities"])
     noise = page.evaluate(f"gumbelNoise({state['seed']}, COUNT, {len(p)})")
     logits = np.tile(np.log(p), [len(noise), 1])
-    y = tg.ops.gumbel_softmax(logits, noise, state["temperature"]).numpy()
+    y = tg.ops.gumbel_softmax(
+        logits, noise, temperature=state["temperature"]
+    ).numpy()
     frequencies = np.bincount(y.argmax(-1), minlength=len(p)) / len(y)
     return y.mean(0), frequencies
 

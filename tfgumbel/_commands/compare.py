@@ -12,10 +12,15 @@ import keras
 
 from tfgumbel import estimators
 from tfgumbel._commands.version import version
-from tfgumbel.diagnostics import Comparison, compare, plots, training
-from tfgumbel.diagnostics.estimates import seeded
-from tfgumbel.diagnostics.problems import DigitsVae, Problem, Quadratic
-from tfgumbel.diagnostics.table import number, paragraph, table
+from tfgumbel.diagnostics import (
+    Comparison,
+    compare,
+    estimates,
+    plots,
+    problems,
+    table,
+    training,
+)
 
 _DESCRIPTION = """\
 Compares estimators of the gradient of E f(z), z discrete, on a built-in
@@ -71,7 +76,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     make = _problem(args, parser)
     args.out = args.out or pathlib.Path(f"compare-{args.problem}")
     args.out.mkdir(parents=True, exist_ok=True)
-    with seeded(args.seed):
+    with estimates.seeded(args.seed):
         problem = make()
     args.steps = args.steps or problem.steps
     args.every = args.every or max(1, args.steps // 50)
@@ -143,23 +148,23 @@ def _positive(text: str) -> int:
 
 def _problem(
     args: argparse.Namespace, parser: argparse.ArgumentParser
-) -> Callable[[], Problem]:
+) -> Callable[[], problems.Problem]:
     """What makes a fresh problem each time."""
     if args.variables is not None and args.problem != "quadratic":
         parser.error("--variables is an option of quadratic only")
     if args.problem == "vae":
         if args.target is not None:
             parser.error("--target is an option of toy and quadratic only")
-        return DigitsVae
+        return problems.DigitsVae
     toy = args.problem == "toy"
     target = args.target
     if target is None:
         target = 0.45 if toy else 0.499
     variables = 1 if toy else args.variables or 200
-    return lambda: Quadratic(variables, target)
+    return lambda: problems.Quadratic(variables, target)
 
 
-def _compare(problem: Problem, args: argparse.Namespace) -> Comparison:
+def _compare(problem: problems.Problem, args: argparse.Namespace) -> Comparison:
     steps = args.train_steps
     return compare(
         problem.cost_fn(problem.probe),
@@ -176,12 +181,12 @@ def _compare(problem: Problem, args: argparse.Namespace) -> Comparison:
 
 
 def _train(
-    make: Callable[[], Problem], name: str, args: argparse.Namespace
+    make: Callable[[], problems.Problem], name: str, args: argparse.Namespace
 ) -> training.Curve:
-    with seeded(args.seed):
+    with estimates.seeded(args.seed):
         problem = make()
     try:
-        with seeded(args.seed):
+        with estimates.seeded(args.seed):
             estimator = estimators.get(name, distribution=problem.distribution)
             logits = problem.logits(problem.probe)
             context = problem.context(problem.probe)
@@ -202,14 +207,14 @@ def _train(
 
 
 def _write(
-    problem: Problem,
+    problem: problems.Problem,
     comparison: Comparison,
     curves: dict[str, training.Curve],
     args: argparse.Namespace,
 ) -> None:
     text = "\n".join(
         [
-            f"Problem: {problem.title}.",
+            f"problems.Problem: {problem.title}.",
             "",
             str(comparison),
             "",
@@ -250,10 +255,10 @@ def _training_table(
     for name, curve in curves.items():
         if curve.note:
             rows.append([name, "failed", "-", "-"])
-            notes.append(paragraph(f"{name}: {curve.note}"))
+            notes.append(table.paragraph(f"{name}: {curve.note}"))
             continue
         numbers = (curve.cost[-1], curve.variance[-1], curve.milliseconds)
         cost = f"{numbers[0]:.6g}"
-        rows.append([name, cost, *map(number, numbers[1:])])
+        rows.append([name, cost, *map(table.number, numbers[1:])])
     title = f"After {args.steps} steps of training, each with its own path:"
-    return [title, table(header, rows), *notes]
+    return [title, table.table(header, rows), *notes]

@@ -8,8 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, diagnostics
-from tfgumbel.diagnostics.estimates import unchanged
-from tfgumbel.layers import _cost_collector
+from tfgumbel.layers import CostCollector
 
 
 class GradientStatistics(keras.callbacks.Callback):
@@ -133,9 +132,9 @@ class GradientStatistics(keras.callbacks.Callback):
         )
         # Every sample sees the same running statistics, but its own noise.
         statistics = [v for v in state if not v.dtype.is_integer]
-        with unchanged(state):
+        with diagnostics.estimates.unchanged(state):
             for _ in range(self.samples):
-                with unchanged(statistics):
+                with diagnostics.estimates.unchanged(statistics):
                     gradients = self._gradients(self._shards)
                 for name, gradient in gradients.items():
                     moments[name].add(gradient.numpy())
@@ -162,7 +161,7 @@ class GradientStatistics(keras.callbacks.Callback):
     def _of_replica(self, x: Any, y: Any, weight: Any) -> dict[str, tf.Tensor]:
         """The gradient of the loss in each layer's weights, flat."""
         scale = self.model.optimizer.scale_loss(tf.ones([]))
-        with tf.GradientTape() as tape, _cost_collector.CostCollector():
+        with tf.GradientTape() as tape, CostCollector():
             loss = self.model.compute_loss(
                 x, y, self.model(x, training=True), weight, training=True
             )

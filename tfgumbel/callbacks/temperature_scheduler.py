@@ -9,18 +9,11 @@ from typing import Any
 import keras
 
 from tfgumbel import _checks, schedules
-from tfgumbel.layers._annealed import TrainedScalar
 
 _LOG_NAMES = {
     "temperature": "temperature",
     "backward_temperature": "backward_temperature",
     "weight": "kl_weight",
-}
-# Where a layer keeps the scalar that is seen as the attribute.
-_SCALARS = {
-    "temperature": "_annealed",
-    "backward_temperature": "_annealed_backward",
-    "weight": "_annealed",
 }
 
 
@@ -83,6 +76,7 @@ class TemperatureScheduler(keras.callbacks.Callback):
         self,
         schedule: Any,
         layers: Any = None,
+        *,
         per: str = "batch",
         verbose: int = 0,
         attribute: str = "temperature",
@@ -95,15 +89,13 @@ class TemperatureScheduler(keras.callbacks.Callback):
         self.attribute = _checks.choice(
             "attribute", attribute, sorted(_LOG_NAMES)
         )
-        self._variables: list[keras.Variable] = []
+        self._scalars: list[schedules.AnnealedScalar] = []
         self._value = math.nan
 
     def set_model(self, model: keras.Model) -> None:
         """Finds the layers to anneal."""
         super().set_model(model)
-        self._variables = [
-            getattr(layer, self.attribute) for layer in self._find(model)
-        ]
+        self._scalars = [self._scalar(layer) for layer in self._find(model)]
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Sets the value for the first step of the epoch."""
@@ -130,8 +122,8 @@ class TemperatureScheduler(keras.callbacks.Callback):
     def _set(self, step: int) -> None:
         check = _VALUE_CHECKS[self.attribute]
         self._value = schedules.value_at(self.schedule, step, check)
-        for variable in self._variables:
-            variable.assign(self._value)
+        for scalar in self._scalars:
+            scalar.assign(self._value)
 
     def _log(self, logs: Any) -> None:
         if logs is not None:
@@ -141,7 +133,7 @@ class TemperatureScheduler(keras.callbacks.Callback):
         every = [
             layer
             for layer in model._flatten_layers()
-            if _is_annealed(layer, self.attribute)
+            if self._scalar(layer) is not None
         ]
         if self.layers is None:
             free = [self._refusal(layer) is None for layer in every]
@@ -159,12 +151,14 @@ class TemperatureScheduler(keras.callbacks.Callback):
 
     def _refusal(self, layer: keras.layers.Layer) -> str | None:
         """Why the layer's value is not to be set, if so."""
-        scalar = getattr(layer, _SCALARS[self.attribute])
-        if isinstance(scalar, TrainedScalar):
-            return f"layer {layer.name!r} trains its {self.attribute}"
-        if scalar.step is not None:
-            return f"layer {layer.name!r} follows a schedule of its own"
-        return None
+        reason = self._scalar(layer).refusal()
+        return reason and f"layer {layer.name!r} {reason}"
+
+    def _scalar(self, layer: keras.layers.Layer) -> Any:
+        """What holds the layer's value, or `None`."""
+        if not isinstance(layer, schedules.AnnealedLayer):
+            return None
+        return layer.annealed(self.attribute)
 
     def _entries(self) -> list[Any]:
         several = isinstance(self.layers, (list, tuple))
@@ -189,8 +183,3 @@ class TemperatureScheduler(keras.callbacks.Callback):
             f"`{self.attribute}` of the model. Received: those are "
             f"{[layer.name for layer in every]}"
         )
-
-
-def _is_annealed(layer: keras.layers.Layer, attribute: str) -> bool:
-    scalar = getattr(layer, _SCALARS[attribute], None)
-    return scalar is not None and hasattr(layer, attribute)

@@ -10,12 +10,11 @@ import tensorflow as tf
 
 from tfgumbel import _checks
 from tfgumbel.diagnostics.comparison import Comparison, Row
+from tfgumbel.diagnostics.estimates import packed
 from tfgumbel.diagnostics.measurement import Setup, exact_gradient, measure
 from tfgumbel.diagnostics.recommendation import recommend
 from tfgumbel.diagnostics.selection import common_distribution, select
-from tfgumbel.estimators import Exact, Vimco
-from tfgumbel.estimators import distribution as laws
-from tfgumbel.estimators.estimator import CostFn
+from tfgumbel.estimators import CostFn, Estimator
 
 
 def compare(
@@ -24,7 +23,7 @@ def compare(
     estimators: Sequence[Any] | Mapping[str, Any] | None = None,
     draws: int = 1000,
     *,
-    distribution: str | None = None,
+    distribution: Any = None,
     context: Any = None,
     train_steps: int = 500,
     learning_rate: float = 0.05,
@@ -75,9 +74,8 @@ def compare(
             distribution and estimate the gradient of E f.
         draws: Estimates per estimator, at least 2; rounded up to whole
             batches.
-        distribution: `"categorical"`, `"bernoulli"`, or one of those in
-            `estimators.MeasureValued`; `None` for that of the estimator
-            objects, or else categorical.
+        distribution: A name, or a `Distribution`; `None` for that of the
+            estimator objects, or else categorical.
         context: What learned baselines and control variates look at, `[B,
             ...]`; `None` for the logits.
         train_steps: Steps that control variates are trained for before they
@@ -124,7 +122,7 @@ def compare(
         context = tf.convert_to_tensor(context)
     distribution = common_distribution(distribution, estimators)
     if isinstance(logits, tuple):
-        logits = laws.get(distribution).prepare(logits)
+        logits = packed(logits)
     logits = tf.cast(tf.convert_to_tensor(logits), tf.float32)
     exact = exact_gradient(cost_fn, logits, context, distribution, limit)
     setup = Setup(
@@ -133,9 +131,9 @@ def compare(
     )
     named = select(estimators, distribution, seed, exact is not None)
     rows = _rows(named, setup, progress)
-    excluded = [n for n, e in named.items() if isinstance(e, (Exact, Vimco))]
+    excluded = [n for n, e in named.items() if not _is_candidate(e)]
     settings = {
-        "distribution": distribution,
+        "distribution": distribution.name,
         "shape": list(logits.shape),
         "draws": draws,
         "train_steps": train_steps,
@@ -143,6 +141,13 @@ def compare(
         "seed": seed,
     }
     return Comparison(tuple(rows), settings, *recommend(rows, excluded))
+
+
+def _is_candidate(entry: Any) -> bool:
+    """Whether it is a noisy estimate of the gradient of E f."""
+    if not isinstance(entry, Estimator):
+        return True
+    return entry.objective == "expected cost" and not entry.exact
 
 
 def _rows(named: Mapping[str, Any], setup: Setup, progress: bool) -> list[Row]:

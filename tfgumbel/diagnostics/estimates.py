@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel.diagnostics.moments import Moments
-from tfgumbel.estimators import Baseline, Estimator
-from tfgumbel.estimators.estimator import CostFn, repeat
+from tfgumbel.estimators import Baseline, CostFn, Estimator
+from tfgumbel.estimators.algebra import repeat
 
 Advance = Callable[[int], None]
 
@@ -71,7 +71,8 @@ class Draws:
         weights = [w.value for w in self.estimator.trainable_variables]
         with tf.GradientTape() as tape:
             tape.watch(tiled)
-            cost = self.estimator(self._cost_fn, tiled, seed, context)
+            parameters = unpacked(self.estimator, tiled)
+            cost = self.estimator(self._cost_fn, parameters, seed, context)
         gradient, *learning = tape.gradient(
             cost,
             [tiled, *weights],
@@ -84,6 +85,17 @@ class Draws:
         # asked for, so that it is not pruned from the graph.
         rest = [tf.reduce_sum(part) for part in learning]
         return mean, tf.reduce_sum(tf.square(gradient - mean)), rest
+
+
+def packed(parameters: Any) -> tf.Tensor:
+    """Several parameters of one shape, as one tensor, on a last axis."""
+    return tf.stack([tf.cast(p, tf.float32) for p in parameters], axis=-1)
+
+
+def unpacked(estimator: Estimator, tensor: tf.Tensor) -> Any:
+    """What the estimator takes, from one tensor of all parameters."""
+    count = len(estimator.distribution.parameters)
+    return tensor if count == 1 else tuple(tf.unstack(tensor, count, axis=-1))
 
 
 def repeats_for(estimator: Estimator, logits: tf.Tensor, draws: int) -> int:
@@ -138,8 +150,9 @@ def learn(
 
     def body(step: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
+            parameters = unpacked(draw.estimator, tiled)
             cost = draw.estimator(
-                draw._cost_fn, tiled, step_seed(seed, step), wide
+                draw._cost_fn, parameters, step_seed(seed, step), wide
             )
             cost = tf.reduce_mean(cost)
         if weights:

@@ -13,8 +13,8 @@ from tfgumbel.diagnostics import estimates
 from tfgumbel.diagnostics.comparison import DETECTED, Row
 from tfgumbel.diagnostics.estimates import Advance, Draws
 from tfgumbel.diagnostics.moments import Moments
-from tfgumbel.estimators import Estimator, Exact, Vimco
-from tfgumbel.estimators.estimator import CostFn
+from tfgumbel.distributions import Distribution, Enumerable
+from tfgumbel.estimators import CostFn, Estimator, Exact
 
 _LEARNING_ROWS = 100
 """Draws per step when control variates are trained."""
@@ -56,11 +56,9 @@ def measure(
     if not estimator.built:
         shape = None if setup.context is None else setup.context.shape
         with estimates.seeded(setup.seed):
-            estimator.build(setup.logits.shape, shape)
+            estimator.build(*_shapes(estimator, setup.logits, shape))
     # All estimates of `exact` are alike.
-    draws = (
-        min(setup.draws, 50) if isinstance(estimator, Exact) else setup.draws
-    )
+    draws = min(setup.draws, 50) if estimator.exact else setup.draws
     with estimates.unchanged(estimator.variables):
         estimates.learn(
             setup.draws_of(estimator, max(1, _LEARNING_ROWS // setup.batch)),
@@ -78,6 +76,17 @@ def measure(
     )
 
 
+def _shapes(estimator: Estimator, logits: Any, context: Any) -> Any:
+    """What the estimator is built with."""
+    if len(estimator.distribution.parameters) == 1:
+        return logits.shape, context
+    shape = logits.shape[:-1]
+    count = logits.shape[-1]
+    size = tf.TensorShape(shape[1:]).num_elements()
+    flat = (shape[0], size * count)
+    return (tuple(shape),) * count, flat if context is None else context
+
+
 def _row(
     name: str,
     estimator: Estimator,
@@ -86,7 +95,7 @@ def _row(
     setup: Setup,
 ) -> Row:
     variance = moments.variance / setup.batch
-    other = isinstance(estimator, Vimco)
+    other = estimator.objective != "expected cost"
     return Row(
         name,
         unbiased=estimator.unbiased,
@@ -123,15 +132,14 @@ def exact_gradient(
     cost_fn: CostFn,
     logits: tf.Tensor,
     context: Any,
-    distribution: str,
+    distribution: Distribution,
     limit: int,
 ) -> np.ndarray | None:
     """∇E f by enumeration, flat; `None` past the limit of joint states."""
-    if distribution not in Exact.distributions:
+    if not isinstance(distribution, Enumerable):
         return None
     exact = Exact(distribution, limit=limit, chunk_size=256)
-    logits = exact.law.prepare(logits)
-    if exact.law.count(logits.shape) > exact.limit:
+    if distribution.count(logits.shape) > exact.limit:
         return None
     with tf.GradientTape() as tape:
         tape.watch(logits)

@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import ops, random
-from tfgumbel.estimators import tile_context
-from tfgumbel.estimators.estimator import CostFn
+from tfgumbel.estimators import CostFn, tile_context
 
 
 class Problem:

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, _saving
+from tfgumbel import _checks, _saving, ops
 
 NAMES = (None, "moving_average", "nvil")
 
@@ -152,6 +152,33 @@ class Baseline(keras.layers.Layer):
             old = tf.convert_to_tensor(statistic)
             statistic.assign(keep * old + (1.0 - keep) * batch)
 
+    def attach(
+        self,
+        cost: tf.Tensor,
+        log_prob: tf.Tensor,
+        learned: tf.Tensor,
+        weights: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Returns the cost with the score-function gradient; then observes.
+
+        For an incoming gradient g the log-probability receives g (f - b) /
+        scale and the network its squared error's, as in
+        `ops.score_function_cost`.
+
+        Args:
+            cost: f(z), `[B]`.
+            log_prob: log q(z), `[B]`.
+            learned: What calling the baseline gave for this batch, `[B]`.
+            weights: Weights of the examples in the statistics; `None` for
+                ones.
+        """
+        scale = tf.cast(self.scale(), log_prob.dtype)
+        surrogate = ops.score_function_cost(
+            cost, log_prob / scale, baseline=learned + self.centre()
+        )
+        self.observe(tf.cast(cost, tf.float32) - learned, weights)
+        return surrogate
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         network = None
@@ -175,7 +202,7 @@ class Baseline(keras.layers.Layer):
         return cls(**config)
 
 
-def get(identifier: Any, normalize: bool = False) -> Baseline | None:
+def get_baseline(identifier: Any, normalize: bool = False) -> Baseline | None:
     """Returns the baseline that `identifier` stands for.
 
     Args:
@@ -192,6 +219,12 @@ def get(identifier: Any, normalize: bool = False) -> Baseline | None:
         kinds = (keras.layers.Layer,)
         identifier = _saving.deserialize("baseline", identifier, kinds)
     if isinstance(identifier, Baseline):
+        if normalize and not identifier.normalize:
+            raise ValueError(
+                "Argument `normalize` is one of the baseline's own where a "
+                "`Baseline` is given. Received: normalize=True with a Baseline "
+                "of normalize=False"
+            )
         return identifier
     if isinstance(identifier, keras.layers.Layer):
         return Baseline(identifier, normalize=normalize)
@@ -220,8 +253,8 @@ def _nvil_network() -> keras.Sequential:
     )
 
 
-def serialize(baseline: Baseline | None) -> dict[str, Any] | None:
-    """Returns what `get` turns into `baseline` again."""
+def serialize_baseline(baseline: Baseline | None) -> dict[str, Any] | None:
+    """Returns what `get_baseline` turns into `baseline` again."""
     if baseline is None:
         return None
     return keras.saving.serialize_keras_object(baseline)

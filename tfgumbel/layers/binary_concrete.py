@@ -7,16 +7,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import ops, random
-from tfgumbel.layers._bernoulli import BernoulliLayer
-from tfgumbel.layers._temperature import refuse_hard
+from tfgumbel import _checks, distributions, ops, random
+from tfgumbel.layers._stochastic import SamplingLayer, TemperatureLayer
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class BinaryConcrete(BernoulliLayer):
+class BinaryConcrete(TemperatureLayer, SamplingLayer):
     """Relaxed Bernoulli sample y = sigmoid((logits + L) / τ), L logistic.
 
-    The Gumbel-softmax for bits: one logit per bit instead of two. Gradients
+    The Gumbel-softmax for Bernoulli variables, with one logit each instead of
+    two. Gradients
     flow through y by y(1 - y)/τ: unbiased for the relaxed model, biased for
     the discrete one. What follows must be differentiable. `hard=True` gives
     exact zeros and ones in the forward pass with the gradient of y.
@@ -35,7 +35,7 @@ class BinaryConcrete(BernoulliLayer):
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
-        logits: Log-odds of independent bits, floating.
+        logits: Log-odds of independent variables, floating.
         training: Whether to draw a training sample.
 
     Input shape:
@@ -55,38 +55,44 @@ class BinaryConcrete(BernoulliLayer):
         Maddison, Mnih, Teh. The Concrete distribution. ICLR 2017.
     """
 
+    training_modes = ("relaxed",)
+
     def __init__(
         self,
         temperature: Any = 1.0,
         hard: bool = False,
+        *,
         inference: str = "mode",
         seed: int | None = None,
         backward_temperature: Any = None,
         trainable_temperature: bool = False,
         **kwargs: Any,
     ) -> None:
-        refuse_hard(bool(hard), trainable_temperature)
-        super().__init__(
-            temperature,
-            inference,
-            backward_temperature,
-            trainable_temperature,
-            seed=seed,
-            **kwargs,
-        )
+        bernoulli = distributions.Bernoulli()
+        super().__init__(bernoulli, inference, seed=seed, **kwargs)
         self.hard = bool(hard)
-
-    def _draw(
-        self,
-        logits: tf.Tensor,
-        seed: tf.Tensor,
-        temperature: tf.Tensor,
-        backward: Any,
-    ) -> tf.Tensor:
-        noise = random.logistic(tf.shape(logits), seed)
-        return ops.binary_concrete(
-            logits, noise, temperature, self.hard, backward
+        self.add_temperatures(
+            temperature,
+            backward_temperature,
+            trainable=trainable_temperature,
+            hard=self.hard,
         )
+
+    def call(self, logits: Any, training: Any = None) -> tf.Tensor:
+        """Returns a sample of the shape of the logits."""
+        logits = _checks.bernoulli_logits(logits)
+        if self.trains(training, logits):
+            temperature, backward = self.temperatures(training)
+            sample = ops.binary_concrete(
+                logits,
+                random.logistic(tf.shape(logits), self.next_seed()),
+                temperature=temperature,
+                hard=self.hard,
+                backward_temperature=backward,
+            )
+        else:
+            sample = self.infer(self.distribution.constrain(logits))
+        return tf.cast(sample, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -8,12 +8,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, _saving, estimators, ops
+from tfgumbel import _checks, _saving, distributions, estimators, ops
+from tfgumbel.layers import sampling_scope
 from tfgumbel.layers._stochastic import StochasticLayer
 
 INFERENCE = ("sample", "mode", "mean")
-# TensorFlow's samplers of these have no XLA kernel.
-WITHOUT_XLA = ("poisson", "binomial")
 COSTS = (keras.layers.Layer, keras.losses.Loss)
 COST_FUNCTIONS = ("activations", "losses", "metrics", "ops")
 
@@ -39,12 +38,12 @@ class ExpectedCost(StochasticLayer):
             functional model of several inputs is called with their list.
         estimator: Name of a registered estimator (see
             `tg.estimators.available()`), or an estimator object.
-        distribution: `"categorical"` (logits `[B, ..., K]`, one-hot samples)
-            or `"bernoulli"` (logits `[B, ...]`, zeros and ones). Some
-            estimators also do `"gaussian"`, called with a pair (μ, log σ²),
-            `"exponential"`, `"gamma"`, `"weibull"`, `"poisson"` and
-            `"binomial"`: see `tg.estimators.MeasureValued` for their
-            parameters. `None` stands for the estimator's own, or categorical.
+        distribution: A name, such as `"categorical"` (logits `[B, ..., K]`,
+            one-hot samples), `"bernoulli"` (logits `[B, ...]`) or `"gaussian"`
+            (a pair (μ, log σ²)), or a `Distribution`, that has what the
+            estimator needs: `tg.estimators.available(distribution)` lists the
+            estimators of one. `None` stands for the estimator's own, or
+            categorical.
         add_loss: Whether to add the mean cost to the model's losses, for
             `compile(optimizer)` without a loss. Sample weights do not act on
             it.
@@ -109,13 +108,15 @@ class ExpectedCost(StochasticLayer):
         self,
         cost: Callable[..., Any],
         estimator: Any = "nvil",
-        distribution: str | None = None,
+        *,
+        distribution: Any = None,
         add_loss: bool = False,
         inference: str = "sample",
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("dtype", "float32")
+        options = distributions.options_among(kwargs)
         super().__init__(seed=seed, **kwargs)
         if not callable(cost):
             raise TypeError(
@@ -123,20 +124,27 @@ class ExpectedCost(StochasticLayer):
                 f"cost(z, *context). Received: cost={cost!r}"
             )
         self.cost = cost
-        self.estimator = _estimator(estimator, distribution)
+        self.estimator = _estimator(estimator, distribution, options)
         self.distribution = self.estimator.distribution
         # So that Keras does not compile a model with XLA by itself.
-        self.supports_jit = self.distribution not in WITHOUT_XLA
+        self.supports_jit = self.distribution.compiles
         self.adds_loss = bool(add_loss)
         self.inference = _checks.choice("inference", inference, INFERENCE)
 
     def build(self, logits_shape: Any, context_shape: Any = ()) -> None:
         """Builds what the estimator learns."""
-        packed = self._packed(logits_shape)
-        _checks.batched("logits", packed)
+        several = len(self.distribution.parameters) > 1
+        shapes = list(logits_shape) if several else [logits_shape]
+        for name, shape in zip(
+            self.distribution.parameters, shapes, strict=True
+        ):
+            if name not in self.distribution.constants:
+                _checks.batched(name, shape)
         if not self.estimator.built:
             first = tuple(context_shape[0]) if context_shape else None
-            self.estimator.build(packed, first)
+            if first is None and several:
+                first = (shapes[-1][0], _total_size(shapes))
+            self.estimator.build(logits_shape, first)
         self.built = True
 
     def call(
@@ -147,10 +155,11 @@ class ExpectedCost(StochasticLayer):
         training: Any = None,
     ) -> tf.Tensor:
         """Returns the cost per example."""
+        self.warn_if_recorded(training, logits)
         seen = _as_float32(context[0]) if context and training else None
         mask = category_mask
         if mask is not None:
-            _checks.maskable(self.distribution)
+            _checks.maskable(self.distribution.name)
             # What is learned looks at logits that no mask has made extreme.
             seen = tf.cast(logits, tf.float32) if seen is None else seen
             logits = ops.mask_logits(logits, mask)
@@ -182,22 +191,13 @@ class ExpectedCost(StochasticLayer):
     def _inferred_cost(
         self, cost_fn: Callable[[tf.Tensor], tf.Tensor], logits: Any
     ) -> tf.Tensor:
-        law = self.estimator.law
-        logits = law.prepare(logits)
-        mode = self._mode
-        if mode == "mean":
-            sample = law.mean(logits)
-        elif mode == "mode":
-            sample = law.harden(logits)
-        else:
-            sample = self.estimator.draw(logits, self.next_seed())
+        parameters = self.distribution.constrain(_float32(logits))
+        scope = sampling_scope.current()
+        mode = self.inference if scope is None else scope.inference
+        sample = self.distribution.infer(
+            parameters, mode or self.inference, self.next_seed
+        )
         return self.estimator.evaluate(cost_fn, tf.stop_gradient(sample))
-
-    def _packed(self, shape: Any) -> tuple:
-        """Shape of the parameters as one tensor."""
-        if shape and isinstance(shape[0], (tuple, list)):
-            return (*shape[0], len(shape))
-        return tuple(shape)
 
     def compute_output_spec(
         self,
@@ -207,19 +207,18 @@ class ExpectedCost(StochasticLayer):
         training: Any = None,
     ) -> keras.KerasTensor:
         """Returns `[B]`, float32, after asking a Keras cost for its shape."""
-        for tensor in tf.nest.flatten(logits):
-            _checks.floating("logits", tensor.dtype)
-        logits = tf.nest.flatten(logits)[0]
+        tensors = self.distribution.check(logits)
+        shape = self.distribution.sample_shape([t.shape for t in tensors])
         if isinstance(self.cost, keras.layers.Layer):
-            sample = keras.KerasTensor(logits.shape, dtype="float32")
-            shape = tuple(self._cost(sample, *context).shape)
-            if len(shape) != 1:
+            sample = keras.KerasTensor(shape, dtype="float32")
+            cost_shape = tuple(self._cost(sample, *context).shape)
+            if len(cost_shape) != 1:
                 raise ValueError(
                     "Argument `cost` must give one cost per example, of shape "
-                    f"[B]. Received: a cost of shape {shape} from "
+                    f"[B]. Received: a cost of shape {cost_shape} from "
                     f"{self.cost.name!r}"
                 )
-        return keras.KerasTensor(logits.shape[:1], dtype="float32")
+        return keras.KerasTensor(shape[:1], dtype="float32")
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """Returns no mask: there is one cost per example."""
@@ -232,7 +231,6 @@ class ExpectedCost(StochasticLayer):
             **super().get_config(),
             "cost": serialize(self.cost),
             "estimator": serialize(self.estimator),
-            "distribution": self.distribution,
             "add_loss": self.adds_loss,
             "inference": self.inference,
         }
@@ -253,13 +251,26 @@ def _as_float32(context: Any) -> tf.Tensor:
     return tf.cast(context, tf.float32)
 
 
-def _estimator(identifier: Any, distribution: str | None) -> Any:
+def _float32(parameters: Any) -> Any:
+    return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32), parameters)
+
+
+def _total_size(shapes: Any) -> int | None:
+    """How many numbers an example has in all the parameters."""
+    sizes = [tf.TensorShape(s[1:]).num_elements() for s in shapes if len(s)]
+    return None if None in sizes else sum(sizes)
+
+
+def _estimator(
+    identifier: Any, distribution: Any, options: dict[str, Any]
+) -> estimators.Estimator:
     if isinstance(identifier, str):
-        return estimators.get(
-            identifier, distribution=distribution or "categorical"
-        )
+        found = distributions.get(distribution or "categorical", **options)
+        return estimators.get(identifier, distribution=found)
     estimator = estimators.get(identifier)
-    if distribution not in (None, estimator.distribution):
+    if distribution is None:
+        return estimator
+    if distributions.get(distribution, **options) != estimator.distribution:
         raise ValueError(
             "Argument `distribution` must be that of the estimator, "
             f"{estimator.distribution!r}. Received: "

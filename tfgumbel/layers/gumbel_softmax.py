@@ -8,9 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import ops, random
-from tfgumbel.layers._inference import categorical_inference
-from tfgumbel.layers._stochastic import CategoricalLayer
-from tfgumbel.layers._temperature import TemperatureLayer, refuse_hard
+from tfgumbel.layers._stochastic import CategoricalLayer, TemperatureLayer
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -83,6 +81,7 @@ class GumbelSoftmax(TemperatureLayer, CategoricalLayer):
         self,
         temperature: Any = 1.0,
         hard: bool = False,
+        *,
         axis: int = -1,
         inference: str = "mode",
         seed: int | None = None,
@@ -92,29 +91,31 @@ class GumbelSoftmax(TemperatureLayer, CategoricalLayer):
     ) -> None:
         super().__init__(axis=axis, inference=inference, seed=seed, **kwargs)
         self.hard = bool(hard)
-        refuse_hard(self.hard, trainable_temperature)
-        self._add_temperatures(
-            temperature, backward_temperature, trainable_temperature
+        self.add_temperatures(
+            temperature,
+            backward_temperature,
+            trainable=trainable_temperature,
+            hard=self.hard,
         )
 
     def call(
         self, logits: Any, category_mask: Any = None, training: Any = None
     ) -> tf.Tensor:
         """Returns a sample of the shape of the logits."""
-        masked = ops.mask_logits(logits, category_mask, self.axis)
-        mode = self._mode
-        if training or mode == "relaxed":
-            noise = random.gumbel(tf.shape(masked), self.next_seed())
-            tau, backward = self._temperatures(training)
+        logits = self.masked(logits, category_mask)
+        if self.trains(training, logits):
+            temperature, backward = self.temperatures(training)
             sample = ops.gumbel_softmax(
-                masked, noise, tau, self.hard, self.axis, backward
+                logits,
+                random.gumbel(tf.shape(logits), self.next_seed()),
+                temperature=temperature,
+                hard=self.hard,
+                axis=self.axis,
+                backward_temperature=backward,
             )
         else:
-            sample = categorical_inference(
-                masked, mode, self.axis, self.next_seed
-            )
-        sample = ops.mask_sample(sample, category_mask)
-        return tf.cast(sample, self.compute_dtype)
+            sample = self.infer(self.distribution.constrain(logits))
+        return self.finished(sample, category_mask)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -7,13 +7,14 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import in_working_precision, nan_values
+from tfgumbel._precision import in_working_precision, nan_values
 from tfgumbel.ops.straight_through import sigmoid_gradient
 
 
 def binary_concrete(
     logits: Any,
     noise: Any,
+    *,
     temperature: Any = 1.0,
     hard: bool = False,
     backward_temperature: Any = None,

@@ -7,15 +7,21 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import working_dtype
-from tfgumbel.ops._surrogate import softmax_jacobian, with_gradient
+from tfgumbel._precision import working_dtype
+from tfgumbel.ops._surrogate import (
+    softmax_jacobian,
+    surrogate,
+    with_gradient,
+)
 from tfgumbel.ops.conditional_gumbel import conditional_gumbel
 
 
+@surrogate("gumbel_rao", noise=True)
 def gumbel_rao(
     logits: Any,
     sample: Any,
     noise: Any,
+    *,
     temperature: Any = 1.0,
     axis: int = -1,
 ) -> tf.Tensor:

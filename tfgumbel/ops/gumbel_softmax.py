@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import (
+from tfgumbel._precision import (
     in_working_precision,
     nan_rows,
     one_hot_argmax,
@@ -19,6 +19,7 @@ from tfgumbel.ops._precision import (
 def gumbel_softmax(
     logits: Any,
     noise: Any,
+    *,
     temperature: Any = 1.0,
     hard: bool = False,
     axis: int = -1,

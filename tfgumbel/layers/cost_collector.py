@@ -62,7 +62,7 @@ class CostCollector:
             )
 
     def __enter__(self) -> CostCollector:
-        self._outer = current()
+        self._outer = self.current()
         _local.collector = self
         if self._tape is not None:
             self._tape.__enter__()
@@ -72,6 +72,11 @@ class CostCollector:
         if self._tape is not None:
             self._tape.__exit__(*error)
         _local.collector = self._outer
+
+    @staticmethod
+    def current() -> CostCollector | None:
+        """The collector of the training step that this thread is in."""
+        return getattr(_local, "collector", None)
 
     def add(self, draw: Draw) -> None:
         """Takes a draw.
@@ -109,8 +114,3 @@ def _graph() -> Any:
     if tf.executing_eagerly():
         return None
     return tf.compat.v1.get_default_graph()
-
-
-def current() -> CostCollector | None:
-    """The collector of the training step that this thread is in."""
-    return getattr(_local, "collector", None)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import random
-from tfgumbel.ops._pathwise import GAMMA_PROPOSALS, log_gamma_sample
+from tfgumbel import ops, random
 
 
 def noise(
-    kind: Any, like: tf.Tensor, seed: tf.Tensor, count: int | None = None
+    kind: Callable[[Any, Any], tf.Tensor],
+    like: tf.Tensor,
+    seed: Any,
+    count: int | None = None,
 ) -> tf.Tensor:
     """Noise of the tensor's shape and dtype, `count` times if given."""
     shape = tf.shape(like)
@@ -22,12 +25,13 @@ def noise(
     return tf.ensure_shape(drawn, [*leading, *like.shape])
 
 
-def log_gamma(concentration: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def log_gamma(concentration: tf.Tensor, seed: Any) -> tf.Tensor:
     """log z of z ~ Gamma(α, 1), with its implicit gradient in α."""
     first, second, third = random.split(seed, 3)
-    return log_gamma_sample(
+    count = ops.GAMMA_PROPOSALS
+    return ops.log_gamma_sample(
         concentration,
-        noise(random.normal, concentration, first, GAMMA_PROPOSALS),
-        noise(random.uniform, concentration, second, GAMMA_PROPOSALS),
+        noise(random.normal, concentration, first, count),
+        noise(random.uniform, concentration, second, count),
         noise(random.exponential, concentration, third),
     )

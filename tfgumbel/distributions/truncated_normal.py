@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import random
-from tfgumbel.estimators.noise import noise
-from tfgumbel.layers._continuous.distribution import (
-    Continuous,
-    Parameters,
-)
-from tfgumbel.ops._pathwise import (
-    truncated_normal_log_prob,
-    truncated_normal_sample,
-)
+from tfgumbel import ops, random
+from tfgumbel.distributions._noise import noise
+from tfgumbel.distributions._register import register
+from tfgumbel.distributions.bijections import positive, real
+from tfgumbel.distributions.distribution import Distribution, Parameters
 
 # In widths of the interval. Beyond, float32 would not resolve it.
 _LARGEST_SCALE = 100.0
@@ -26,18 +21,31 @@ _FARTHEST = 1000.0
 _LARGEST = 1e30
 
 
-class TruncatedNormal(Continuous):
+@register("truncated_normal")
+class TruncatedNormal(Distribution):
     """N(μ, σ²) given that it lies between the bounds.
+
+    Between finite bounds μ is within 1000 widths of them, and σ at most 100
+    widths.
 
     Args:
         bounds: Pair `(low, high)`, low < high; one may be infinite.
+        fixed: As in `Distribution`.
+
+    Example:
+
+    >>> import tensorflow as tf, tfgumbel as tg
+    >>> truncated = tg.distributions.TruncatedNormal(bounds=(-1.0, 1.0))
+    >>> q = truncated.constrain((tf.zeros([1, 1]), tf.zeros([1, 1])))
+    >>> bool(abs(truncated.sample(q, [1, 2])) < 1.0)
+    True
     """
 
-    parameters = ("location", "scale")
-    positive = ("scale",)
-    analytic = False
+    parameters: ClassVar = {"location": real, "scale": positive}
+    options: ClassVar = ("bounds", "fixed")
 
-    def __init__(self, bounds: Any) -> None:
+    def __init__(self, *, bounds: Any = None, fixed: Any = ()) -> None:
+        super().__init__(fixed=fixed)
         self.bounds = _checked(bounds)
         finite = [bound for bound in self.bounds if math.isfinite(bound)]
         width = self.bounds[1] - self.bounds[0]
@@ -51,11 +59,11 @@ class TruncatedNormal(Continuous):
         low, high = self.bounds
         width = high - low
         if math.isinf(width):
-            return [location, scale]
+            return location, scale
         location = tf.clip_by_value(
             location, low - _FARTHEST * width, high + _FARTHEST * width
         )
-        return [location, tf.minimum(scale, _LARGEST_SCALE * width)]
+        return location, tf.minimum(scale, _LARGEST_SCALE * width)
 
     def _standardized(self, parameters: Parameters) -> list[tf.Tensor]:
         """The bounds, in units of σ from μ."""
@@ -67,11 +75,11 @@ class TruncatedNormal(Continuous):
             for b in self.bounds
         ]
 
-    def sample(self, parameters: Parameters, seed: tf.Tensor) -> tf.Tensor:
+    def reparameterize(self, parameters: Parameters, seed: Any) -> tf.Tensor:
         location, scale = parameters
         low, high = self._standardized(parameters)
         normal = noise(random.normal, location, seed)
-        x = truncated_normal_sample(low, high, normal)
+        x = ops.truncated_normal_sample(low, high, normal)
         return tf.clip_by_value(location + scale * x, *self.bounds)
 
     def mean(self, parameters: Parameters) -> tf.Tensor:
@@ -79,7 +87,7 @@ class TruncatedNormal(Continuous):
         low, high = self._standardized(parameters)
         # E x is the density at the lower bound less that at the upper.
         density = [
-            tf.exp(truncated_normal_log_prob(bound, low, high))
+            tf.exp(ops.truncated_normal_log_prob(bound, low, high))
             for bound in (low, high)
         ]
         mean = location + scale * (density[0] - density[1])
@@ -88,13 +96,18 @@ class TruncatedNormal(Continuous):
     def mode(self, parameters: Parameters) -> tf.Tensor:
         return tf.clip_by_value(parameters[0], *self.bounds)
 
-    def log_prob(self, parameters: Parameters, value: tf.Tensor) -> tf.Tensor:
+    def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         location, scale = parameters
         low, high = self._standardized(parameters)
-        x = (value - location) / scale
-        density = truncated_normal_log_prob(x, low, high) - tf.math.log(scale)
-        outside = (value < self.bounds[0]) | (value > self.bounds[1])
+        x = (sample - location) / scale
+        density = ops.truncated_normal_log_prob(x, low, high) - tf.math.log(
+            scale
+        )
+        outside = (sample < self.bounds[0]) | (sample > self.bounds[1])
         return tf.where(outside, tf.cast(-math.inf, x.dtype), density)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"bounds": self.bounds, **super().get_config()}
 
 
 def _checked(bounds: Any) -> tuple[float, float]:
