@@ -81,6 +81,19 @@ class StatefulLayer(keras.layers.Layer):
         # Keras's tracker looks into lists and dicts, not into other objects.
         self._state = types.SimpleNamespace()
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the layer; refuses symbols of the Keras before this one."""
+        for value in keras.tree.flatten((args, kwargs)):
+            if type(value).__module__.startswith("tf_keras."):
+                raise TypeError(
+                    f"Layer {self.name!r} is a layer of Keras 3 and has no "
+                    "place in a model of tf_keras, where its gradient and its "
+                    "losses would be lost. Build the model with `import keras` "
+                    "(and without TF_USE_LEGACY_KERAS). "
+                    f"Received: {value!r}"
+                )
+        return super().__call__(*args, **kwargs)
+
     def add_state(
         self, name: str, value: Any, dtype: str = "float32"
     ) -> keras.Variable:

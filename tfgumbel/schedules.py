@@ -24,11 +24,13 @@ class ExponentialAnnealing(keras.optimizers.schedules.LearningRateSchedule):
     """Annealing of Jang et al.: max(minimum, initial · exp(-rate · t)).
 
     `t` is the step, updated every `every` steps: t = every · ⌊step / every⌋.
+    `ExponentialAnnealing.between` takes the last value and when it is reached.
 
     Args:
         initial: Value at step 0. Positive.
         rate: Decay per step, at least 0. The paper tries 1e-5 and 1e-4.
-        minimum: Floor of the value. Positive.
+        minimum: Floor of the value, positive and at most `initial`; `None`
+            for the paper's 0.5, or for `initial` if that is less.
         every: Number of steps for which the value is kept.
 
     Example:
@@ -48,18 +50,61 @@ class ExponentialAnnealing(keras.optimizers.schedules.LearningRateSchedule):
         initial: float = 1.0,
         rate: float = 1e-4,
         *,
-        minimum: float = 0.5,
+        minimum: float | None = None,
         every: int = 1,
     ) -> None:
         self.initial = _checks.positive_number("initial", initial)
         self.rate = _checks.number_between("rate", rate, 0.0, math.inf)
+        if minimum is None:
+            minimum = min(0.5, self.initial)
         self.minimum = _checks.positive_number("minimum", minimum)
+        if self.minimum > self.initial:
+            raise ValueError(
+                "Argument `minimum` must not be above `initial`, where the "
+                f"schedule begins. Received: minimum={minimum!r} with "
+                f"initial={initial!r}"
+            )
         self.every = _checks.positive_integer("every", every)
+
+    @classmethod
+    def between(
+        cls, initial: float, final: float, *, steps: int, every: int = 1
+    ) -> ExponentialAnnealing:
+        """Returns the schedule that goes from one value to another.
+
+        Args:
+            initial: Value at step 0. Positive.
+            final: Value at step `steps` and from then on, at most `initial`.
+            steps: How many steps it takes, at least 1.
+            every: Number of steps for which the value is kept.
+
+        Example:
+
+        >>> import tfgumbel as tg
+        >>> schedule = tg.schedules.ExponentialAnnealing.between(
+        ...     1.0, 0.25, steps=1000)
+        >>> [round(float(schedule(step)), 4) for step in (0, 500, 2000)]
+        [1.0, 0.5, 0.25]
+        """
+        initial = _checks.positive_number("initial", initial)
+        final = _checks.positive_number("final", final)
+        steps = _checks.positive_integer("steps", steps)
+        if final > initial:
+            raise ValueError(
+                "Argument `final` must not be above `initial`. Received: "
+                f"final={final!r} with initial={initial!r}"
+            )
+        rate = math.log(initial / final) / steps
+        return cls(initial, rate, minimum=final, every=every)
 
     def __call__(self, step: Any) -> tf.Tensor:
         """Returns the value at `step`, a float32 scalar."""
-        step = tf.cast(tf.convert_to_tensor(step), tf.int64)
-        time = tf.cast(step // self.every * self.every, tf.float32)
+        step = tf.convert_to_tensor(step)
+        if step.dtype.is_integer:  # Exact beyond what float32 can count.
+            step = tf.cast(step, tf.int64) // self.every * self.every
+        elif self.every > 1:
+            step = step // self.every * self.every
+        time = tf.cast(step, tf.float32)
         return tf.maximum(
             self.minimum, self.initial * tf.exp(-self.rate * time)
         )
@@ -110,14 +155,21 @@ def check(
     """Raises if `schedule` gives a bad value, or cannot run inside a graph.
 
     A value inside a compiled graph cannot raise, so the schedule is tried at
-    step 0 and at powers of ten when a layer is made.
+    step 0 and at powers of ten when a layer is made. From step 10^5 on it may
+    vanish, if it has decayed before: few runs get there, and one that does
+    sees NaN.
 
     Args:
         schedule: Callable step -> value.
         check_value: Raises if given a bad value.
     """
-    for step in [0, *(10**power for power in range(9))]:
-        value_at(schedule, step, check_value)
+    first = last = value_at(schedule, 0, check_value)
+    for step in [10**power for power in range(9)]:
+        value = float(schedule(step))
+        decayed = step >= 10**5 and last < 0.01 * first
+        if not (decayed and 0.0 <= value <= last):
+            value = value_at(schedule, step, check_value)
+        last = value
     try:
         # Keras traces layers without AutoGraph.
         tf.function(

@@ -56,7 +56,7 @@ def differentiated(function, inputs, *variables):
 
 
 def seed_state(layer):
-    return tf.convert_to_tensor(layer.seed_state)
+    return layer.peek_seed()
 
 
 def definition(case, layer, inputs, noise):

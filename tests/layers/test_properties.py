@@ -86,7 +86,7 @@ def relaxed_or_hard(**options):
 
 def straight_through(name):
     return lambda e: tg.StraightThroughCategorical(
-        name, e.temperature, seed=e.seed, dtype=e.policy, samples=3
+        name, e.temperature, seed=e.seed, dtype=e.policy, noise_samples=3
     )
 
 
@@ -135,7 +135,7 @@ def relaxed_or_hard_bits(**options):
 
 def straight_through_bits(name):
     return lambda e: tg.StraightThroughBernoulli(
-        name, e.temperature, seed=e.seed, dtype=e.policy, samples=3
+        name, e.temperature, seed=e.seed, dtype=e.policy, noise_samples=3
     )
 
 

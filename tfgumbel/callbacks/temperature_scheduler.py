@@ -35,12 +35,17 @@ _VALUE_CHECKS = {
 class TemperatureScheduler(keras.callbacks.Callback):
     """Anneals the temperature of a model's layers during `fit`.
 
-    The step is `model.optimizer.iterations`, so that a run that is stopped
-    and resumed continues where it was. The value appears in the progress
-    line, in `History` and, if they come later in the list of callbacks, in
-    `CSVLogger` and `TensorBoard`. With `steps_per_execution=n` Keras calls
-    its batch callbacks once per n steps, and the value is that of the first
-    of them; a layer given a schedule as its `temperature` anneals exactly.
+    The step counts training batches, as a schedule in a layer counts its
+    training calls: with gradient accumulation each batch is one. A run that is
+    stopped and resumed continues where it was, by the iterations of the
+    model's optimizers, those of its own among them (of a GAN, say); restoring
+    the best weights does not take the step back.
+
+    The value appears in the progress line, in `History` and, if they come
+    later in the list of callbacks, in `CSVLogger` and `TensorBoard`. With
+    `steps_per_execution=n` Keras calls its batch callbacks once per n steps,
+    and the value is that of the first of them; a layer given a schedule as its
+    `temperature` anneals exactly.
 
     Args:
         schedule: A `tfgumbel.schedules` object, a
@@ -49,7 +54,7 @@ class TemperatureScheduler(keras.callbacks.Callback):
         layers: Layers, or names of layers, to set; `None` for every layer of
             the model, nested ones included, that has the attribute, and
             neither follows a schedule of its own nor trains it.
-        per: `"batch"` (the step counts optimizer steps) or `"epoch"` (it
+        per: `"batch"` (the step counts training batches) or `"epoch"` (it
             counts epochs).
         verbose: 1 prints the value at the start of every epoch.
         attribute: `"temperature"`, `"backward_temperature"`, or `"weight"`
@@ -91,33 +96,53 @@ class TemperatureScheduler(keras.callbacks.Callback):
         )
         self._scalars: list[schedules.AnnealedScalar] = []
         self._value = math.nan
+        self._step: int | None = None
+        self._first = 0
 
     def set_model(self, model: keras.Model) -> None:
         """Finds the layers to anneal."""
         super().set_model(model)
         self._scalars = [self._scalar(layer) for layer in self._find(model)]
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Forgets the steps of another run."""
+        self._step = None
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Sets the value for the first step of the epoch."""
-        self._set(epoch if self.per == "epoch" else self._iterations())
+        if self._step is None:  # Other callbacks have restored what they do.
+            self._step = self._steps_before()
+        self._first = self._step
+        self._set(epoch if self.per == "epoch" else self._first)
         if self.verbose:
             print(f"\nEpoch {epoch + 1}: {self.attribute} {self._value:.6g}")
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the value for this step."""
         if self.per == "batch":
-            self._set(self._iterations())
+            self._set(self._first + batch)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Shows the value in the progress line."""
+        self._step = self._first + batch + 1
         self._log(logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Shows the value in the epoch's logs."""
         self._log(logs)
 
-    def _iterations(self) -> int:
-        return int(self.model.optimizer.iterations.numpy())
+    def _steps_before(self) -> int:
+        """Training batches so far, by the optimizer that has seen the most."""
+        found = {id(self.model.optimizer): self.model.optimizer}
+        for value in vars(self.model).values():
+            if isinstance(value, keras.optimizers.Optimizer):
+                found[id(value)] = value
+        return max(
+            int(optimizer.iterations)
+            * (optimizer.gradient_accumulation_steps or 1)
+            for optimizer in found.values()
+            if optimizer is not None
+        )
 
     def _set(self, step: int) -> None:
         check = _VALUE_CHECKS[self.attribute]

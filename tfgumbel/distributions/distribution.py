@@ -143,6 +143,7 @@ class Distribution:
                 f"Received: {len(tensors)} tensor(s)"
             )
         for name, tensor in zip(names, tensors, strict=True):
+            _checks.dense(name, tensor)
             if not hasattr(tensor, "dtype"):
                 raise TypeError(
                     f"Argument `{name}` must be a tensor. "

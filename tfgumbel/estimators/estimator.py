@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, _saving, distributions, schedules
+from tfgumbel._precision import finite_log_odds
 from tfgumbel.distributions import Distribution, Parameters
 
 CostFn = Callable[[tf.Tensor], tf.Tensor]
@@ -177,6 +178,7 @@ class Estimator(schedules.AnnealedLayer):
 
     def default_context(self, parameters: tuple[tf.Tensor, ...]) -> tf.Tensor:
         """What a learned baseline looks at if nothing else is given."""
+        parameters = tuple(map(finite_log_odds, parameters))
         if len(parameters) == 1:
             return parameters[0]
         sizes = [p.shape[1:].num_elements() or -1 for p in parameters]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,12 +91,22 @@ class StochasticLayer(CalledOnce):
                 "the layers to recompute, or give it their names with "
                 "mode='list_of_layers'"
             )
+        _refuse_vectorized_map(self.name)
         scope = sampling_scope.current()
         if scope is not None and scope.seed is not None:
             return random.replica_seed(scope.next_seed())
+        seed = self.peek_seed()
+        self._seed_state.assign_add(tf.constant([0, 1], tf.int64))
+        return random.replica_seed(seed)
+
+    def peek_seed(self) -> tf.Tensor:
+        """Returns the seed of the next draw, if there is one replica.
+
+        Layers of different classes draw different noise from one `seed`.
+        """
+        kind = zlib.crc32(type(self).__name__.encode())
         state = tf.convert_to_tensor(self._seed_state)
-        self._seed_state.assign(state + tf.constant([0, 1], tf.int64))
-        return random.replica_seed(state)
+        return state + tf.constant([kind, 0], tf.int64)
 
     def warn_if_recorded(self, training: Any, inputs: Any) -> None:
         """Warns, once, where `training` was left open on a tape.
@@ -122,9 +133,24 @@ class StochasticLayer(CalledOnce):
 
 
 def _is_rematerialised() -> bool:
+    return _is_called_by("recompute_grad.<locals>.inner")
+
+
+def _refuse_vectorized_map(name: str) -> None:
+    # TensorFlow 2.20 and 2.21 keep the noise of a loop's body for all rows.
+    if _is_called_by("_pfor_impl"):
+        raise ValueError(
+            f"Layer {name!r} draws inside `tf.vectorized_map`, where every row "
+            "would get the same noise. Call it on the whole batch, which draws "
+            "for each row by itself, or use `tf.map_fn`"
+        )
+
+
+def _is_called_by(qualname: str) -> bool:
+    """Whether a function of this name is among those being executed."""
     frame = inspect.currentframe()
     while frame is not None:
-        if frame.f_code.co_qualname == "recompute_grad.<locals>.inner":
+        if frame.f_code.co_qualname == qualname:
             return True
         frame = frame.f_back
     return False
@@ -148,9 +174,28 @@ class SamplingLayer(StochasticLayer):
     ) -> None:
         super().__init__(**kwargs)
         self.distribution = distribution
-        self.inference = _checks.choice(
-            "inference", inference, self.inference_modes
+        self._traced = False
+        self.inference = inference
+
+    @property
+    def inference(self) -> str:
+        """What a call that does not train returns, outside a scope."""
+        return self._inference
+
+    @inference.setter
+    def inference(self, value: str) -> None:
+        self._inference = _checks.choice(
+            "inference", value, self.inference_modes
         )
+        if self._traced:
+            warnings.warn(
+                f"The `inference` of layer {self.name!r} was set to {value!r}. "
+                "Functions that were traced before keep the former value: "
+                "`compile` the model again, or call "
+                "`model.make_predict_function(force=True)` (or `_test_`), and "
+                "trace functions of your own anew.",
+                stacklevel=4,
+            )
 
     @property
     def inference_modes(self) -> Sequence[str]:
@@ -164,10 +209,14 @@ class SamplingLayer(StochasticLayer):
 
         The layer's `inference`, except in a `SamplingScope`.
         """
+        if not tf.executing_eagerly():
+            self._traced = True
         scope = sampling_scope.current()
         if scope is None or scope.inference is None:
             return self.inference
-        return scope.inference
+        if scope.inference in self.inference_modes:
+            return scope.inference
+        return self.distribution.inference[0]  # has no such value
 
     def trains(self, training: Any, inputs: Any) -> bool:
         """Whether a call with these arguments returns a training sample."""

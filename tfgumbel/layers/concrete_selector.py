@@ -101,7 +101,7 @@ class ConcreteSelector(TemperatureLayer, StochasticLayer):
 
     def call(self, inputs: Any, training: Any = None) -> tf.Tensor:
         """Returns k blended, or chosen, features."""
-        inputs = tf.convert_to_tensor(inputs)
+        inputs = tf.convert_to_tensor(_checks.dense("inputs", inputs))
         _checks.floating("inputs", inputs.dtype)
         logits = tf.convert_to_tensor(self.logits)
         self.warn_if_recorded(training, [inputs, logits])

@@ -53,6 +53,7 @@ class CostCollector:
 
     def __init__(self, watch: bool = False) -> None:
         self.draws: list[Draw] = []
+        self.returned: dict[str, tf.Tensor] = {}
         self.settled = False
         self._graph = _graph()
         self._tape = None
@@ -99,14 +100,44 @@ class CostCollector:
             self._tape.watch(draw.sample)
         self.draws.append(draw)
 
+    def add_returned(self, name: str, log_prob: tf.Tensor) -> None:
+        """Takes a log-probability that the sampler returned to the model."""
+        if self._tape is not None and not in_symbolic_scope():
+            self._tape.watch(log_prob)
+            self.returned[name] = log_prob
+
     def depends_on_sample(self, value: tf.Tensor) -> bool:
-        """Whether a gradient flows from `value` to some sample."""
-        if self._tape is None or not tf.is_tensor(value):
+        """Whether `value` was computed from some sample.
+
+        In a graph by its operations, those without a gradient among them; in
+        eager mode by the gradient alone.
+        """
+        return self.depends(value, [draw.sample for draw in self.draws])
+
+    def depends(self, value: tf.Tensor, sources: list[tf.Tensor]) -> bool:
+        """Whether `value` was computed from one of the tensors."""
+        if self._tape is None or not (tf.is_tensor(value) and sources):
             return False
-        samples = [draw.sample for draw in self.draws]
+        if self._graph is not None:
+            return _descends(value, sources)
         with self._tape.stop_recording():
-            gradients = self._tape.gradient(value, samples)
+            gradients = self._tape.gradient(value, sources)
         return any(gradient is not None for gradient in gradients)
+
+
+def _descends(value: tf.Tensor, sources: list[tf.Tensor]) -> bool:
+    """Whether one of the tensors is an ancestor of `value` in the graph."""
+    wanted = {id(source.op) for source in sources}
+    seen: set[int] = set()
+    left = [value.op]
+    while left:
+        op = left.pop()
+        if id(op) in wanted:
+            return True
+        if id(op) not in seen:
+            seen.add(id(op))
+            left += [tensor.op for tensor in op.inputs]
+    return False
 
 
 def _graph() -> Any:

@@ -64,6 +64,7 @@ class KLDivergence(StochasticLayer):
             restricted to them and normalised there; a variable with none has
             no divergence.
         training: Whether a schedule takes a step, and noise is drawn.
+        mask: Keras's mask, `[B, T]` of a sequence: masked steps do not count.
 
     Input shape:
         Tensors `[B, ...]`.
@@ -119,13 +120,18 @@ class KLDivergence(StochasticLayer):
         self.samples = _checks.positive_integer("samples", samples)
 
     def call(
-        self, inputs: Any, category_mask: Any = None, training: Any = None
+        self,
+        inputs: Any,
+        category_mask: Any = None,
+        training: Any = None,
+        mask: Any = None,
     ) -> Any:
         """Returns `inputs`, having added the divergence to the losses."""
         q, _ = self._split(inputs)
         divergence = self.divergence(
             inputs, category_mask=category_mask, training=training
         )
+        divergence = _unmasked(divergence, self.compute_mask(inputs, mask))
         # A replica may be left with an empty batch: its mean is zero.
         total = tf.cast(tf.reduce_sum(divergence), tf.float32)
         size = tf.cast(tf.shape(divergence)[0], tf.float32)
@@ -264,10 +270,15 @@ class KLDivergence(StochasticLayer):
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Passes on the mask of q."""
-        return self._split(previous_mask)[0]
+        masks = keras.tree.flatten(previous_mask)
+        return masks[0] if masks else None
 
     def compute_output_spec(
-        self, inputs: Any, category_mask: Any = None, training: Any = None
+        self,
+        inputs: Any,
+        category_mask: Any = None,
+        training: Any = None,
+        mask: Any = None,
     ) -> Any:
         """Returns the shape and dtype of q."""
         q, _ = self._split(inputs)
@@ -289,6 +300,22 @@ class KLDivergence(StochasticLayer):
             "weight": self._weight.get_config(),
             "samples": self.samples,
         }
+
+
+def _unmasked(divergence: tf.Tensor, mask: Any) -> tf.Tensor:
+    """The divergence per variable, zero in masked steps."""
+    if mask is None:
+        return divergence
+    mask = tf.cast(tf.convert_to_tensor(mask), tf.bool)
+    missing = divergence.shape.rank - mask.shape.rank
+    if missing < 0:
+        raise ValueError(
+            "Argument `mask` must have no more axes than the divergence, of "
+            f"shape {divergence.shape}. Received: mask of shape {mask.shape}"
+        )
+    ones = tf.ones([missing], tf.int32)
+    mask = tf.reshape(mask, tf.concat([tf.shape(mask), ones], axis=0))
+    return tf.where(mask, divergence, tf.zeros_like(divergence))
 
 
 def _configured(prior: Sequence[Any]) -> list[Any]:

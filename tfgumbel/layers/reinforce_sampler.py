@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, distributions, estimators, ops
+from tfgumbel._precision import finite_log_odds
 from tfgumbel.distributions import Categorical, Parameters
 from tfgumbel.layers._stochastic import SamplingLayer, is_recorded
 from tfgumbel.layers.cost_collector import CostCollector, Draw
@@ -132,7 +133,11 @@ class ReinforceSampler(SamplingLayer):
         result = tf.cast(sample, self.compute_dtype)
         if self.return_log_prob:
             self._require_a_draw(training, logits)
-            return result, self._log_prob(parameters, sample)
+            log_prob = self._log_prob(parameters, sample)
+            collector = CostCollector.current()
+            if training and collector is not None:
+                collector.add_returned(self.name, log_prob)
+            return result, log_prob
         if training and self.trainable:
             log_prob = self._log_prob(parameters, sample)
             self._await_cost(log_prob, result, logits, context)
@@ -202,9 +207,11 @@ class ReinforceSampler(SamplingLayer):
             return sample
         return sample, keras.KerasTensor(sample.shape[:1], dtype="float32")
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
-        """Returns no mask: the sample is summed over the whole example."""
-        return None
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """Passes on the mask of the first parameter; log q(z) has none."""
+        masks = keras.tree.flatten(previous_mask)
+        mask = masks[0] if masks else None
+        return (mask, None) if self.return_log_prob else mask
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -218,7 +225,10 @@ class ReinforceSampler(SamplingLayer):
 
 
 def _parameters_as_context(parameters: Any) -> tf.Tensor:
-    tensors = [tf.cast(t, tf.float32) for t in tf.nest.flatten(parameters)]
+    tensors = [
+        finite_log_odds(tf.cast(t, tf.float32))
+        for t in tf.nest.flatten(parameters)
+    ]
     flat = [keras.ops.reshape(t, (-1, _size(t.shape))) for t in tensors]
     return tf.concat(flat, axis=1)
 

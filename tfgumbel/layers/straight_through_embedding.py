@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks, _saving, distributions, estimators, ops, random
@@ -48,9 +49,11 @@ class StraightThroughEmbedding(StraightThroughLayer, SamplingLayer):
         noise_samples: Noises that `"gumbel_rao"` averages over.
         backward_temperature: For `"st_gumbel"`, the τ of the gradient in place
             of `temperature`.
-        embeddings_initializer: As in `keras.layers.Embedding`.
+        embeddings_initializer: As in `keras.layers.Embedding`; an array is the
+            table itself.
         embeddings_regularizer: As in `keras.layers.Embedding`; makes the
             table's gradient dense.
+        weights: As in `keras.layers.Embedding`: a list that holds the table.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
@@ -92,6 +95,7 @@ class StraightThroughEmbedding(StraightThroughLayer, SamplingLayer):
         backward_temperature: Any = None,
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
+        weights: Any = None,
         **kwargs: Any,
     ) -> None:
         categorical = distributions.Categorical()
@@ -102,6 +106,10 @@ class StraightThroughEmbedding(StraightThroughLayer, SamplingLayer):
         self.add_estimator(
             estimator, temperature, backward_temperature, noise_samples
         )
+        # A table is no part of the config: it comes back with the weights.
+        if isinstance(embeddings_initializer, np.ndarray | tf.Tensor):
+            weights, embeddings_initializer = [embeddings_initializer], "zeros"
+        self._table = self._checked_table(weights)
         self.embeddings_initializer = _saving.admitted(
             "embeddings_initializer",
             keras.initializers.get(embeddings_initializer),
@@ -122,7 +130,24 @@ class StraightThroughEmbedding(StraightThroughLayer, SamplingLayer):
             regularizer=self.embeddings_regularizer,
             name="embeddings",
         )
+        if self._table is not None:
+            self.embeddings.assign(self._table)
         self.built = True
+
+    def _checked_table(self, weights: Any) -> np.ndarray | None:
+        """The table that was given, if so."""
+        if weights is None:
+            return None
+        shape = (self.categories, self.dim)
+        tables = list(weights) if isinstance(weights, list | tuple) else []
+        table = np.asarray(tables[0]) if len(tables) == 1 else None
+        if table is None or table.shape != shape:
+            received = [np.shape(each) for each in tables] or weights
+            raise ValueError(
+                "Argument `weights` must be a list that holds one table, of "
+                f"shape {shape}. Received: weights of shapes {received}"
+            )
+        return table
 
     def call(
         self, logits: Any, category_mask: Any = None, training: Any = None
