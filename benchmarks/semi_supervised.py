@@ -179,7 +179,7 @@ def make_loss(
 
     def loss(batch: Any, step: tf.Tensor) -> tf.Tensor:
         if annealing is not None:
-            estimator.temperature.assign(annealing(step))
+            estimator.temperature = annealing(step)
         seeds = random.split(step_seed(seed, step), 4)
         known = draw_pixels(batch[0], seeds[0])
         unknown = draw_pixels(batch[2], seeds[1])
