@@ -131,10 +131,10 @@ class ScoreFunctionMixin:
             if collector.depends_on_sample(loss):
                 raise ValueError(
                     "A term added with `add_loss` is computed from the sample "
-                    "of a "
-                    "ReinforceSampler. It is a scalar for the whole batch, so "
-                    "the sampler cannot be credited with it. Make it part of "
-                    "the per-example loss, or compute it before the sampler."
+                    "of a ReinforceSampler. It is a scalar for the whole "
+                    "batch, so the sampler cannot be credited with it. Make "
+                    "it part of the per-example loss, or compute it before "
+                    "the sampler."
                 )
 
 
@@ -302,9 +302,9 @@ def _refuse_mixed_examples(loss: Any, target: Any, prediction: Any) -> None:
     if not doubled:
         raise ValueError(
             "A model with a ReinforceSampler needs a loss that is a weighted "
-            "sum or mean over all examples, not one divided by the sum of its "
-            f"weights. Received: loss {loss.name!r}, whose total does not "
-            "double with its sample weights"
+            "sum, or a mean over all examples. Received: loss "
+            f"{loss.name!r}, whose total does not double with its weights: it "
+            "ignores its sample weights, or divides by their sum"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from tfgumbel import random
+from tfgumbel.distributions._log_gamma import log_beta
 from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
 from tfgumbel.distributions._support import inside_unit
@@ -53,10 +54,8 @@ class Kumaraswamy(Distribution):
         return density + tf.math.log(a * b)
 
     def mean(self, parameters: Parameters) -> tf.Tensor:
-        from tensorflow_probability import math as tfp_math
-
         a, b = parameters
-        return b * tf.exp(tfp_math.lbeta(1.0 + 1.0 / a, b))
+        return b * tf.exp(log_beta(1.0 + 1.0 / a, b))
 
     def log_ratio(
         self, parameters: Parameters, prior: Parameters, seed: Any

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import random
+from tfgumbel.distributions._log_gamma import log_gamma
 from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
 from tfgumbel.distributions._support import positive_log
@@ -79,7 +80,7 @@ class Weibull(Distribution):
 
     def mean(self, parameters: Parameters) -> tf.Tensor:
         concentration, scale = parameters
-        log_mean = tf.math.lgamma(1.0 + 1.0 / concentration)
+        log_mean = log_gamma(1.0 + 1.0 / concentration)
         return scale * tf.exp(tf.minimum(log_mean, _LOG_LIMIT / 2.0))
 
     def mode(self, parameters: Parameters) -> tf.Tensor:

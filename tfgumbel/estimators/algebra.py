@@ -128,7 +128,7 @@ def attach(
         def grad(upstream):
             return upstream, *[_column(upstream, g) * g for g in gradients]
 
-        return tf.identity(value), grad
+        return tf.stop_gradient(value), grad
 
     return join(value, *parameters)
 
@@ -166,7 +166,7 @@ def attach_weights(
             )
             return (upstream, *wrt)
 
-        return tf.identity(value), grad
+        return tf.stop_gradient(value), grad
 
     return join(value, *[tf.convert_to_tensor(source) for source in sources])
 

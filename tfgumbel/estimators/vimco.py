@@ -75,12 +75,16 @@ class VIMCO(Estimator):
         return attach(-bound, parameters, weigh(-signal, scores))
 
     def _without(self, log_weight: tf.Tensor) -> tf.Tensor:
-        # Row s of the last axis pair: all log w, with the s-th replaced.
-        total = tf.reduce_sum(log_weight, axis=0)
-        others = (total - log_weight) / (self.samples - 1)
-        own = tf.eye(self.samples)[:, :, None]
-        replaced = tf.where(own > 0, others[None], log_weight[None])
-        return _log_mean_exp(replaced, axis=1)
+        # Row s of the last axis pair: all log w, with the s-th replaced by the
+        # mean of the others.
+        own = tf.eye(self.samples)[:, :, None] > 0
+        log_weight = log_weight[None]
+        others = tf.where(own, tf.zeros_like(log_weight), log_weight)
+        mean = tf.reduce_sum(others, axis=1, keepdims=True)
+        mean /= self.samples - 1
+        bound = _log_mean_exp(tf.where(own, mean, log_weight), axis=1)
+        # Where all others cost infinitely much they say nothing.
+        return tf.where(tf.math.is_finite(bound), bound, tf.zeros_like(bound))
 
 
 def _log_mean_exp(values: tf.Tensor, axis: int = 0) -> tf.Tensor:

@@ -17,7 +17,7 @@ from tensorflow.python.eager import record
 
 from tfgumbel import _checks, distributions, ops, random, schedules
 from tfgumbel.distributions import Distribution, Parameters
-from tfgumbel.layers import sampling_scope
+from tfgumbel.layers import _twins, sampling_scope
 
 
 class CalledOnce(schedules.AnnealedLayer):
@@ -69,6 +69,7 @@ class StochasticLayer(CalledOnce):
         first = random.default_seed() if seed is None else int(seed)
         self._seed_state = self.add_state("seed_state", [first, 0], "int64")
         self._warned = False
+        self._warned_of_twin = False
 
     @property
     def seed_state(self) -> keras.Variable:
@@ -95,6 +96,7 @@ class StochasticLayer(CalledOnce):
         scope = sampling_scope.current()
         if scope is not None and scope.seed is not None:
             return random.replica_seed(scope.next_seed())
+        self._warn_of_twins()
         seed = self.peek_seed()
         self._seed_state.assign_add(tf.constant([0, 1], tf.int64))
         return random.replica_seed(seed)
@@ -127,18 +129,34 @@ class StochasticLayer(CalledOnce):
             stacklevel=2,
         )
 
+    def _warn_of_twins(self) -> None:
+        """Warns, once, where another layer draws the same noise."""
+        if self.seed is None or self._warned_of_twin:
+            return
+        twin = _twins.find(self)
+        if twin is None:
+            return
+        self._warned_of_twin = True
+        warnings.warn(
+            f"Layers {twin!r} and {self.name!r} are of one class and have the "
+            f"same seed={self.seed}, so that they draw the same noise: what "
+            "they draw is dependent, and the gradient of a cost of both is "
+            "wrong. Give each its own seed.",
+            stacklevel=2,
+        )
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {**super().get_config(), "seed": self.seed}
 
 
 def _is_rematerialised() -> bool:
-    return _is_called_by("recompute_grad.<locals>.inner")
+    return is_called_by("recompute_grad.<locals>.inner")
 
 
 def _refuse_vectorized_map(name: str) -> None:
     # TensorFlow 2.20 and 2.21 keep the noise of a loop's body for all rows.
-    if _is_called_by("_pfor_impl"):
+    if is_called_by("_pfor_impl"):
         raise ValueError(
             f"Layer {name!r} draws inside `tf.vectorized_map`, where every row "
             "would get the same noise. Call it on the whole batch, which draws "
@@ -146,36 +164,24 @@ def _refuse_vectorized_map(name: str) -> None:
         )
 
 
-def _is_called_by(qualname: str) -> bool:
-    """Whether a function of this name is among those being executed."""
+def is_called_by(*names: str) -> bool:
+    """Whether a function of such a name is among those being executed."""
     frame = inspect.currentframe()
     while frame is not None:
-        if frame.f_code.co_qualname == qualname:
+        code = frame.f_code
+        if code.co_name in names or code.co_qualname in names:
             return True
         frame = frame.f_back
     return False
 
 
-class SamplingLayer(StochasticLayer):
-    """A layer from the parameters of a distribution to a sample.
+class InferringLayer(StochasticLayer):
+    """A layer with a setting of what it does when it does not train.
 
-    Args:
-        distribution: The distribution.
-        inference: What a call returns that does not train: one of the
-            distribution's, or of those that the layer adds to them.
-        **kwargs: As in `StochasticLayer`.
+    A subclass names the values in `inference_modes`.
     """
 
-    training_modes: tuple[str, ...] = ()
-    """Values of `inference` that return what training does."""
-
-    def __init__(
-        self, distribution: Distribution, inference: str, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.distribution = distribution
-        self._traced = False
-        self.inference = inference
+    _traced = False
 
     @property
     def inference(self) -> str:
@@ -199,9 +205,8 @@ class SamplingLayer(StochasticLayer):
 
     @property
     def inference_modes(self) -> Sequence[str]:
-        """What `inference` may be."""
-        modes = self.distribution.inference
-        return (*modes, *(m for m in self.training_modes if m not in modes))
+        """What `inference` may be, the default first."""
+        raise NotImplementedError
 
     @property
     def mode(self) -> str:
@@ -216,7 +221,38 @@ class SamplingLayer(StochasticLayer):
             return self.inference
         if scope.inference in self.inference_modes:
             return scope.inference
-        return self.distribution.inference[0]  # has no such value
+        return self.inference_modes[0]  # has no such value
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "inference": self.inference}
+
+
+class SamplingLayer(InferringLayer):
+    """A layer from the parameters of a distribution to a sample.
+
+    Args:
+        distribution: The distribution.
+        inference: What a call returns that does not train: one of the
+            distribution's, or of those that the layer adds to them.
+        **kwargs: As in `StochasticLayer`.
+    """
+
+    training_modes: tuple[str, ...] = ()
+    """Values of `inference` that return what training does."""
+
+    def __init__(
+        self, distribution: Distribution, inference: str, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.distribution = distribution
+        self.inference = inference
+
+    @property
+    def inference_modes(self) -> Sequence[str]:
+        """What `inference` may be, the default first."""
+        modes = self.distribution.inference
+        return (*modes, *(m for m in self.training_modes if m not in modes))
 
     def trains(self, training: Any, inputs: Any) -> bool:
         """Whether a call with these arguments returns a training sample."""
@@ -246,10 +282,6 @@ class SamplingLayer(StochasticLayer):
         several = isinstance(parameters_shape[0], list | tuple)
         shapes = parameters_shape if several else [parameters_shape]
         return self.distribution.sample_shape(shapes)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return {**super().get_config(), "inference": self.inference}
 
 
 def is_recorded(inputs: Any) -> bool:

@@ -8,18 +8,18 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, distributions, ops, random
-from tfgumbel.layers._stochastic import SamplingLayer, TemperatureLayer
+from tfgumbel.layers._relaxed import RelaxedLayer
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class BinaryConcrete(TemperatureLayer, SamplingLayer):
+class BinaryConcrete(RelaxedLayer):
     """Relaxed Bernoulli sample y = sigmoid((logits + L) / τ), L logistic.
 
     The Gumbel-softmax for Bernoulli variables, with one logit each instead of
-    two. Gradients
-    flow through y by y(1 - y)/τ: unbiased for the relaxed model, biased for
-    the discrete one. What follows must be differentiable. `hard=True` gives
-    exact zeros and ones in the forward pass with the gradient of y.
+    two. Gradients flow through y by y(1 - y)/τ: unbiased for the relaxed
+    model, biased for the discrete one. What follows must be differentiable.
+    `hard=True` gives exact zeros and ones in the forward pass with the
+    gradient of y.
 
     Args:
         temperature: τ > 0: a number, or a schedule `step -> τ`, as in
@@ -27,11 +27,13 @@ class BinaryConcrete(TemperatureLayer, SamplingLayer):
         hard: Whether training samples are zeros and ones.
         inference: What the layer returns when not training: `"mode"` (1 where
             the logit is above 0; draws nothing), `"sample"` (an exact sample),
-            `"mean"` (the probability), or `"relaxed"` (as in training).
+            `"mean"` (the probability), `"tempered_mean"` (sigmoid(logits /
+            τ)), or `"relaxed"` (as in training).
         seed: An integer makes the layer's noise reproducible.
         backward_temperature: Another τ for the gradient, as in
             `GumbelSoftmax`.
         trainable_temperature: Whether τ is learned, as in `GumbelSoftmax`.
+        return_relaxed: Whether to return a pair, as in `GumbelSoftmax`.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
@@ -42,7 +44,8 @@ class BinaryConcrete(TemperatureLayer, SamplingLayer):
         `[B, ...]`.
 
     Output shape:
-        That of the logits, in the layer's compute dtype.
+        That of the logits, in the layer's compute dtype; two of them with
+        `return_relaxed`.
 
     Example:
 
@@ -55,8 +58,6 @@ class BinaryConcrete(TemperatureLayer, SamplingLayer):
         Maddison, Mnih, Teh. The Concrete distribution. ICLR 2017.
     """
 
-    training_modes = ("relaxed",)
-
     def __init__(
         self,
         temperature: Any = 1.0,
@@ -66,38 +67,42 @@ class BinaryConcrete(TemperatureLayer, SamplingLayer):
         seed: int | None = None,
         backward_temperature: Any = None,
         trainable_temperature: bool = False,
+        return_relaxed: bool = False,
         **kwargs: Any,
     ) -> None:
         bernoulli = distributions.Bernoulli()
         super().__init__(bernoulli, inference, seed=seed, **kwargs)
-        self.hard = bool(hard)
-        self.add_temperatures(
+        self.add_relaxation(
             temperature,
+            hard,
             backward_temperature,
             trainable=trainable_temperature,
-            hard=self.hard,
+            return_relaxed=return_relaxed,
         )
 
-    def call(self, logits: Any, training: Any = None) -> tf.Tensor:
+    def call(self, logits: Any, training: Any = None) -> Any:
         """Returns a sample of the shape of the logits."""
-        logits = _checks.bernoulli_logits(logits)
-        if self.trains(training, logits):
-            temperature, backward = self.temperatures(training)
-            sample = ops.binary_concrete(
-                logits,
-                random.logistic(tf.shape(logits), self.next_seed()),
-                temperature=temperature,
-                hard=self.hard,
-                backward_temperature=backward,
+        values = [
+            tf.cast(value, self.compute_dtype)
+            for value in self.sampled(
+                _checks.bernoulli_logits(logits), training
             )
-        else:
-            sample = self.infer(self.distribution.constrain(logits))
-        return tf.cast(sample, self.compute_dtype)
+        ]
+        return tuple(values) if self.return_relaxed else values[0]
+
+    def relax(
+        self, logits: tf.Tensor, noise: tf.Tensor, hard: bool, **temperatures
+    ) -> tf.Tensor:
+        """The sample that belongs to the noise."""
+        return ops.binary_concrete(logits, noise, hard=hard, **temperatures)
+
+    def noise(self, shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Standard logistic noise."""
+        return random.logistic(shape, seed)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {
             **super().get_config(),
-            "hard": self.hard,
             "trainable_temperature": self.trainable_temperature,
         }

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, _saving, distributions, estimators, ops
-from tfgumbel.layers import sampling_scope
-from tfgumbel.layers._stochastic import StochasticLayer
+from tfgumbel.layers._stochastic import InferringLayer
 
-INFERENCE = ("sample", "mode", "mean")
 COSTS = (keras.layers.Layer, keras.losses.Loss)
 COST_FUNCTIONS = ("activations", "losses", "metrics", "ops")
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class ExpectedCost(StochasticLayer):
+class ExpectedCost(InferringLayer):
     """Cost per example of a sample, with an estimate of ∇E[cost(z)] attached.
 
     Logits in, `cost(z, *context)` per example out. The gradient with respect
@@ -49,7 +47,9 @@ class ExpectedCost(StochasticLayer):
             it.
         inference: What the cost is taken of when not training: an exact
             `"sample"`, the `"mode"`, or the `"mean"`. No control variate is
-            evaluated, and the logits receive no gradient.
+            evaluated, and the logits receive no gradient. An estimator that
+            enumerates also knows the expectation, `"exact"`. `None` stands
+            for that where there is one, else for a sample.
         seed: An integer makes the layer's noise reproducible.
         **kwargs: As in `keras.layers.Layer`. The default dtype is float32,
             also under a mixed-precision policy; the cost keeps its own.
@@ -111,7 +111,7 @@ class ExpectedCost(StochasticLayer):
         *,
         distribution: Any = None,
         add_loss: bool = False,
-        inference: str = "sample",
+        inference: str | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -129,7 +129,13 @@ class ExpectedCost(StochasticLayer):
         # So that Keras does not compile a model with XLA by itself.
         self.supports_jit = self.distribution.compiles
         self.adds_loss = bool(add_loss)
-        self.inference = _checks.choice("inference", inference, INFERENCE)
+        self.inference = inference or self.inference_modes[0]
+
+    @property
+    def inference_modes(self) -> Sequence[str]:
+        """What `inference` may be, the default first."""
+        exact = ("exact",) if self.estimator.exact else ()
+        return (*exact, "sample", "mode", "mean")
 
     def build(self, logits_shape: Any, context_shape: Any = ()) -> None:
         """Builds what the estimator learns."""
@@ -174,6 +180,9 @@ class ExpectedCost(StochasticLayer):
 
         if training:
             cost = self.estimator(cost_fn, logits, self.next_seed(), seen)
+        elif self.mode == "exact":
+            fixed = tf.nest.map_structure(tf.stop_gradient, logits)
+            cost = self.estimator(cost_fn, fixed, [0, 0])  # draws nothing
         else:
             cost = self._inferred_cost(cost_fn, logits)
         if self.adds_loss:
@@ -184,19 +193,24 @@ class ExpectedCost(StochasticLayer):
     def _cost(self, sample: Any, *context: Any) -> Any:
         # Functional models take one structure, all else positional arguments.
         inputs = getattr(self.cost, "inputs", None)
-        if context and inputs is not None:
-            return self.cost([sample, *context])
-        return self.cost(sample, *context)
+        one = context and inputs is not None
+        before = _added_losses(self.cost)
+        cost = self.cost(*([[sample, *context]] if one else [sample, *context]))
+        if _added_losses(self.cost) > before:
+            raise ValueError(
+                "Argument `cost` must not use `add_loss` (nor an "
+                "`activity_regularizer`): the estimator evaluates it several "
+                "times, and the sampler could not be credited with a scalar "
+                "for the batch. Make the term part of the cost per example. "
+                f"Received: cost={self.cost!r}"
+            )
+        return cost
 
     def _inferred_cost(
         self, cost_fn: Callable[[tf.Tensor], tf.Tensor], logits: Any
     ) -> tf.Tensor:
         parameters = self.distribution.constrain(_float32(logits))
-        scope = sampling_scope.current()
-        mode = self.inference if scope is None else scope.inference
-        sample = self.distribution.infer(
-            parameters, mode or self.inference, self.next_seed
-        )
+        sample = self.distribution.infer(parameters, self.mode, self.next_seed)
         return self.estimator.evaluate(cost_fn, tf.stop_gradient(sample))
 
     def compute_output_spec(
@@ -232,7 +246,6 @@ class ExpectedCost(StochasticLayer):
             "cost": serialize(self.cost),
             "estimator": serialize(self.estimator),
             "add_loss": self.adds_loss,
-            "inference": self.inference,
         }
 
     @classmethod
@@ -243,6 +256,14 @@ class ExpectedCost(StochasticLayer):
             "cost", config["cost"], COSTS, COST_FUNCTIONS
         )
         return cls(**config)
+
+
+def _added_losses(cost: Any) -> int:
+    """How many terms a cost has added, regularisers of weights aside."""
+    if not isinstance(cost, keras.layers.Layer):
+        return 0
+    regularized = [w for w in cost.trainable_weights if w.regularizer]
+    return len(cost.losses) - len(regularized)
 
 
 def _as_float32(context: Any) -> tf.Tensor:

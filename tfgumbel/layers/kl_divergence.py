@@ -10,6 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+# Keras 3.12 to 3.15 have no public way to ask for it.
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+
 from tfgumbel import _checks, distributions, ops, random, schedules
 from tfgumbel.distributions import (
     Categorical,
@@ -18,7 +21,7 @@ from tfgumbel.distributions import (
     Parameters,
     Reparameterized,
 )
-from tfgumbel.layers._stochastic import StochasticLayer
+from tfgumbel.layers._stochastic import StochasticLayer, is_called_by
 
 
 def _weight(name: str, value: Any) -> float:
@@ -37,7 +40,8 @@ class KLDivergence(StochasticLayer):
     outside training the noise is the same in every call.
 
     Summed over the variables of an example, averaged over the batch. It is
-    added in training and in evaluation.
+    added in training and in evaluation, and its mean over an epoch stands in
+    the logs of `fit` and `evaluate` under the layer's name.
 
     Args:
         distribution: A name, such as `"gamma"`, or a `Distribution`.
@@ -118,6 +122,10 @@ class KLDivergence(StochasticLayer):
         self._weight = self.add_annealed("weight", weight, _weight)
         self.prior = self._checked_prior(prior)
         self.samples = _checks.positive_integer("samples", samples)
+        self._metric = keras.metrics.Mean(name=self.name)
+        # As attributes of the layer, so that an exported model may hold them.
+        total, count = self._metric.variables
+        self._metric_total, self._metric_count = total.value, count.value
 
     def call(
         self,
@@ -136,7 +144,10 @@ class KLDivergence(StochasticLayer):
         total = tf.cast(tf.reduce_sum(divergence), tf.float32)
         size = tf.cast(tf.shape(divergence)[0], tf.float32)
         mean = tf.math.divide_no_nan(total, size)
-        self.add_loss(self._weight(training) * mean)
+        weighted = self._weight(training) * mean
+        self.add_loss(weighted)
+        if is_called_by("train_step", "test_step") and not in_symbolic_scope():
+            self._metric.update_state(weighted)
         return q
 
     def divergence(

@@ -35,8 +35,10 @@ class ReinforceSampler(SamplingLayer):
             one-hot samples), `"bernoulli"` (log-odds, zeros and ones),
             `"poisson"` (log rate) or `"gaussian"` (a pair `(mean,
             log_variance)`), or a `Distribution`.
-        baseline: `None`, `"moving_average"`, `"nvil"`, or a Keras layer that
-            maps the context to one value per example.
+        baseline: `None`, `"moving_average"` (of past costs), `"nvil"` (a
+            network of the context), `"leave_one_out"` (the mean cost of the
+            other examples of the batch), or a Keras layer that maps the
+            context to one value per example.
         return_log_prob: Whether to return `(z, log q(z))`.
         inference: What the layer returns when not training: one of the
             distribution's, such as `"mode"`, `"mean"` or `"sample"`. `None`

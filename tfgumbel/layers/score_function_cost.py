@@ -24,7 +24,8 @@ class ScoreFunctionCost(CalledOnce):
 
     Args:
         baseline: `None`; `"moving_average"` of past costs; `"nvil"`, a
-            network of the context with running centring; or a Keras layer
+            network of the context with running centring; `"leave_one_out"`,
+            the mean cost of the other examples; or a Keras layer
             that maps the context to one value per example. A learned
             baseline is trained by the same backward pass, by least squares,
             and sends no gradient to its context.

@@ -89,7 +89,8 @@ def with_gradient(
             moved = [swap_last(tensor, axis) for tensor in tensors]
             return swap_last(gradient(*moved), axis)
 
-        return tf.stop_gradient(sample) + nan_rows(logits, axis), grad
+        # A derivative inside would be taken for that of the whole, forwards.
+        return tf.stop_gradient(sample + nan_rows(logits, axis)), grad
 
     return tf.cast(pass_through(working), logits.dtype)
 

@@ -80,6 +80,7 @@ def binary_concrete(
             value = tf.sigmoid(scaled)
         else:
             value = tf.sigmoid((logits + noise) / tau) + nan_values(scaled)
-        return value, grad
+        # A derivative inside would be taken for that of the whole, forwards.
+        return tf.stop_gradient(value), grad
 
     return tf.cast(sample(working, noise, backward), logits.dtype)

@@ -147,7 +147,8 @@ def _decoupled(
 
         # A bad temperature must show in the value too.
         bad = tf.where(temperature > 0, 0.0 * temperature, temperature)
-        return value(perturbed) + bad, grad
+        # A derivative inside would be taken for that of the whole, forwards.
+        return tf.stop_gradient(value(perturbed) + bad), grad
 
     return sample(logits, noise, temperature)
 

@@ -91,4 +91,5 @@ def _surrogate(cost, log_prob, baseline):
             -2.0 * tf.abs(upstream) * (cost - baseline),
         )
 
-    return tf.identity(cost), grad
+    # A derivative inside would be taken for that of the whole, forwards.
+    return tf.stop_gradient(cost), grad

@@ -88,7 +88,8 @@ def straight_through_embedding(
             )
             return upstream, wrt_logits, None
 
-        return rows + nan, grad
+        # A derivative inside would be taken for that of the whole, forwards.
+        return tf.stop_gradient(rows + nan), grad
 
     return attach(rows, working, embeddings)
 
