@@ -47,18 +47,18 @@ def sweep(
     draws: int,
     cost_fn: Callable = problem.cost,
     logits: Any = problem.LOGITS,
-    law: str = "categorical",
+    distribution: str = "categorical",
     **fixed: Any,
 ) -> Points:
     """An estimator at several values of one of its arguments."""
     made = {
         str(value): estimators.get(
-            name, distribution=law, **{argument: value, **fixed}
+            name, distribution=distribution, **{argument: value, **fixed}
         )
         for value in values
     }
     result = compare(made, draws, cost_fn, logits)
-    unit = problem.squared_norm(cost_fn, logits, law)
+    unit = problem.squared_norm(cost_fn, logits, distribution)
     return [point(v, result[str(v)], unit) for v in values]
 
 
@@ -274,7 +274,7 @@ def relax(draws: int) -> Series:
     return series
 
 
-# Bits -----------------------------------------------------------------------
+# Bernoulli variables --------------------------------------------------------
 
 
 def bits(probability: float, variables: int) -> tuple[Callable, np.ndarray]:
@@ -312,7 +312,7 @@ def disarm(draws: int) -> Series:
     return _bits((1, 2, 4, 6, 8, 10), lambda d: bits(0.8, int(d)), draws)
 
 
-# Other laws -----------------------------------------------------------------
+# Other distributions --------------------------------------------------------
 
 
 def measure_valued(draws: int) -> Series:

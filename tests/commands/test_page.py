@@ -101,7 +101,7 @@ def test_resampling_is_reproducible(page):
     page.click("#resample")
     assert page.evaluate("element('seed').value") == "2"
     second = pictures(page)
-    # Bias and variance are those of the law, not of a sample.
+    # Bias and variance are those of the distribution, not of a sample.
     assert changed(before, second) == {"samples", "simplex", "histogram"}
     check_histogram(page)
     page.click("#resample")

@@ -26,8 +26,8 @@ AT_SAMPLE = {
     "st": tg.ops.straight_through,
     "gapped": tg.ops.gapped_straight_through,
     "reinmax": tg.ops.reinmax,
-    "zgr": lambda logits, sample, temperature: tg.ops.zgr(logits, sample),
-    "mve": lambda logits, sample, _: tg.ops.minimum_variance_straight_through(
+    "zgr": lambda logits, sample, **_: tg.ops.zgr(logits, sample),
+    "mve": lambda logits, sample, **_: tg.ops.minimum_variance_straight_through(
         logits, sample, temperature=1e6
     ),
 }
@@ -124,7 +124,9 @@ def test_straight_through_gradients(page, name, cost, probabilities):
     logits = np.tile(np.log(probabilities), [size, 1])
     for temperature in (0.3, 1.0, 2.5):
         expected = gradients(
-            lambda theta, t=temperature: AT_SAMPLE[name](theta, sample, t),
+            lambda theta, t=temperature: AT_SAMPLE[name](
+                theta, sample, temperature=t
+            ),
             cost,
             logits,
         )
