@@ -82,8 +82,15 @@ class StatefulLayer(keras.layers.Layer):
         self._state = types.SimpleNamespace()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls the layer; refuses symbols of the Keras before this one."""
+        """Calls the layer; refuses tensors that Keras cannot take."""
         for value in keras.tree.flatten((args, kwargs)):
+            if getattr(getattr(value, "shape", ()), "rank", 0) is None:
+                raise ValueError(
+                    f"Layer {self.name!r} needs inputs of known rank; their "
+                    "sizes may be unknown. Say the rank first, as in "
+                    "`tf.ensure_shape(logits, [None, None])`. "
+                    f"Received: {value!r}"
+                )
             if type(value).__module__.startswith("tf_keras."):
                 raise TypeError(
                     f"Layer {self.name!r} is a layer of Keras 3 and has no "
@@ -98,6 +105,9 @@ class StatefulLayer(keras.layers.Layer):
         self, name: str, value: Any, dtype: str = "float32"
     ) -> keras.Variable:
         """Returns a new variable that is saved and is not a weight.
+
+        A layer must not hold it in an attribute of its own, where Keras would
+        take it for a weight: `state(name)` returns it.
 
         Args:
             name: Its name in files, unique in the layer.
@@ -120,6 +130,10 @@ class StatefulLayer(keras.layers.Layer):
         # which Keras pays no attention.
         setattr(self, f"_{name}_variable", variable.value)
         return variable
+
+    def state(self, name: str) -> keras.Variable:
+        """Returns the variable that `add_state` made under this name."""
+        return getattr(self._state, name)
 
     @property
     def variables(self) -> list[keras.Variable]:

@@ -67,14 +67,14 @@ class StochasticLayer(CalledOnce):
         self.supports_masking = True
         self.seed = None if seed is None else int(seed)
         first = random.default_seed() if seed is None else int(seed)
-        self._seed_state = self.add_state("seed_state", [first, 0], "int64")
+        self.add_state("seed_state", [first, 0], "int64")
         self._warned = False
         self._warned_of_twin = False
 
     @property
     def seed_state(self) -> keras.Variable:
         """The seed, and the number of draws so far."""
-        return self._seed_state
+        return self.state("seed_state")
 
     def next_seed(self) -> tf.Tensor:
         """Returns a fresh seed for this call, different on each replica.
@@ -98,7 +98,7 @@ class StochasticLayer(CalledOnce):
             return random.replica_seed(scope.next_seed())
         self._warn_of_twins()
         seed = self.peek_seed()
-        self._seed_state.assign_add(tf.constant([0, 1], tf.int64))
+        self.seed_state.assign_add(tf.constant([0, 1], tf.int64))
         return random.replica_seed(seed)
 
     def peek_seed(self) -> tf.Tensor:
@@ -107,7 +107,7 @@ class StochasticLayer(CalledOnce):
         Layers of different classes draw different noise from one `seed`.
         """
         kind = zlib.crc32(type(self).__name__.encode())
-        state = tf.convert_to_tensor(self._seed_state)
+        state = tf.convert_to_tensor(self.seed_state)
         return state + tf.constant([kind, 0], tf.int64)
 
     def warn_if_recorded(self, training: Any, inputs: Any) -> None:

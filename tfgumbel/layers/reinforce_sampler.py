@@ -127,6 +127,8 @@ class ReinforceSampler(SamplingLayer):
     ) -> Any:
         """Returns a sample, with its log-probability if so configured."""
         parameters = self._constrained(logits, category_mask)
+        if self.return_log_prob:
+            self._require_a_draw(training, logits)
         if self.trains(training, logits):
             sample = self.distribution.sample(parameters, self.next_seed())
         else:
@@ -134,7 +136,6 @@ class ReinforceSampler(SamplingLayer):
         sample = ops.mask_sample(sample, category_mask)
         result = tf.cast(sample, self.compute_dtype)
         if self.return_log_prob:
-            self._require_a_draw(training, logits)
             log_prob = self._log_prob(parameters, sample)
             collector = CostCollector.current()
             if training and collector is not None:
