@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfgumbel import _checks
-from tfgumbel.diagnostics import estimates
-from tfgumbel.estimators import Estimator, Exact, Vimco, available, get
+from tfgumbel.diagnostics import _contract, estimates
+from tfgumbel.estimators import Estimator, available, get
 
 
 def common_distribution(distribution: str | None, estimators: Any) -> str:
     """The one distribution of all; categorical if nobody says."""
     entries = estimators or ()
     entries = entries.values() if isinstance(entries, Mapping) else entries
-    found = {e.distribution for e in entries if isinstance(e, Estimator)}
+    found = {
+        _contract.distribution_of(entry)
+        for entry in entries
+        if isinstance(entry, Estimator)
+    }
     if distribution is not None:
         found.add(distribution)
     if len(found) > 1:
@@ -35,8 +39,8 @@ def select(
             name: entry
             for name, entry in every.items()
             if isinstance(entry, Estimator)
-            and not isinstance(entry, Vimco)
-            and (enumerable or not isinstance(entry, Exact))
+            and not _contract.has_another_objective(entry)
+            and (enumerable or not _contract.is_exact(entry))
         }
     estimators = [estimators] if isinstance(estimators, str) else estimators
     if not estimators:

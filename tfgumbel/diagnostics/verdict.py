@@ -1,0 +1,107 @@
+"""What the draws of one estimator say of its bias."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfgumbel.diagnostics.bias_test import BiasTest
+from tfgumbel.diagnostics.chunks import Chunks
+from tfgumbel.diagnostics.reference import Reference
+
+_MOST_PRODUCTS = 2**29
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """Bias of an estimator, its root mean square over examples, and a test.
+
+    Attributes:
+        bias: |mean - reference|, the part that noise adds taken off.
+        lower: What the bias exceeds.
+        upper: What it does not exceed.
+        detectable: The bias found with probability 0.9 or more.
+        p_value: Of the hypothesis that no example has a bias: twice the lesser
+            of that of all examples together and B times the least of one.
+        example: The example of the least p-value, if there are several.
+    """
+
+    bias: float
+    lower: float
+    upper: float
+    detectable: float
+    p_value: float
+    example: int | None
+
+
+def judge(chunks: Chunks, reference: Reference, alpha: float) -> Verdict:
+    """Tests the mean against the reference.
+
+    Args:
+        chunks: What was drawn.
+        reference: The gradient, exact or with noise.
+        alpha: Error rate of each bound, and of the detection that
+            `detectable` speaks of.
+    """
+    difference = chunks.mean - reference.gradient
+    noise = _noise(chunks, reference)
+    batch, copies = len(difference), len(noise)
+    pooled = BiasTest(
+        difference.ravel(), noise.reshape(copies, -1), reference.rounding
+    )
+    p_value, example = pooled.p_value, None
+    if batch > 1:
+        each = _p_values(difference, noise, reference.rounding)
+        example = int(np.argmin(each))
+        p_value = min(1.0, 2.0 * min(p_value, batch * each[example]))
+    root = math.sqrt(batch)
+    return Verdict(
+        math.sqrt(max(0.0, pooled.square - pooled.trace)) / root,
+        pooled.lower(alpha) / root,
+        pooled.upper(alpha) / root,
+        pooled.detectable(alpha if batch == 1 else alpha / 2.0) / root,
+        p_value,
+        example,
+    )
+
+
+def _noise(chunks: Chunks, reference: Reference) -> np.ndarray:
+    """Copies of the error of the difference."""
+    noise = chunks.noise()
+    if reference.noise is None:
+        return noise
+    copies = min(len(noise), len(reference.noise))
+    return noise[:copies] - reference.noise[:copies]
+
+
+def _p_values(
+    difference: np.ndarray, noise: np.ndarray, rounding: float
+) -> list[float]:
+    """Of each example by itself; of many, from fewer copies of the noise."""
+    while (
+        len(difference) * len(noise) ** 3 > _MOST_PRODUCTS and len(noise) > 16
+    ):
+        even = len(noise) // 2 * 2
+        noise = (noise[0:even:2] + noise[1:even:2]) / math.sqrt(2.0)
+    return [
+        BiasTest(difference[i], noise[:, i], rounding).p_value
+        for i in range(len(difference))
+    ]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted for their number (Holm 1979), as good as Bonferroni or better.
+
+    All below alpha are significant, at a rate alpha of any false one.
+    """
+    count, least = len(p_values), 0.0
+    adjusted = [0.0] * count
+    for rank, index in enumerate(
+        sorted(range(count), key=p_values.__getitem__)
+    ):
+        least = max(least, min(1.0, (count - rank) * p_values[index]))
+        adjusted[index] = least
+    return adjusted
