@@ -152,11 +152,14 @@ class Study:
         if source.chunks.count == 0:
             source.draw_until(2, lambda count: None)
         met = [self._row(name) for name in self._comparable()]
-        noise = [row.variance / row.draws for row in met if row.variance]
-        evaluations = sum(row.evaluations * row.draws for row in met) / 2.0
-        wanted = 2.0 * source.chunks.variance / self._setup.batch / min(noise)
-        wanted = min(wanted, evaluations / max(1, source.estimator.evaluations))
-        wanted = int(max(wanted, draws))
+        noise = [(row.variance or 0.0) / (row.draws or 1) for row in met]
+        noise = [value for value in noise if value > 0.0]
+        evaluations = sum((r.evaluations or 1) * (r.draws or 1) for r in met)
+        variance = source.chunks.variance / self._setup.batch
+        wanted = 2.0 * variance / min(noise, default=math.inf)
+        each = max(1, source.estimator.evaluations)
+        wanted = min(wanted, 0.5 * evaluations / each)
+        wanted = math.ceil(max(wanted, draws))
         progress.begin([f"{name}, the reference"], 1, wanted)
         progress.next()
         source.draw_until(wanted, progress.advance)
