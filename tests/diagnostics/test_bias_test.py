@@ -161,26 +161,45 @@ def test_in_one_dimension_it_is_students_t():
             assert test.upper(0.01) == pytest.approx(bound, rel=0.03)
 
 
-def rare(rng, draws, probability):
-    """A score-function gradient: zero but for a category that is rare."""
-    return (rng.random([draws, 1]) < probability).astype("float64")
+def score_function(rng, draws):
+    """f ∇log q of three categories, the rare one of a cost that is large."""
+    q = np.exp([1.0, 4.0, 5.0])
+    q /= q.sum()
+    f = np.array([9.0, 1.0, 1.0])
+    drawn = np.eye(3)[rng.choice(3, size=draws, p=q)]
+    return (drawn @ f)[:, None] * (drawn - q), (q * f) @ (np.eye(3) - q)
 
 
-@pytest.mark.parametrize("probability", [0.1, 0.03, 0.01])
-def test_skew_estimates_raise_no_more_alarms(probability):
+def rare(rng, draws):
+    """Nothing, except for a category of probability 0.03."""
+    return (rng.random([draws, 1]) < 0.03).astype("float64"), 0.03
+
+
+def skew(draw, rng, bias=0.0):
+    draws, mean = draw(rng, 1024)
+    chunks = draws.reshape(COPIES, -1, draws.shape[1]).mean(axis=1)
+    return bias_test(chunks, mean + bias)
+
+
+@pytest.mark.parametrize("draw", [rare, score_function])
+def test_skew_estimates_raise_no_more_alarms(draw):
     rng = np.random.default_rng(4)
-    trials, draws, alpha = 800, 1024, 0.003
-    alarms = skewed = 0
-    for _ in range(trials):
-        chunks = rare(rng, draws, probability).reshape(COPIES, -1, 1)
-        chunks = chunks.mean(axis=1)
-        alarms += bias_test(chunks, probability).p_value <= alpha
-        skewed += (
-            scipy.stats.ttest_1samp(chunks[:, 0], probability).pvalue <= alpha
-        )
+    trials, alpha = 1000, 0.003
+    alarms = sum(skew(draw, rng).p_value <= alpha for _ in range(trials))
     assert alarms <= trials * alpha + 3.0 * np.sqrt(trials * alpha)
-    if probability == 0.03:  # Where t errs, in spite of 30 such draws.
-        assert skewed >= 3 * trials * alpha
+
+
+@pytest.mark.parametrize("draw", [rare, score_function])
+def test_a_bias_of_skew_estimates_is_found(draw):
+    rng = np.random.default_rng(8)
+    for size in (1.0, 10.0):
+        test = skew(draw, rng)
+        bias = size * test.detectable(1e-4)
+        for sign in (-1.0, 1.0):
+            vector = sign * bias * np.eye(1, len(np.ravel(draw(rng, 1)[1])))[0]
+            test = skew(draw, rng, vector)
+            assert test.p_value < 0.01
+            assert 0.0 < test.lower(1e-3) < bias < test.upper(1e-3)
 
 
 def test_heavy_tails_raise_no_more_alarms():

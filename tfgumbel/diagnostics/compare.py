@@ -147,8 +147,7 @@ def compare(
     """
     max_draws = _most(draws, max_draws)
     _checks.positive_number("tolerance", tolerance)
-    if train_steps != 0:
-        _checks.positive_integer("train_steps", train_steps)
+    _not_negative("train_steps", train_steps)
     if context is not None:
         context = tf.convert_to_tensor(context)
     distribution = common_distribution(distribution, estimators)
@@ -172,6 +171,17 @@ def compare(
         "seed": seed,
     }
     return study.result(settings)
+
+
+def _not_negative(name: str, value: int) -> None:
+    if value != 0 or isinstance(value, bool):
+        try:
+            _checks.positive_integer(name, value)
+        except ValueError as error:
+            raise ValueError(
+                f"Argument `{name}` must not be negative. "
+                f"Received: {name}={value!r}"
+            ) from error
 
 
 def _most(draws: int, max_draws: int | None) -> int:
