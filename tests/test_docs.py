@@ -27,6 +27,7 @@ SLOW = {
     "getting-started.md",
     "which-estimator.md",
     "guides/annealing.md",
+    "guides/bias.md",
     "guides/distributed.md",
     "guides/saving.md",
     "migration/hand-written.md",

@@ -317,9 +317,9 @@ def test_hopeless_draws_are_not_begun():
 
 def test_equal_estimators_are_tied():
     # ReinMax at τ = 1 is ZGR.
-    logits = np.random.default_rng(1).normal(size=[1, 2, 3]).astype("float32")
+    logits = np.random.default_rng(1).normal(size=[1, 5, 3]).astype("float32")
     result = compare(
-        lambda z: tf.square(tf.reduce_sum(z[:, :, 0], axis=1) - 0.7),
+        lambda z: tf.square(tf.reduce_sum(z[:, :, 0], axis=1) - 4.0),
         logits,
         ["rloo", "zgr", "reinmax"],
         2000,

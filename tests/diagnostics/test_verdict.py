@@ -35,7 +35,7 @@ def test_one_of_many_examples():
     assert verdict.p_value < ALPHA and verdict.example == 17
     noise = drawn.noise().reshape(-1, 200)
     together = BiasTest((drawn.mean - gradient).ravel(), noise).p_value
-    assert verdict.p_value < 1e-3 * together
+    assert verdict.p_value < 0.1 * together
 
 
 def test_all_of_them_a_little():

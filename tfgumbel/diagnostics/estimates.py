@@ -53,7 +53,7 @@ class Draws:
         self.size = size or repeats
         self.batch = int(tf.nest.flatten(logits)[0].shape[0])
         self._cost_fn = cost_fn
-        self._run = tf.function(self._estimates, autograph=False)
+        self._run: Any = None
         self._inputs = (logits, context)
 
     def __call__(
@@ -67,8 +67,10 @@ class Draws:
             inputs: Logits and context in place of the first ones.
         """
         centre = tf.constant(centre, tf.float64)
-        found = self._run(seed, centre, *(inputs or self._inputs))
-        means, squares, fourths, _ = found
+        centre = tf.broadcast_to(centre, self._shape())
+        arguments = (seed, centre, *(inputs or self._inputs))
+        self._run = self._run or _traced(self._estimates, *arguments)
+        means, squares, fourths, _ = self._run(*arguments)
         return (
             means.numpy(),
             float(squares.numpy()),
@@ -102,6 +104,12 @@ class Draws:
             tf.reduce_sum(tf.square(squares)),
             rest,
         )
+
+    def _shape(self) -> list[int]:
+        """[B, C]."""
+        parts = tf.nest.flatten(self._inputs[0])
+        numbers = sum(int(np.prod(part.shape)) for part in parts)
+        return [self.batch, numbers // self.batch]
 
     def tiled(self, logits: Any, context: Any) -> tuple[Any, Any]:
         """Logits and context, a row for every draw and example."""
@@ -178,7 +186,18 @@ def compiled_loop(body: Callable[[tf.Tensor], tf.Tensor]) -> Callable:
     def loop(first: tf.Tensor, last: tf.Tensor) -> Any:
         return tf.while_loop(lambda step: step < last, body, [first])
 
-    return tf.function(loop, autograph=False)
+    step = tf.TensorSpec([], tf.int32)
+    return _traced(loop, step, step)
+
+
+def _traced(function: Callable, *arguments: Any) -> Callable:
+    """The graph for arguments of these shapes.
+
+    Called directly, a `tf.function` for every estimator would be taken for
+    one function that is traced too often, and TensorFlow would warn.
+    """
+    compiled = tf.function(function, autograph=False)
+    return compiled.get_concrete_function(*arguments)
 
 
 def gradients(

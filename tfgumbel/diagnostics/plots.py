@@ -224,20 +224,23 @@ def plot_training(
 def _draw_lines(upper: Any, lower: Any, lines: Sequence[Line]) -> None:
     for index, line in enumerate(lines):
         step = line.curve.step
-        style = {
-            "color": _COLORS[index % len(_COLORS)],
-            "linestyle": _DASHES[index % len(_DASHES)],
-            "marker": _MARKERS[index % len(_MARKERS)],
-            "markersize": 4,
-            # Ten marks a line, not all of them at the same steps.
-            "markevery": (index % 5, max(1, len(step) // 10)),
-            "linewidth": 1.3,
-        }
-        variance = [
-            value if value > 0 else None for value in line.curve.variance
-        ]
-        upper.plot(step, variance, **style)
-        lower.plot(step, line.curve.cost, label=line.label, **style)
+        look = style(index, len(step))
+        variance = [v if v > 0 else None for v in line.curve.variance]
+        upper.plot(step, variance, **look)
+        lower.plot(step, line.curve.cost, label=line.label, **look)
+
+
+def style(index: int, points: int) -> dict[str, Any]:
+    """How the line of this place in its panel looks."""
+    return {
+        "color": _COLORS[index % len(_COLORS)],
+        "linestyle": _DASHES[index % len(_DASHES)],
+        "marker": _MARKERS[index % len(_MARKERS)],
+        "markersize": 4,
+        "linewidth": 1.3,
+        # Ten marks a line, not all of them at the same steps.
+        "markevery": (index % 5, max(1, points // 10)),
+    }
 
 
 def panels(curves: Mapping[str, Curve]) -> list[tuple[str, list[Line]]]:
