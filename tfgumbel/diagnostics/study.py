@@ -244,11 +244,11 @@ class Study:
 
     def _with_bias(self, rows: dict[str, Row]) -> dict[str, Row]:
         assert self._reference is not None
-        # The rates add up over the rows, the norm and the looks.
-        alpha = ALPHA / (self.looks * (len(rows) + 1))
-        verdicts = [self._verdict(name, alpha) for name in rows]
+        # Error rates add up: over looks, rows and the norm, and two bounds.
+        rate = ALPHA / (self.looks * (len(rows) + 1))
+        verdicts = [self._verdict(name, rate) for name in rows]
         p_values = holm([verdict.p_value for verdict in verdicts])
-        norm, bounds = self._reference.norm(), self._reference.bounds(alpha)
+        norm, bounds = self._reference.norm(), self._reference.bounds(rate)
         limits = [self._tolerance * bound for bound in bounds]
         return {
             row.name: _judged(
@@ -262,12 +262,12 @@ class Study:
     def _score(self, name: str) -> float:
         return self._row(name).variance_evaluations or 0.0
 
-    def _verdict(self, name: str, alpha: float) -> Verdict:
+    def _verdict(self, name: str, rate: float) -> Verdict:
         assert self._reference is not None
         chunks = self._measured[name].chunks
-        key = (chunks.count, id(self._reference), alpha)
+        key = (chunks.count, self._reference.source, rate)
         if name not in self._judged or self._judged[name][0] != key:
-            self._judged[name] = key, judge(chunks, self._reference, alpha)
+            self._judged[name] = key, judge(chunks, self._reference, rate)
         return self._judged[name][1]
 
     def _row(self, name: str) -> Row:

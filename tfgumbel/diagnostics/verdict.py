@@ -37,13 +37,13 @@ class Verdict:
     example: int | None
 
 
-def judge(chunks: Chunks, reference: Reference, alpha: float) -> Verdict:
+def judge(chunks: Chunks, reference: Reference, rate: float) -> Verdict:
     """Tests the mean against the reference.
 
     Args:
         chunks: What was drawn.
         reference: The gradient, exact or with noise.
-        alpha: Error rate of each bound, and of the detection that
+        rate: Error rate of both bounds together, and of the detection that
             `detectable` speaks of.
     """
     difference = chunks.mean - reference.gradient
@@ -60,9 +60,9 @@ def judge(chunks: Chunks, reference: Reference, alpha: float) -> Verdict:
     root = math.sqrt(batch)
     return Verdict(
         math.sqrt(max(0.0, pooled.square - pooled.trace)) / root,
-        pooled.lower(alpha) / root,
-        pooled.upper(alpha) / root,
-        pooled.detectable(alpha if batch == 1 else alpha / 2.0) / root,
+        pooled.lower(rate / 2.0) / root,
+        pooled.upper(rate / 2.0) / root,
+        pooled.detectable(rate if batch == 1 else rate / 2.0) / root,
         p_value,
         example,
     )
