@@ -12,7 +12,7 @@ from tfgumbel.diagnostics.bias_test import BiasTest
 from tfgumbel.diagnostics.chunks import Chunks
 from tfgumbel.diagnostics.reference import Reference
 
-_MOST_PRODUCTS = 2**29
+_MOST_PRODUCTS = 2**25
 
 
 @dataclasses.dataclass(frozen=True)
