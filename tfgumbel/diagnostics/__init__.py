@@ -1,4 +1,4 @@
-"""Which estimator to use: bias, variance, signal-to-noise and price.
+"""Which estimator to use: bias, variance, signal-to-noise and cost.
 
 `compare` measures estimators of ∇E[f(z)] on a problem of yours; its result
 prints as a table and ends with a recommendation. `python -m tfgumbel compare`
