@@ -1,8 +1,9 @@
-"""What `benchmarks.layers` times: maps from (logits, seed) to a sample."""
+"""The contenders of `benchmarks.layers`: (logits, seed) to a sample."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -14,21 +15,21 @@ TEMPERATURE = 0.7
 LAYERS: dict[str, Callable[[], Any]] = {
     "GumbelSoftmax": lambda: tg.GumbelSoftmax(TEMPERATURE),
     "GumbelSoftmax hard": lambda: tg.GumbelSoftmax(TEMPERATURE, hard=True),
-    "StraightThroughCategorical st": lambda: tg.StraightThroughCategorical(
-        "st", TEMPERATURE
-    ),
-    "StraightThroughCategorical gumbel": lambda: tg.StraightThroughCategorical(
-        "gumbel", TEMPERATURE
-    ),
+    **{
+        f"StraightThroughCategorical {name}": partial(
+            tg.StraightThroughCategorical, name, TEMPERATURE
+        )
+        for name in ("st", "st_gumbel")
+    },
     "BinaryConcrete": lambda: tg.BinaryConcrete(TEMPERATURE),
     "BinaryConcrete hard": lambda: tg.BinaryConcrete(TEMPERATURE, hard=True),
-    "StraightThroughBernoulli st": lambda: tg.StraightThroughBernoulli(
-        "st", TEMPERATURE
-    ),
-    "StraightThroughBernoulli gumbel": lambda: tg.StraightThroughBernoulli(
-        "gumbel", TEMPERATURE
-    ),
-    "ReparamGaussian": lambda: tg.ReparamGaussian(),
+    **{
+        f"StraightThroughBernoulli {name}": partial(
+            tg.StraightThroughBernoulli, name, TEMPERATURE
+        )
+        for name in ("st", "st_gumbel")
+    },
+    "ReparamGaussian": tg.ReparamGaussian,
     "ReinforceSampler": lambda: tg.ReinforceSampler(
         baseline=None, return_log_prob=True
     ),
@@ -38,6 +39,8 @@ COMPOSED = "composed of TF ops"
 TFP = "tfp RelaxedOneHotCategorical"
 TORCH = "torch F.gumbel_softmax"
 BITS = "random bits alone"
+# By whether XLA compiles.
+ALGORITHMS = {False: "philox", True: "threefry"}
 UNIFORM = "uniform noise alone"
 GUMBEL = "Gumbel noise alone"
 
@@ -45,7 +48,14 @@ GUMBEL = "Gumbel noise alone"
 Draw = Callable[[tf.Tensor, tf.Tensor], Any]
 
 
-def draw_with_layer(name: str) -> Draw:
+def make_draw(name: str, jit_compile: bool) -> Draw:
+    """The contender of this name, to be compiled by XLA or not."""
+    if name == BITS:
+        return partial(random_bits, algorithm=ALGORITHMS[jit_compile])
+    return PEERS[name] if name in PEERS else _draw_with_layer(name)
+
+
+def _draw_with_layer(name: str) -> Draw:
     layer = LAYERS[name]()
     if name == "ReparamGaussian":
         return lambda logits, seed: layer((logits, logits), training=True)
@@ -69,9 +79,13 @@ def tfp_relaxed(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return distribution.sample(seed=seed)
 
 
-def random_bits(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """TensorFlow's kernel and a cast."""
-    bits = tg.random._random_bits(tf.shape(logits), seed, tf.uint32)
+def random_bits(
+    logits: tf.Tensor, seed: tf.Tensor, algorithm: str
+) -> tf.Tensor:
+    """TensorFlow's kernel, by the algorithm of `tg.random`, and a cast."""
+    bits = tf.random.stateless_uniform(
+        tf.shape(logits), seed, None, None, tf.uint32, alg=algorithm
+    )
     return tf.cast(bits, tf.float32)
 
 
@@ -84,7 +98,6 @@ def gumbel_noise(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 PEERS: dict[str, Draw] = {
-    BITS: random_bits,
     UNIFORM: uniform_noise,
     GUMBEL: gumbel_noise,
     SOFTMAX: softmax,

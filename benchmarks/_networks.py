@@ -20,9 +20,10 @@ import numpy as np
 import tensorflow as tf
 
 import tfgumbel as tg
-from tfgumbel import estimators, ops, random
-from tfgumbel.estimators import distribution as distributions
+from tfgumbel import distributions, estimators, random
+from tfgumbel.estimators.algebra import attach, repeat
 
+Parameters = distributions.Parameters
 Shape = Sequence[int]
 
 
@@ -31,11 +32,13 @@ class Network:
 
     Args:
         inputs: Size of the input.
-        layers: Shape of each stochastic layer: `(D,)` bits, or `(D, K)`.
+        layers: Shape of each stochastic layer: `(D,)` Bernoulli variables,
+            or `(D, K)`.
         pixels: Size of the output.
         distribution: `"bernoulli"` or `"categorical"`.
 
     Attributes:
+        distribution: The distribution itself.
         slope: What the logits of every stochastic layer are multiplied by.
     """
 
@@ -46,8 +49,8 @@ class Network:
         pixels: int,
         distribution: str,
     ) -> None:
-        self.layers, self.distribution = list(layers), distribution
-        self.law = distributions.get(distribution)
+        self.layers = list(layers)
+        self.distribution: Any = distributions.get(distribution)
         self.slope = keras.Variable(1.0, trainable=False, name="slope")
         sizes = [inputs, *map(math.prod, layers), pixels]
         self.dense = []
@@ -109,16 +112,12 @@ class Network:
     ) -> tf.Tensor:
         """-log p(targets) with layers `index`, ... at their means, `[n·B]`."""
         for layer in range(index, len(self.layers)):
-            below = self.law.mean(self.logits(layer, below))
+            below = self.distribution.mean(self.parameters(layer, below))
         return reconstruction(self.pixels(below), targets)
 
-    def draw(self, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """An exact sample; one uniform a variable."""
-        if self.distribution == "bernoulli":
-            uniform = random.uniform(tf.shape(logits), seed)
-            return tf.cast(uniform < tf.sigmoid(logits), tf.float32)
-        index = random.categorical(logits, seed)
-        return tf.one_hot(index, logits.shape[-1])
+    def parameters(self, index: int, below: tf.Tensor) -> Parameters:
+        """What the distribution of layer `index` takes."""
+        return self.distribution.constrain(self.logits(index, below))
 
 
 def reconstruction(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
@@ -136,7 +135,7 @@ class ScoreFunction(keras.layers.Layer):
     `tg.ScoreFunctionCost`. One evaluation of f.
 
     Args:
-        distribution: `"bernoulli"` or `"categorical"`.
+        distribution: One with a mean, as that of a network.
         expands: Whether f is replaced by f(z) - h(z), and h'ᵀ∇μ added, where
             h is the expansion at μ = E z of the cost with all that lies below
             at its means: MuProp, with its mean-field pass.
@@ -148,12 +147,12 @@ class ScoreFunction(keras.layers.Layer):
 
     def __init__(
         self,
-        distribution: str,
+        distribution: Any,
         expands: bool = False,
         normalize: bool = True,
     ) -> None:
         super().__init__()
-        self.law = distributions.get(distribution)
+        self.distribution = distribution
         self.expands = expands
         self.join = tg.ScoreFunctionCost("nvil", normalize=normalize)
 
@@ -171,22 +170,25 @@ class ScoreFunction(keras.layers.Layer):
         mean_field: Any = None,
     ) -> tf.Tensor:
         """The contract of `tfgumbel.estimators`; and what is expanded."""
-        sample = tf.stop_gradient(self.law.sample(logits, seed))
-        log_prob = self.law.log_prob(logits, sample)
+        parameters = self.distribution.constrain(logits)
+        sample = self.distribution.sample(parameters, seed)
+        log_prob = self.distribution.log_prob(parameters, sample)
         cost = cost_fn(sample)
         if not self.expands:
             return self.join(cost, log_prob, context, training=True)
-        mean = tf.stop_gradient(self.law.mean(logits))
         with tf.GradientTape() as tape:
-            tape.watch(mean)
+            tape.watch(parameters)
+            path = self.distribution.mean(parameters)
+        mean = tf.stop_gradient(path)
+        with tf.GradientTape() as inner:
+            inner.watch(mean)
             at_mean = mean_field(mean)
-        slope = tape.gradient(at_mean, mean)
+        slope = inner.gradient(at_mean, mean)
         linear = distributions.per_example(slope * (sample - mean))
         expansion = tf.stop_gradient(at_mean + linear)
         cost = self.join(cost - expansion, log_prob, context, training=True)
-        return estimators.estimator.attach(
-            cost + expansion, logits, self.law.mean_gradient(mean, slope)
-        )
+        gradients = tape.gradient(path, parameters, slope)  # h'ᵀ∇μ
+        return attach(cost + expansion, parameters, gradients)
 
 
 def log_mean_exp(values: tf.Tensor) -> tf.Tensor:
@@ -206,10 +208,10 @@ def log_likelihoods(
     batch, below = tf.shape(inputs)[0], inputs
     seeds = random.split(seed, len(network.layers))
     for index, own in enumerate(seeds):
-        logits = network.logits(index, below)
+        parameters = network.parameters(index, below)
         if index == 0:
-            logits = estimators.estimator.repeat(logits, samples)
-        below = network.draw(logits, own)
+            parameters = repeat(parameters, samples)
+        below = network.distribution.sample(parameters, own)
     log_prob = -reconstruction(network.pixels(below), targets)
     return tf.reshape(log_prob, [samples, batch])
 
@@ -221,11 +223,10 @@ def log_weights(
     seed: tf.Tensor,
 ) -> tf.Tensor:
     """log p(x|z) p(z) / q(z|x) of samples of q, uniform prior, `[m, B]`."""
-    logits = network.logits(0, images)
-    tiled = estimators.estimator.repeat(logits, samples)
-    code = network.draw(tiled, seed)
+    parameters = repeat(network.parameters(0, images), samples)
+    code = network.distribution.sample(parameters, seed)
     log_prob = -reconstruction(network.pixels(code), images)
-    log_prob -= network.law.log_prob(tiled, code)
+    log_prob -= network.distribution.log_prob(parameters, code)
     log_prob -= log_states(network)
     return tf.reshape(log_prob, [samples, tf.shape(images)[0]])
 
@@ -240,9 +241,10 @@ def sampled_elbo(
     in closed form, and descend a bound in which the divergence weighs more.
     """
     logits = network.logits(0, images)
+    q = network.distribution.constrain(tf.stop_gradient(logits))
 
     def cost(code: tf.Tensor) -> tf.Tensor:
-        log_q = network.law.log_prob(tf.stop_gradient(logits), code)
+        log_q = network.distribution.log_prob(q, code)
         found = reconstruction(network.pixels(code), images)
         return found + log_q + log_states(network)
 
@@ -251,16 +253,16 @@ def sampled_elbo(
 
 def log_states(network: Network) -> float:
     """The logarithm of the number of states of the last layer."""
-    shape = network.layers[-1]
-    if network.distribution == "bernoulli":
-        return math.prod(shape) * math.log(2.0)
-    return math.prod(shape[:-1]) * math.log(shape[-1])
+    return math.log(network.distribution.count((1, *network.layers[-1])))
 
 
 def divergence(network: Network, logits: tf.Tensor) -> tf.Tensor:
     """KL(q(z|x) ‖ uniform) per example, in nats."""
-    kinds = {"bernoulli": ops.bernoulli_kl, "categorical": ops.categorical_kl}
-    return tf.reduce_sum(kinds[network.distribution](logits), axis=1)
+    parameters = network.distribution.constrain(logits)
+    uniform = tuple(map(tf.zeros_like, parameters))
+    return distributions.per_example(
+        network.distribution.kl(parameters, uniform)
+    )
 
 
 def negative_bound(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,11 @@ def storchastic(
     logits: np.ndarray, images: np.ndarray, weights: list[np.ndarray]
 ) -> dict[str, Step]:
     """Storchastic's estimators that `tfgumbel` has too."""
-    import storch
+    import storch  # type: ignore[import-not-found]
     import torch
 
     decoder = torch_decoder(weights)
-    parameter = torch.tensor(logits, requires_grad=True)
+    parameter: Any = torch.tensor(logits, requires_grad=True)
     targets = torch.tensor(images)
     methods = {
         "reinforce": lambda: storch.method.ScoreFunction("z", n_samples=1),
@@ -74,10 +75,10 @@ def storchastic(
         parameter.grad = None
         theta = storch.denote_independent(parameter, 0, "data")
         x = storch.denote_independent(targets, 0, "data")
-        law = torch.distributions.OneHotCategorical(
+        distribution = torch.distributions.OneHotCategorical(
             probs=torch.softmax(theta, -1)
         )
-        z = make()(law)
+        z = make()(distribution)
         outputs = decoder(z.reshape((*z.shape[:-2], -1)))
         storch.add_cost(cross_entropy(outputs, x), "cost")
         with warnings.catch_warnings():
@@ -86,9 +87,7 @@ def storchastic(
         # Storchastic averages over the data.
         return len(logits) * parameter.grad.detach().numpy()
 
-    return {
-        name: lambda make=make: step(make) for name, make in methods.items()
-    }
+    return {name: partial(step, make) for name, make in methods.items()}
 
 
 def pyro(
@@ -101,23 +100,23 @@ def pyro(
     from pyro.infer import Trace_ELBO
 
     decoder = torch_decoder(weights)
-    parameter = torch.tensor(logits, requires_grad=True)
+    parameter: Any = torch.tensor(logits, requires_grad=True)
     targets = torch.tensor(images)
     relaxed = dist.RelaxedOneHotCategorical
     straight = dist.RelaxedOneHotCategoricalStraightThrough
     tau = torch.tensor(1.0)
-    laws = {
+    distributions = {
         "reinforce": lambda: dist.OneHotCategorical(logits=parameter),
         "gumbel_softmax": lambda: relaxed(tau, logits=parameter),
         "st_gumbel": lambda: straight(tau, logits=parameter),
     }
 
-    def step(law: Callable[[], Any]) -> np.ndarray:
+    def step(make: Callable[[], Any]) -> np.ndarray:
         decoder.zero_grad()
         parameter.grad = None
 
         def draw() -> Any:
-            return ppl.sample("z", law().to_event(1))
+            return ppl.sample("z", make().to_event(1))
 
         def model() -> None:
             # The prior is masked out: the cost is f alone.
@@ -130,7 +129,7 @@ def pyro(
         def guide() -> None:
             # A relaxed sample must not be scored by its own density; Pyro's
             # score function needs that of the discrete one.
-            scored = ppl.poutine.mask(mask=not law().has_rsample)
+            scored = ppl.poutine.mask(mask=not make().has_rsample)
             with ppl.plate("data", len(logits)), scored:
                 draw()
 
@@ -138,4 +137,4 @@ def pyro(
         loss.backward()
         return parameter.grad.numpy().copy()
 
-    return {name: lambda law=law: step(law) for name, law in laws.items()}
+    return {name: partial(step, make) for name, make in distributions.items()}

@@ -11,7 +11,7 @@ import tensorflow as tf
 from benchmarks import _networks
 from tfgumbel import estimators
 from tfgumbel.diagnostics.estimates import step_seed
-from tfgumbel.estimators import relaxation
+from tfgumbel.estimators.algebra import repeat
 from tfgumbel.schedules import ExponentialAnnealing
 
 HALF = 392
@@ -57,28 +57,31 @@ ANNEALED = ("gumbel_softmax", "st_gumbel", "gumbel_rao")
 def applicable(label: str, task: str) -> bool:
     """Whether the estimator does the task's distribution."""
     name, _ = ESTIMATORS[label]
-    law = TASKS[task].distribution
-    return name is None or name in estimators.available(law)
+    distribution = TASKS[task].distribution
+    return name is None or name in estimators.available(distribution)
 
 
 def make_nodes(label: str, network: _networks.Network) -> list[Any]:
     """An estimator for every stochastic layer, built."""
-    name, arguments = ESTIMATORS[label]
-    nodes = []
-    for index, shape in enumerate(network.layers):
-        context = (None, network.dense[index].kernel.shape[0])
-        if index:
-            context = (None, *network.layers[index - 1])
+    name, options = ESTIMATORS[label]
+    arguments = {"distribution": network.distribution, **options}
+    nodes: list[Any] = []
+    below = network.dense[0].kernel.shape[:1]
+    for shape in network.layers:
         node = (
-            _networks.ScoreFunction(network.distribution, **arguments)
+            _networks.ScoreFunction(**arguments)
             if name is None
-            else estimators.get(
-                name, distribution=network.distribution, **arguments
-            )
+            else estimators.get(name, **arguments)
         )
-        node.build((None, *shape), context)
+        node.build((None, *shape), (None, *below))
         nodes.append(node)
+        below = shape
     return nodes
+
+
+def passes_through_the_sample(node: Any) -> bool:
+    """Whether the gradient is f's own: of these variables, a biased one."""
+    return getattr(node, "needs_gradient", False) and not node.unbiased
 
 
 def evaluations(nodes: Sequence[Any]) -> int:
@@ -111,7 +114,7 @@ def make_annealing(
             network.slope.assign(1.0 / values(step))
             return
         for node in nodes:
-            node.temperature.assign(values(step))
+            node.temperature = values(step)
 
     return anneal
 
@@ -135,7 +138,7 @@ def make_loss(
         and isinstance(nodes[0], _networks.ScoreFunction)
         and not nodes[0].expands
     )
-    through = all(isinstance(node, relaxation.Relaxation) for node in nodes)
+    through = all(passes_through_the_sample(node) for node in nodes)
     if samples > 1 and (task.kind != "sbn" or not through):
         raise ValueError(
             "Training on several samples is for SBNs and estimators that "
@@ -150,7 +153,7 @@ def make_loss(
             own = step_seed(seed, step)
             found = _networks.sampled_elbo(network, nodes[0], inputs, own)
             return tf.reduce_mean(found)
-        inputs = estimators.estimator.repeat(inputs, samples)
+        inputs = repeat(inputs, samples)
         cost = network.loss(nodes, inputs, targets, step_seed(seed, step))
         if samples > 1:
             terms = tf.reshape(-cost, [samples, -1])

@@ -152,7 +152,7 @@ class CategoricalVae(DigitsVae):
         training.train(self, estimator, 1000, every=1000, draws=10)
 
 
-PROBLEMS: dict[str, type] = {"quadratic": LongQuadratic, "vae": CategoricalVae}
+PROBLEMS: dict[str, Any] = {"quadratic": LongQuadratic, "vae": CategoricalVae}
 
 
 def make(label: str, problem: Problem, seed: int) -> estimators.Estimator:
@@ -172,12 +172,8 @@ def make(label: str, problem: Problem, seed: int) -> estimators.Estimator:
 
 def applicable(label: str, problem: str) -> bool:
     """Whether the estimator does the problem's distribution."""
-    law = PROBLEMS[problem].distribution
-    try:
-        estimators.get(ESTIMATORS[label][0], distribution=law)
-    except ValueError:
-        return False
-    return True
+    distribution = PROBLEMS[problem].distribution
+    return ESTIMATORS[label][0] in estimators.available(distribution)
 
 
 def trained(problem: str, label: str, seed: int, steps: int) -> dict[str, Any]:

@@ -61,8 +61,8 @@ class TFPLayer(keras.layers.Layer):
         """Draws; TFP keeps count of the calls for its noise."""
         from tensorflow_probability import distributions as tfd
 
-        law = tfd.RelaxedOneHotCategorical(TEMPERATURE, logits=logits)
-        return tf.ensure_shape(law.sample(), logits.shape)
+        q = tfd.RelaxedOneHotCategorical(TEMPERATURE, logits=logits)
+        return tf.ensure_shape(q.sample(), logits.shape)
 
 
 class NoNoise(keras.layers.Layer):

@@ -196,8 +196,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         if "error" in row:
             lines.append([row["package"], row["name"], row["error"]])
             continue
-        figures = ("median_ms", "evaluations", "overhead")
-        figures += ("slower_than_tfgumbel", "variance", "norm")
+        figures = ["median_ms", "evaluations", "overhead"]
+        figures += ["slower_than_tfgumbel", "variance", "norm"]
         cells = [row.get(figure) for figure in figures]
         lines.append(
             [

@@ -29,7 +29,7 @@ from benchmarks import _memory, _timing
 
 OUT = Path(__file__).parent / "results" / "large_k.json"
 PACKAGES = ["tensorflow", "keras", "numpy"]
-ESTIMATORS = ["st", "gumbel", "reinmax", "zgr", "gapped"]
+ESTIMATORS = ["st", "st_gumbel", "reinmax", "zgr", "gapped"]
 BATCH, CATEGORIES, DIM = 256, 100_000, 64
 MANY = 1_000_000
 OURS, PEER = "StraightThroughEmbedding", "one-hot × matrix"
@@ -98,8 +98,8 @@ def make_layers(options: argparse.Namespace) -> list[Any]:
             tg.StraightThroughEmbedding(
                 options.categories,
                 options.dim,
-                options.estimator,
-                options.temperature,
+                estimator=options.estimator,
+                temperature=options.temperature,
             )
         ]
     else:

@@ -14,21 +14,6 @@ run, in graph mode and under XLA, on the CPU or on a GPU:
 
 `ReinforceSampler` has no gradient through y; its loss is Σ w·y + Σ v·log q(y).
 
-In a graph an op is a pass over memory. Of the processor time of `GumbelSoftmax`
-at (4096, 1000), measured op by op on one core:
-
-| random bits | 27 % | 7.5 ns a number in TensorFlow's Philox kernel |
-|---|---|---|
-| bits to uniform | 12 % | a cast, a product, a sum |
-| two logarithms | 18 % | one pass |
-| logits plus noise | 17 % | checks for -inf and NaN, sum, division by τ |
-| softmax | 6 % | |
-| backward | 20 % | two products, a sum, a difference, a division |
-
-Bits, logarithms, softmax and backward, 71 %, are TFP's as well (its uniforms
-keep 23 of the 32 bits): no order of them makes it twice as fast. XLA makes a
-few passes of all this.
-
 The peak memory of a call is measured in a process of its own for each
 contender, mode and shape: what the resident memory rises to above what it was
 with logits and w, results included. On a GPU it is what the allocator counts.
@@ -56,14 +41,13 @@ from benchmarks._draws import (
     COMPOSED,
     GUMBEL,
     LAYERS,
-    PEERS,
     SOFTMAX,
     TEMPERATURE,
     TFP,
     TORCH,
     UNIFORM,
     Draw,
-    draw_with_layer,
+    make_draw,
 )
 
 SHAPES = [(5120, 10), (4096, 1000), (64, 100_000)]
@@ -85,9 +69,8 @@ def tf_step(
 
     A log-probability, one an example, is weighted by the example's first w.
     """
-    weights = tf.constant(weights)
-    first = tf.reshape(weights, [len(logits), -1])[:, 0]
-    logits = tf.constant(logits)
+    scale, start = tf.constant(weights), tf.constant(logits)
+    first = tf.reshape(scale, [len(logits), -1])[:, 0]
     # Seeds vary, lest noise of a constant seed be folded into a constant.
     seeds = itertools.count()
 
@@ -101,18 +84,18 @@ def tf_step(
             log_prob = None
             if isinstance(drawn, tuple):
                 drawn, log_prob = drawn
-            loss = tf.reduce_sum(weights * drawn)
+            loss = tf.reduce_sum(scale * drawn)
             if log_prob is not None:
                 loss += tf.tensordot(first, log_prob, 1)
         return loss, tape.gradient(loss, logits)
 
     step = loss_and_gradient.get_concrete_function(
-        logits, tf.TensorSpec([2], tf.int32)
+        start, tf.TensorSpec([2], tf.int32)
     )
 
     def call() -> tuple[tf.Tensor, tf.Tensor]:
         seed = tf.constant([next(seeds), 1], tf.int32)
-        result = step(logits, seed)
+        result = step(start, seed)
         tf.test.experimental.sync_devices()
         return result
 
@@ -127,13 +110,13 @@ def torch_step(
 
     gpu = _timing.on_gpu(device)
     place = "cuda" if gpu else "cpu"
-    logits = torch.tensor(logits, requires_grad=True, device=place)
-    weights = torch.tensor(weights, device=place)
+    start = torch.tensor(logits, requires_grad=True, device=place)
+    scale = torch.tensor(weights, device=place)
 
     def call() -> tuple[Any, Any]:
-        y = torch.nn.functional.gumbel_softmax(logits, TEMPERATURE)
-        loss = torch.sum(weights * y)
-        result = loss.detach(), torch.autograd.grad(loss, logits)[0]
+        y = torch.nn.functional.gumbel_softmax(start, TEMPERATURE)
+        loss = torch.sum(scale * y)
+        result = loss.detach(), torch.autograd.grad(loss, start)[0]
         if gpu:
             torch.cuda.synchronize()
         return result
@@ -166,8 +149,8 @@ def contenders(
         if name == TORCH:
             steps[name, "eager"] = torch_step(logits, weights, device)
             continue
-        draw = PEERS[name] if name in PEERS else draw_with_layer(name)
         for mode, jit_compile in modes.items():
+            draw = make_draw(name, jit_compile)
             steps[name, mode] = tf_step(draw, logits, weights, jit_compile)
     return steps
 

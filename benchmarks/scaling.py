@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,22 @@ LIMIT = 1.05
 LAYERS: dict[str, Callable[[], Any]] = {
     "GumbelSoftmax": lambda: tg.GumbelSoftmax(0.7),
     **{
-        f"StraightThroughCategorical {name}": (
-            lambda name=name: tg.StraightThroughCategorical(name, 1.0)
+        f"StraightThroughCategorical {name}": partial(
+            tg.StraightThroughCategorical, name, 1.0
         )
-        for name in ("st", "gumbel", "reinmax", "zgr", "gapped", "gumbel_rao")
+        for name in (
+            "st",
+            "st_gumbel",
+            "reinmax",
+            "zgr",
+            "gapped",
+            "gumbel_rao",
+        )
     },
     "SubsetSampler": lambda: tg.SubsetSampler(4),
     "BinaryConcrete": lambda: tg.BinaryConcrete(0.7),
     "StraightThroughBernoulli": lambda: tg.StraightThroughBernoulli("st"),
-    "ReparamGaussian": lambda: tg.ReparamGaussian(),
+    "ReparamGaussian": tg.ReparamGaussian,
     "ReinforceSampler": lambda: tg.ReinforceSampler(
         baseline=None, return_log_prob=True
     ),

@@ -179,7 +179,7 @@ def make_loss(
 
     def loss(batch: Any, step: tf.Tensor) -> tf.Tensor:
         if annealing is not None:
-            estimator.temperature.assign(annealing(step))
+            estimator.temperature = annealing(step)
         seeds = random.split(step_seed(seed, step), 4)
         known = draw_pixels(batch[0], seeds[0])
         unknown = draw_pixels(batch[2], seeds[1])
@@ -272,7 +272,9 @@ def train_one(
     key, start, annealing = f"train/{name}/seed {seed}", 1.0, None
     if name in ANNEALED:
         start = options.temperature
-        annealing = schedules.ExponentialAnnealing(start, 3e-5, 0.5, every=2000)
+        annealing = schedules.ExponentialAnnealing(
+            start, 3e-5, minimum=0.5, every=2000
+        )
     if start != 1.0:
         key += f"/temperature {start:g}"
     trainer = trainer_of(model, estimator, data, options, seed, annealing)

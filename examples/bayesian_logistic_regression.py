@@ -17,7 +17,7 @@ The KL divergence is computed in closed form. The gradient of the expectation in
   other samples, by ∇log q(w).
 
 All are unbiased, and all take a cost and the parameters, so that nothing else
-changes between them. What differs is variance, and price: per sample of w the
+changes between them. What differs is variance, and cost: per sample of w the
 first and the last evaluate the likelihood once, the measure-valued 1 + 4 D
 times.
 
@@ -54,6 +54,7 @@ import matplotlib
 import numpy as np
 import scipy.optimize
 import tensorflow as tf
+from _arguments import Parser, integer, positive
 from sklearn.datasets import load_breast_cancer
 
 import tfgumbel as tg
@@ -67,6 +68,7 @@ ESTIMATORS = {
     "measure_valued": "tab:green",
     "rloo": "tab:red",
 }
+TRAINING = 469  # tumours; the other 100 are for the test
 COLUMNS = ("estimator", "step", "elbo", "variance_mean", "variance_log_var")
 
 
@@ -110,11 +112,11 @@ def load_data() -> tuple[Data, Data]:
     """Training and test data, standardised by the training data."""
     features, labels = load_breast_cancer(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(features))
-    chosen = features[order[100:]]
+    chosen = features[order[-TRAINING:]]
     features = (features - chosen.mean(axis=0)) / chosen.std(axis=0)
     features = np.column_stack([features, np.ones(len(features))])
     x, y = features.astype("float32"), labels.astype("float32")
-    train, test = order[100:], order[:100]
+    test, train = order[:-TRAINING], order[-TRAINING:]
     return Data(x[train], y[train]), Data(x[test], y[test])
 
 
@@ -161,7 +163,8 @@ def optimum(data: Data) -> float:
     def loss(parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(parameters)
-            negative = -exact_elbo(*tf.split(parameters, 2), data)
+            mean, log_variance = tf.split(parameters, 2)
+            negative = -exact_elbo(mean, log_variance, data)
         return negative, tape.gradient(negative, parameters)
 
     result = scipy.optimize.minimize(
@@ -258,27 +261,31 @@ def plot(path: pathlib.Path, rows: list[tuple], best: float) -> None:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Bayesian logistic regression (Mohamed et al. 2020).",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = Parser(
+        "Bayesian logistic regression (Mohamed et al. 2020).", out="blr-out"
     )
     add = parser.add_argument
-    add("--out", type=pathlib.Path, default="blr-out", help="folder to write")
     add(
         "--estimators",
         nargs="+",
         choices=ESTIMATORS,
         default=list(ESTIMATORS),
-        help="which to train with",
+        help="gradients to train with",
     )
-    add("--steps", type=int, default=2000, help="of Adam")
-    add("--samples", type=int, default=10, help="of w in a step")
-    add("--batch-size", type=int, default=32, help="tumours in a step")
-    add("--learning-rate", type=float, default=0.02, help="falls to zero")
-    add("--every", type=int, default=50, help="steps between records")
-    add("--draws", type=int, default=100, help="estimates for a variance")
-    add("--seed", type=int, default=0, help="of minibatches and noise")
-    return parser.parse_args(argv)
+    add("--steps", type=integer(), default=2000, help="steps of Adam")
+    add("--samples", type=integer(), default=10, help="samples of w in a step")
+    help = "tumours in a step"
+    add("--batch-size", type=integer(1, TRAINING), default=32, help=help)
+    help = "of Adam at the start; falls to zero"
+    add("--learning-rate", type=positive, default=0.02, help=help)
+    add("--every", type=integer(), default=50, help="steps between records")
+    help = "estimates that a variance is measured from"
+    add("--draws", type=integer(2), default=100, help=help)
+    args = parser.parse_args(argv)
+    least = tg.estimators.RLOO.least_samples
+    if "rloo" in args.estimators and args.samples < least:
+        parser.error(f"argument --samples: rloo takes at least {least}")
+    return args
 
 
 if __name__ == "__main__":

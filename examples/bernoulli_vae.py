@@ -1,17 +1,17 @@
 """Two hundred random bits for a digit, and six gradients to train them.
 
 The Bernoulli VAE on which gradient estimators are commonly compared: a code z
-of 200 independent bits, uniform a priori, q(z|x) from an encoder with one
-hidden layer, p(x|z) from a decoder that is linear. Training descends, in nats
-per image,
+of 200 independent bits (Bernoulli variables), uniform a priori, q(z|x) from an
+encoder with one hidden layer, p(x|z) from a decoder that is linear. Training
+descends, in nats per image,
 
     -ELBO = E_{z~q(.|x)}[-log p(x|z)] + KL(q(.|x) ‖ p),
 
 the second term in closed form (`BernoulliKL`), the first by `ExpectedCost`,
 whose `estimator=` is all that differs from row to row of the table:
 
-- `st`, `gumbel_softmax` (for bits, the binary Concrete relaxation), `reinmax`
-  go through the sample, need the decoder's derivative, and are biased;
+- `st`, `gumbel_softmax` (here the binary Concrete relaxation) and `reinmax` go
+  through the sample, need the decoder's derivative, and are biased;
 - `nvil`, `rloo`, `disarm` need its value alone and are unbiased; `rloo` and
   `disarm` decode two samples, with a baseline from each other or antithetic.
 
@@ -41,6 +41,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib
 import numpy as np
+from _arguments import Parser, integer, positive
 from sklearn.datasets import load_digits
 
 import tfgumbel as tg
@@ -49,13 +50,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 PIXELS = 64
-ESTIMATORS = {
-    "st": "st",
-    "gumbel_softmax": tg.estimators.GumbelSoftmax("bernoulli", temperature=0.5),
-    "reinmax": "reinmax",
-    "nvil": "nvil",
-    "rloo": "rloo",
-    "disarm": "disarm",
+# With their options.
+ESTIMATORS: dict[str, dict] = {
+    "st": {},
+    "gumbel_softmax": {"temperature": 0.5},
+    "reinmax": {},
+    "nvil": {},
+    "rloo": {},
+    "disarm": {},
 }
 
 
@@ -80,7 +82,7 @@ def main(argv: list[str] | None = None) -> dict[str, Score]:
         start = time.process_time()
         encoder = make_encoder(args.hidden, args.bits)
         decoder = make_decoder(args.bits)
-        model = make_vae(encoder, decoder, ESTIMATORS[name])
+        model = make_vae(encoder, decoder, name)
         histories[name] = fit(model, train, test, args)
         seconds = time.process_time() - start
         scores[name] = Score(
@@ -121,7 +123,7 @@ def make_decoder(bits: int) -> keras.Model:
 
 
 def make_vae(
-    encoder: keras.Model, decoder: keras.Model, estimator
+    encoder: keras.Model, decoder: keras.Model, name: str
 ) -> keras.Model:
     """From pixels to -log p(x|z) per image; the divergence adds itself."""
     code, image = keras.Input(decoder.input_shape[1:]), keras.Input((PIXELS,))
@@ -131,9 +133,10 @@ def make_vae(
 
     x = keras.Input((PIXELS,))
     code_logits = tg.BernoulliKL(name="kl")(encoder(x))
-    distribution = "bernoulli" if isinstance(estimator, str) else None
-    expected = tg.ExpectedCost(cost, estimator, distribution)
-    return keras.Model(x, expected(code_logits, x))
+    estimator = tg.estimators.get(
+        name, distribution="bernoulli", **ESTIMATORS[name]
+    )
+    return keras.Model(x, tg.ExpectedCost(cost, estimator)(code_logits, x))
 
 
 def fit(
@@ -162,17 +165,19 @@ def fit(
         callbacks=[warm_up],
         verbose=args.verbose,
     )
-    model.get_layer("kl").weight.assign(1.0)
+    model.get_layer("kl").weight = 1.0
     return history.history["val_loss"]
 
 
 def test_bound(model: keras.Model, test: np.ndarray, samples: int) -> float:
     """-ELBO in nats; `ExpectedCost` draws exact bits when not training."""
-    bounds = [
-        model.evaluate(test, np.zeros(len(test)), batch_size=300, verbose=0)
+    # With the loss, Keras reports the divergence.
+    target, options = np.zeros(len(test)), {"verbose": 0, "return_dict": True}
+    logs = [
+        model.evaluate(test, target, batch_size=300, **options)
         for _ in range(samples)
     ]
-    return float(np.mean(bounds))
+    return float(np.mean([log["loss"] for log in logs]))
 
 
 def information(encoder: keras.Model, test: np.ndarray) -> np.ndarray:
@@ -214,7 +219,11 @@ def plot(
             "gray",
             (0, 1),
         ),
-        "the 12 bits that tell most": (kernel[most], "RdBu_r", (-limit, limit)),
+        f"the {len(most)} bits that tell most": (
+            kernel[most],
+            "RdBu_r",
+            (-limit, limit),
+        ),
         "bits drawn from the prior": (decode(decoder, prior), "gray", (0, 1)),
     }
     for part, (title, row) in zip(
@@ -244,30 +253,25 @@ def decode(decoder: keras.Model, codes: np.ndarray) -> np.ndarray:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Bernoulli VAE with 200 bits on 8x8 digits."
+    parser = Parser(
+        "Bernoulli VAE with 200 bits on 8x8 digits.", out="bits-out", verbose=0
     )
     add = parser.add_argument
-    add(
-        "--out",
-        type=pathlib.Path,
-        default="bits-out",
-        help="folder to write; bits-out",
-    )
     add(
         "--estimators",
         nargs="+",
         choices=ESTIMATORS,
         default=list(ESTIMATORS),
-        help="all if not given",
+        help="gradients to train with",
     )
-    add("--bits", type=int, default=200, help="D, number of bits; 200")
-    add("--hidden", type=int, default=200, help="units of the encoder; 200")
-    add("--epochs", type=int, default=60, help="60")
-    add("--learning-rate", type=float, default=2e-3, help="of Adam; 0.002")
-    add("--samples", type=int, default=10, help="per test image; 10")
-    add("--seed", type=int, default=0, help="0")
-    add("--verbose", type=int, default=0, help="Keras's: 0, 1 or 2; 0")
+    help = "number of Bernoulli variables of the code"
+    add("--bits", type=integer(2), default=200, help=help)
+    help = "units of the encoder's hidden layer"
+    add("--hidden", type=integer(), default=200, help=help)
+    add("--epochs", type=integer(), default=60, help="passes over the data")
+    add("--learning-rate", type=positive, default=2e-3, help="of Adam")
+    help = "codes for each test image in the bound"
+    add("--samples", type=integer(), default=10, help=help)
     return parser.parse_args(argv)
 
 

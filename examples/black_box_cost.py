@@ -38,7 +38,7 @@ import os
 import pathlib
 import re
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -46,6 +46,7 @@ import keras
 import matplotlib
 import numpy as np
 import tensorflow as tf
+from _arguments import Parser, integer, number, positive
 from sklearn.datasets import load_digits
 
 import tfgumbel as tg
@@ -58,13 +59,14 @@ BLANK = " "
 LETTERS = BLANK + "".join(sorted(set("".join(WORDS))))
 SLOTS = max(map(len, WORDS))
 
-ESTIMATORS = {
-    "st": "st",
-    "gumbel_softmax": "gumbel_softmax",
-    "rebar": "rebar",
-    "reinforce": "reinforce",
-    "nvil": "nvil",
-    "rloo": tg.estimators.Rloo(samples=4),
+# With their options.
+ESTIMATORS: dict[str, dict] = {
+    "st": {},
+    "gumbel_softmax": {},
+    "rebar": {},
+    "reinforce": {},
+    "nvil": {},
+    "rloo": {"samples": 4},
 }
 GRADIENTS = (*ESTIMATORS, "taught")
 
@@ -88,7 +90,8 @@ def main(argv: list[str] | None = None) -> dict[str, Score | None]:
     args = parse(argv)
     train, test = load_data()
     args.out.mkdir(parents=True, exist_ok=True)
-    scores, diaries = {}, {}
+    scores: dict[str, Score | None] = {}
+    diaries: dict[str, Diary] = {}
     print(f"{'gradient':16}{'distance':>10}{'right words':>13}{'seconds':>9}")
     for name in args.gradients:
         keras.utils.set_random_seed(args.seed)
@@ -103,10 +106,11 @@ def main(argv: list[str] | None = None) -> dict[str, Score | None]:
             continue
         seconds = time.process_time() - start
         scores[name], diaries[name] = diary.scores[-1], diary
-        distance, right = scores[name]
+        distance, right = diary.scores[-1]
         print(f"{name:16}{distance:>10.2f}{right:>13.1%}{seconds:>9.0f}")
-    plot(args.out / "spelling.png", diaries)
-    print(f"Wrote {args.out / 'spelling.png'}")
+    if diaries:
+        plot(args.out / "spelling.png", diaries)
+        print(f"Wrote {args.out / 'spelling.png'}")
     return scores
 
 
@@ -115,10 +119,12 @@ def load_data() -> tuple[Digits, Digits]:
     digits = load_digits()
     pixels = digits.data.astype("float32") / 16.0
     order = np.random.default_rng(0).permutation(len(pixels))
-    return tuple(
-        Digits(pixels[part], digits.target[part].astype("int32"))
-        for part in (order[300:], order[:300])
+    data = Digits(pixels, digits.target.astype("int32"))
+    train, test = (
+        Digits(*(part[rows] for part in data))
+        for rows in (order[300:], order[:300])
     )
+    return train, test
 
 
 # The black box ------------------------------------------------------------
@@ -186,11 +192,12 @@ def fit(
     diary: Diary,
 ) -> None:
     """Trains the speller on marks, or `"taught"`, on the letters."""
+    x: Any
     if name == "taught":
         model, x, y = speller, train.pixels, spelled(train.labels)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     else:
-        model, x = make_graded(speller, ESTIMATORS[name]), tuple(train)
+        model, x = make_graded(speller, name), tuple(train)
         y, loss = np.zeros(len(train.labels)), tg.losses.MeanCost()
     steps = args.epochs * -(-len(train.labels) // 50)
     explore = tg.TemperatureScheduler(
@@ -212,10 +219,11 @@ def fit(
     )
 
 
-def make_graded(speller: keras.Model, estimator) -> keras.Model:
+def make_graded(speller: keras.Model, name: str) -> keras.Model:
     """From pixels and digit to the mark; the digit goes to the grader only."""
     pixels, digit = keras.Input((64,)), keras.Input((), dtype="int32")
     logits = tg.CategoricalKL()(speller(pixels))
+    estimator = tg.estimators.get(name, **ESTIMATORS[name])
     marks = tg.ExpectedCost(cost, estimator)(logits, pixels, digit)
     return keras.Model((pixels, digit), marks)
 
@@ -295,34 +303,25 @@ def plot(path: pathlib.Path, diaries: dict[str, Diary]) -> None:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Spelling digits by the marks of a black box."
+    parser = Parser(
+        "Spelling digits by the marks of a black box.",
+        out="spelling-out",
+        verbose=0,
     )
     add = parser.add_argument
-    add(
-        "--out",
-        type=pathlib.Path,
-        default="spelling-out",
-        help="folder to write; spelling-out",
-    )
     add(
         "--gradients",
         nargs="+",
         choices=GRADIENTS,
         default=list(GRADIENTS),
-        help="all if not given; the words shown are those of the best",
+        help="gradients to train with; the words shown are those of the best",
     )
-    add("--epochs", type=int, default=100, help="100")
-    add(
-        "--exploration",
-        type=float,
-        default=0.1,
-        help="weight at the start of the divergence from guessing; 0.1",
-    )
-    add("--hidden", type=int, default=128, help="units of the network; 128")
-    add("--learning-rate", type=float, default=3e-3, help="of Adam; 0.003")
-    add("--seed", type=int, default=0, help="0")
-    add("--verbose", type=int, default=0, help="Keras's: 0, 1 or 2; 0")
+    add("--epochs", type=integer(), default=100, help="passes over the data")
+    help = "weight at the start of the divergence from guessing"
+    add("--exploration", type=number(), default=0.1, help=help)
+    help = "units of the hidden layer"
+    add("--hidden", type=integer(), default=128, help=help)
+    add("--learning-rate", type=positive, default=3e-3, help="of Adam")
     return parser.parse_args(argv)
 
 

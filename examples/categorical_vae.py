@@ -34,12 +34,14 @@ import math
 import os
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import matplotlib
 import numpy as np
+from _arguments import Parser, check_annealing, integer, number, positive
 from sklearn.datasets import load_digits
 
 import tfgumbel as tg
@@ -58,7 +60,7 @@ DEFAULTS = {
         "learning_rate": 2e-3,
         "minimum_temperature": 0.3,
     },
-    # Jang et al., save for the optimiser and the number of steps.
+    # Jang et al., except for the optimiser and the number of steps.
     "mnist": {
         "epochs": 20,
         "batch_size": 100,
@@ -70,18 +72,13 @@ DEFAULTS = {
 }
 
 
-def straight_through(estimator: str) -> Callable[..., keras.layers.Layer]:
-    return functools.partial(tg.StraightThroughCategorical, estimator)
-
-
-SAMPLERS = {
+SAMPLERS: dict[str, Callable[..., keras.layers.Layer]] = {
     "gumbel_softmax": tg.GumbelSoftmax,
-    "gumbel_rao": straight_through("gumbel_rao"),
     "reinforce": tg.ReinforceSampler,
-    "reinmax": straight_through("reinmax"),
-    "st": straight_through("st"),
-    "st_gumbel": straight_through("gumbel"),
-    "zgr": straight_through("zgr"),
+    **{
+        name: functools.partial(tg.StraightThroughCategorical, name)
+        for name in ("gumbel_rao", "reinmax", "st", "st_gumbel", "zgr")
+    },
 }
 # REINFORCE has no temperature; the others keep theirs.
 ANNEALED = ("gumbel_softmax", "gumbel_rao", "st_gumbel")
@@ -114,7 +111,7 @@ def main(argv: list[str] | None = None) -> float:
         callbacks=make_callbacks(args, steps),
         verbose=args.verbose,
     )
-    model.get_layer("kl").weight.assign(1.0)
+    model.get_layer("kl").weight = 1.0
     bound = test_bound(model, test, args.samples)
     print(f"{args.estimator}: {describe(bound)}")
 
@@ -132,13 +129,17 @@ def main(argv: list[str] | None = None) -> float:
 # Data ---------------------------------------------------------------------
 
 
-def load_images(mnist: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test images, `[N, H, W]`, grey levels in [0, 1]."""
+def load_images(mnist: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test images, `[N, H, W]`, grey levels in [0, 1].
+
+    Args:
+        mnist: A file; `True` for Keras's downloader; `None` for 8x8 digits.
+    """
     if mnist is None:
         images = load_digits().images.astype("float32") / 16.0
         order = np.random.default_rng(0).permutation(len(images))
         return images[order[300:]], images[order[:300]]
-    if mnist == "":
+    if mnist is True:
         (train, _), (test, _) = keras.datasets.mnist.load_data()
     else:
         with np.load(mnist) as file:
@@ -216,7 +217,7 @@ def make_callbacks(
 ) -> list[keras.callbacks.Callback]:
     """Annealing of temperature and KL weight, and the log of both.
 
-    τ = max(minimum, τ0 · exp(-rate · step)) reaches its minimum half-way. The
+    The temperature falls by a constant factor to its minimum, half-way. The
     logger comes last, to see what the callbacks before it wrote.
     """
     rise = max(1.0, args.kl_warmup * steps)
@@ -227,11 +228,8 @@ def make_callbacks(
         keras.callbacks.CSVLogger(args.out / "history.csv"),
     ]
     if args.estimator in ANNEALED:
-        decay = math.log(args.temperature / args.minimum_temperature)
-        schedule = tg.schedules.ExponentialAnnealing(
-            initial=args.temperature,
-            rate=max(0.0, decay / (0.5 * steps)),
-            minimum=args.minimum_temperature,
+        schedule = tg.schedules.ExponentialAnnealing.between(
+            args.temperature, args.minimum_temperature, steps=-(-steps // 2)
         )
         callbacks.insert(0, tg.TemperatureScheduler(schedule))
     return callbacks
@@ -241,10 +239,14 @@ def test_bound(
     model: keras.Model, images: np.ndarray, samples: int
 ) -> tuple[float, float]:
     """-ELBO in nats, one-hot codes, and the standard error over passes."""
-    bounds = [
-        model.evaluate(images, images, batch_size=500, verbose=0)
+    # With the loss, Keras reports the divergence.
+    logs = [
+        model.evaluate(
+            images, images, batch_size=500, verbose=0, return_dict=True
+        )
         for _ in range(samples)
     ]
+    bounds = [log["loss"] for log in logs]
     return np.mean(bounds), np.std(bounds, ddof=1) / np.sqrt(samples)
 
 
@@ -274,7 +276,7 @@ def plot_history(out: pathlib.Path) -> None:
     loss.set_ylabel("loss (nats), KL weighted")
     loss.legend()
     for name in ("temperature", "kl_weight"):
-        if name in history.dtype.names:
+        if name in (history.dtype.names or ()):
             annealed.plot(epochs, history[name], label=name)
     annealed.set(xlabel="epoch", ylim=(0, None))
     annealed.legend()
@@ -346,64 +348,73 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         f"on {name}: " + ", ".join(f"{k} {v}" for k, v in preset.items())
         for name, preset in DEFAULTS.items()
     ]
-    parser = argparse.ArgumentParser(
-        description="Categorical VAE (Jang et al. 2017) on digits.",
-        epilog="Other defaults " + "; ".join(presets) + ".",
+    parser = Parser(
+        "Categorical VAE (Jang et al. 2017) on digits.",
+        out="vae-out",
+        verbose=1,
+        epilog="Defaults " + "; ".join(presets) + ".",
     )
     add = parser.add_argument
-    add(
-        "--out",
-        type=pathlib.Path,
-        default="vae-out",
-        help="folder to write; vae-out",
-    )
     add(
         "--estimator",
         choices=SAMPLERS,
         default="gumbel_softmax",
-        help="gumbel_softmax if not given",
+        help="how the gradient passes the sample",
     )
     add(
         "--mnist",
         nargs="?",
-        const="",
+        type=mnist_file,
+        const=True,
         metavar="FILE.npz",
         help="train on MNIST, from a file in Keras's layout or, without one, "
-        "from Keras's downloader; if not given, scikit-learn's 8x8 digits",
+        "from Keras's downloader (default: scikit-learn's 8x8 digits)",
     )
-    add("--epochs", type=int)
-    add("--batch-size", type=int)
-    add("--latents", type=int, help="D, number of categorical variables")
-    add("--classes", type=int, default=10, help="K, classes of each; 10")
+    below = "(default: see below)"
+    add("--epochs", type=integer(), help=f"passes over the data {below}")
+    add("--batch-size", type=integer(), help=f"images in a step {below}")
+    help = f"D, number of categorical variables {below}"
+    add("--latents", type=integer(1, 100), help=help)
+    help = "K, classes of each"
+    add("--classes", type=integer(2, 100), default=10, help=help)
     add(
         "--hidden",
-        type=int,
+        type=integer(),
         nargs="+",
-        help="units of the encoder's hidden layers; the decoder reverses them",
+        help="units of the encoder's hidden layers, which the decoder reverses "
+        + below,
     )
-    add("--learning-rate", type=float, help="of Adam")
-    add("--temperature", type=float, default=1.0, help="at the start; 1.0")
-    add("--minimum-temperature", type=float, help="from half-way on")
-    add(
-        "--kl-warmup",
-        type=float,
-        default=0.5,
-        help="part of the run in which the KL weight rises from 0 to 1; 0.5",
-    )
-    add(
-        "--samples",
-        type=int,
-        default=10,
-        help="per test image in the bound; 10",
-    )
-    add("--seed", type=int, default=0, help="0")
-    add("--verbose", type=int, default=1, help="Keras's: 0, 1 or 2; 1")
+    add("--learning-rate", type=positive, help=f"of Adam {below}")
+    add("--temperature", type=positive, default=1.0, help="at the start")
+    help = f"from half-way on {below}"
+    add("--minimum-temperature", type=positive, help=help)
+    help = "part of the run in which the KL weight rises from 0 to 1"
+    add("--kl-warmup", type=number(0, 1), default=0.5, help=help)
+    help = "codes for each test image in the bound"
+    add("--samples", type=integer(2), default=10, help=help)
     args = parser.parse_args(argv)
     preset = DEFAULTS["digits" if args.mnist is None else "mnist"]
     for name, value in preset.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
+    check_annealing(parser, args)
     return args
+
+
+def mnist_file(text: str) -> str:
+    """The type of a file in Keras's layout."""
+    try:
+        with np.load(text) as file:
+            missing = {"x_train", "x_test"} - set(file)
+    except (OSError, ValueError, EOFError, AttributeError, TypeError) as error:
+        raise argparse.ArgumentTypeError(
+            f"cannot read {text!r}: {error}"
+        ) from None
+    if missing:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} lacks {', '.join(sorted(missing))}"
+        )
+    return text
 
 
 if __name__ == "__main__":

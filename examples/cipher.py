@@ -51,6 +51,7 @@ import keras
 import matplotlib
 import numpy as np
 import tensorflow as tf
+from _arguments import Parser, integer, number, positive
 
 import tfgumbel as tg
 
@@ -213,13 +214,13 @@ def descend(name: str, cost, args: argparse.Namespace) -> Search:
 
     way = []
     for step in range(args.steps + 1):
-        if step % args.every == 0:
+        if step % args.every == 0 or step == args.steps:
             keys = np.argmax(logits, axis=-1)
             costs = np.array(cost(one_hot(keys)))
             way.append((step, costs.min(), keys[np.argmin(costs)]))
         if name in ANNEALED:
             share = step / args.steps
-            estimator.temperature.assign(args.minimum_temperature**share)
+            estimator.temperature = args.minimum_temperature**share
         update(tf.constant(step))
     return Search(keys, costs, way)
 
@@ -231,7 +232,7 @@ def climb(name: str, cost, args: argparse.Namespace) -> Search:
     costs = np.array(cost(one_hot(keys)))
     rows, way = np.arange(args.keys), []
     for step in range(args.swaps + 1):
-        if step % args.every == 0:
+        if step % args.every == 0 or step == args.swaps:
             way.append((step, costs.min(), keys[np.argmin(costs)]))
         one, other = random.integers(26, size=(2, args.keys))
         swapped = keys.copy()
@@ -294,36 +295,26 @@ def plot(
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="A substitution cipher, broken by gradient descent."
+    parser = Parser(
+        "A substitution cipher, broken by gradient descent.", out="cipher-out"
     )
     add = parser.add_argument
-    add(
-        "--out",
-        type=pathlib.Path,
-        default="cipher-out",
-        help="folder to write; cipher-out",
-    )
     add(
         "--searches",
         nargs="+",
         choices=EVALUATIONS,
         default=list(EVALUATIONS),
-        help="all if not given; the first one tells its story",
+        help="ways to search; the first one tells its story",
     )
-    add("--keys", type=int, default=64, help="searched for side by side; 64")
-    add("--steps", type=int, default=1000, help="of descent; 1000")
-    add("--swaps", type=int, default=8000, help="of climbing; 8000")
-    add("--every", type=int, default=25, help="steps between looks; 25")
-    add("--learning-rate", type=float, default=0.05, help="of Adam; 0.05")
-    add("--penalty", type=float, default=0.05, help="λ; 0.05")
-    add(
-        "--minimum-temperature",
-        type=float,
-        default=0.2,
-        help="in the end, from 1; 0.2",
-    )
-    add("--seed", type=int, default=0, help="0")
+    add("--keys", type=integer(), default=64, help="keys searched side by side")
+    add("--steps", type=integer(), default=1000, help="steps of descent")
+    add("--swaps", type=integer(), default=8000, help="steps of climbing")
+    add("--every", type=integer(), default=25, help="steps between looks")
+    add("--learning-rate", type=positive, default=0.05, help="of Adam")
+    help = "λ, what two letters of one meaning cost"
+    add("--penalty", type=number(), default=0.05, help=help)
+    help = "at the end of an annealed search, which starts at 1"
+    add("--minimum-temperature", type=positive, default=0.2, help=help)
     return parser.parse_args(argv)
 
 

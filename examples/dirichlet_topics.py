@@ -37,6 +37,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib
 import numpy as np
+from _arguments import Parser, integer, positive
 from sklearn.datasets import load_digits
 from sklearn.decomposition import LatentDirichletAllocation
 
@@ -128,10 +129,14 @@ def negative_log_likelihood(counts, probabilities):
 
 def perplexity(model: keras.Model, counts: np.ndarray, samples: int) -> float:
     """exp(bound per word): the bound is the mean over passes."""
-    bounds = [
-        model.evaluate(counts, counts, batch_size=100, verbose=0)
+    # With the loss, Keras reports the divergence.
+    logs = [
+        model.evaluate(
+            counts, counts, batch_size=100, verbose=0, return_dict=True
+        )
         for _ in range(samples)
     ]
+    bounds = [log["loss"] for log in logs]
     words = counts.sum() / len(counts)
     return float(np.exp(np.mean(bounds) / words))
 
@@ -161,19 +166,19 @@ def draw(path: pathlib.Path, model: keras.Model, test: np.ndarray) -> None:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Topics of digits, by a Dirichlet VAE."
+    parser = Parser(
+        "Topics of digits, by a Dirichlet VAE.", out="topics-out", verbose=1
     )
     add = parser.add_argument
-    add("--out", type=pathlib.Path, default=pathlib.Path("topics-out"))
-    add("--topics", type=int, default=12, help="T; 12")
-    add("--alpha", type=float, default=0.3, help="of the prior; 0.3")
-    add("--epochs", type=int, default=60, help="60")
-    add("--learning-rate", type=float, default=3e-3, help="of Adam; 0.003")
-    add("--lda-iterations", type=int, default=30, help="of scikit-learn's; 30")
-    add("--samples", type=int, default=10, help="per test image; 10")
-    add("--seed", type=int, default=0, help="0")
-    add("--verbose", type=int, default=1, help="Keras's: 0, 1 or 2; 1")
+    add("--topics", type=integer(2, 64), default=12, help="T, how many")
+    help = "concentration of the prior, the same for all topics"
+    add("--alpha", type=positive, default=0.3, help=help)
+    add("--epochs", type=integer(), default=60, help="passes over the data")
+    add("--learning-rate", type=positive, default=3e-3, help="of Adam")
+    help = "passes of scikit-learn's LDA"
+    add("--lda-iterations", type=integer(), default=30, help=help)
+    help = "samples for each test image in the bound"
+    add("--samples", type=integer(), default=10, help=help)
     return parser.parse_args(argv)
 
 

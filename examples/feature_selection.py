@@ -28,7 +28,6 @@ Reference:
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import pathlib
 from typing import NamedTuple
@@ -38,6 +37,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib
 import numpy as np
+from _arguments import Parser, check_annealing, integer, positive
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -144,11 +144,8 @@ def make_annealing(
 
     The last steps let the classifier settle on features that stay.
     """
-    decay = math.log(args.temperature / args.minimum_temperature)
-    schedule = tg.schedules.ExponentialAnnealing(
-        initial=args.temperature,
-        rate=max(0.0, decay / (0.9 * steps)),
-        minimum=args.minimum_temperature,
+    schedule = tg.schedules.ExponentialAnnealing.between(
+        args.temperature, args.minimum_temperature, steps=-(-9 * steps // 10)
     )
     return tg.TemperatureScheduler(schedule)
 
@@ -264,31 +261,25 @@ def plot_scores(
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Feature selection by concrete nodes on breast cancer."
+    parser = Parser(
+        "Feature selection by concrete nodes on breast cancer.",
+        out="selection-out",
+        verbose=0,
     )
     add = parser.add_argument
-    add(
-        "--out",
-        type=pathlib.Path,
-        default="selection-out",
-        help="folder to write; selection-out",
-    )
-    add("--features", type=int, default=5, help="k, number of nodes; 5")
-    add("--epochs", type=int, default=100, help="100")
-    add("--batch-size", type=int, default=64, help="64")
-    add("--learning-rate", type=float, default=0.1, help="of Adam; 0.1")
-    add("--temperature", type=float, default=10.0, help="at the start; 10")
-    add(
-        "--minimum-temperature",
-        type=float,
-        default=0.05,
-        help="in the last tenth of the run; 0.05",
-    )
-    add("--subsets", type=int, default=100, help="random ones; 100")
-    add("--seed", type=int, default=0, help="0")
-    add("--verbose", type=int, default=0, help="Keras's: 0, 1 or 2; 0")
-    return parser.parse_args(argv)
+    help = "k, number of nodes, out of 30 features"
+    add("--features", type=integer(1, 30), default=5, help=help)
+    add("--epochs", type=integer(), default=100, help="passes over the data")
+    add("--batch-size", type=integer(), default=64, help="tumours in a step")
+    add("--learning-rate", type=positive, default=0.1, help="of Adam")
+    add("--temperature", type=positive, default=10.0, help="at the start")
+    help = "in the last tenth of the run"
+    add("--minimum-temperature", type=positive, default=0.05, help=help)
+    help = "random ones to compare with"
+    add("--subsets", type=integer(2), default=100, help=help)
+    args = parser.parse_args(argv)
+    check_annealing(parser, args)
+    return args
 
 
 if __name__ == "__main__":

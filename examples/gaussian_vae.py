@@ -43,6 +43,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib
 import numpy as np
+from _arguments import Parser, integer, positive
 from sklearn.datasets import load_digits
 
 import tfgumbel as tg
@@ -98,10 +99,11 @@ def load_data() -> tuple[Digits, Digits]:
     digits = load_digits()
     images = digits.images.astype("float32") / 16.0
     order = np.random.default_rng(0).permutation(len(images))
-    return tuple(
+    train, test = (
         Digits(images[part], digits.target[part])
         for part in (order[300:], order[:300])
     )
+    return train, test
 
 
 # Model --------------------------------------------------------------------
@@ -156,10 +158,14 @@ def describe(
     model: keras.Model, images: np.ndarray, samples: int
 ) -> tuple[float, str]:
     """-ELBO in nats; in words, with the standard error over passes."""
-    bounds = [
-        model.evaluate(images, images, batch_size=500, verbose=0)
+    # With the loss, Keras reports the divergence.
+    logs = [
+        model.evaluate(
+            images, images, batch_size=500, verbose=0, return_dict=True
+        )
         for _ in range(samples)
     ]
+    bounds = [log["loss"] for log in logs]
     bound, error = np.mean(bounds), np.std(bounds, ddof=1) / np.sqrt(samples)
     return float(bound), f"test -ELBO {bound:.2f} ± {error:.2f} nats"
 
@@ -266,31 +272,25 @@ def decoded_quantiles(
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Gaussian VAE (Kingma and Welling 2014) on 8x8 digits.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = Parser(
+        "Gaussian VAE (Kingma and Welling 2014) on 8x8 digits.",
+        out="vae-gaussian",
+        verbose=1,
     )
     add = parser.add_argument
-    add(
-        "--out",
-        type=pathlib.Path,
-        default="vae-gaussian",
-        help="folder to write",
-    )
-    add("--latents", type=int, default=2, help="D, number of variables")
+    add("--latents", type=integer(), default=2, help="D, number of variables")
     add(
         "--hidden",
-        type=int,
+        type=integer(),
         nargs="+",
         default=[256, 128],
-        help="units of the encoder's hidden layers; the decoder reverses them",
+        help="units of the encoder's hidden layers, which the decoder reverses",
     )
-    add("--epochs", type=int, default=120, help="passes over the data")
-    add("--batch-size", type=int, default=50, help="images in a step")
-    add("--learning-rate", type=float, default=2e-3, help="of Adam")
-    add("--samples", type=int, default=10, help="per test image in the bound")
-    add("--seed", type=int, default=0, help="of weights and noise")
-    add("--verbose", type=int, default=1, help="Keras's: 0, 1 or 2")
+    add("--epochs", type=integer(), default=120, help="passes over the data")
+    add("--batch-size", type=integer(), default=50, help="images in a step")
+    add("--learning-rate", type=positive, default=2e-3, help="of Adam")
+    help = "codes for each test image in the bound"
+    add("--samples", type=integer(2), default=10, help=help)
     return parser.parse_args(argv)
 
 

@@ -44,13 +44,14 @@ import argparse
 import os
 import pathlib
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import matplotlib
 import numpy as np
+from _arguments import Parser, integer, number, positive
 from sklearn.datasets import load_digits
 
 import tfgumbel as tg
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     args = parse(argv)
     train, test = load_data()
     args.out.mkdir(parents=True, exist_ok=True)
-    accuracies = {}
+    accuracies, shown = {}, None
     print(
         f"{'windows':18}{'test accuracy':>14}{'pixels':>9}{'routes':>9}"
         f"{'seconds':>9}"
@@ -91,11 +92,12 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
             f"{look:18}{accuracies[look]:>14.3f}{pixels:>9.1f}"
             f"{routes(places):>9}{seconds:>9.0f}"
         )
-        if look == args.readers[0]:
+        if shown is None and places.shape[1]:
             shown = places
-    path = args.out / "attention.png"
-    plot(path, shown, test, args.size)
-    print(f"Wrote {path}")
+    if shown is not None:
+        path = args.out / "attention.png"
+        plot(path, shown, test, args.size)
+        print(f"Wrote {path}")
     return accuracies
 
 
@@ -104,10 +106,11 @@ def load_data() -> tuple[Digits, Digits]:
     digits = load_digits()
     images = digits.images.astype("float32") / 16.0
     order = np.random.default_rng(0).permutation(len(images))
-    return tuple(
+    train, test = (
         Digits(images[part], digits.target[part])
         for part in (order[300:], order[:300])
     )
+    return train, test
 
 
 # Model --------------------------------------------------------------------
@@ -137,7 +140,7 @@ def look_anywhere(logits, state):
     return tg.GumbelSoftmax(hard=True, inference="sample")(0.0 * logits)
 
 
-READERS = {
+READERS: dict[str, Any] = {
     "reinforce": look_by_reinforce,
     "straight-through": look_straight_through,
     "fixed": look_straight_through,
@@ -342,37 +345,29 @@ def plot_places(axes, places: np.ndarray, size: int) -> None:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Hard attention on 8x8 digits: learning where to look."
+    parser = Parser(
+        "Hard attention on 8x8 digits: learning where to look.",
+        out="attention-out",
+        verbose=0,
     )
     add = parser.add_argument
-    add(
-        "--out",
-        type=pathlib.Path,
-        default="attention-out",
-        help="folder to write; attention-out",
-    )
     add(
         "--readers",
         nargs="+",
         choices=READERS,
         default=list(READERS),
-        help="all if not given; the picture is of the first",
+        help="how windows are chosen; the picture is of the first that are",
     )
-    add("--glimpses", type=int, default=4, help="T, number of windows; 4")
-    add("--size", type=int, default=2, help="side of a window in pixels; 2")
-    add("--hidden", type=int, default=128, help="units of a layer; 128")
-    add(
-        "--curiosity",
-        type=float,
-        default=0.02,
-        help="weight of the policy's entropy in the loss; 0.02",
-    )
-    add("--epochs", type=int, default=100, help="100")
-    add("--learning-rate", type=float, default=1e-3, help="of Adam; 0.001")
-    add("--passes", type=int, default=10, help="over the test data; 10")
-    add("--seed", type=int, default=0, help="0")
-    add("--verbose", type=int, default=0, help="Keras's: 0, 1 or 2; 0")
+    add("--glimpses", type=integer(), default=4, help="T, number of windows")
+    help = "side of a window in pixels"
+    add("--size", type=integer(1, SIDE - 1), default=2, help=help)
+    add("--hidden", type=integer(), default=128, help="units of a layer")
+    help = "weight of the policy's entropy in the loss"
+    add("--curiosity", type=number(), default=0.02, help=help)
+    add("--epochs", type=integer(), default=100, help="passes over the data")
+    add("--learning-rate", type=positive, default=1e-3, help="of Adam")
+    help = "passes over the test data"
+    add("--passes", type=integer(), default=10, help=help)
     return parser.parse_args(argv)
 
 

@@ -47,6 +47,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib
 import numpy as np
+from _arguments import Parser, integer, number, positive
 from sklearn.datasets import load_digits
 
 import tfgumbel as tg
@@ -94,7 +95,7 @@ def main(argv: list[str] | None = None) -> dict[str, Score]:
         )
         routes[name] = model.predict(test.pixels, verbose=0)["expert"]
     hard = [name for name in routes if name != "soft"]
-    best = min(hard, key=lambda name: scores[name].error)
+    best = min(hard or routes, key=lambda name: scores[name].error)
     plot(args.out / "experts.png", best, routes[best], test)
     print(f"Wrote {args.out / 'experts.png'}")
     return scores
@@ -105,10 +106,11 @@ def load_data() -> tuple[Digits, Digits]:
     digits = load_digits()
     pixels = digits.data.astype("float32") / 16.0
     order = np.random.default_rng(0).permutation(len(pixels))
-    return tuple(
+    train, test = (
         Digits(pixels[part], digits.target[part])
         for part in (order[300:], order[:300])
     )
+    return train, test
 
 
 # Model --------------------------------------------------------------------
@@ -127,8 +129,8 @@ def reinmax(logits, pixels):
     return tg.StraightThroughCategorical("reinmax")(logits)
 
 
-def gumbel(logits, pixels):
-    return tg.StraightThroughCategorical("gumbel")(logits)
+def st_gumbel(logits, pixels):
+    return tg.StraightThroughCategorical("st_gumbel")(logits)
 
 
 def reinforce(logits, pixels):
@@ -139,7 +141,7 @@ GATES = {
     "one expert": one_expert,
     "soft": soft,
     "reinmax": reinmax,
-    "gumbel": gumbel,
+    "st_gumbel": st_gumbel,
     "reinforce": reinforce,
 }
 
@@ -264,36 +266,27 @@ def plot(
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Hard routing to narrow linear experts on 8x8 digits."
+    parser = Parser(
+        "Hard routing to narrow linear experts on 8x8 digits.",
+        out="experts-out",
+        verbose=0,
     )
     add = parser.add_argument
-    add(
-        "--out",
-        type=pathlib.Path,
-        default="experts-out",
-        help="folder to write; experts-out",
-    )
     add(
         "--gates",
         nargs="+",
         choices=GATES,
         default=list(GATES),
-        help="all if not given; the picture is of the best hard one",
+        help="how experts are chosen; the picture is of the best hard one",
     )
-    add("--experts", type=int, default=10, help="E; 10")
-    add("--units", type=int, default=3, help="numbers of an expert; 3")
-    add("--hidden", type=int, default=64, help="units of the gate; 64")
-    add(
-        "--spread",
-        type=float,
-        default=0.5,
-        help="weight of the divergence from even odds at the start; 0.5",
-    )
-    add("--epochs", type=int, default=60, help="60")
-    add("--learning-rate", type=float, default=1e-2, help="of Adam; 0.01")
-    add("--seed", type=int, default=0, help="0")
-    add("--verbose", type=int, default=0, help="Keras's: 0, 1 or 2; 0")
+    add("--experts", type=integer(2, 64), default=10, help="E, how many")
+    add("--units", type=integer(), default=3, help="numbers of an expert")
+    help = "units of the gate's hidden layer"
+    add("--hidden", type=integer(), default=64, help=help)
+    help = "weight of the divergence from even odds at the start"
+    add("--spread", type=number(), default=0.5, help=help)
+    add("--epochs", type=integer(), default=60, help="passes over the data")
+    add("--learning-rate", type=positive, default=1e-2, help="of Adam")
     return parser.parse_args(argv)
 
 

@@ -23,7 +23,7 @@ where TF_CONFIG is, on the second of two machines,
 
 What the layers bring along: each replica folds its number into their seeds, so
 that no two draw the same noise; where their noise and their annealing stand
-are weights, equal on all workers and part of every checkpoint. A job that is
+are variables, equal on all workers and part of every checkpoint. A job that is
 stopped and started again therefore takes the steps that the uninterrupted one
 would have taken, those since the last checkpoint once more.
 
@@ -55,10 +55,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import tensorflow as tf
+from _arguments import Parser, integer, number, positive
 from sklearn.datasets import load_digits
 
 import tfgumbel as tg
 
+TRAINING = 1497  # images; the other 300 are for the test
 ESTIMATORS = ("gumbel_softmax", "st_gumbel", "reinmax", "st")
 
 
@@ -118,7 +120,7 @@ def make_sampler(args: argparse.Namespace) -> keras.layers.Layer:
     if args.estimator == "gumbel_softmax":
         return tg.GumbelSoftmax(schedule, **options)
     if args.estimator == "st_gumbel":
-        return tg.StraightThroughCategorical("gumbel", schedule, **options)
+        return tg.StraightThroughCategorical("st_gumbel", schedule, **options)
     return tg.StraightThroughCategorical(args.estimator, **options)
 
 
@@ -129,7 +131,7 @@ def load_images() -> tuple[np.ndarray, np.ndarray]:
     """Training and test images, `[N, 8, 8]`, grey levels in [0, 1]."""
     images = load_digits().images.astype("float32") / 16.0
     order = np.random.default_rng(0).permutation(len(images))
-    return images[order[300:]], images[order[:300]]
+    return images[order[-TRAINING:]], images[order[:-TRAINING]]
 
 
 def batches(
@@ -187,14 +189,14 @@ def train(args: argparse.Namespace) -> VAE:
     step = make_step(strategy, model, optimizer)
     data = batches(strategy, images, args, start)
     manager = make_manager(checkpoint, args.out)
-    for number in range(start + 1, args.epochs * steps + 1):
+    for count in range(start + 1, args.epochs * steps + 1):
         total.assign_add(step(next(data)))
-        if number % steps == 0:
+        if count % steps == 0:
             bound = float(total) / steps
-            report(f"epoch {number // steps}: train -ELBO {bound:.2f} nats")
+            report(f"epoch {count // steps}: train -ELBO {bound:.2f} nats")
             total.assign(0.0)
-        if number % args.save_every == 0 or number == args.epochs * steps:
-            manager.save(number)
+        if count % args.save_every == 0 or count == args.epochs * steps:
+            manager.save(count)
     bound = evaluate(strategy, model, test, args.samples)
     report(f"test -ELBO {bound:.2f} nats")
     return model
@@ -335,40 +337,46 @@ def free_ports(count: int) -> list[int]:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Categorical VAE on several workers."
+    parser = Parser(
+        "Categorical VAE on several workers; --out is a folder that all see.",
+        out="multi-worker-out",
     )
     add = parser.add_argument
     add(
-        "--out",
-        type=pathlib.Path,
-        default="multi-worker-out",
-        help="folder of the checkpoints, seen by all; multi-worker-out",
-    )
-    add(
         "--workers",
-        type=int,
-        help="processes to start on this machine; if not given, this process "
-        "trains, as TF_CONFIG says",
+        type=integer(),
+        help="processes to start on this machine (default: none; this process "
+        "trains, as TF_CONFIG says)",
     )
+    help = "of all --workers, after one of them failed"
+    add("--restarts", type=integer(0), default=3, help=help)
     add(
-        "--restarts",
-        type=int,
-        default=3,
-        help="of all --workers, after one of them failed; 3",
+        "--estimator",
+        choices=ESTIMATORS,
+        default="gumbel_softmax",
+        help="how the gradient passes the sample",
     )
-    add("--estimator", choices=ESTIMATORS, default="gumbel_softmax")
-    add("--epochs", type=int, default=20, help="20")
-    add("--steps", type=int, help="per epoch; if not given, all images")
-    add("--save-every", type=int, default=30, help="steps; 30")
-    add("--batch-size", type=int, default=50, help="of all replicas; 50")
-    add("--latents", type=int, default=8, help="D, number of variables; 8")
-    add("--classes", type=int, default=10, help="K, classes of each; 10")
-    add("--learning-rate", type=float, default=2e-3, help="of Adam; 2e-3")
-    add("--rate", type=float, default=4e-3, help="of annealing; 4e-3")
-    add("--samples", type=int, default=10, help="in the test bound; 10")
-    add("--seed", type=int, default=0, help="0")
-    return parser.parse_args(argv)
+    add("--epochs", type=integer(), default=20, help="passes over the data")
+    help = "in an epoch (default: as many as all images take)"
+    add("--steps", type=integer(), help=help)
+    help = "steps between checkpoints"
+    add("--save-every", type=integer(), default=30, help=help)
+    help = "images in a step of all replicas"
+    add("--batch-size", type=integer(1, TRAINING), default=50, help=help)
+    add("--latents", type=integer(), default=8, help="D, number of variables")
+    add("--classes", type=integer(2), default=10, help="K, classes of each")
+    add("--learning-rate", type=positive, default=2e-3, help="of Adam")
+    help = "by which the temperature falls, per step"
+    add("--rate", type=number(), default=4e-3, help=help)
+    help = "codes for each test image in the bound"
+    add("--samples", type=integer(), default=10, help=help)
+    args = parser.parse_args(argv)
+    if args.batch_size % (args.workers or 1):
+        parser.error(
+            "argument --batch-size: must be a multiple of --workers, "
+            f"{args.workers}, not {args.batch_size}"
+        )
+    return args
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ import math
 import os
 import pathlib
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -49,6 +49,7 @@ import keras
 import matplotlib
 import numpy as np
 import tensorflow as tf
+from _arguments import Parser, integer, number, positive
 from sklearn.datasets import load_digits
 
 import tfgumbel as tg
@@ -206,7 +207,8 @@ def make_vae(parts: Parts, way: str, alpha: float) -> keras.Model:
 def fit(name: str, parts: Parts, data: Data, args: argparse.Namespace) -> None:
     """Each epoch takes every unlabelled image once, the others often."""
     rows = np.arange(len(data.unlabelled)) % len(data.labelled)
-    x, y = data.labelled[rows], data.labels[rows]
+    x: Any = data.labelled[rows]
+    y = data.labels[rows]
     if WAYS[name]:
         model = make_vae(parts, name, args.alpha)
         x, y = (x, y, data.unlabelled), np.zeros(len(rows))
@@ -263,33 +265,39 @@ def plot(path: pathlib.Path, parts: Parts, data: Data) -> None:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Semi-supervised VAE (Kingma et al. 2014) on 8x8 digits."
+    parser = Parser(
+        "Semi-supervised VAE (Kingma et al. 2014) on 8x8 digits.",
+        out="labels-out",
+        verbose=0,
     )
     add = parser.add_argument
-    add(
-        "--out",
-        type=pathlib.Path,
-        default="labels-out",
-        help="folder to write; labels-out",
-    )
     add(
         "--ways",
         nargs="+",
         choices=WAYS,
         default=list(WAYS),
-        help="all if not given; the picture is of the first with a decoder",
+        help="what to train with; the picture is of the first with a decoder",
     )
-    add("--labels", type=int, default=30, help="images with a label; 30")
-    add("--runs", type=int, default=3, help="choices of those images; 3")
-    add("--latents", type=int, default=8, help="variables of the style; 8")
-    add("--hidden", type=int, default=128, help="units of a layer; 128")
-    add("--alpha", type=float, default=20.0, help="weight of labels in q; 20")
-    add("--epochs", type=int, default=40, help="40")
-    add("--learning-rate", type=float, default=2e-3, help="of Adam; 0.002")
-    add("--seed", type=int, default=0, help="0")
-    add("--verbose", type=int, default=0, help="Keras's: 0, 1 or 2; 0")
+    add("--labels", type=label_count, default=30, help="images with a label")
+    help = "times to train, each with other images labelled"
+    add("--runs", type=integer(), default=3, help=help)
+    add("--latents", type=integer(), default=8, help="variables of the style")
+    add("--hidden", type=integer(), default=128, help="units of a layer")
+    help = "weight of the labels in the loss of the classifier"
+    add("--alpha", type=number(), default=20.0, help=help)
+    add("--epochs", type=integer(), default=40, help="passes over the data")
+    add("--learning-rate", type=positive, default=2e-3, help="of Adam")
     return parser.parse_args(argv)
+
+
+def label_count(text: str) -> int:
+    """The type of a number of labels, as many of each class."""
+    value = integer(CLASSES, 1000)(text)
+    if value % CLASSES:
+        raise argparse.ArgumentTypeError(
+            f"must be a multiple of the {CLASSES} classes, not {text!r}"
+        )
+    return value
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib
 import numpy as np
+from _arguments import Parser, integer, positive
 from sklearn.datasets import load_digits
 
 import tfgumbel as tg
@@ -236,30 +237,29 @@ def plot(
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Lower halves of digits from their upper halves."
+    parser = Parser(
+        "Lower halves of digits from their upper halves.",
+        out="halves-out",
+        verbose=0,
     )
     add = parser.add_argument
-    add(
-        "--out",
-        type=pathlib.Path,
-        default="halves-out",
-        help="folder to write; halves-out",
-    )
-    add("--bits", type=int, default=16, help="D, number of bits; 16")
-    add("--samples", type=int, default=20, help="M, in training; 20")
-    add("--test-samples", type=int, default=1000, help="of the test; 1000")
+    help = "D, number of Bernoulli variables"
+    add("--bits", type=integer(), default=16, help=help)
+    help = "M, samples for each image in training"
+    add("--samples", type=integer(), default=20, help=help)
+    help = "samples for each image in the test"
+    add("--test-samples", type=integer(), default=1000, help=help)
     add(
         "--estimator",
+        choices=tg.estimators.surrogates(),
         default="reinmax",
-        help="of StraightThroughBernoulli; reinmax",
+        help="how the gradient passes the bits",
     )
-    add("--hidden", type=int, default=128, help="units of a layer; 128")
-    add("--epochs", type=int, default=200, help="at most; 200")
-    add("--patience", type=int, default=15, help="epochs without progress; 15")
-    add("--learning-rate", type=float, default=2e-3, help="of Adam; 0.002")
-    add("--seed", type=int, default=0, help="0")
-    add("--verbose", type=int, default=0, help="Keras's: 0, 1 or 2; 0")
+    add("--hidden", type=integer(), default=128, help="units of a layer")
+    add("--epochs", type=integer(), default=200, help="passes at most")
+    help = "epochs without progress before training stops"
+    add("--patience", type=integer(), default=15, help=help)
+    add("--learning-rate", type=positive, default=2e-3, help="of Adam")
     return parser.parse_args(argv)
 
 

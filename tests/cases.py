@@ -88,10 +88,10 @@ LAYERS = (
         estimator="st",
     ),
     categorical_row(
-        "StraightThroughCategorical-gumbel",
+        "StraightThroughCategorical-st_gumbel",
         tg.StraightThroughCategorical,
         definitions.gumbel_softmax_hard,
-        estimator="gumbel",
+        estimator="st_gumbel",
     ),
     *(
         categorical_row(
@@ -116,10 +116,10 @@ LAYERS = (
         estimator="gumbel_rao",
     ),
     embedding_row(
-        "gumbel",
+        "st_gumbel",
         definitions.gumbel_softmax_hard,
         tg.random.gumbel,
-        estimator="gumbel",
+        estimator="st_gumbel",
     ),
     embedding_row(
         "st-masked",
@@ -156,10 +156,10 @@ LAYERS = (
         estimator="st",
     ),
     bernoulli_row(
-        "StraightThroughBernoulli-gumbel",
+        "StraightThroughBernoulli-st_gumbel",
         tg.StraightThroughBernoulli,
         definitions.binary_concrete_hard,
-        estimator="gumbel",
+        estimator="st_gumbel",
     ),
     *(
         gaussian_row(parameterization)

@@ -175,8 +175,11 @@ RELAXED = {
     "backward_temperature": OPTIONAL,
     "trainable_temperature": Pool((False,), (True,)),
 }
-THROUGH = choices(*tg.estimators.draws.NAMES)
-BACKWARD = {"samples": COUNT, "backward_temperature": Pool((None,), (0.5, 0))}
+THROUGH = choices(*tg.estimators.surrogates())
+BACKWARD = {
+    "noise_samples": COUNT,
+    "backward_temperature": Pool((None,), (0.5, 0)),
+}
 
 
 def pair(random, arguments):
@@ -198,20 +201,26 @@ PAIR = {"shape": SHAPE, "input_dtype": DTYPE, "form": FORM}
 PARAMETERIZATION = choices(
     "log_variance", "log_stddev", "softplus", "stddev", "tril"
 )
-DISTRIBUTIONS = tg.layers._continuous.DISTRIBUTIONS
+PATHWISE = [
+    name
+    for name in tg.distributions.available()
+    if name == "truncated_normal" or "pathwise" in tg.estimators.available(name)
+]
 
 
 def parameters(random, arguments):
     """As many tensors as the distribution has parameters."""
     shape, dtype, form = map(arguments.pop, ("shape", "input_dtype", "form"))
-    law = DISTRIBUTIONS.get(str(arguments["distribution"]))
+    name = arguments["distribution"]
+    known = name in PATHWISE and name != "truncated_normal"
+    law = tg.distributions.get(name) if known else None
     count = 2 if law is None else len(law.parameters)
     tensors = [tensor(random, shape, dtype) for _ in range(count - 1)]
     return ((*tensors, formed(random, shape, dtype, form)),)
 
 
 CONTINUOUS = {
-    "distribution": choices(*DISTRIBUTIONS, "truncated_normal"),
+    "distribution": choices(*PATHWISE, "truncated_normal"),
     "bounds": Pool(
         (None, (-1.0, 2.0), (0, INF)),
         (
@@ -301,10 +310,11 @@ def estimator_subject(name):
         law = arguments.get("distribution")
         estimator = tg.estimators.get(name, **arguments)
         logits = tensor(random, shape, input_dtype, scale)
-        if law in ("gamma", "weibull", "binomial") and floating(logits):
+        count = len(estimator.distribution.parameters)
+        if law == "binomial" and floating(logits):
             logits = (tf.abs(logits) * 0 + 2, logits)
-        elif law == "gaussian":
-            logits = (logits, logits)
+        elif count > 1:
+            logits = (logits,) * count
         return with_gradients(
             lambda x: estimator(COSTS[cost], x, noise), (logits,)
         )
@@ -322,7 +332,13 @@ def estimator_subject(name):
 
 
 def laws(cls):
-    return tuple(cls.distributions)
+    """The distributions it serves, by name; one has to be given bounds."""
+    return tuple(
+        name
+        for name in tg.distributions.available()
+        if name != "truncated_normal"
+        and cls.refusal(tg.distributions.get(name)) is None
+    )
 
 
 COOLED = {"temperature": POSITIVE}
@@ -385,7 +401,7 @@ SUBJECTS = {
         estimator=THROUGH,
         categories=Pool((4,), (2, 1, 3, *COUNT.odd)),
         dim=COUNT,
-        samples=COUNT,
+        noise_samples=COUNT,
     ),
     "SubsetSampler": layer_subject(
         tg.SubsetSampler,

@@ -11,8 +11,6 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.ops.derivatives import weights_like
-from tfgumbel.estimators.noise import log_gamma
-from tfgumbel.layers import _continuous
 
 
 def through(value, surrogate):
@@ -129,7 +127,7 @@ def mve(layer, noise, logits):
     sample = drawn(logits, noise, layer.axis)
     return [
         tg.ops.minimum_variance_straight_through(
-            logits, sample, tau, layer.axis
+            logits, sample, temperature=tau, axis=layer.axis
         )
     ]
 
@@ -138,7 +136,11 @@ def gumbel_rao(layer, noise, logits):
     tau = temperature_of(layer, logits.dtype)
     uniform = tf.gather(noise[0], [0], axis=layer.axis)
     sample = drawn(logits, uniform, layer.axis)
-    return [tg.ops.gumbel_rao(logits, sample, noise[1:], tau, layer.axis)]
+    return [
+        tg.ops.gumbel_rao(
+            logits, sample, noise[1:], temperature=tau, axis=layer.axis
+        )
+    ]
 
 
 def gumbel_rao_noise(shape, seed, axis=-1):
@@ -305,11 +307,26 @@ def constrained(raw):
 
 def continuous_noise(name, inputs, shape, seed):
     """The samples that the layer draws, of a gamma variable their log."""
-    distribution = _continuous.get(name)
+    distribution = tg.distributions.get(name)
     parameters = distribution.constrain(inputs)
     if name == "gamma":
         return log_gamma(parameters[0], seed)
     return distribution.sample(parameters, seed)
+
+
+def log_gamma(concentration, seed):
+    """log z of a standard gamma variable, from the noise that is drawn."""
+    seeds = tg.random.split(seed, 3)
+    shape = tf.shape(concentration)
+    proposals = tf.concat([[tg.ops.GAMMA_PROPOSALS], shape], axis=0)
+    kinds = (tg.random.normal, tg.random.uniform, tg.random.exponential)
+    noise = [
+        tf.cast(kind(size, seed), concentration.dtype)
+        for kind, size, seed in zip(
+            kinds, (proposals, proposals, shape), seeds, strict=True
+        )
+    ]
+    return tg.ops.log_gamma_sample(concentration, *noise)
 
 
 def gamma_sample(layer, log_standard, inputs):
@@ -403,14 +420,14 @@ def learned_baseline(layer, context):
 
 
 def log_prob_of(layer, parameters, sample):
-    log_prob = LOG_PROB_OF[layer.distribution](
+    log_prob = LOG_PROB_OF[layer.distribution.name](
         parameters, tf.stop_gradient(sample)
     )
     return sum_over_example(log_prob)
 
 
 def sample_and_log_prob(layer, noise, parameters):
-    z = tf.stop_gradient(DRAW[layer.distribution](parameters, noise))
+    z = tf.stop_gradient(DRAW[layer.distribution.name](parameters, noise))
     return [z, log_prob_of(layer, parameters, z)]
 
 
@@ -422,7 +439,7 @@ def sample_and_cost(layer, noise, parameters, context):
 
 
 def constant_sample(value, layer, parameters, context=None):
-    z = tf.stop_gradient(value[layer.distribution](parameters))
+    z = tf.stop_gradient(value[layer.distribution.name](parameters))
     if not layer.return_log_prob:
         return [z]
     return [z, log_prob_of(layer, parameters, z)]
@@ -449,8 +466,7 @@ def weighted_mean(layer, divergence):
 
 def categorical_kl(layer, noise, logits):
     q = tf.nn.log_softmax(logits, layer.axis)
-    prior = layer.prior_logits
-    prior = tf.zeros([]) if prior is None else prior
+    (prior,) = layer.prior
     prior = tf.broadcast_to(tf.cast(prior, q.dtype), tf.shape(q))
     p = tf.nn.log_softmax(prior, layer.axis)
     return [logits, weighted_mean(layer, tf.exp(q) * (q - p))]
@@ -458,7 +474,7 @@ def categorical_kl(layer, noise, logits):
 
 def bernoulli_kl(layer, noise, logits):
     q = tf.sigmoid(logits)
-    p = tf.sigmoid(tf.cast(layer.prior_logits, logits.dtype))
+    p = tf.sigmoid(tf.cast(layer.prior[0], logits.dtype))
     on = q * tf.math.log(q / p)
     off = (1 - q) * tf.math.log((1 - q) / (1 - p))
     return [logits, weighted_mean(layer, on + off)]
@@ -467,9 +483,9 @@ def bernoulli_kl(layer, noise, logits):
 def gaussian_tril_kl(layer, noise, parameters):
     """By the formula for any two Gaussians."""
     mean, scale = parameters
-    factor = tril(scale) / layer.prior_stddev
+    factor = tril(scale) / layer.prior[1]
     covariance = tf.matmul(factor, factor, transpose_b=True)
-    shift = (mean - layer.prior_mean) / layer.prior_stddev
+    shift = (mean - layer.prior[0]) / layer.prior[1]
     divergence = tf.linalg.trace(covariance) + tf.reduce_sum(shift**2, -1)
     divergence -= 4 + tf.linalg.logdet(covariance)
     return [mean, scale, weighted_mean(layer, divergence / 2)]
@@ -478,8 +494,8 @@ def gaussian_tril_kl(layer, noise, parameters):
 def gaussian_kl(layer, noise, parameters):
     mean, scale = parameters
     stddev = STDDEV[layer.parameterization](scale)
-    ratio = stddev / layer.prior_stddev
-    shift = (mean - layer.prior_mean) / layer.prior_stddev
+    ratio = stddev / layer.prior[1]
+    shift = (mean - layer.prior[0]) / layer.prior[1]
     divergence = (ratio**2 + shift**2 - 1) / 2 - tf.math.log(ratio)
     return [mean, scale, weighted_mean(layer, divergence)]
 

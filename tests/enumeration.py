@@ -62,11 +62,29 @@ def bind(cost, w):
     return cost_fn
 
 
+def parameters(law, packed):
+    """What an estimator takes, of the parameters in one tensor."""
+    if law != "gaussian":
+        return packed
+    return tuple(tf.unstack(packed, axis=-1))
+
+
+def build(estimator, packed):
+    """Builds it for these parameters, which are the context too."""
+    shape = tuple(packed.shape)
+    if estimator.distribution.name != "gaussian":
+        estimator.build(shape, shape)
+        return
+    *each, count = shape
+    estimator.build((tuple(each),) * count, (shape[0], np.prod(shape[1:])))
+
+
 def gradients(estimator, cost, logits, w, seed, context=None, upstream=None):
     """Cost and per-example gradients in the logits and the weights w."""
     with tf.GradientTape() as tape:
         tape.watch([logits, w])
-        value = estimator(bind(cost, w), logits, seed, context)
+        given = parameters(estimator.distribution.name, logits)
+        value = estimator(bind(cost, w), given, seed, context)
     wrt_logits, wrt_w = tape.gradient(
         value, [logits, w], output_gradients=upstream
     )
@@ -92,14 +110,14 @@ def quadrature_gradients(cost, nodes=8):
     grid = np.stack(np.meshgrid(*[points] * 3, indexing="ij"), -1)
     noise = tf.constant(grid.reshape(-1, 3), tf.float32)
     mass = np.einsum("i,j,k->ijk", *[weights / weights.sum()] * 3).ravel()
-    parameters = repeated(LOGITS["gaussian"], 1)
+    both = repeated(LOGITS["gaussian"], 1)
     w = repeated(WEIGHTS["gaussian"], 1)
     with tf.GradientTape() as tape:
-        tape.watch([parameters, w])
-        mean, log_variance = tf.unstack(parameters, axis=-1)
+        tape.watch([both, w])
+        mean, log_variance = tf.unstack(both, axis=-1)
         z = mean + tf.exp(log_variance / 2) * noise
         value = tf.tensordot(tf.constant(mass, tf.float32), cost(z, w), 1)
-    return value[None], *tape.gradient(value, [parameters, w])
+    return value[None], *tape.gradient(value, [both, w])
 
 
 def exact_bound_gradients(cost, law, samples=2):

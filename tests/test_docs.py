@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 
 import tfgumbel
-from docs.scripts import draw, measure
+from docs.scripts import draw, facts, measure
+from tests import registers
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PACKAGE = pathlib.Path(tfgumbel.__file__).parent
 ROOMS = sorted(name for name in tfgumbel.__all__ if name.islower())
-ESTIMATORS = sorted(measure.facts())
+ESTIMATORS = sorted(facts.of_estimators())
 DATA = json.loads(measure.OUT.read_text(encoding="utf-8"))
+FACTS = json.loads(facts.OUT.read_text(encoding="utf-8"))
 # What trains takes seconds.
 SLOW = {
     "getting-started.md",
@@ -29,6 +31,7 @@ SLOW = {
     "guides/annealing.md",
     "guides/bias.md",
     "guides/distributed.md",
+    "guides/own-distribution.md",
     "guides/saving.md",
     "migration/hand-written.md",
     "migration/tfp.md",
@@ -103,7 +106,35 @@ def test_every_estimator_has_a_figure_of_its_own():
 
 
 def test_the_facts_in_the_pages_are_those_of_the_classes():
-    assert DATA["facts"] == measure.facts()
+    assert facts.facts() == FACTS, "Run `python -m docs.scripts.facts`"
+
+
+def test_every_distribution_is_in_the_table_of_its_module():
+    rows = re.findall(
+        r'^\| `"(\w+)"` \| (.+) \| (.+) \| (.+) \|$',
+        tfgumbel.distributions.__doc__,
+        flags=re.MULTILINE,
+    )
+    assert sorted(name for name, *_ in rows) == sorted(FACTS["distributions"])
+    for name, _, inference, kl in rows:
+        fact = FACTS["distributions"][name]
+        assert inference == ", ".join(fact["inference"]), name
+        assert kl == fact["kl"], name
+
+
+def test_the_matrix_says_who_is_refused():
+    lines = hook("tables").matrix("which-estimator").splitlines()
+    columns = [re.findall(r"\[`(\w+)`\]", c) for c in lines[0].split("|")[2:-1]]
+    assert sorted(sum(columns, [])) == ESTIMATORS
+    rows = [line.split(" | ") for line in lines[2:]]
+    assert len(rows) == len(FACTS["distributions"])
+    for head, *cells in rows:
+        (name,) = re.findall(r"\[`(\w+)`\]", head)
+        made = tfgumbel.distributions.get(name, **facts.NEEDED.get(name, {}))
+        served = tfgumbel.estimators.available(made)
+        for names, cell in zip(columns, cells, strict=True):
+            for estimator in names:
+                assert (cell.rstrip(" |") == "yes") == (estimator in served)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +155,8 @@ def test_measured_variances_lie_on_the_exact_line(figure, name):
 
 
 def test_no_bias_was_found_where_there_is_none():
-    biased = {n for n, fact in DATA["facts"].items() if not fact["unbiased"]}
+    facts_of = FACTS["estimators"].items()
+    biased = {name for name, fact in facts_of if not fact["unbiased"]}
     assert biased
     for curves in DATA["series"].values():
         for label, points in curves.items():
@@ -148,8 +180,9 @@ def pages_with_code():
 @pytest.mark.parametrize(("page", "blocks"), list(pages_with_code()))
 def test_the_code_of_a_page_runs(page, blocks):
     namespace = {"__name__": "docs"}
-    for block in blocks:
-        exec(compile(block, str(page), "exec"), namespace)
+    with registers.unchanged():
+        for block in blocks:
+            exec(compile(block, str(page), "exec"), namespace)
 
 
 def hook(name):

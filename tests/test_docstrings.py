@@ -7,6 +7,7 @@ import pkgutil
 import pytest
 
 import tfgumbel
+from tests import registers
 
 MODULES = ["tfgumbel"] + [
     module.name
@@ -19,7 +20,8 @@ MODULES = ["tfgumbel"] + [
 def test_examples_of_the_docstrings_run(name):
     module = importlib.import_module(name)
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-    failed, _ = doctest.testmod(module, optionflags=flags)
+    with registers.unchanged():
+        failed, _ = doctest.testmod(module, optionflags=flags)
     assert failed == 0
 
 

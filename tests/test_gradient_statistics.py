@@ -119,7 +119,7 @@ def test_gumbel_softmax_has_the_variance_of_direct_measurement():
     def gradient(seed):
         with tf.GradientTape() as tape:
             noise = tg.random.gumbel([12, 3], seed)
-            z = tg.ops.gumbel_softmax(encoder(X), noise, 1.0)
+            z = tg.ops.gumbel_softmax(encoder(X), noise, temperature=1.0)
             error = tf.reduce_mean(tf.square(decoder(z) - X), axis=1)
             loss = tf.reduce_sum(error * weight.astype("float32")) / 12
         return tape.gradient(loss, encoder.trainable_variables)

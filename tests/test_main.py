@@ -112,7 +112,7 @@ def test_an_estimator_that_fails_is_reported(tmp_path, monkeypatch, capsys):
     def fail(*args, **kwargs):
         raise ValueError("no such luck")
 
-    monkeypatch.setattr(tg.estimators.Rloo, "estimate", fail)
+    monkeypatch.setattr(tg.estimators.RLOO, "estimate", fail)
     report = run(tmp_path, "--estimators", "rloo", "arm")
     assert "no such luck" in report["training"]["rloo"]["note"]
     assert report["comparison"]["rows"][0]["failed"]

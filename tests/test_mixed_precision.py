@@ -14,7 +14,6 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 import tfgumbel as tg
-from tfgumbel.estimators import draws
 
 SEEDS = (0, 1, 2)
 EPOCHS = 12
@@ -122,7 +121,7 @@ def expected(name):
     laws = {"categorical": categories, "bernoulli": bits, "gaussian": gaussian}
     law = next(law for law in laws if name in tg.estimators.available(law))
     x = keras.Input((64,))
-    layer = tg.ExpectedCost(Reconstruction(), name, law)
+    layer = tg.ExpectedCost(Reconstruction(), name, distribution=law)
     # The sum over every code is one over 64 of them, not 4,096.
     logits = categories(x, 3) if name == "exact" else laws[law](x)
     return costly(x, layer(logits, x))
@@ -143,7 +142,7 @@ ROWS = {
         f"StraightThroughCategorical-{name}": sampler(
             categories, tg.StraightThroughCategorical, name
         )
-        for name in draws.NAMES
+        for name in tg.estimators.surrogates()
     },
     "StraightThroughEmbedding": sampler(
         categories, tg.StraightThroughEmbedding, 4, 8

@@ -1,6 +1,8 @@
 """The package as a whole: who imports whom, what is public, what ships."""
 
 import ast
+import graphlib
+import importlib
 import importlib.metadata
 import importlib.resources
 import inspect
@@ -16,9 +18,10 @@ PACKAGE = pathlib.Path(tfgumbel.__file__).parent
 
 # Left may be imported by right, never the reverse, never sideways.
 FLOORS = (
-    ("_checks", "_saving"),
+    ("_checks", "_precision", "_saving"),
     ("random", "schedules", "losses", "metrics"),
     ("ops",),
+    ("distributions",),
     ("estimators",),
     ("layers", "diagnostics"),
     ("models", "callbacks"),
@@ -115,6 +118,129 @@ def test_rooms_import_in_one_direction():
             is_package=path.name == "__init__.py",
         )
     assert not found, "\n".join(found)
+
+
+def room_files(room):
+    """Modules of a room by name, with their source."""
+    base = PACKAGE / room
+    paths = sorted(base.rglob("*.py")) if base.is_dir() else []
+    return {module_name(path): path for path in paths}
+
+
+def exported(room):
+    """What a room of several files exports, and whether it is a module.
+
+    `None` for a room of a single file.
+    """
+    if not (PACKAGE / room).is_dir():
+        return None
+    public = importlib.import_module(f"tfgumbel.{room}")
+    return {
+        name: inspect.ismodule(getattr(public, name)) for name in public.__all__
+    }
+
+
+def shut_doors(source, module, is_package, exports):
+    """Imports from other rooms that do not go through their doors.
+
+    A room exports the names of its `__all__`; another room may import these,
+    and modules among them, and nothing from behind.
+    """
+    room = module.split(".")[1] if "." in module else ""
+    found = []
+    for target in imported_modules(source, module, is_package):
+        top, *rest = target.split(".")
+        if top != "tfgumbel" or not room or not rest or rest[0] == room:
+            continue
+        other, names = rest[0], rest[1:]
+        doors = exports(other)
+        if doors is None or not names:
+            continue
+        through = names[0] in doors and (
+            len(names) == 1
+            or (doors[names[0]] and not names[1].startswith("_"))
+        )
+        if not through:
+            found.append(f"{module} imports {target}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "broken"),
+    [
+        ("from tfgumbel import ops", False),
+        ("from tfgumbel.ops import zgr", False),
+        ("from tfgumbel.estimators.algebra import attach", False),
+        ("from tfgumbel import _checks", False),
+        ("from tfgumbel._checks import axis", False),
+        ("from tfgumbel.layers._stochastic import SamplingLayer", False),
+        ("from tfgumbel.ops._surrogate import surrogate", True),
+        ("from tfgumbel.ops import _surrogate", True),
+        ("from tfgumbel.ops.gumbel_top_k import _top_indices", True),
+        ("from tfgumbel.estimators.rloo import RLOO", True),
+        ("from tfgumbel.ops import nothing", True),
+    ],
+)
+def test_shut_doors_are_recognised(source, broken):
+    found = shut_doors(source, "tfgumbel.layers.a", False, exported)
+    assert bool(found) == broken
+
+
+def test_rooms_are_entered_by_their_doors():
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        is_package = path.name == "__init__.py"
+        module = module_name(path)
+        found += shut_doors(source, module, is_package, exported)
+    assert not found, "\n".join(found)
+
+
+def at_run_time(source):
+    """The source without what only a type checker imports."""
+    tree = ast.parse(source)
+    tree.body = [
+        node
+        for node in tree.body
+        if not (
+            isinstance(node, ast.If)
+            and ast.unparse(node.test) == "TYPE_CHECKING"
+        )
+    ]
+    return ast.unparse(tree)
+
+
+def floors(room):
+    """How many imports in a row lead down inside a room; circles raise."""
+    files = room_files(room)
+    files.pop(f"tfgumbel.{room}", None)
+    below = {
+        name: {
+            target.rpartition(".")[0] if target not in files else target
+            for target in imported_modules(
+                at_run_time(path.read_text(encoding="utf-8")), name, False
+            )
+        }
+        & set(files) - {name}
+        for name, path in files.items()
+    }
+    order = graphlib.TopologicalSorter(below).static_order()
+    height = {}
+    for name in order:
+        height[name] = 1 + max((height[b] for b in below[name]), default=0)
+    return max(height.values(), default=0)
+
+
+ROOMS = [p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_has_no_circles(room):
+    assert floors(room) <= 5
+
+
+def test_estimators_have_at_most_four_floors():
+    assert floors("estimators") <= 4
 
 
 def test_import_is_light(tmp_path):

@@ -9,6 +9,7 @@ train them with `fit`, and below them the pure functions in `tfgumbel.ops`.
 from tfgumbel import (
     callbacks,
     diagnostics,
+    distributions,
     estimators,
     layers,
     losses,
@@ -70,6 +71,7 @@ __all__ = [
     "TemperatureScheduler",
     "callbacks",
     "diagnostics",
+    "distributions",
     "estimators",
     "layers",
     "losses",

@@ -6,8 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tfgumbel._commands import compare, explore
-from tfgumbel._commands.version import version
+from tfgumbel._commands import compare, explore, version
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,8 +11,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        "tfgumbel is for Keras 3 on TensorFlow: unset KERAS_BACKEND, or set it "
+        f"to 'tensorflow'. Received: KERAS_BACKEND={keras.backend.backend()!r}"
+    )
 
 # The range in which float32 is precise. Numbers become float32 weights.
 _LEAST = float(np.finfo(np.float32).tiny)
@@ -92,6 +99,22 @@ def array(name: str, value: Any) -> np.ndarray:
             f"Argument `{name}` must hold no NaN. Received: {name}={value!r}"
         )
     return numbers
+
+
+def dense(name: str, value: Any) -> Any:
+    """Returns `value` unless it is ragged or sparse."""
+    if isinstance(value, tf.RaggedTensor):
+        raise TypeError(
+            f"Argument `{name}` must be a dense tensor: pad it by "
+            "`.to_tensor()`, and give the padding as a mask or with sample "
+            f"weights. Received: {name} of type RaggedTensor"
+        )
+    if isinstance(value, tf.SparseTensor):
+        raise TypeError(
+            f"Argument `{name}` must be a dense tensor: convert it by "
+            f"`tf.sparse.to_dense`. Received: {name} of type SparseTensor"
+        )
+    return value
 
 
 def broadcastable(name: str, shape: Any, to: Any) -> None:
@@ -230,7 +253,11 @@ def categorical_shape(
     """Raises unless `shape` has at least two categories on the axis."""
     shape = tf.TensorShape(shape)
     if shape.rank is None:
-        return
+        raise ValueError(
+            f"Argument `{name}` must be of known rank: give it a shape, with "
+            f"None for a size that is not known, by `tf.ensure_shape`. "
+            f"Received: {name} of shape {shape}"
+        )
     if shape.rank == 0:
         raise ValueError(
             f"Argument `{name}` must have at least one axis, that of the "
@@ -246,7 +273,7 @@ def categorical_shape(
 
 def categorical_logits(logits: Any, category_axis: int = -1) -> tf.Tensor:
     """Returns the logits of categorical variables as a tensor, checked."""
-    logits = tf.convert_to_tensor(logits)
+    logits = tf.convert_to_tensor(dense("logits", logits))
     floating("logits", logits.dtype)
     categorical_shape(logits.shape, category_axis)
     return logits
@@ -254,7 +281,7 @@ def categorical_logits(logits: Any, category_axis: int = -1) -> tf.Tensor:
 
 def bernoulli_logits(logits: Any) -> tf.Tensor:
     """Returns the logits of independent bits as a tensor, checked."""
-    logits = tf.convert_to_tensor(logits)
+    logits = tf.convert_to_tensor(dense("logits", logits))
     floating("logits", logits.dtype)
     return logits
 

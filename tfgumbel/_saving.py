@@ -1,12 +1,14 @@
-"""Objects that come out of a saved file, whoever wrote it."""
+"""What goes into saved files, and what may come out of them."""
 
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 
 def deserialize(
@@ -62,3 +64,89 @@ def admitted(
         f"{', '.join(wanted)} or a registered object. "
         f"Received: {module}.{getattr(callee, '__qualname__', callee)}"
     )
+
+
+class StatefulLayer(keras.layers.Layer):
+    """A layer with state that is saved with it and is none of its weights.
+
+    What noise has been drawn and what a schedule has reached are state, as a
+    `keras.random.SeedGenerator` is: in `variables`, not in `weights`. So
+    `get_weights` and `set_weights`, target networks, averages of weights and
+    `EarlyStopping(restore_best_weights=True)` leave it alone. Unlike Keras's
+    generators, `.keras` files, weights files and `tf.train.Checkpoint` keep it.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Keras's tracker looks into lists and dicts, not into other objects.
+        self._state = types.SimpleNamespace()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the layer; refuses symbols of the Keras before this one."""
+        for value in keras.tree.flatten((args, kwargs)):
+            if type(value).__module__.startswith("tf_keras."):
+                raise TypeError(
+                    f"Layer {self.name!r} is a layer of Keras 3 and has no "
+                    "place in a model of tf_keras, where its gradient and its "
+                    "losses would be lost. Build the model with `import keras` "
+                    "(and without TF_USE_LEGACY_KERAS). "
+                    f"Received: {value!r}"
+                )
+        return super().__call__(*args, **kwargs)
+
+    def add_state(
+        self, name: str, value: Any, dtype: str = "float32"
+    ) -> keras.Variable:
+        """Returns a new variable that is saved and is not a weight.
+
+        Args:
+            name: Its name in files, unique in the layer.
+            value: What it starts from.
+            dtype: Its type.
+        """
+        value = np.asarray(value, dtype)
+        with keras.name_scope(self.name, caller=self):
+            variable = keras.Variable(
+                keras.initializers.Constant(value),
+                shape=value.shape,
+                dtype=dtype,
+                trainable=False,
+                autocast=False,
+                aggregation="only_first_replica",
+                name=name,
+            )
+        setattr(self._state, name, variable)
+        # tf.train.Checkpoint finds a TensorFlow variable in an attribute, to
+        # which Keras pays no attention.
+        setattr(self, f"_{name}_variable", variable.value)
+        return variable
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The weights, then the state."""
+        found = super().variables
+        known = {id(variable) for variable in found}
+        state = vars(self._state).values() if hasattr(self, "_state") else ()
+        return [*found, *(v for v in state if id(v) not in known)]
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the weights by number, as Keras does, and the state by name."""
+        super().save_own_variables(store)
+        for name, variable in vars(self._state).items():
+            store[name] = variable
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads the weights, and what there is of the state.
+
+        A file may come from the same model with another layer in this place,
+        such as a softmax: what this layer does not know is not looked at, and
+        state that is missing keeps its value.
+        """
+        keys = set(store.keys())
+        for name, variable in vars(self._state).items():
+            if name in keys:
+                variable.assign(store[name])
+        own = {key: store[key] for key in keys if key.isdigit()}
+        has_weights = self._trainable_variables or self._non_trainable_variables
+        if has_weights or (own and not self.built):
+            super().load_own_variables(own)

@@ -20,17 +20,21 @@ class CodeMetric(keras.metrics.Metric):
 
     Args:
         axis: Axis of the categories.
-        shared: Whether all variables share one codebook.
+        shared: Whether all variables share one codebook; or the axes of
+            `y_pred` along which they do.
         name: Name of the metric.
         **kwargs: As in `keras.metrics.Metric`.
     """
 
     def __init__(
-        self, axis: int = -1, shared: bool = False, name: Any = None, **kwargs
+        self, axis: int = -1, shared: Any = False, name: Any = None, **kwargs
     ) -> None:
         super().__init__(name=name, **kwargs)
         self.axis = _checks.axis(axis, None)
-        self.shared = bool(shared)
+        self.shared = shared
+        if not isinstance(shared, bool):
+            axes = shared if isinstance(shared, list | tuple) else [shared]
+            self.shared = tuple(_checks.axis(a, None) for a in axes)
         self.counts: keras.Variable | None = None
 
     def update_state(
@@ -50,11 +54,24 @@ class CodeMetric(keras.metrics.Metric):
         for weight in (sample_weight, mask):
             if weight is not None:
                 codes *= _per_variable(weight, codes)
-        axes = list(range(codes.shape.rank - 1)) if self.shared else [0]
-        counts = tf.reduce_sum(codes, axis=axes)
+        counts = tf.reduce_sum(codes, axis=self._summed(codes.shape.rank))
         if self.counts is None:
             self.counts = self._make_counts(counts.shape)
         self.counts.assign_add(counts)
+
+    def _summed(self, rank: int) -> list[int]:
+        """The axes that are counted together, with the categories last."""
+        if isinstance(self.shared, bool):
+            return list(range(rank - 1)) if self.shared else [0]
+        category = self.axis % rank
+        axes = {axis % rank for axis in self.shared}
+        if category in axes or any(not -rank <= a < rank for a in self.shared):
+            raise ValueError(
+                "Argument `shared` must name axes of `y_pred`, not that of the "
+                f"categories. Received: shared={self.shared}, for rank {rank} "
+                f"and axis={self.axis}"
+            )
+        return sorted({0} | {axis - (axis > category) for axis in axes})
 
     def _codes(self, codes: Any) -> tf.Tensor:
         """The codes in float32, with the categories on the last axis."""
@@ -75,9 +92,9 @@ class CodeMetric(keras.metrics.Metric):
     def _make_counts(self, shape: tf.TensorShape) -> keras.Variable:
         if not shape.is_fully_defined():
             raise ValueError(
-                "The number of variables and of categories must be known "
-                "(for variables that share a codebook, `shared=True` needs "
-                f"the latter only). Received: y_pred with {shape} of them"
+                "The number of variables and of categories must be known, "
+                "except along axes that share a codebook (`shared=True`, or "
+                f"their numbers). Received: y_pred with {shape} of them"
             )
         return self.add_variable(
             shape=tuple(shape),
@@ -136,7 +153,9 @@ class CodePerplexity(CodeMetric):
     Args:
         axis: Axis of the categories.
         shared: Whether all variables share one codebook, as the positions of
-            an image do in a VQ-VAE: their codes are then counted together.
+            an image do in a VQ-VAE: their codes are then counted together. Or
+            the axes along which they do: `shared=1` for codes `[B, T, G, K]`
+            of T frames in G groups, each with a codebook of its own.
         name: Name of the metric.
         **kwargs: As in `keras.metrics.Metric`.
 
@@ -144,7 +163,8 @@ class CodePerplexity(CodeMetric):
         y_true: Ignored.
         y_pred: One-hot codes or probabilities, floating, `[B, ..., K]`.
             Integer codes go through `keras.ops.one_hot` first.
-        sample_weight: Optional weights, `[B]` or for each variable.
+        sample_weight: Optional weights, `[B]` or for each variable, such as
+            the mask `[B, T]` of frames; a Keras mask is heeded too.
 
     Example:
 
@@ -176,7 +196,7 @@ class CodePerplexity(CodeMetric):
     def __init__(
         self,
         axis: int = -1,
-        shared: bool = False,
+        shared: Any = False,
         name: str = "code_perplexity",
         **kwargs: Any,
     ) -> None:
@@ -191,13 +211,14 @@ class CodePerplexity(CodeMetric):
 class CodeUsage(CodeMetric):
     """Fraction of the categories that are in use, from 0 to 1.
 
-    A category is in use if its average p̄_k over all examples seen is above
-    `threshold`; with one-hot codes and the default, if it came at least once.
-    Computed for each variable, and averaged over variables. Probabilities are
-    never quite zero: give them a threshold, such as 0.1 / K.
+    A category is in use if the share of the codes whose largest entry it is,
+    over all examples seen, is above `threshold`; with the default, if that
+    came at least once. So relaxed codes and probabilities count like the
+    one-hot codes that they stand for. Computed for each variable, and averaged
+    over variables.
 
     Args:
-        threshold: Average above which a category is in use, in [0, 1).
+        threshold: Share above which a category is in use, in [0, 1).
         axis: Axis of the categories.
         shared: As in `CodePerplexity`.
         name: Name of the metric.
@@ -221,12 +242,18 @@ class CodeUsage(CodeMetric):
         self,
         threshold: float = 0.0,
         axis: int = -1,
-        shared: bool = False,
+        shared: Any = False,
         name: str = "code_usage",
         **kwargs: Any,
     ) -> None:
         super().__init__(axis, shared, name, **kwargs)
         self.threshold = _checks.number_between("threshold", threshold, 0, 1)
+
+    def _codes(self, codes: Any) -> tf.Tensor:
+        """One-hot codes; zeros stay zeros, NaN stays NaN."""
+        codes = super()._codes(codes)
+        largest = tf.one_hot(tf.argmax(codes, axis=-1), codes.shape[-1])
+        return tf.where(codes == 0.0, codes, largest) + 0.0 * codes
 
     def _of_average(self, average: tf.Tensor) -> tf.Tensor:
         used = tf.cast(average > self.threshold, average.dtype)

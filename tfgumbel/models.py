@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from tfgumbel.layers import _cost_collector
+from tfgumbel.layers import CostCollector, Draw
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum")
 
@@ -33,19 +34,22 @@ class ScoreFunctionMixin:
     taken as given, as is usual, and that influence is left out.
 
     What is not a cost per example is refused: a loss that returns a scalar
-    for the batch, `reduction=None` or `"mean_with_sample_weight"`, and a term
-    added with `add_loss` that depends on a sample.
+    for the batch, or whose value for one example changes with another one
+    (tried once on made-up numbers, where the loss can be called on such);
+    `reduction=None` or `"mean_with_sample_weight"`, or a `Loss` that divides
+    by its weights in a `__call__` of its own; and a term added with `add_loss`
+    that is computed from a sample (in eager mode: that has a gradient in it).
 
     A model that overrides `train_step` must call `super().train_step`; one
-    that overrides `compute_loss` must call `super().compute_loss`, and what
-    it adds must not depend on a sample.
+    that overrides `compute_loss` must call `super().compute_loss` once, and
+    what it adds must not depend on a sample.
     """
 
     def train_step(self, data: Any) -> Any:
         """Trains on one batch, with a collector of costs open."""
         compiled = getattr(self, "_compile_loss", None)
         first = not getattr(compiled, "_score_function_checked", False)
-        with _cost_collector.CostCollector(watch=first) as collector:
+        with CostCollector(watch=first) as collector:
             logs = super().train_step(data)  # type: ignore[misc]
         if collector.draws and not collector.settled:
             names = ", ".join(repr(draw.name) for draw in collector.draws)
@@ -68,9 +72,18 @@ class ScoreFunctionMixin:
     ) -> tf.Tensor:
         """Returns the total loss, with the samplers' gradients attached."""
         compute = super().compute_loss  # type: ignore[misc]
-        collector = _cost_collector.current()
+        collector = CostCollector.current()
         if collector is None or not training or not collector.draws:
-            return compute(x, y, y_pred, sample_weight, training)
+            total = compute(x, y, y_pred, sample_weight, training)
+            if collector is not None and training:
+                _refuse_unused_log_probs(collector, total)
+            return total
+        if collector.settled:
+            raise RuntimeError(
+                "`compute_loss` was called twice in a training step. The "
+                "baselines have seen the costs of this batch by then, and "
+                "would bias the second gradient. Call it once."
+            )
         ones = tf.ones([_batch_size(y_pred, collector.draws)])
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(ones)
@@ -79,6 +92,7 @@ class ScoreFunctionMixin:
             total = compute(x, y, y_pred, weighted, training)
         share = _share(tape, total, ones)
         self._refuse_hidden_costs(collector)
+        _refuse_unused_log_probs(collector, total)
         collector.settled = True
         weights = _example_weights(sample_weight, ones)
         return total + tf.cast(
@@ -97,10 +111,13 @@ class ScoreFunctionMixin:
             )
         if not compiled.built:
             compiled.build(y, y_pred)
-        ranks = [
-            _checked_rank(loss.loss, *_targets(compiled, loss, y, y_pred))
-            for loss in compiled._flat_losses
-        ]
+        first = not getattr(compiled, "_score_function_checked", False)
+        ranks = []
+        for loss in compiled._flat_losses:
+            pair = _targets(compiled, loss, y, y_pred)
+            ranks.append(_checked_rank(loss.loss, *pair))
+            if first:
+                _refuse_mixed_examples(loss.loss, *pair)
         if max(ranks) - min(ranks) > 1:
             raise ValueError(
                 "The outputs' losses have values of ranks that differ by more "
@@ -109,20 +126,19 @@ class ScoreFunctionMixin:
             )
         return max(ranks)
 
-    def _refuse_hidden_costs(
-        self, collector: _cost_collector.CostCollector
-    ) -> None:
+    def _refuse_hidden_costs(self, collector: CostCollector) -> None:
         for loss in self.losses:  # type: ignore[attr-defined]
             if collector.depends_on_sample(loss):
                 raise ValueError(
-                    "A term added with `add_loss` depends on the sample of a "
-                    "ReinforceSampler. It is a scalar for the whole batch, so "
-                    "the sampler cannot be credited with it. Make it part of "
-                    "the per-example loss, or compute it before the sampler."
+                    "A term added with `add_loss` is computed from the sample "
+                    "of a ReinforceSampler. It is a scalar for the whole "
+                    "batch, so the sampler cannot be credited with it. Make "
+                    "it part of the per-example loss, or compute it before "
+                    "the sampler."
                 )
 
 
-def _batch_size(y_pred: Any, draws: list[_cost_collector.Draw]) -> Any:
+def _batch_size(y_pred: Any, draws: list[Draw]) -> Any:
     """The number of examples; raises if a sampler drew for another number."""
     output = keras.tree.flatten(y_pred)[0]
     size = output.shape[0]
@@ -182,7 +198,7 @@ def _share(
 
 
 def _settle(
-    draws: list[_cost_collector.Draw], share: tf.Tensor, weights: tf.Tensor
+    draws: list[Draw], share: tf.Tensor, weights: tf.Tensor
 ) -> tf.Tensor:
     """A zero whose gradient is the samplers' and the baselines'.
 
@@ -228,7 +244,14 @@ def _checked_rank(loss: Any, target: Any, prediction: Any) -> int:
             f"among {_REDUCTIONS}. Received: loss {loss.name!r} with "
             f"reduction={loss.reduction!r}"
         )
-    values = loss.call(target, prediction)
+    values = tf.convert_to_tensor(loss.call(target, prediction))
+    if values.shape.rank is None:
+        raise ValueError(
+            "A model with a ReinforceSampler needs losses of known rank, of "
+            f"shape [B]. Received: loss {loss.name!r}, whose values have an "
+            "unknown shape, as after `tf.numpy_function`: give them one by "
+            "`tf.ensure_shape(values, [None])`"
+        )
     if len(values.shape) == 0:
         raise ValueError(
             "A model with a ReinforceSampler needs losses with one value per "
@@ -236,6 +259,73 @@ def _checked_rank(loss: Any, target: Any, prediction: Any) -> int:
             "returned a scalar for the whole batch"
         )
     return len(values.shape)
+
+
+def _refuse_unused_log_probs(
+    collector: CostCollector, total: tf.Tensor
+) -> None:
+    """Raises if a sampler returned a log-probability that no loss contains."""
+    for name, log_prob in collector.returned.items():
+        if not collector.depends(total, [log_prob]):
+            raise ValueError(
+                f"ReinforceSampler {name!r} returned its log-probability, and "
+                "the loss does not contain it, so that it would never learn. "
+                "Join it with the cost by `ScoreFunctionCost`, or leave out "
+                "`return_log_prob=True`: the model then brings it the cost."
+            )
+
+
+def _refuse_mixed_examples(loss: Any, target: Any, prediction: Any) -> None:
+    """Raises for a loss whose share of an example is not its own loss.
+
+    The loss is called on made-up numbers of the shapes at hand, outside the
+    graph: once with another last example, which may change no other value,
+    and once with twice the weights, which has to double the total. A loss of
+    Keras's own needs no trial, and one that cannot be called on such numbers
+    is taken at its word.
+    """
+    function = getattr(loss, "fn", None) or type(loss)
+    if function.__module__.split(".")[0] == "keras":
+        return
+    try:
+        with tf.init_scope():
+            others, doubled = _trial(loss, target, prediction)
+    except Exception:
+        return
+    if not others:
+        raise ValueError(
+            "A model with a ReinforceSampler needs a loss that treats each "
+            "example by itself, for its sampler is credited with the loss of "
+            f"its own example only. Received: loss {loss.name!r}, whose value "
+            "for one example changes with another one"
+        )
+    if not doubled:
+        raise ValueError(
+            "A model with a ReinforceSampler needs a loss that is a weighted "
+            "sum, or a mean over all examples. Received: loss "
+            f"{loss.name!r}, whose total does not double with its weights: it "
+            "ignores its sample weights, or divides by their sum"
+        )
+
+
+def _trial(loss: Any, target: Any, prediction: Any) -> tuple[bool, bool]:
+    """Whether examples leave each other alone, and weights weigh."""
+    size = max(2, prediction.shape[0] or 4)
+    random = np.random.default_rng(0)
+
+    def made_up(like: Any) -> tf.Tensor:
+        shape = [size, *(n or 3 for n in like.shape[1:])]
+        return tf.cast(random.uniform(0.05, 0.95, shape), like.dtype)
+
+    y, p = made_up(target), made_up(prediction)
+    moved = tf.concat([p[:-1], made_up(prediction)[-1:]], axis=0)
+    values, other = loss.call(y, p), loss.call(y, moved)
+    weights = tf.ones([size])
+    once, twice = loss(y, p, weights), loss(y, p, 2.0 * weights)
+    if not np.all(np.isfinite([*np.ravel(values), *np.ravel(other), once])):
+        return True, True
+    alone = np.allclose(values[:-1], other[:-1], rtol=1e-4, atol=1e-6)
+    return alone, np.allclose(2.0 * once, twice, rtol=1e-3)
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")

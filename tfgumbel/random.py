@@ -36,15 +36,19 @@ _THREEFRY = 2
 
 def _random_bits(shape: Any, seed: Any, dtype: tf.DType) -> tf.Tensor:
     """Integers of `dtype`, every bit random."""
-    compiled = tf.__internal__.get_enclosing_xla_context() is not None
     block = tf.raw_ops.StatelessRandomGetKeyCounter(seed=_checks.seed(seed))
     return tf.raw_ops.StatelessRandomUniformFullIntV2(
         shape=tf.convert_to_tensor(shape, tf.int32),
         key=block.key,
         counter=block.counter,
-        alg=_THREEFRY if compiled else _PHILOX,
+        alg=_THREEFRY if _is_compiled() else _PHILOX,
         dtype=dtype,
     )
+
+
+def _is_compiled() -> bool:
+    """Whether XLA compiles what is traced."""
+    return tf.__internal__.get_enclosing_xla_context() is not None
 
 
 def default_seed() -> int:
@@ -129,10 +133,18 @@ def logistic(shape: Any, seed: Any) -> tf.Tensor:
 
 
 def normal(shape: Any, seed: Any) -> tf.Tensor:
-    """Standard normal noise, by inversion. Within (-6.4, 6.4)."""
-    negative, tail = _signed_tail(shape, seed)
-    size = -tf.math.ndtri(tail)
-    return tf.where(negative, -size, size)
+    """Standard normal noise. Within (-6.8, 6.8)."""
+    if _is_compiled():
+        negative, tail = _signed_tail(shape, seed)
+        size = -tf.math.ndtri(tail)
+        return tf.where(negative, -size, size)
+    # By Box and Muller: as fast here, and LiteRT knows the operations.
+    pair = tf.concat([[2], tf.convert_to_tensor(shape, tf.int32)], axis=0)
+    bits = tf.cast(_random_bits(pair, seed, tf.int32), tf.float32)
+    tail = tf.minimum(tf.abs(bits[0]) * 2.0**-31 + 2.0**-33, 1.0)
+    return tf.sqrt(-2.0 * tf.math.log(tail)) * tf.cos(
+        bits[1] * (math.pi * 2.0**-31)
+    )
 
 
 def uniform64(shape: Any, seed: Any) -> tf.Tensor:
@@ -142,7 +154,7 @@ def uniform64(shape: Any, seed: Any) -> tf.Tensor:
     return (tf.cast(bits, tf.float64) + 0.5) * 2.0**-52
 
 
-def categorical(logits: tf.Tensor, seed: Any, axis: int = -1) -> tf.Tensor:
+def categorical(logits: tf.Tensor, seed: Any, *, axis: int = -1) -> tf.Tensor:
     """Exact samples of softmax(logits), as int32 indices without `axis`.
 
     Drawn by inversion, from one uniform a sample; see `categorical_quantile`.
@@ -152,7 +164,7 @@ def categorical(logits: tf.Tensor, seed: Any, axis: int = -1) -> tf.Tensor:
 
 
 def categorical_quantile(
-    logits: tf.Tensor, uniform: tf.Tensor, axis: int = -1
+    logits: tf.Tensor, uniform: tf.Tensor, *, axis: int = -1
 ) -> tf.Tensor:
     """The inverse of the cumulative distribution function of softmax(logits).
 

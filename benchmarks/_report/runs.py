@@ -19,7 +19,7 @@ TOLERANCE = 0.02
 ANNEALING = 1e-4  # What most runs have.
 Run = dict[str, Any]
 
-LAWS = ("bernoulli", "categorical")
+DISTRIBUTIONS = ("bernoulli", "categorical")
 KINDS = ("sbn-", "vae-")
 # Why a cell is off, where the steps are not all of it.
 RATE = "Adam's rate, ours and not tuned, has come to 0; SGD, above, is lower"
@@ -45,14 +45,14 @@ SCALED = (
     "does not divide"
 )
 NOTES = {
-    **{("vae-" + law, "gumbel_softmax"): RATE for law in LAWS},
+    **{("vae-" + name, "gumbel_softmax"): RATE for name in DISTRIBUTIONS},
     **{
-        (kind + law, "annealed_st_backward"): BACKWARD
+        (kind + name, "annealed_st_backward"): BACKWARD
         for kind in KINDS
-        for law in LAWS
+        for name in DISTRIBUTIONS
     },
-    **{("vae-" + law, "muprop"): SCALED for law in LAWS},
-    **{("vae-" + law, "sf"): SIGNAL for law in LAWS},
+    **{("vae-" + name, "muprop"): SCALED for name in DISTRIBUTIONS},
+    **{("vae-" + name, "sf"): SIGNAL for name in DISTRIBUTIONS},
     ("sbn-bernoulli", "sf"): UNDONE,
     ("sbn-categorical", "annealed_st"): STEEP,
 }
@@ -123,8 +123,8 @@ def _rates(run: Run) -> tuple[Any, ...]:
 
 def seeds_of(run: Run, runs: Iterable[Run]) -> list[Run]:
     """The finished runs that differ from this one in nothing but the seed."""
-    names = ("task", "estimator", "optimizer", "learning_rate", "steps")
-    names += ("finish", "annealing", "train_samples")
+    names = ["task", "estimator", "optimizer", "learning_rate", "steps"]
+    names += ["finish", "annealing", "train_samples"]
     facts = {name: run.get(name) for name in names}
     found = [r for r in runs if r.get("results") and _agrees(r, facts)]
     return sorted(found, key=lambda run: run["seed"])

@@ -3,8 +3,9 @@
 The docstrings follow Keras: an example or a reference is a word with a colon,
 and doctests stand unindented below. In Markdown `>>>` would be three nested
 quotations. A file has the name of its one public function, and `ops.reinmax`
-means the function, where the tool would take the file. Only the reference pages
-see this; the package stays as it is.
+means the function, where the tool would take the file; a file without one, such
+as `estimators.algebra`, stays a file. Only the reference pages see this; the
+package stays as it is.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Docstrings(griffe.Extension):
         loader.resolve_aliases(implicit=True)
         for room in list(pkg.modules.values()):
             for name, file in list(room.modules.items()):
-                if room.exports and name in room.exports:
+                exported = room.exports and name in room.exports
+                if exported and name in file.members:
                     # What the walk over all objects will no longer reach.
                     for member in file.members.values():
                         if not member.is_alias:

@@ -4,6 +4,8 @@ A page asks for one with a comment on a line of its own:
 
     <!-- table: facts -->          the estimator that the page is named after
     <!-- table: estimators -->     all estimators: what they need and give
+    <!-- table: matrix -->         which estimator serves which distribution
+    <!-- table: capabilities -->   what a distribution may be able to do
     <!-- table: vae -->            benchmarks/results/comparison.json
     <!-- table: quadratic -->      the same, the other problem
     <!-- table: large_k -->        benchmarks/results/large_k.json
@@ -31,7 +33,7 @@ from typing import Any
 
 LOG = logging.getLogger("mkdocs.hooks.tables")
 ROOT = Path(__file__).parents[2]
-FACTS = ROOT / "docs" / "data" / "estimators.json"
+FACTS = ROOT / "docs" / "data" / "facts.json"
 RESULTS = ROOT / "benchmarks" / "results"
 PLACE = re.compile(r"^<!-- table: (\w+) -->$", re.M)
 CELLS = re.compile(r"<!-- (vae|gaussian): ([^>]+?) -->")
@@ -75,14 +77,15 @@ def _read(path: Path) -> Any:
 
 def facts(name: str) -> str:
     """What there is to know of one estimator."""
-    fact = _read(FACTS)["facts"][name]
+    fact = _read(FACTS)["estimators"][name]
     reference = f"tfgumbel.estimators.{fact['class']}"
     body = [
         ["name", f"`{name}`, class [`{fact['class']}`][{reference}]"],
         ["bias", "none" if fact["unbiased"] else "biased for the discrete z"],
         ["needs ∂f/∂z", "yes" if fact["needs_gradient"] else "no"],
         ["evaluations of f", _evaluations(name, fact)],
-        ["z", ", ".join(fact["distributions"])],
+        ["needs of z", _needs(fact)],
+        ["distributions", _served(name)],
     ]
     cells = "\n".join(f"| **{key}** | {value} |" for key, value in body)
     table = f"| | |\n| --- | --- |\n{cells}"
@@ -96,41 +99,111 @@ def _evaluations(name: str, fact: dict[str, Any]) -> str:
     return f"{count}, with `samples={samples}`"
 
 
+def _needs(fact: dict[str, Any]) -> str:
+    described = _read(FACTS)["capabilities"]
+    needs = "; ".join(described[need] for need in fact["needs"])
+    return needs or "a log-probability"
+
+
+def _served(name: str) -> str:
+    """The distributions that an estimator serves."""
+    served, every = [], _read(FACTS)["distributions"]
+    for distribution, fact in every.items():
+        if name in fact["estimators"]:
+            served.append(f"`{distribution}`")
+        for parameter, more in fact["if_fixed"].items():
+            if name in more:
+                served.append(f'`{distribution}` with `fixed="{parameter}"`')
+    return "all" if len(served) == len(every) else ", ".join(served)
+
+
 def estimators(_: str) -> str:
     """One line for each estimator."""
-    head = ["estimator", "unbiased", "needs ∂f/∂z", "evaluations of f", "z"]
+    head = ["estimator", "unbiased", "needs ∂f/∂z", "evaluations of f"]
     body = [
         [
             f"[`{name}`]({name}.md)",
             "yes" if fact["unbiased"] else "no",
             "yes" if fact["needs_gradient"] else "no",
             EVALUATIONS.get(name, str(fact["evaluations"])),
-            _kinds(fact["distributions"]),
+            _needs(fact),
         ]
-        for name, fact in sorted(_read(FACTS)["facts"].items())
+        for name, fact in sorted(_read(FACTS)["estimators"].items())
     ]
-    return rows(head, body)
+    return rows([*head, "needs of the distribution"], body)
 
 
-def _kinds(distributions: Sequence[str]) -> str:
-    kinds = {
-        "categories": "categorical" in distributions,
-        "bits": "bernoulli" in distributions,
-        "counts": "poisson" in distributions,
-        "reals": "gaussian" in distributions,
-    }
-    return ", ".join(kind for kind, found in kinds.items() if found)
+def matrix(_: str) -> str:
+    """Distributions by estimators; one column for those of equal needs."""
+    found = _read(FACTS)
+    columns: dict[tuple[str, ...], list[str]] = {}
+    for name, fact in sorted(found["estimators"].items()):
+        columns.setdefault(tuple(fact["needs"]), []).append(name)
+    distributions = found["distributions"]
+
+    def reach(names: Sequence[str]) -> int:
+        facts = distributions.values()
+        return -sum(names[0] in fact["estimators"] for fact in facts)
+
+    ordered = sorted(columns.values(), key=lambda names: (reach(names), names))
+    order = sorted(
+        distributions, key=lambda d: (-len(distributions[d]["estimators"]), d)
+    )
+    links = [
+        "<br>".join(f"[`{name}`](estimators/{name}.md)" for name in names)
+        for names in ordered
+    ]
+    body = [
+        [
+            f"[`{name}`][tfgumbel.distributions.{distributions[name]['class']}]",
+            *(_cell(distributions[name], names[0]) for names in ordered),
+        ]
+        for name in order
+    ]
+    return rows(["distribution", *links], body)
 
 
-def comparison(problem: str, digits: int) -> str:
-    """The rows of one problem, best cost first."""
+def capabilities(_: str) -> str:
+    """What a distribution may be able to do, and who asks for it."""
+    found = _read(FACTS)
+    body = [
+        [
+            f"[`{name}`][tfgumbel.distributions.{name}]",
+            described,
+            ", ".join(
+                f"[`{estimator}`](../estimators/{estimator}.md)"
+                for estimator, fact in sorted(found["estimators"].items())
+                if name in fact["needs"]
+            )
+            or "–",
+        ]
+        for name, described in found["capabilities"].items()
+    ]
+    return rows(["capability", "a distribution has", "needed by"], body)
+
+
+def _cell(fact: dict[str, Any], estimator: str) -> str:
+    if estimator in fact["estimators"]:
+        return "yes"
+    fixed = [p for p, more in fact["if_fixed"].items() if estimator in more]
+    return ", ".join(f'`fixed="{parameter}"`' for parameter in fixed) or "–"
+
+
+def comparison(
+    problem: str,
+    digits: int,
+    chosen: Sequence[str] | None = None,
+    folder: str = "estimators/",
+) -> str:
+    """The rows of one problem, or those chosen, best cost first."""
     found = _read(RESULTS / "comparison.json")["rows"][problem]
+    found = {label: found[label] for label in chosen or found}
     done = {k: v for k, v in found.items() if v["runs"] and "point" in v}
     head = ["estimator", "evaluations", "cost", "bias", "variance"]
     body = []
     for label, row in sorted(done.items(), key=lambda item: _mean(item[1])):
         point = row["point"]
-        label = _label(label, "[`{0}`](estimators/{0}.md)")
+        label = _label(label, f"[`{{0}}`]({folder}{{0}}.md)")
         measured = [str(point["evaluations"]), _cost(row, digits)]
         body.append([label, *measured, *_quality(point)])
     return rows(head, body)
@@ -202,35 +275,6 @@ def bias(point: dict[str, Any]) -> str:
     return f"{found:.{digits}f} ± {width:.{digits}f}"
 
 
-README = ROOT / "README.md"
-IN_README = (
-    *("rloo, 4 samples", "mve, tau 1e6", "reinmax, tau 1", "zgr", "rebar"),
-    *("gumbel_softmax, tau 0.5", "gumbel_rao, tau 0.5", "nvil"),
-    *("st_gumbel, tau 0.5", "st, tau 1.3", "reinforce"),
-)
-BLOCK = re.compile(
-    r"(?<=<!-- comparison: made by docs/scripts/readme.py -->\n).*?"
-    r"(?=\n<!-- comparison: end -->)",
-    re.DOTALL,
-)
-
-
-def readme(text: str) -> str:
-    """README with its table of the comparison made anew."""
-    found = _read(RESULTS / "comparison.json")["rows"]["vae"]
-    head = ["estimator", "evaluations", "−ELBO", "bias", "variance"]
-    body = [
-        [
-            _label(label, "`{0}`"),
-            str(found[label]["point"]["evaluations"]),
-            _cost(found[label], 2),
-            *_quality(found[label]["point"]),
-        ]
-        for label in sorted(IN_README, key=lambda x: _mean(found[x]))
-    ]
-    return BLOCK.sub(lambda _: rows(head, body), text)
-
-
 def large_k(_: str) -> str:
     """Embedding of a drawn category, against one-hot times a table."""
     results = _read(RESULTS / "large_k.json")["results"]
@@ -272,6 +316,8 @@ def _rates(rates: dict[str, float]) -> str:
 TABLES: dict[str, Callable[[str], str]] = {
     "facts": facts,
     "estimators": estimators,
+    "matrix": matrix,
+    "capabilities": capabilities,
     "vae": lambda _: comparison("vae", 2),
     "quadratic": lambda _: comparison("quadratic", 3),
     "large_k": large_k,

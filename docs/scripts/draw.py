@@ -31,8 +31,10 @@ ABSOLUTE = {"y": "variance"}
 
 # By figure: label of x, scale of x, and what differs from the rule.
 AXES: dict[str, dict[str, Any]] = {
-    "arm": dict(x="probability of each of 6 bits", scale="linear", **ABSOLUTE),
-    "disarm": dict(x="bits, each of probability 0.8", **ABSOLUTE),
+    "arm": dict(
+        x="probability of each of 6 variables", scale="linear", **ABSOLUTE
+    ),
+    "disarm": dict(x="variables, each of probability 0.8", **ABSOLUTE),
     "exact": dict(x="evaluations of f"),
     "gapped": dict(x="temperature τ"),
     "gumbel_rao": dict(x="noises per sample, M"),

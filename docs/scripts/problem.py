@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import estimators
+from tfgumbel import distributions, estimators
 
 VARIABLES, CATEGORIES = 3, 4
 _RNG = np.random.default_rng(0)
@@ -32,29 +32,33 @@ def cost(z: tf.Tensor) -> tf.Tensor:
     return tf.math.log1p(tf.square(error(z)))
 
 
-def exact_gradient(cost_fn: Any, logits: Any, law: str) -> np.ndarray:
+def exact_gradient(cost_fn: Any, logits: Any, distribution: str) -> np.ndarray:
     """∇E f(z) by enumeration."""
     logits = tf.constant(logits)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = estimators.Exact(law)(cost_fn, logits, [0, 0])
+        value = estimators.Exact(distribution)(cost_fn, logits, [0, 0])
     return tape.gradient(value, logits).numpy()
 
 
 def squared_norm(
-    cost_fn: Any = cost, logits: Any = LOGITS, law: str = "categorical"
+    cost_fn: Any = cost,
+    logits: Any = LOGITS,
+    distribution: str = "categorical",
 ) -> float:
     """|∇E f(z)|², averaged over the examples: the unit of the figures."""
-    gradient = exact_gradient(cost_fn, logits, law)
+    gradient = exact_gradient(cost_fn, logits, distribution)
     return float(np.sum(np.square(gradient)) / len(gradient))
 
 
 def states() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Probability, score and cost of every joint state."""
-    law = estimators.Exact("categorical").law
-    z = tf.constant(law.states(LOGITS.shape))
-    logits = tf.repeat(tf.constant(LOGITS), len(z), axis=0)
-    probability = tf.exp(law.log_prob(logits, z))
-    score = tf.reshape(law.score(logits, z), [len(z), -1])
+    categorical = distributions.Categorical()
+    z = tf.constant(categorical.support(tf.TensorShape(LOGITS.shape)))
+    repeated = np.repeat(LOGITS, len(z), axis=0)
+    parameters = categorical.constrain(tf.constant(repeated))
+    probability = tf.exp(categorical.log_prob(parameters, z))
+    (score,) = estimators.algebra.score(categorical, parameters, z)
+    score = tf.reshape(score, [len(z), -1])
     arrays = (x.numpy().astype("float64") for x in (probability, score))
     return (*arrays, cost(z).numpy().astype("float64"))

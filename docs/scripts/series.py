@@ -47,18 +47,18 @@ def sweep(
     draws: int,
     cost_fn: Callable = problem.cost,
     logits: Any = problem.LOGITS,
-    law: str = "categorical",
+    distribution: str = "categorical",
     **fixed: Any,
 ) -> Points:
     """An estimator at several values of one of its arguments."""
     made = {
         str(value): estimators.get(
-            name, distribution=law, **{argument: value, **fixed}
+            name, distribution=distribution, **{argument: value, **fixed}
         )
         for value in values
     }
     result = compare(made, draws, cost_fn, logits)
-    unit = problem.squared_norm(cost_fn, logits, law)
+    unit = problem.squared_norm(cost_fn, logits, distribution)
     return [point(v, result[str(v)], unit) for v in values]
 
 
@@ -178,7 +178,7 @@ def nvil(draws: int) -> Series:
         "moving average": lambda: estimators.Reinforce(
             baseline="moving_average"
         ),
-        "nvil": lambda: estimators.Nvil(),
+        "nvil": lambda: estimators.NVIL(),
     }
     series: Series = {label: [] for label in labels}
     for steps in STEPS[:-1]:
@@ -195,7 +195,7 @@ def nvil(draws: int) -> Series:
 
 def vimco(draws: int) -> Series:
     """Relative to the square of its own mean: its objective depends on S."""
-    made = {str(s): estimators.Vimco(samples=s) for s in SAMPLES}
+    made = {str(s): estimators.VIMCO(samples=s) for s in SAMPLES}
     result = compare(made, draws)
     rows = [(s, result[str(s)]) for s in SAMPLES]
     return {
@@ -238,8 +238,8 @@ def muprop(draws: int) -> Series:
             return e + alpha * tf.square(e)
 
         made = {
-            "rloo, 2 samples": estimators.Rloo(),
-            "muprop": estimators.Muprop(),
+            "rloo, 2 samples": estimators.RLOO(),
+            "muprop": estimators.MuProp(),
         }
         result = compare(made, draws, cost_fn)
         unit = problem.squared_norm(cost_fn)
@@ -262,9 +262,9 @@ def rebar(draws: int) -> Series:
 
 def relax(draws: int) -> Series:
     labels = {
-        "relax": lambda: estimators.Relax(),
-        "relax, relaxed_cost=True": lambda: estimators.Relax(relaxed_cost=True),
-        "rebar": lambda: estimators.Rebar(),
+        "relax": lambda: estimators.RELAX(),
+        "relax, relaxed_cost=True": lambda: estimators.RELAX(relaxed_cost=True),
+        "rebar": lambda: estimators.REBAR(),
     }
     unit = problem.squared_norm()
     series: Series = {label: [] for label in labels}
@@ -277,7 +277,7 @@ def relax(draws: int) -> Series:
     return series
 
 
-# Bits -----------------------------------------------------------------------
+# Bernoulli variables --------------------------------------------------------
 
 
 def bits(probability: float, variables: int) -> tuple[Callable, np.ndarray]:
@@ -315,7 +315,7 @@ def disarm(draws: int) -> Series:
     return _bits((1, 2, 4, 6, 8, 10), lambda d: bits(0.8, int(d)), draws)
 
 
-# Other laws -----------------------------------------------------------------
+# Other distributions --------------------------------------------------------
 
 
 def measure_valued(draws: int) -> Series:

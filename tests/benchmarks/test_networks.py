@@ -29,7 +29,7 @@ def make(distribution, layers, inputs=3, pixels=4, scale=0.8):
 
 
 def states(network, shape):
-    return [s[None] for s in network.law.states(tf.TensorShape([1, *shape]))]
+    return [s[None] for s in network.distribution.support((1, *shape))]
 
 
 def joint(network):
@@ -39,9 +39,9 @@ def joint(network):
     ):
         below, log_q = tf.constant(INPUT), 0.0
         for index, sample in enumerate(path):
-            logits = network.logits(index, below)
-            log_q += network.law.log_prob(logits, tf.constant(sample))[0]
+            parameters = network.parameters(index, below)
             below = tf.constant(sample)
+            log_q += network.distribution.log_prob(parameters, below)[0]
         cost = _networks.reconstruction(network.pixels(below), TARGET)[0]
         yield log_q, cost
 
@@ -97,13 +97,13 @@ def test_one_sample_bound_is_the_mean_cost():
 )
 def test_many_sample_bound_of_a_vae_is_the_exact_evidence(distribution, layer):
     network = make(distribution, [layer], inputs=4, scale=0.5)
-    logits = network.logits(0, TARGET)
+    q = network.parameters(0, TARGET)
     prior = math.exp(-_networks.log_states(network))
     log_q, likelihood = [], []
     for state in states(network, layer):
         cost = _networks.reconstruction(network.pixels(state), TARGET)
         likelihood.append(math.exp(-cost[0]))
-        log_q.append(network.law.log_prob(logits, tf.constant(state))[0])
+        log_q.append(network.distribution.log_prob(q, tf.constant(state))[0])
     likelihood, q = np.array(likelihood), np.exp(log_q)
     assert len(q) * prior == pytest.approx(1.0)
     evidence = np.sum(prior * likelihood)
@@ -232,7 +232,7 @@ def test_normalised_muprop_is_biased_on_a_vae():
 
 def whole_bound(network, nodes):
     """The exact gradient of a VAE's -ELBO, and the loss of the nodes."""
-    task = _tasks.TASKS[f"vae-{network.distribution}"]
+    task = _tasks.TASKS[f"vae-{network.distribution.name}"]
     exact = estimators.get("exact", distribution=network.distribution)
     exact.build((None, *network.layers[0]), (None, 4))
     images = tf.repeat(TARGET, 2000, axis=0)

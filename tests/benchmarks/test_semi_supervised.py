@@ -36,7 +36,9 @@ def test_labelled_images_are_ten_of_each_class():
 def test_temperature_of_a_run_falls_to_a_half():
     model = semi_supervised.Model(3, style=2, widths=(2, 2, 2))
     estimator = semi_supervised.make_estimator("st_gumbel", 3)
-    annealing = semi_supervised.schedules.ExponentialAnnealing(0.5, 1.0, 0.5)
+    annealing = semi_supervised.schedules.ExponentialAnnealing(
+        0.5, 1.0, minimum=0.5
+    )
     loss = semi_supervised.make_loss(model, estimator, 0, annealing)
     images = tf.zeros([2, 784], tf.uint8)
     loss([images, tf.constant([0, 1]), images], tf.constant(0, tf.int64))

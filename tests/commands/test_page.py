@@ -52,7 +52,9 @@ def expected_bars(page):
     p = np.array(state["probabilities"])
     noise = page.evaluate(f"gumbelNoise({state['seed']}, COUNT, {len(p)})")
     logits = np.tile(np.log(p), [len(noise), 1])
-    y = tg.ops.gumbel_softmax(logits, noise, state["temperature"]).numpy()
+    y = tg.ops.gumbel_softmax(
+        logits, noise, temperature=state["temperature"]
+    ).numpy()
     frequencies = np.bincount(y.argmax(-1), minlength=len(p)) / len(y)
     return y.mean(0), frequencies
 
@@ -99,7 +101,7 @@ def test_resampling_is_reproducible(page):
     page.click("#resample")
     assert page.evaluate("element('seed').value") == "2"
     second = pictures(page)
-    # Bias and variance are those of the law, not of a sample.
+    # Bias and variance are those of the distribution, not of a sample.
     assert changed(before, second) == {"samples", "simplex", "histogram"}
     check_histogram(page)
     page.click("#resample")

@@ -26,9 +26,9 @@ AT_SAMPLE = {
     "st": tg.ops.straight_through,
     "gapped": tg.ops.gapped_straight_through,
     "reinmax": tg.ops.reinmax,
-    "zgr": lambda logits, sample, temperature: tg.ops.zgr(logits, sample),
-    "mve": lambda logits, sample, _: tg.ops.minimum_variance_straight_through(
-        logits, sample, 1e6
+    "zgr": lambda logits, sample, **_: tg.ops.zgr(logits, sample),
+    "mve": lambda logits, sample, **_: tg.ops.minimum_variance_straight_through(
+        logits, sample, temperature=1e6
     ),
 }
 of_every_size = pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_samples_and_densities(page, probabilities, temperature):
     size = len(probabilities)
     logits = np.tile(np.log(probabilities), [7, 1])
     noise = noises(7, size)
-    samples = tg.ops.gumbel_softmax(logits, noise, temperature)
-    densities = tg.ops.concrete_log_prob(samples, logits, temperature)
+    samples = tg.ops.gumbel_softmax(logits, noise, temperature=temperature)
+    densities = tg.ops.concrete_log_prob(logits, temperature, samples)
     indices = np.arange(7) % size
     given = tg.ops.conditional_gumbel(logits, np.eye(size)[indices], noise)
     for i, index in enumerate(indices):
@@ -124,7 +124,9 @@ def test_straight_through_gradients(page, name, cost, probabilities):
     logits = np.tile(np.log(probabilities), [size, 1])
     for temperature in (0.3, 1.0, 2.5):
         expected = gradients(
-            lambda theta, t=temperature: AT_SAMPLE[name](theta, sample, t),
+            lambda theta, t=temperature: AT_SAMPLE[name](
+                theta, sample, temperature=t
+            ),
             cost,
             logits,
         )
@@ -143,7 +145,7 @@ def test_minimum_variance_gradients(page, tau, probabilities):
     size = len(probabilities)
     expected = gradients(
         lambda theta: tg.ops.minimum_variance_straight_through(
-            theta, np.eye(size), tau
+            theta, np.eye(size), temperature=tau
         ),
         "wave",
         np.tile(np.log(probabilities), [size, 1]),
@@ -165,7 +167,7 @@ def made(name, cost, probabilities):
     layer = keras.layers.Dense(1, **weights)
     layer.build((None, len(probabilities)))
     layer.bias.assign([mean])
-    return tg.estimators.Nvil(baseline=layer)
+    return tg.estimators.NVIL(baseline=layer)
 
 
 def estimates(name, cost, probabilities, rows=40):
@@ -233,7 +235,9 @@ def test_moments_over_the_noise(page, cost, probabilities, count=30):
         for name, hard in (("gumbel_softmax", False), ("st_gumbel", True)):
 
             def draw(theta, t=temperature, h=hard):
-                return tg.ops.gumbel_softmax(theta, z - logits, t, h)
+                return tg.ops.gumbel_softmax(
+                    theta, z - logits, temperature=t, hard=h
+                )
 
             rows = gradients(draw, cost, logits)
             check_moments(actual[name], *mixture(weights, rows))

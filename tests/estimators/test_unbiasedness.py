@@ -10,9 +10,11 @@ from tests.enumeration import (
     LOGITS,
     WEIGHTS,
     bind,
+    build,
     exact_bound_gradients,
     exact_gradients,
     gradients,
+    parameters,
     randomize,
     repeated,
 )
@@ -35,11 +37,11 @@ def measured(case, law, cost, draws, jit_compile=None):
     estimator = case.make(law)
     logits = repeated(LOGITS[law], draws)
     w = repeated(WEIGHTS[law], draws)
-    estimator.build(logits.shape, logits.shape)
+    build(estimator, logits)
     randomize(estimator)
     past = 100 if draws > 100 else draws
     estimator(
-        bind(cost, w[:past]), logits[:past], [3, 1]
+        bind(cost, w[:past]), parameters(law, logits[:past]), [3, 1]
     )  # Gives baselines a past.
 
     def run(logits, w, seed):
@@ -152,7 +154,7 @@ def bias_at(name, law, temperature, draws=200_000):
 def test_straight_through_is_unbiased_for_a_linear_cost(law):
     # Its slope is the same everywhere, so each draw is exact.
     _, found, _ = gradients(
-        estimators.St(law),
+        estimators.ST(law),
         COSTS["linear"],
         repeated(LOGITS[law], 5),
         repeated(WEIGHTS[law], 5),

@@ -16,14 +16,14 @@ def test_a_short_run_routes(tmp_path, capsys):
         [
             f"--out={tmp_path}",
             "--gates",
-            "gumbel",
+            "st_gumbel",
             "--epochs=15",
             "--experts=4",
             "--hidden=16",
         ]
     )
-    assert list(scores) == ["gumbel"]
-    score = scores["gumbel"]
+    assert list(scores) == ["st_gumbel"]
+    score = scores["st_gumbel"]
     # Three principal components leave 61 % of the variance.
     assert score.error < 0.61
     assert 0.5 <= score.usage <= 1.0
@@ -37,7 +37,7 @@ def test_one_expert_is_asked_alone():
     np.testing.assert_array_equal(weights, [[1, 0, 0]] * 2)
 
 
-@pytest.mark.parametrize("gate", ["soft", "reinmax", "gumbel", "reinforce"])
+@pytest.mark.parametrize("gate", ["soft", "reinmax", "st_gumbel", "reinforce"])
 def test_a_hard_gate_asks_one_expert_in_training_and_after(gate):
     keras.utils.set_random_seed(0)
     args = mixture_of_experts.parse(["--experts=4", "--hidden=16"])

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import tfgumbel as tg
 from tests.definitions import NOISE_OF_ROWS, linear_cost
 from tests.ops.derivatives import weighted_sum
-from tfgumbel.layers import _cost_collector
 
 ZERO = tf.UnconnectedGradients.ZERO
 
@@ -27,7 +27,7 @@ def training_values(layer, inputs):
 
     A sampler that waits for the cost of each example is given a linear one.
     """
-    with _cost_collector.CostCollector() as collector:
+    with tg.layers.CostCollector() as collector:
         outputs = tf.nest.flatten(layer(*inputs, training=True))
     costs = [
         draw.surrogate(linear_cost(draw.sample), tf.ones_like(draw.log_prob))
@@ -56,7 +56,7 @@ def differentiated(function, inputs, *variables):
 
 
 def seed_state(layer):
-    return tf.convert_to_tensor(layer.seed_state)
+    return layer.peek_seed()
 
 
 def definition(case, layer, inputs, noise):

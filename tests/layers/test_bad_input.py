@@ -166,8 +166,8 @@ def test_unknown_inference_lists_the_valid_ones(case):
 
 
 BAD_NAMES = {
-    "st_categorical": (tg.StraightThroughCategorical, "estimator", "gumbel"),
-    "st_bernoulli": (tg.StraightThroughBernoulli, "estimator", "gumbel"),
+    "st_categorical": (tg.StraightThroughCategorical, "estimator", "st_gumbel"),
+    "st_bernoulli": (tg.StraightThroughBernoulli, "estimator", "st_gumbel"),
     "distribution": (tg.ReinforceSampler, "distribution", "bernoulli"),
     "baseline": (tg.ReinforceSampler, "baseline", "moving_average"),
     "cost_baseline": (tg.ScoreFunctionCost, "baseline", "moving_average"),

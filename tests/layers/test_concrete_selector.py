@@ -48,7 +48,7 @@ def test_one_draw_serves_the_batch():
 
 def test_gradient_of_the_logits_is_that_of_the_definition():
     layer = selector()
-    noise = tg.random.gumbel([2, 5], tf.convert_to_tensor(layer.seed_state))
+    noise = tg.random.gumbel([2, 5], layer.peek_seed())
     with tf.GradientTape() as tape:
         y = layer(X, training=True)
         loss = tf.reduce_sum(tf.square(y))
@@ -75,7 +75,7 @@ def test_annealed_selector_finds_the_features_that_matter():
     layer = tg.ConcreteSelector(2, seed=1)
     model = keras.Sequential([keras.Input((5,)), layer, keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(0.05), "mse")
-    schedule = tg.schedules.ExponentialAnnealing(5.0, 0.02, 0.05)
+    schedule = tg.schedules.ExponentialAnnealing(5.0, 0.02, minimum=0.05)
     history = model.fit(
         x,
         x[:, 1] - x[:, 3],

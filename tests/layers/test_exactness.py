@@ -139,7 +139,7 @@ def assert_gaussian_tril(sample, case, layer, inputs):
 
 
 def assert_continuous(sample, case, layer, inputs):
-    (case,) = (c for c in CASES if c.name == layer.distribution)
+    (case,) = (c for c in CASES if c.name == layer.distribution.name)
     natural = case.natural([x.numpy()[0].astype("float64") for x in inputs[0]])
     uniform = case.law(*natural).cdf(sample.astype("float64"))
     for column in uniform.reshape(EXAMPLES, -1).T:

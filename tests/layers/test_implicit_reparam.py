@@ -241,7 +241,7 @@ def test_extreme_inputs_give_finite_samples_densities_and_gradients(name):
     kwargs = {"bounds": BOUNDS} if name == "truncated_normal" else {}
     layer = tg.ImplicitReparam(name, seed=6, **kwargs)
     divergence = tg.KLDivergence(name, seed=6, **kwargs)
-    count = len(layer._distribution.parameters)
+    count = len(layer.distribution.parameters)
     grid = np.stack(np.meshgrid(*[EXTREMES] * count), -1).reshape(-1, count)
     last = 4 if name in ("mixture", "dirichlet") else 20
     inputs = [
@@ -253,7 +253,8 @@ def test_extreme_inputs_give_finite_samples_densities_and_gradients(name):
         tape.watch(inputs)
         z = layer(inputs, training=True)
         density = layer.log_prob(inputs, z)
-        values = [z, density, divergence.divergence(inputs), layer(inputs)]
+        values = [z, density, divergence.divergence(inputs)]
+        values.append(layer(inputs, training=False))
         total = tf.add_n([tf.reduce_sum(value) for value in values[:3]])
     for tensor in [*values, *tape.gradient(total, inputs)]:
         assert np.all(np.isfinite(tensor))
@@ -277,7 +278,7 @@ def test_xla_equals_a_graph_in_law_and_gradient(name):
     """The noise differs: the mean, and the mean gradient, do not."""
     kwargs = {"bounds": BOUNDS} if name == "truncated_normal" else {}
     layer = tg.ImplicitReparam(name, seed=6, **kwargs)
-    count = len(layer._distribution.parameters)
+    count = len(layer.distribution.parameters)
     shape = [20_000, 3]
     inputs = [tf.fill(shape, 2.0 - 0.5 * i) for i in range(count)]
     results = []
@@ -325,20 +326,34 @@ def test_fit_learns_a_gamma_variable():
 
 @pytest.mark.parametrize("layer", [tg.ImplicitReparam, tg.KLDivergence])
 @pytest.mark.parametrize(
-    ("name", "kwargs", "message"),
+    ("name", "kwargs", "error", "message"),
     [
-        ("cauchy", {}, "'gamma'.*implicit_reparameterization.*'cauchy'"),
-        ("geometric", {}, "discrete.*ScoreFunctionCost.*'geometric'"),
-        ("poisson", {}, "ExpectedCost.*'measure_valued'.*'poisson'"),
-        ("categorical", {}, "ExpectedCost.*'rebar'.*'categorical'"),
-        ("gamma", {"bounds": (0, 1)}, "`bounds`.*'gamma'"),
-        ("truncated_normal", {}, "`bounds`.*Received: bounds=None"),
-        ("truncated_normal", {"bounds": (1, 1)}, r"low < high.*\(1, 1\)"),
+        ("cauchy", {}, ValueError, "'beta'.*'gamma'.*Received: .*'cauchy'"),
+        ("gamma", {"bounds": (0, 1)}, TypeError, "`bounds`.*'gamma'"),
+        ("truncated_normal", {}, ValueError, "`bounds`.*Received: bounds=None"),
+        (
+            "truncated_normal",
+            {"bounds": (1, 1)},
+            ValueError,
+            r"low < high.*\(1, 1\)",
+        ),
     ],
 )
-def test_bad_distributions_are_refused(layer, name, kwargs, message):
-    with pytest.raises(ValueError, match=f"(?s){message}"):
+def test_bad_distributions_are_refused(layer, name, kwargs, error, message):
+    with pytest.raises(error, match=f"(?s){message}"):
         layer(name, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("poisson", "ExpectedCost.*'measure_valued'.*'poisson'"),
+        ("categorical", "ExpectedCost.*'rebar'.*'categorical'"),
+    ],
+)
+def test_discrete_distributions_are_refused(name, message):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        tg.ImplicitReparam(name)
 
 
 def test_bad_inputs_are_refused():

@@ -127,7 +127,9 @@ def test_divergence_among_the_legal_categories(prior):
 @pytest.mark.parametrize("make", [tg.ReinforceSampler, None])
 def test_only_categories_have_masks(make):
     layer = (
-        tg.ExpectedCost(lambda z: tf.reduce_sum(z, -1), "st", "bernoulli")
+        tg.ExpectedCost(
+            lambda z: tf.reduce_sum(z, -1), "st", distribution="bernoulli"
+        )
         if make is None
         else make("bernoulli", return_log_prob=True)
     )

@@ -26,7 +26,7 @@ def call(make, mode, logits, mask, **kwargs):
     if mode == "training":
         layer = make(seed=3, **kwargs)
         return layer(logits, mask, training=True)
-    return make(seed=3, inference=mode, **kwargs)(logits, mask)
+    return make(seed=3, inference=mode, **kwargs)(logits, mask, training=False)
 
 
 @layers

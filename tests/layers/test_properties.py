@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import tfgumbel as tg
 from tests.layers.calls import differentiated, training_values
 from tests.ops.derivatives import weights_like
-from tfgumbel.estimators.draws import NAMES
 
 FEW, MANY = 6, 60
 # 65504 is float16's largest number.
@@ -87,7 +86,7 @@ def relaxed_or_hard(**options):
 
 def straight_through(name):
     return lambda e: tg.StraightThroughCategorical(
-        name, e.temperature, seed=e.seed, dtype=e.policy, samples=3
+        name, e.temperature, seed=e.seed, dtype=e.policy, noise_samples=3
     )
 
 
@@ -96,7 +95,7 @@ CATEGORICAL = {
     "hard": relaxed_or_hard(hard=True),
     "decoupled": relaxed_or_hard(backward_temperature=0.5),
     "trained": relaxed_or_hard(trainable_temperature=True),
-    **{name: straight_through(name) for name in NAMES},
+    **{name: straight_through(name) for name in tg.estimators.surrogates()},
 }
 RELAXED = ("relaxed", "decoupled", "trained")
 
@@ -136,7 +135,7 @@ def relaxed_or_hard_bits(**options):
 
 def straight_through_bits(name):
     return lambda e: tg.StraightThroughBernoulli(
-        name, e.temperature, seed=e.seed, dtype=e.policy, samples=3
+        name, e.temperature, seed=e.seed, dtype=e.policy, noise_samples=3
     )
 
 
@@ -145,7 +144,9 @@ BITS = {
     "hard": relaxed_or_hard_bits(hard=True),
     "decoupled": relaxed_or_hard_bits(backward_temperature=0.5),
     "trained": relaxed_or_hard_bits(trainable_temperature=True),
-    **{name: straight_through_bits(name) for name in NAMES},
+    **{
+        name: straight_through_bits(name) for name in tg.estimators.surrogates()
+    },
 }
 
 

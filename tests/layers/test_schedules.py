@@ -71,7 +71,7 @@ class Recorder(keras.layers.Layer):
         )
 
     def call(self, logits, training=None):
-        step = tf.convert_to_tensor(self.layer._annealed.step)
+        step = tf.convert_to_tensor(self.layer.annealed("temperature").step)
         z = self.layer(logits, training=training)
         if training:
             value = tf.convert_to_tensor(self.layer.temperature)
@@ -91,7 +91,7 @@ def test_fit_anneals_exactly_whatever_the_steps_per_execution(jit_compile):
     model.fit(X, X, batch_size=2, verbose=0)
     expected = [float(schedule(step)) for step in range(8)] + [0.0] * 8
     np.testing.assert_allclose(recorder.taken, expected, rtol=1e-6)
-    assert int(recorder.layer._annealed.step) == 8
+    assert int(recorder.layer.annealed("temperature").step) == 8
 
 
 def test_schedule_goes_on_after_a_reload(tmp_path):
@@ -105,7 +105,10 @@ def test_schedule_goes_on_after_a_reload(tmp_path):
     loaded.fit(X, X, batch_size=8, verbose=0)
     layer = loaded.layers[-1]
     assert float(layer.temperature) == pytest.approx(float(schedule(3)))
-    assert layer._annealed.schedule.get_config() == schedule.get_config()
+    assert (
+        layer.annealed("temperature").schedule.get_config()
+        == schedule.get_config()
+    )
 
 
 def test_keras_schedule_serves_as_a_temperature():
@@ -121,5 +124,5 @@ def test_clone_of_a_model_has_a_step_of_its_own(case):
     model = network(case, **{case.anneals: schedule})
     clone = keras.models.clone_model(model)
     training_values(clone, [flat_inputs(case)])
-    assert int(the_layer(clone)._annealed.step) == 1
-    assert int(the_layer(model)._annealed.step) == 0
+    assert int(the_layer(clone).annealed(case.anneals).step) == 1
+    assert int(the_layer(model).annealed(case.anneals).step) == 0

@@ -11,7 +11,9 @@ import tfgumbel as tg
 def fitted(estimator, optimizer, jit_compile, policy="float32"):
     keras.utils.set_random_seed(2)
     inputs = keras.Input((6,))
-    layer = tg.StraightThroughEmbedding(40, 3, estimator, seed=1, dtype=policy)
+    layer = tg.StraightThroughEmbedding(
+        40, 3, estimator=estimator, seed=1, dtype=policy
+    )
     y = keras.layers.Dense(1)(layer(keras.layers.Dense(40)(inputs)))
     model = keras.Model(inputs, y)
     model.compile(optimizer, "mse", jit_compile=jit_compile)
@@ -37,7 +39,7 @@ def test_fit_under_a_mixed_policy():
 
 
 def test_row_without_a_legal_category_is_zero_in_a_graph():
-    layer = tg.StraightThroughEmbedding(3, 2, "st", seed=1)
+    layer = tg.StraightThroughEmbedding(3, 2, estimator="st", seed=1)
     logits = tf.zeros([2, 3])
     layer(logits)
 
@@ -69,12 +71,15 @@ def test_regularizer_sees_the_table():
         ((1, 2), ValueError, r"shape \(1,\)"),
         ((2.0, 2), TypeError, "`categories`.*Received: categories=2.0"),
         ((2, 0), ValueError, "`dim`.*Received: dim=0"),
-        ((2, 2, "best"), ValueError, "`estimator`.*'gumbel'.*'best'"),
+        ((2, 2, "best"), ValueError, "`estimator`.*'st_gumbel'.*'best'"),
     ],
 )
 def test_bad_arguments(arguments, error, message):
     with pytest.raises(error, match=f"(?s){message}"):
-        tg.StraightThroughEmbedding(*arguments)
+        tg.StraightThroughEmbedding(
+            *arguments[:2],
+            **dict(zip(["estimator"], arguments[2:], strict=False)),
+        )
 
 
 @pytest.mark.parametrize("symbolic", [False, True])

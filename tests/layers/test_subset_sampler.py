@@ -26,7 +26,7 @@ def test_one_category_is_gumbel_softmax(hard):
     """The same noise, value and gradient for the same seed."""
     results = []
     for layer in (
-        tg.SubsetSampler(1, 0.6, hard, seed=3),
+        tg.SubsetSampler(1, 0.6, hard=hard, seed=3),
         tg.GumbelSoftmax(0.6, hard, seed=3),
     ):
         results.append(

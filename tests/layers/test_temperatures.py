@@ -170,14 +170,14 @@ def test_backward_temperature_follows_a_schedule():
     assert float(copy.backward_temperature) == 2.0
 
 
-def test_forward_temperature_of_the_law_itself():
+def test_forward_temperature_of_the_distribution_itself():
     """Decoupled straight-through: z ~ softmax(θ / τ_f), gradient at τ_b."""
     forward, backward = 0.4, 1.3
     ratio = backward / forward
     hard = tg.GumbelSoftmax(hard=True, backward_temperature=ratio, seed=2)
     plain = tg.StraightThroughCategorical("st", ratio, seed=2)
-    gumbels = tg.random.gumbel(LOGITS.shape, hard.seed_state.value)
-    uniforms = row_uniforms(LOGITS.shape, plain.seed_state.value)
+    gumbels = tg.random.gumbel(LOGITS.shape, hard.peek_seed())
+    uniforms = row_uniforms(LOGITS.shape, plain.peek_seed())
     for layer in (hard, plain):
         scaled = forward * gumbels if layer is hard else 0.0
 

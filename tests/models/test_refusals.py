@@ -61,7 +61,7 @@ def with_added_loss(position):
 
 
 def test_an_added_loss_that_depends_on_the_sample():
-    with pytest.raises(ValueError, match="`add_loss` depends on the sample"):
+    with pytest.raises(ValueError, match="`add_loss` is computed from the"):
         train(with_added_loss("after"), "mse")
 
 

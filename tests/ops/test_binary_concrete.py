@@ -16,9 +16,9 @@ def test_without_noise_it_is_a_sigmoid(compiled):
     logits = np.log([1 / 3, 1.0, 3.0]).astype(np.float32)
     op = compiled(tg.ops.binary_concrete)
     zeros = tf.zeros([3])
-    assert_close(op(logits, zeros, 1.0), [0.25, 0.5, 0.75])
-    assert_close(op(logits, zeros, 0.5), [0.1, 0.5, 0.9])
-    assert_close(op(logits, zeros, 1e-3), [0.0, 0.5, 1.0])
+    assert_close(op(logits, zeros, temperature=1.0), [0.25, 0.5, 0.75])
+    assert_close(op(logits, zeros, temperature=0.5), [0.1, 0.5, 0.9])
+    assert_close(op(logits, zeros, temperature=1e-3), [0.0, 0.5, 1.0])
 
 
 def test_hard_value_is_the_sign_of_the_perturbed_logit(compiled):
@@ -33,11 +33,13 @@ def test_gradient_is_the_closed_formula(hard, compiled):
     temperature = 0.6
 
     @compiled
-    def of_op(*arguments):
+    def of_op(logits, noise, tau):
         with tf.GradientTape() as tape:
-            tape.watch(arguments)
-            y = tg.ops.binary_concrete(*arguments, hard=hard)
-        return tape.gradient(y, arguments, UPSTREAM)
+            tape.watch([logits, noise, tau])
+            y = tg.ops.binary_concrete(
+                logits, noise, temperature=tau, hard=hard
+            )
+        return tape.gradient(y, [logits, noise, tau], UPSTREAM)
 
     arguments = map(tf.constant, (LOGITS, NOISE, temperature))
     wrt_logits, wrt_noise, wrt_temperature = of_op(*arguments)
@@ -53,10 +55,16 @@ def test_gradient_is_the_closed_formula(hard, compiled):
 @pytest.mark.parametrize("hard", [False, True])
 def test_backward_temperature_shapes_the_gradient_alone(hard, compiled):
     def decoupled(x, forward, backward):
-        return tg.ops.binary_concrete(x, NOISE, forward, hard, backward)
+        return tg.ops.binary_concrete(
+            x,
+            NOISE,
+            temperature=forward,
+            hard=hard,
+            backward_temperature=backward,
+        )
 
     def joined(x, forward, backward):
-        value = tg.ops.binary_concrete(x, NOISE, forward, hard)
+        value = tg.ops.binary_concrete(x, NOISE, temperature=forward, hard=hard)
         surrogate = tf.sigmoid((x + NOISE) / backward)
         return surrogate + tf.stop_gradient(value - surrogate)
 

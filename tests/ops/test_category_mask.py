@@ -12,7 +12,7 @@ NOISE = np.array([[0.1, 0.4, 5.0], [3.0, 0.2, 7.0]], np.float32)
 
 def masked_sample(logits, mask, noise, hard=False):
     masked = tg.ops.mask_logits(logits, mask)
-    y = tg.ops.gumbel_softmax(masked, noise, 0.5, hard)
+    y = tg.ops.gumbel_softmax(masked, noise, temperature=0.5, hard=hard)
     return tg.ops.mask_sample(y, mask)
 
 
@@ -44,7 +44,9 @@ def test_masked_category_is_zero_with_zero_gradient(hard, compiled):
     y, (gradient,) = of_op(tf.constant(LOGITS))
     np.testing.assert_array_equal(y.numpy()[~MASK], 0.0)
     np.testing.assert_array_equal(gradient.numpy()[~MASK], 0.0)
-    legal = tg.ops.gumbel_softmax(LOGITS[:1, :2], NOISE[:1, :2], 0.5, hard)
+    legal = tg.ops.gumbel_softmax(
+        LOGITS[:1, :2], NOISE[:1, :2], temperature=0.5, hard=hard
+    )
     assert_close(y[:1, :2], legal)
     assert np.all(gradient[0, :2] != 0.0)
     np.testing.assert_array_equal(y[1], [0.0, 1.0, 0.0])

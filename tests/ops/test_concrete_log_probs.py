@@ -22,7 +22,7 @@ SIMPLEX = np.array([[0.1, 0.2, 0.3, 0.4], [0.6, 0.05, 0.05, 0.3]])
 BITS = np.array([[0.1, 0.2, 0.3, 0.4], [0.6, 0.05, 0.95, 0.3]])
 
 
-def concrete(x, logits, tau):
+def concrete(logits, tau, x):
     """Eq. (10) of Maddison et al., without logarithms."""
     categories = x.shape[-1]
     weight = tf.exp(logits) * x ** -(tau + 1.0)
@@ -32,22 +32,22 @@ def concrete(x, logits, tau):
     return tf.math.log(numerator * product / total**categories)
 
 
-def exp_concrete(y, logits, tau):
+def exp_concrete(logits, tau, y):
     """p(x) dx_1 … dx_{K-1} in the coordinates y_k - y_K."""
     jacobian = tf.reduce_sum(y, axis=-1)
-    return concrete(tf.exp(y), logits, tau) + jacobian
+    return concrete(logits, tau, tf.exp(y)) + jacobian
 
 
-def binary_concrete(x, logits, tau):
+def binary_concrete(logits, tau, x):
     """Eq. (25) of Maddison et al."""
     alpha = tf.exp(logits)
     numerator = tau * alpha * (x * (1.0 - x)) ** -(tau + 1.0)
     return tf.math.log(numerator / (alpha * x**-tau + (1.0 - x) ** -tau) ** 2)
 
 
-def logit_binary_concrete(y, logits, tau):
+def logit_binary_concrete(logits, tau, y):
     x = tf.sigmoid(y)
-    return binary_concrete(x, logits, tau) + tf.math.log(x * (1.0 - x))
+    return binary_concrete(logits, tau, x) + tf.math.log(x * (1.0 - x))
 
 
 DENSITIES = {
@@ -72,11 +72,11 @@ densities = pytest.mark.parametrize(
 @eager_and_slow_xla
 @densities
 def test_density_is_the_formula(op, definition, sample, compiled):
-    """Value, first and second derivatives, by sample, logits and τ."""
+    """Value, first and second derivatives, by logits, τ and sample."""
     of_op = compiled(lambda *a: derivatives(op, list(a)))
     for temperature in (0.3, 1.0, 2.5):
         arguments = [
-            tf.constant(a, tf.float64) for a in (sample, LOGITS, temperature)
+            tf.constant(a, tf.float64) for a in (LOGITS, temperature, sample)
         ]
         expected = derivatives(definition, arguments)
         assert_close(of_op(*arguments), expected, rtol=1e-8, atol=1e-9)
@@ -85,13 +85,14 @@ def test_density_is_the_formula(op, definition, sample, compiled):
 @densities
 def test_axis_and_broadcast_logits(op, definition, sample):
     """A prior with one row of logits serves every example."""
-    expected = op(sample, np.tile(LOGITS[:1], (2, 1)), 0.7)
-    assert_close(op(sample, LOGITS[0], 0.7), expected)
+    expected = op(np.tile(LOGITS[:1], (2, 1)), 0.7, sample)
+    assert_close(op(LOGITS[0], 0.7, sample), expected)
     if expected.shape == sample.shape:
         return
-    turned = op(sample.T[None], LOGITS[:1].T[None], 0.7, axis=1)
+    turned = op(LOGITS[:1].T[None], 0.7, sample.T[None], axis=1)
     assert_close(turned[0], expected)
-    assert_close(op(sample.T[None], LOGITS[:1].T, 0.7, -2)[0], expected)
+    turned = op(LOGITS[:1].T, 0.7, sample.T[None], axis=-2)
+    assert_close(turned[0], expected)
 
 
 # The log-ratios y_k - y_K of K = 2, 3 categories, far into the tails.
@@ -111,10 +112,10 @@ def log_ratio_grid(categories, temperature):
 def test_density_integrates_to_one(categories, temperature):
     y, cell = log_ratio_grid(categories, temperature)
     logits = LOGITS[1, :categories]
-    log_prob = tg.ops.exp_concrete_log_prob(y, logits, temperature)
+    log_prob = tg.ops.exp_concrete_log_prob(logits, temperature, y)
     assert np.sum(np.exp(log_prob)) * cell == pytest.approx(1, rel=1e-9)
     inside = y.min(axis=-1) > math.log(1e-25)
-    log_prob = tg.ops.concrete_log_prob(np.exp(y), logits, temperature)
+    log_prob = tg.ops.concrete_log_prob(logits, temperature, np.exp(y))
     mass = np.exp(log_prob + y.sum(axis=-1))[inside].sum() * cell
     assert mass == pytest.approx(1, rel=1e-7)
 
@@ -122,10 +123,10 @@ def test_density_integrates_to_one(categories, temperature):
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
 def test_binary_density_integrates_to_one(temperature):
     y = np.arange(-30.0, 30.0, STEP)
-    log_prob = tg.ops.logit_binary_concrete_log_prob(y, 0.7, temperature)
+    log_prob = tg.ops.logit_binary_concrete_log_prob(0.7, temperature, y)
     assert np.sum(np.exp(log_prob)) * STEP == pytest.approx(1, abs=1e-5)
     x = scipy.special.expit(y)
-    log_prob = tg.ops.binary_concrete_log_prob(x, 0.7, temperature)
+    log_prob = tg.ops.binary_concrete_log_prob(0.7, temperature, x)
     mass = np.sum(np.exp(log_prob) * x * (1 - x)) * STEP
     assert mass == pytest.approx(1, abs=1e-5)
 
@@ -136,13 +137,13 @@ def test_samples_follow_the_density(temperature):
     logits = LOGITS[1, :3].astype("float32")
     noise = tg.random.gumbel([200_000, 3], [1, 2])
     many = tf.broadcast_to(logits, noise.shape)
-    y = tg.ops.exp_concrete(many, noise, temperature).numpy()
+    y = tg.ops.exp_concrete(many, noise, temperature=temperature).numpy()
     edges = np.array([-0.5, 1.0, 2.5]) / temperature
     cells = np.searchsorted(edges, y[:, :2] - y[:, 2:])
     fine = np.arange(-24.975, 25.0, 0.05) / temperature
     ratios = np.stack([*np.meshgrid(fine, fine), np.zeros([1000, 1000])], -1)
     log_prob = tg.ops.exp_concrete_log_prob(
-        scipy.special.log_softmax(ratios, -1), logits, temperature
+        logits, temperature, scipy.special.log_softmax(ratios, -1)
     )
     of = np.searchsorted(edges, fine)
     cell = of[None, :] * 4 + of[:, None]
@@ -155,9 +156,9 @@ def test_two_categories_are_a_bit():
     pair = np.stack([y, np.zeros_like(y)], -1)
     both = np.stack([logits, np.zeros_like(logits)], -1)
     as_pair = tg.ops.exp_concrete_log_prob(
-        scipy.special.log_softmax(pair, -1), both, 0.6
+        both, 0.6, scipy.special.log_softmax(pair, -1)
     )
-    as_bit = tg.ops.logit_binary_concrete_log_prob(y, logits, 0.6)
+    as_bit = tg.ops.logit_binary_concrete_log_prob(logits, 0.6, y)
     assert_close(as_pair, as_bit, rtol=1e-12)
 
 
@@ -175,7 +176,7 @@ def test_peers_agree_in_double_precision(temperature):
         op, _, sample = DENSITIES[name]
         peer = peer(tf.constant(temperature, tf.float64), logits=LOGITS)
         expected = peer.log_prob(sample)
-        assert_close(op(sample, LOGITS, temperature), expected, rtol=1e-9)
+        assert_close(op(LOGITS, temperature, sample), expected, rtol=1e-9)
 
 
 def test_cold_samples_of_many_categories_have_exact_densities():
@@ -186,8 +187,8 @@ def test_cold_samples_of_many_categories_have_exact_densities():
     def log_prob(dtype, logits, noise):
         logits, noise = tf.cast(logits, dtype), tf.cast(noise, dtype)
         tau = tf.constant(0.05, dtype)
-        y = tg.ops.exp_concrete(logits, noise, tau)
-        return tg.ops.exp_concrete_log_prob(y, logits, tau)
+        y = tg.ops.exp_concrete(logits, noise, temperature=tau)
+        return tg.ops.exp_concrete_log_prob(logits, tau, y)
 
     actual = value_and_gradients(
         lambda *a: log_prob("float32", *a), [tf.constant(logits), noise]
@@ -196,21 +197,22 @@ def test_cold_samples_of_many_categories_have_exact_densities():
         lambda *a: log_prob("float64", *a), [tf.constant(logits), noise]
     )
     assert_close(actual, expected, rtol=1e-5, atol=1e-4)
-    assert np.mean(tf.exp(tg.ops.exp_concrete(logits, noise, 0.05)) == 0) > 0.3
+    y = tg.ops.exp_concrete(logits, noise, temperature=0.05)
+    assert np.mean(tf.exp(y) == 0) > 0.3
 
 
 def test_relaxed_divergence_by_monte_carlo():
     """E[log q - log p] on the log scale, against quadrature."""
     logits, prior = np.array([1.5, 0.0]), np.array([-0.5, 0.0])
     y, cell = log_ratio_grid(2, 0.7)
-    log_q = tg.ops.exp_concrete_log_prob(y, logits, 2 / 3).numpy()
-    log_p = tg.ops.exp_concrete_log_prob(y, prior, 1 / 2).numpy()
+    log_q = tg.ops.exp_concrete_log_prob(logits, 2 / 3, y).numpy()
+    log_p = tg.ops.exp_concrete_log_prob(prior, 1 / 2, y).numpy()
     exact = np.sum(np.exp(log_q) * (log_q - log_p)) * cell
     noise = tg.random.gumbel([100_000, 2], [5, 6])
     many = tf.broadcast_to(tf.constant(logits, tf.float32), noise.shape)
-    y = tg.ops.exp_concrete(many, noise, 2 / 3)
-    log_q = tg.ops.exp_concrete_log_prob(y, logits, 2 / 3)
-    log_p = tg.ops.exp_concrete_log_prob(y, prior, 1 / 2)
+    y = tg.ops.exp_concrete(many, noise, temperature=2 / 3)
+    log_q = tg.ops.exp_concrete_log_prob(logits, 2 / 3, y)
+    log_p = tg.ops.exp_concrete_log_prob(prior, 1 / 2, y)
     assert_mean(log_q - log_p, exact, smallest_bias=0.03)
 
 
@@ -237,8 +239,8 @@ def test_extreme_logits_and_temperatures_stay_finite(draw, op, compiled):
     noise = tf.constant([[-2.7, 22.8]] * len(logits))
 
     def log_prob(logits, tau):
-        sample = draw(tf.cast(logits, tf.float32), noise, tau)
-        return op(sample, logits, tau)
+        single = tf.cast(logits, tf.float32)
+        return op(logits, tau, draw(single, noise, temperature=tau))
 
     of_op = compiled(lambda tau: value_and_gradients(log_prob, [logits, tau]))
     for temperature in (1e-3, 0.05, 0.7, 1e3):
@@ -257,7 +259,7 @@ def test_corners_and_edges_are_finite(op, definition, sample, edge):
     logits = tf.constant(LOGITS[:1], tf.float32)
     for temperature in (1e-3, 0.05, 0.7, 20.0):
         tau = tf.constant(temperature)
-        assert_finite(value_and_gradients(op, [corner, logits, tau]))
+        assert_finite(value_and_gradients(op, [logits, tau, corner]))
 
 
 def test_impossible_categories_are_left_out():
@@ -265,38 +267,38 @@ def test_impossible_categories_are_left_out():
     mask = np.array([True, False, True, True])
     logits = tg.ops.mask_logits(LOGITS, mask)
     noise = tf.constant([[0.3, 5.0, -0.2, 1.0]] * 2, tf.float64)
-    y = tg.ops.exp_concrete(logits, noise, 0.4)
-    x = tg.ops.gumbel_softmax(logits, noise, 0.4)
+    y = tg.ops.exp_concrete(logits, noise, temperature=0.4)
+    x = tg.ops.gumbel_softmax(logits, noise, temperature=0.4)
     for name, sample in (("concrete", x), ("exp_concrete", y)):
         op = OWN[name][1]
         log_prob, gradients = value_and_gradients(
-            lambda s, a, op=op: op(s, a, 0.4), [sample, logits]
+            lambda a, s, op=op: op(a, 0.4, s), [logits, sample]
         )
         legal = tf.boolean_mask(sample, mask, axis=1)
-        expected = op(legal, LOGITS[:, mask], 0.4)
+        expected = op(LOGITS[:, mask], 0.4, legal)
         assert_close(log_prob, expected, rtol=1e-12)
         assert all(np.all(gradient[:, 1] == 0) for gradient in gradients)
         alone = tg.ops.mask_logits(LOGITS, [False, True, False, False])
-        assert np.all(op(tf.one_hot([1, 1], 4), alone, 0.4) == 0)
+        assert np.all(op(alone, 0.4, tf.one_hot([1, 1], 4)) == 0)
 
 
 @densities
 def test_bad_arguments_are_an_error(op, definition, sample):
     with pytest.raises(ValueError, match="Received: temperature=0"):
-        op(sample, LOGITS, 0)
+        op(LOGITS, 0, sample)
     with pytest.raises(TypeError, match="of dtype int32"):
-        op(np.ones([2, 4], "int32"), LOGITS, 1.0)
+        op(LOGITS, 1.0, np.ones([2, 4], "int32"))
     with pytest.raises(TypeError, match="`logits` .*of dtype int32"):
-        op(sample, np.ones([2, 4], "int32"), 1.0)
+        op(np.ones([2, 4], "int32"), 1.0, sample)
 
 
 @pytest.mark.parametrize("name", ["concrete", "exp_concrete"])
 def test_logits_of_another_shape_are_an_error(name):
     op, _, sample = DENSITIES[name]
     with pytest.raises(ValueError, match=r"`logits` .*shape \(2, 3\)"):
-        op(sample, LOGITS[:, :3], 1.0)
+        op(LOGITS[:, :3], 1.0, sample)
     with pytest.raises(ValueError, match="`axis` .*Received: axis=2"):
-        op(sample, LOGITS, 1.0, axis=2)
+        op(LOGITS, 1.0, sample, axis=2)
 
 
 def test_recommended_temperatures():

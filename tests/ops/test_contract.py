@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pytest
@@ -51,7 +50,9 @@ def one_hot(values, axis):
 
 def gumbel_case(axis=-1, hard=False):
     def op(logits, noise, temperature):
-        return tg.ops.gumbel_softmax(logits, noise, temperature, hard, axis)
+        return tg.ops.gumbel_softmax(
+            logits, noise, temperature=temperature, hard=hard, axis=axis
+        )
 
     def composed(logits, noise, temperature):
         y = tf.nn.softmax((logits + noise) / temperature, axis)
@@ -64,7 +65,9 @@ def gumbel_case(axis=-1, hard=False):
 
 def straight_through_case(axis=-1):
     def op(logits, sample, temperature):
-        return tg.ops.straight_through(logits, sample, temperature, axis)
+        return tg.ops.straight_through(
+            logits, sample, temperature=temperature, axis=axis
+        )
 
     def composed(logits, sample, temperature):
         return through(sample, tf.nn.softmax(logits / temperature, axis))
@@ -79,7 +82,9 @@ def top_k_case(axis=-1, hard=False):
     def op(logits, noise, temperature):
         logits = tf.convert_to_tensor(logits)
         k = 1 if logits.shape[axis] == 2 else 2
-        return tg.ops.relaxed_top_k(logits, noise, k, temperature, hard, axis)
+        return tg.ops.relaxed_top_k(
+            logits, noise, k=k, temperature=temperature, hard=hard, axis=axis
+        )
 
     def composed(logits, noise, temperature):
         keys = logits + noise
@@ -99,7 +104,9 @@ def two_hot(values, axis):
 
 def concrete_case(hard=False):
     def op(logits, noise, temperature):
-        return tg.ops.binary_concrete(logits, noise, temperature, hard)
+        return tg.ops.binary_concrete(
+            logits, noise, temperature=temperature, hard=hard
+        )
 
     def composed(logits, noise, temperature):
         y = tf.sigmoid((logits + noise) / temperature)
@@ -109,16 +116,22 @@ def concrete_case(hard=False):
 
 
 def bernoulli_case():
+    def op(logits, sample, temperature):
+        return tg.ops.straight_through_bernoulli(
+            logits, sample, temperature=temperature
+        )
+
     def composed(logits, sample, temperature):
         return through(sample, tf.sigmoid(logits / temperature))
 
-    op = tg.ops.straight_through_bernoulli
     return Case(op, composed, (LOGITS, FIRST))
 
 
 def exp_concrete_case(axis=-1):
     def op(logits, noise, temperature):
-        return tg.ops.exp_concrete(logits, noise, temperature, axis)
+        return tg.ops.exp_concrete(
+            logits, noise, temperature=temperature, axis=axis
+        )
 
     def composed(logits, noise, temperature):
         y = tf.nn.softmax((logits + noise) / temperature, axis)
@@ -129,11 +142,15 @@ def exp_concrete_case(axis=-1):
 
 
 def logit_concrete_case():
+    def op(logits, noise, temperature):
+        return tg.ops.logit_binary_concrete(
+            logits, noise, temperature=temperature
+        )
+
     def composed(logits, noise, temperature):
         y = tf.sigmoid((logits + noise) / temperature)
         return tf.math.log(y / (1.0 - y))
 
-    op = tg.ops.logit_binary_concrete
     return Case(op, composed, (LOGITS, NOISE), halves=False)
 
 
@@ -379,6 +396,11 @@ def tied(op):
     return lambda logits, axis=-1: op(logits, tf.ones_like(logits), axis=axis)
 
 
+def at_temperature_1(density):
+    """The density as a function of logits and sample."""
+    return lambda logits, sample, axis: density(logits, 1, sample, axis=axis)
+
+
 CATEGORICAL = {
     "gumbel_softmax": tied(tg.ops.gumbel_softmax),
     "straight_through": tied(tg.ops.straight_through),
@@ -390,9 +412,9 @@ CATEGORICAL = {
     "categorical_log_prob": tied(tg.ops.categorical_log_prob),
     "mask_logits": tied(tg.ops.mask_logits),
     "exp_concrete": tied(tg.ops.exp_concrete),
-    "concrete_log_prob": tied(partial(tg.ops.concrete_log_prob, temperature=1)),
+    "concrete_log_prob": tied(at_temperature_1(tg.ops.concrete_log_prob)),
     "exp_concrete_log_prob": tied(
-        partial(tg.ops.exp_concrete_log_prob, temperature=1)
+        at_temperature_1(tg.ops.exp_concrete_log_prob)
     ),
 }
 categorical = pytest.mark.parametrize(

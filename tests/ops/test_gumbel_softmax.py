@@ -23,7 +23,7 @@ UPSTREAM = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]], np.float32)
 )
 def test_without_noise_it_is_a_softmax(temperature, expected, compiled):
     zeros = tf.zeros_like(LOGITS)
-    y = compiled(tg.ops.gumbel_softmax)(LOGITS, zeros, temperature)
+    y = compiled(tg.ops.gumbel_softmax)(LOGITS, zeros, temperature=temperature)
     assert_close(y, expected, rtol=3e-6)
 
 
@@ -46,11 +46,11 @@ def test_gradient_is_the_closed_formula(hard, compiled):
     temperature = 0.6
 
     @compiled
-    def of_op(*arguments):
+    def of_op(logits, noise, tau):
         with tf.GradientTape() as tape:
-            tape.watch(arguments)
-            y = tg.ops.gumbel_softmax(*arguments, hard=hard)
-        return tape.gradient(y, arguments, UPSTREAM)
+            tape.watch([logits, noise, tau])
+            y = tg.ops.gumbel_softmax(logits, noise, temperature=tau, hard=hard)
+        return tape.gradient(y, [logits, noise, tau], UPSTREAM)
 
     arguments = map(tf.constant, (LOGITS, NOISE, temperature))
     wrt_logits, wrt_noise, wrt_temperature = of_op(*arguments)
@@ -68,11 +68,15 @@ def test_backward_temperature_shapes_the_gradient_alone(hard, compiled):
 
     def decoupled(x, forward, backward):
         return tg.ops.gumbel_softmax(
-            x, NOISE, forward, hard, backward_temperature=backward
+            x,
+            NOISE,
+            temperature=forward,
+            hard=hard,
+            backward_temperature=backward,
         )
 
     def joined(x, forward, backward):
-        value = tg.ops.gumbel_softmax(x, NOISE, forward, hard)
+        value = tg.ops.gumbel_softmax(x, NOISE, temperature=forward, hard=hard)
         surrogate = tf.nn.softmax((x + NOISE) / backward)
         return surrogate + tf.stop_gradient(value - surrogate)
 
@@ -103,9 +107,12 @@ def test_two_categories_are_a_binary_concrete():
     """The difference of two logits and of two Gumbels is all that counts."""
     logits, noise = tf.constant(LOGITS[:, :2]), tf.constant(NOISE[:, :2])
     for hard in (False, True):
-        pair = tg.ops.gumbel_softmax(logits, noise, 0.6, hard)
+        pair = tg.ops.gumbel_softmax(logits, noise, temperature=0.6, hard=hard)
         bit = tg.ops.binary_concrete(
-            logits[:, 0] - logits[:, 1], noise[:, 0] - noise[:, 1], 0.6, hard
+            logits[:, 0] - logits[:, 1],
+            noise[:, 0] - noise[:, 1],
+            temperature=0.6,
+            hard=hard,
         )
         assert_close(pair[:, 0], bit)
 
@@ -116,11 +123,13 @@ def test_impossible_category_is_zero_with_zero_gradient(compiled):
     @compiled
     def of_op(logits):
         return value_and_gradients(
-            lambda x: tg.ops.gumbel_softmax(x, NOISE[:1], 0.5), [logits]
+            lambda x: tg.ops.gumbel_softmax(x, NOISE[:1], temperature=0.5),
+            [logits],
         )
 
     y, (gradient,) = of_op(logits)
     assert y[0, 0] == 0.0 and gradient[0, 0] == 0.0
     assert_close(
-        y[:, 1:], tg.ops.gumbel_softmax(logits[:, 1:], NOISE[:1, 1:], 0.5)
+        y[:, 1:],
+        tg.ops.gumbel_softmax(logits[:, 1:], NOISE[:1, 1:], temperature=0.5),
     )

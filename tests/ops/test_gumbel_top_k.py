@@ -16,7 +16,7 @@ NOISE = np.array([[0.3, -0.4, 1.2, 0.0], [2.5, 0.1, -0.6, 0.9]], np.float32)
 )
 def test_indices_are_in_the_order_drawn(k, expected, compiled):
     """log π + G: (-2.0, -1.3, -0.4, -1.2) and (0.2, -0.8, -2.2, -0.3)."""
-    drawn = compiled(lambda x, g: tg.ops.gumbel_top_k(x, g, k))(
+    drawn = compiled(lambda x, g: tg.ops.gumbel_top_k(x, g, k=k))(
         np.stack([LOGITS] * 2), NOISE
     )
     assert drawn.dtype == tf.int32
@@ -35,7 +35,7 @@ def test_ordered_samples_follow_plackett_luce(k, dtype, compiled):
     def draw(seed):
         many = tf.broadcast_to(logits, [100_000, 4])
         noise = tg.random.gumbel([100_000, 4], seed)
-        return tg.ops.gumbel_top_k(many, noise, k)
+        return tg.ops.gumbel_top_k(many, noise, k=k)
 
     # Each tuple as a number in base 4.
     codes, drawn = (
@@ -63,7 +63,7 @@ def test_enumeration_of_subsets_adds_up():
 def test_one_category_is_gumbel_max():
     logits = np.stack([LOGITS] * 2)
     np.testing.assert_array_equal(
-        tg.ops.gumbel_top_k(logits, NOISE, 1)[:, 0],
+        tg.ops.gumbel_top_k(logits, NOISE, k=1)[:, 0],
         tg.ops.gumbel_max(logits, NOISE),
     )
 
@@ -71,9 +71,9 @@ def test_one_category_is_gumbel_max():
 @pytest.mark.parametrize("axis", [0, 1, -2])
 def test_every_axis_may_hold_the_categories(axis):
     logits = np.stack([LOGITS] * 2)
-    expected = tg.ops.gumbel_top_k(logits, NOISE, 2).numpy()
+    expected = tg.ops.gumbel_top_k(logits, NOISE, k=2).numpy()
     moved = [np.moveaxis(a[None], -1, axis) for a in (logits, NOISE, expected)]
-    drawn = tg.ops.gumbel_top_k(*moved[:2], 2, axis)
+    drawn = tg.ops.gumbel_top_k(*moved[:2], k=2, axis=axis)
     np.testing.assert_array_equal(drawn, moved[2])
 
 
@@ -91,4 +91,4 @@ def test_every_axis_may_hold_the_categories(axis):
 )
 def test_bad_size_is_an_error(op, k, error):
     with pytest.raises(error, match=f"`k` must .*Received: k={k}"):
-        op(LOGITS, NOISE[0], k)
+        op(LOGITS, NOISE[0], k=k)

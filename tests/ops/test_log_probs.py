@@ -44,7 +44,7 @@ def test_categorical_log_prob_at_every_outcome(compiled):
 def test_categorical_log_prob_follows_the_axis(axis):
     logits = np.moveaxis(np.tile(LOGITS, [1, 4, 1]), -1, axis)
     sample = np.moveaxis(one_hots(4)[None], -1, axis)
-    log_prob = tg.ops.categorical_log_prob(logits, sample, axis)
+    log_prob = tg.ops.categorical_log_prob(logits, sample, axis=axis)
     expected = scipy.special.log_softmax(LOGITS)
     assert_close(tf.reshape(log_prob, [-1]), expected, rtol=1e-12)
 

@@ -21,14 +21,14 @@ hard_or_not = pytest.mark.parametrize("hard", [False, True])
 def test_two_softmaxes_by_hand(compiled):
     """Keys log(1, 2, 1): softmax (1, 2, 1)/4, then keys log(3/4, 1, 3/4)."""
     keys = np.log([[1.0, 2.0, 1.0]]).astype(np.float32)
-    y = compiled(lambda x: tg.ops.relaxed_top_k(x, 0.0 * x, 2))(keys)
+    y = compiled(lambda x: tg.ops.relaxed_top_k(x, 0.0 * x, k=2))(keys)
     assert_close(y, [[0.25 + 0.3, 0.5 + 0.4, 0.25 + 0.3]])
 
 
 @eager_and_slow_xla
 @pytest.mark.parametrize("k", [1, 3])
 def test_cold_limit_and_hard_value_are_the_subset(k, compiled):
-    indices = tg.ops.gumbel_top_k(LOGITS, NOISE, k)
+    indices = tg.ops.gumbel_top_k(LOGITS, NOISE, k=k)
     expected = np.eye(4)[indices].sum(axis=1)
     for temperature, hard in [(1e-3, False), (1e-3, True), (1.0, True)]:
         op = compiled(lambda x, t=temperature, h=hard: relaxed(x, k, t, h))
@@ -39,7 +39,9 @@ def test_cold_limit_and_hard_value_are_the_subset(k, compiled):
 
 
 def relaxed(logits, k, temperature, hard=False):
-    return tg.ops.relaxed_top_k(logits, NOISE, k, temperature, hard)
+    return tg.ops.relaxed_top_k(
+        logits, NOISE, k=k, temperature=temperature, hard=hard
+    )
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 0.5, 1e3])
@@ -59,8 +61,14 @@ def test_one_category_is_gumbel_softmax(hard, compiled):
         arguments = [tf.constant(a) for a in (LOGITS, NOISE, 0.6)]
         return compiled(lambda: value_and_gradients(op, arguments))()
 
-    actual = run(lambda x, g, t: tg.ops.relaxed_top_k(x, g, 1, t, hard))
-    expected = run(lambda x, g, t: tg.ops.gumbel_softmax(x, g, t, hard))
+    actual = run(
+        lambda x, g, t: tg.ops.relaxed_top_k(
+            x, g, k=1, temperature=t, hard=hard
+        )
+    )
+    expected = run(
+        lambda x, g, t: tg.ops.gumbel_softmax(x, g, temperature=t, hard=hard)
+    )
     assert_close(actual, expected, rtol=3e-6, atol=1e-7)
 
 
@@ -74,7 +82,9 @@ def test_leader_by_far_is_chosen_once(compiled):
     def of_op(logits):
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            y = tg.ops.relaxed_top_k(logits, tf.zeros([1, 3]), 2, 0.5)
+            y = tg.ops.relaxed_top_k(
+                logits, tf.zeros([1, 3]), k=2, temperature=0.5
+            )
         return y, tape.gradient(y, logits, weights)
 
     second = 1.0 / (1.0 + np.exp(0.3 / 0.5))
@@ -88,7 +98,9 @@ def test_leader_by_far_is_chosen_once(compiled):
 @hard_or_not
 def test_ties_give_exactly_k(hard, compiled):
     y = compiled(
-        lambda x: tg.ops.relaxed_top_k(x, tf.zeros_like(x), 3, 0.5, hard)
+        lambda x: tg.ops.relaxed_top_k(
+            x, tf.zeros_like(x), k=3, temperature=0.5, hard=hard
+        )
     )(tf.zeros([2, 5]))
     expected = [1, 1, 1, 0, 0] if hard else [0.6] * 5
     assert_close(y, [expected] * 2)
@@ -120,7 +132,7 @@ def test_extremes_stay_finite(dtype, compiled):
     @compiled
     def of_op(temperature):
         return value_and_gradients(
-            lambda x, g, t: tg.ops.relaxed_top_k(x, g, 3, t),
+            lambda x, g, t: tg.ops.relaxed_top_k(x, g, k=3, temperature=t),
             [logits, noise, temperature],
         )
 
@@ -166,7 +178,9 @@ def gradient_samples(temperature, hard, draws=200_000):
         noise = tg.random.gumbel([draws, 4], [3, 4])
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            y = tg.ops.relaxed_top_k(logits, noise, 2, temperature, hard)
+            y = tg.ops.relaxed_top_k(
+                logits, noise, k=2, temperature=temperature, hard=hard
+            )
             total = tf.reduce_sum(cost(y))
         return tape.gradient(total, logits)
 

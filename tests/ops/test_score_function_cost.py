@@ -33,7 +33,9 @@ def averaged_estimate(cost, baseline, logits):
     log_prob = tg.ops.categorical_log_prob(
         tf.broadcast_to(logits, [4, 4]), OUTCOMES
     )
-    estimates = tg.ops.score_function_cost(cost(logits), log_prob, baseline)
+    estimates = tg.ops.score_function_cost(
+        cost(logits), log_prob, baseline=baseline
+    )
     return tf.reduce_sum(tf.stop_gradient(tf.exp(log_prob)) * estimates)
 
 
@@ -50,10 +52,13 @@ def gradient_and_hessian(function):
 
 def test_gradients_are_those_of_the_table(compiled):
     @compiled
-    def of_op(*arguments):
+    def of_op(cost, log_prob, baseline):
+        arguments = [cost, log_prob, baseline]
         with tf.GradientTape() as tape:
             tape.watch(arguments)
-            value = tg.ops.score_function_cost(*arguments)
+            value = tg.ops.score_function_cost(
+                cost, log_prob, baseline=baseline
+            )
         return value, tape.gradient(value, arguments, tf.constant(UPSTREAM))
 
     value, (cost, log_prob, baseline) = of_op(
@@ -97,7 +102,7 @@ def test_learned_baseline_descends_the_squared_error():
     """Its gradient is that of Σ |g| (cost - b)², summed where b is shared."""
     baseline = tf.Variable(3.0)
     with tf.GradientTape(persistent=True) as tape:
-        estimate = tg.ops.score_function_cost(COST, LOG_PROB, baseline)
+        estimate = tg.ops.score_function_cost(COST, LOG_PROB, baseline=baseline)
         total = tf.reduce_sum(UPSTREAM * estimate)
         error = tf.reduce_sum(np.abs(UPSTREAM) * (COST - baseline) ** 2)
     assert_close(tape.gradient(total, baseline), tape.gradient(error, baseline))

@@ -5,6 +5,8 @@ variance are sums over K terms: nothing here is sampled but the noise of
 Gumbel-Rao.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -42,7 +44,7 @@ ESTIMATORS = {
 
 
 def mve(tau):
-    return lambda *pair: ops.minimum_variance_straight_through(*pair, tau)
+    return partial(ops.minimum_variance_straight_through, temperature=tau)
 
 
 def gradients(op, slopes=SLOPES, logits=LOGITS):
@@ -118,7 +120,7 @@ def test_mve_solves_the_authors_system():
 
 @pytest.mark.parametrize("tau", [0.7, 1.0, 1.4])
 def test_reinmax_formula(tau):
-    found = gradients(lambda *pair: ops.reinmax(*pair, tau))
+    found = gradients(partial(ops.reinmax, temperature=tau))
     for x in range(K):
         middle = 0.5 * (softmax(LOGITS / tau) + EYE[x])
         expected = 2 * jacobian(middle) @ SLOPES[x]
@@ -129,7 +131,7 @@ def test_reinmax_formula(tau):
 def test_gapped_formula():
     tau, gap = 0.8, 0.5
     found = gradients(
-        lambda *pair: ops.gapped_straight_through(*pair, tau, gap=gap)
+        partial(ops.gapped_straight_through, temperature=tau, gap=gap)
     )
     for x in range(K):
         moved = np.minimum(LOGITS, LOGITS.max() - gap)
@@ -177,7 +179,7 @@ def test_gumbel_rao_averages_straight_through_gumbel():
 def test_gumbel_rao_tends_to_zgr_as_the_temperature_falls():
     """With the noise enumerated by brute force at a low temperature."""
     noise = random.gumbel([40_000, K, K], [7, 7])
-    cold = gradients(lambda *pair: ops.gumbel_rao(*pair, noise, 0.02))
+    cold = gradients(partial(ops.gumbel_rao, noise=noise, temperature=0.02))
     np.testing.assert_allclose(cold, gradients(ops.zgr), atol=0.12)
 
 

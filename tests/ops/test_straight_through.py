@@ -17,10 +17,11 @@ OPS = {
 
 def gradients_of(op, compiled, temperature):
     @compiled
-    def of_op(*arguments):
+    def of_op(logits, sample, tau):
+        arguments = [logits, sample, tau]
         with tf.GradientTape() as tape:
             tape.watch(arguments)
-            value = op(*arguments)
+            value = op(logits, sample, temperature=tau)
         return value, *tape.gradient(value, arguments, UPSTREAM)
 
     return of_op(*map(tf.constant, (LOGITS, SAMPLE, temperature)))

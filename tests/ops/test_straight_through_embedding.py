@@ -7,44 +7,51 @@ import tensorflow as tf
 import tfgumbel as tg
 from tests.conftest import MODES
 from tests.ops.derivatives import assert_close, weighted_sum
-from tfgumbel.estimators import draws
-from tfgumbel.estimators.draws import (
-    NAMES,
-    SURROGATES,
-    Draw,
-    draw_categories,
-    draw_embedding,
-)
 from tfgumbel.ops import straight_through_embedding as op
 from tfgumbel.ops._index_gradients import Block
 
 GENERATOR = np.random.default_rng(6)
 LOGITS = GENERATOR.normal(size=(4, 3, 5)).astype("float32")
 TABLE = GENERATOR.normal(size=(5, 2)).astype("float32")
-DRAW = Draw(tf.constant([3, 4], tf.int64), tf.constant(0.7), samples=2)
+SEED, TAU = tf.constant([3, 4], tf.int64), tf.constant(0.7)
+NAMES = tg.estimators.surrogates()
 names = pytest.mark.parametrize("name", NAMES)
 
 
-def embedding(name, logits, table, draw=DRAW):
-    return draw_embedding(name, logits, table, draw)
+def embedding(name, logits, table, tau=TAU):
+    return tg.estimators.surrogate_embedding(
+        name, logits, table, SEED, temperature=tau, noise_samples=2
+    )
 
 
-def one_hot_times_matrix(name, logits, table, draw=DRAW):
+def one_hot_times_matrix(name, logits, table, tau=TAU):
     """With the noise that the embedding drew."""
-    if name == "gumbel":
-        z = draw_categories(name, logits, draw)
+    if name == "st_gumbel":
+        noise = tg.random.gumbel(logits.shape, SEED)
+        z = tg.ops.gumbel_softmax(logits, noise, temperature=tau, hard=True)
     else:
-        index = tg.random.categorical(logits, draw.seed)
+        index = tg.random.categorical(logits, SEED)
         sample = tf.one_hot(index, logits.shape[-1], dtype=logits.dtype)
-        later = draw._replace(seed=tg.random.split(draw.seed, 1)[0])
-        z = SURROGATES[name](logits, sample, later)
+        z = with_surrogate(tg.ops.SURROGATES[name], logits, sample, tau)
     return tf.tensordot(z, table, 1)
 
 
-def value_and_gradients(function, name, logits, table, draw=DRAW):
+def with_surrogate(surrogate, logits, sample, tau):
+    """The sample with the gradient of this member of the family."""
+    noise, options = [], {}
+    if surrogate.noise:
+        (seed,) = tg.random.split(SEED, 1)
+        (seed,) = tg.random.split(seed, 1)
+        noise = [tg.random.gumbel([2, *logits.shape], seed)]
+    if surrogate.temperature:
+        options["temperature"] = tau
+    return surrogate.op(logits, sample, *noise, **options)
+
+
+def value_and_gradients(function, name, logits, table, tau=TAU):
     with tf.GradientTape() as tape:
         tape.watch([logits, table])
-        value = function(name, logits, table, draw)
+        value = function(name, logits, table, tau)
         total = weighted_sum(value)
     return value, tape.gradient(total, [logits, table])
 
@@ -53,7 +60,7 @@ def value_and_gradients(function, name, logits, table, draw=DRAW):
     ("name", "mode"),
     [
         *((name, "eager") for name in NAMES),
-        ("gumbel", "xla"),
+        ("st_gumbel", "xla"),
         ("gapped", "xla"),
     ],
 )
@@ -76,10 +83,10 @@ def test_equals_one_hot_times_matrix(name, mode):
 
 def test_reinmax_at_temperature_one():
     """Where its two products are one."""
-    draw = DRAW._replace(temperature=tf.constant(1.0))
+    tau = tf.constant(1.0)
     logits, table = tf.constant(LOGITS), tf.constant(TABLE)
     actual, expected = (
-        value_and_gradients(function, "reinmax", logits, table, draw)
+        value_and_gradients(function, "reinmax", logits, table, tau)
         for function in (embedding, one_hot_times_matrix)
     )
     assert_close(dense(actual), expected, rtol=1e-5, atol=1e-6)
@@ -112,7 +119,7 @@ def test_blocks_of_rows_change_nothing(shape, count):
     def by_blocks(logits):
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            rows = op(logits, table, index[:count], gradient, block=13)
+            rows = op(logits, table, index[:count], gradient=gradient, block=13)
             total = tf.reduce_sum(rows)
         return tape.gradient(total, logits)
 
@@ -127,12 +134,15 @@ def test_blocks_of_rows_change_nothing(shape, count):
 
 def test_blocks_draw_noise_of_their_own(monkeypatch):
     """Equal rows with equal samples get unequal Gumbel-Rao gradients."""
-    monkeypatch.setattr(draws, "_BLOCK", 10)
-    logits = tf.constant([[0.0, 50.0, 0.5, 0.2, -0.3]] * 12)
-    draw = DRAW._replace(temperature=tf.constant(50.0))
+
+    def by_single_rows(*arguments, **options):
+        return op(*arguments, **options | {"block": 5})
+
+    monkeypatch.setattr(tg.ops, "straight_through_embedding", by_single_rows)
+    logits, tau = tf.constant([[0.0, 50.0, 0.5, 0.2, -0.3]] * 12), 50.0
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = draw_embedding("gumbel_rao", logits, tf.constant(TABLE), draw)
+        value = embedding("gumbel_rao", logits, tf.constant(TABLE), tau)
     gradient = tape.gradient(value, logits).numpy()
     assert len(np.unique(gradient[:, 1])) == 12
 

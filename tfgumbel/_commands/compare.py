@@ -16,10 +16,15 @@ import keras
 
 from tfgumbel import estimators
 from tfgumbel._commands.version import version
-from tfgumbel.diagnostics import Comparison, compare, plots, training
-from tfgumbel.diagnostics.estimates import seeded
-from tfgumbel.diagnostics.problems import DigitsVae, Problem, Quadratic
-from tfgumbel.diagnostics.table import number, paragraph, table
+from tfgumbel.diagnostics import (
+    Comparison,
+    compare,
+    estimates,
+    plots,
+    problems,
+    table,
+    training,
+)
 
 _DESCRIPTION = """\
 Compares estimators of the gradient of E f(z), z discrete, on a built-in
@@ -82,7 +87,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     make = _problem(args, parser)
     args.out = args.out or pathlib.Path(f"compare-{args.problem}")
     _check(args, parser)
-    with seeded(args.seed):
+    with estimates.seeded(args.seed):
         problem = make()
     args.steps = args.steps or problem.steps
     args.every = args.every or max(1, args.steps // 50)
@@ -191,20 +196,20 @@ def _finite(text: str) -> float:
 
 def _problem(
     args: argparse.Namespace, parser: argparse.ArgumentParser
-) -> Callable[[], Problem]:
+) -> Callable[[], problems.Problem]:
     """What makes a fresh problem each time."""
     if args.variables is not None and args.problem != "quadratic":
         parser.error("--variables is an option of quadratic only")
     if args.problem == "vae":
         if args.target is not None:
             parser.error("--target is an option of toy and quadratic only")
-        return DigitsVae
+        return problems.DigitsVae
     toy = args.problem == "toy"
     target = args.target
     if target is None:
         target = 0.45 if toy else 0.499
     variables = 1 if toy else args.variables or 200
-    return lambda: Quadratic(variables, target)
+    return lambda: problems.Quadratic(variables, target)
 
 
 def _check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -237,7 +242,7 @@ def _installed(package: str) -> bool:
         return False
 
 
-def _compare(problem: Problem, args: argparse.Namespace) -> Comparison:
+def _compare(problem: problems.Problem, args: argparse.Namespace) -> Comparison:
     steps = args.train_steps
     return compare(
         problem.cost_fn(problem.probe),
@@ -255,7 +260,7 @@ def _compare(problem: Problem, args: argparse.Namespace) -> Comparison:
 
 
 def _train_all(
-    make: Callable[[], Problem],
+    make: Callable[[], problems.Problem],
     names: list[str],
     args: argparse.Namespace,
     curves: dict[str, training.Curve],
@@ -284,12 +289,12 @@ def _with_time_left(names: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _train(
-    make: Callable[[], Problem], name: str, args: argparse.Namespace
+    make: Callable[[], problems.Problem], name: str, args: argparse.Namespace
 ) -> training.Curve:
-    with seeded(args.seed):
+    with estimates.seeded(args.seed):
         problem = make()
     try:
-        with seeded(args.seed):
+        with estimates.seeded(args.seed):
             estimator = estimators.get(name, distribution=problem.distribution)
             logits = problem.logits(problem.probe)
             context = problem.context(problem.probe)
@@ -308,7 +313,7 @@ def _train(
 
 
 def _write(
-    problem: Problem,
+    problem: problems.Problem,
     comparison: Comparison,
     curves: dict[str, training.Curve],
     args: argparse.Namespace,
@@ -353,10 +358,10 @@ def _training_table(
     for name, curve in curves.items():
         if curve.note:
             rows.append([name, "failed", "-", "-"])
-            notes.append(paragraph(f"{name}: {curve.note}"))
+            notes.append(table.paragraph(f"{name}: {curve.note}"))
             continue
         numbers = (curve.cost[-1], curve.variance[-1], curve.milliseconds)
         cost = f"{numbers[0]:.6g}"
-        rows.append([name, cost, *map(number, numbers[1:])])
+        rows.append([name, cost, *map(table.number, numbers[1:])])
     title = f"After {args.steps} steps of training, each with its own path:"
-    return [title, table(header, rows), *notes]
+    return [title, table.table(header, rows), *notes]

@@ -8,8 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, diagnostics
-from tfgumbel.diagnostics.estimates import unchanged
-from tfgumbel.layers import _cost_collector
+from tfgumbel.layers import CostCollector
 
 
 class GradientStatistics(keras.callbacks.Callback):
@@ -128,14 +127,22 @@ class GradientStatistics(keras.callbacks.Callback):
         """Measures at the model's present weights; returns what is logged."""
         self._watched = self._watched or self._find(self.model)
         moments = {name: diagnostics.Moments() for name in self._watched}
-        state = self._copies(
-            *self.model.non_trainable_variables, *self.model.metrics_variables
-        )
-        # Every sample sees the same running statistics, but its own noise.
-        statistics = [v for v in state if not v.dtype.is_integer]
-        with unchanged(state):
+        variables = [
+            *self.model.non_trainable_variables,
+            *self.model.metrics_variables,
+        ]
+        state = self._copies(*variables)
+        # Every sample sees the same schedules and running statistics, but
+        # noise of its own.
+        statistics = [
+            copy
+            for variable in variables
+            if not _is_seed(variable)
+            for copy in self._copies(variable)
+        ]
+        with diagnostics.estimates.unchanged(state):
             for _ in range(self.samples):
-                with unchanged(statistics):
+                with diagnostics.estimates.unchanged(statistics):
                     gradients = self._gradients(self._shards)
                 for name, gradient in gradients.items():
                     moments[name].add(gradient.numpy())
@@ -162,7 +169,7 @@ class GradientStatistics(keras.callbacks.Callback):
     def _of_replica(self, x: Any, y: Any, weight: Any) -> dict[str, tf.Tensor]:
         """The gradient of the loss in each layer's weights, flat."""
         scale = self.model.optimizer.scale_loss(tf.ones([]))
-        with tf.GradientTape() as tape, _cost_collector.CostCollector():
+        with tf.GradientTape() as tape, CostCollector():
             loss = self.model.compute_loss(
                 x, y, self.model(x, training=True), weight, training=True
             )
@@ -225,6 +232,14 @@ def _shards(data: Any, strategy: tf.distribute.Strategy) -> tuple:
         )
 
     return strategy.experimental_distribute_values_from_function(shard)
+
+
+def _is_seed(variable: keras.Variable) -> bool:
+    """Whether it counts the draws of a layer: of ours, or of Keras's."""
+    return variable.path.rpartition("/")[2] in (
+        "seed_state",
+        "seed_generator_state",
+    )
 
 
 def _as_tensor(value: Any) -> Any:

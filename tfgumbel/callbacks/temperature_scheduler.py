@@ -9,18 +9,11 @@ from typing import Any
 import keras
 
 from tfgumbel import _checks, schedules
-from tfgumbel.layers._annealed import TrainedScalar
 
 _LOG_NAMES = {
     "temperature": "temperature",
     "backward_temperature": "backward_temperature",
     "weight": "kl_weight",
-}
-# Where a layer keeps the scalar that is seen as the attribute.
-_SCALARS = {
-    "temperature": "_annealed",
-    "backward_temperature": "_annealed_backward",
-    "weight": "_annealed",
 }
 
 
@@ -42,12 +35,17 @@ _VALUE_CHECKS = {
 class TemperatureScheduler(keras.callbacks.Callback):
     """Anneals the temperature of a model's layers during `fit`.
 
-    The step is `model.optimizer.iterations`, so that a run that is stopped
-    and resumed continues where it was. The value appears in the progress
-    line, in `History` and, if they come later in the list of callbacks, in
-    `CSVLogger` and `TensorBoard`. With `steps_per_execution=n` Keras calls
-    its batch callbacks once per n steps, and the value is that of the first
-    of them; a layer given a schedule as its `temperature` anneals exactly.
+    The step counts training batches, as a schedule in a layer counts its
+    training calls: with gradient accumulation each batch is one. A run that is
+    stopped and resumed continues where it was, by the iterations of the
+    model's optimizers, those of its own among them (of a GAN, say); restoring
+    the best weights does not take the step back.
+
+    The value appears in the progress line, in `History` and, if they come
+    later in the list of callbacks, in `CSVLogger` and `TensorBoard`. With
+    `steps_per_execution=n` Keras calls its batch callbacks once per n steps,
+    and the value is that of the first of them; a layer given a schedule as its
+    `temperature` anneals exactly.
 
     Args:
         schedule: A `tfgumbel.schedules` object, a
@@ -56,7 +54,7 @@ class TemperatureScheduler(keras.callbacks.Callback):
         layers: Layers, or names of layers, to set; `None` for every layer of
             the model, nested ones included, that has the attribute, and
             neither follows a schedule of its own nor trains it.
-        per: `"batch"` (the step counts optimizer steps) or `"epoch"` (it
+        per: `"batch"` (the step counts training batches) or `"epoch"` (it
             counts epochs).
         verbose: 1 prints the value at the start of every epoch.
         attribute: `"temperature"`, `"backward_temperature"`, or `"weight"`
@@ -83,6 +81,7 @@ class TemperatureScheduler(keras.callbacks.Callback):
         self,
         schedule: Any,
         layers: Any = None,
+        *,
         per: str = "batch",
         verbose: int = 0,
         attribute: str = "temperature",
@@ -95,43 +94,61 @@ class TemperatureScheduler(keras.callbacks.Callback):
         self.attribute = _checks.choice(
             "attribute", attribute, sorted(_LOG_NAMES)
         )
-        self._variables: list[keras.Variable] = []
+        self._scalars: list[schedules.AnnealedScalar] = []
         self._value = math.nan
+        self._step: int | None = None
+        self._first = 0
 
     def set_model(self, model: keras.Model) -> None:
         """Finds the layers to anneal."""
         super().set_model(model)
-        self._variables = [
-            getattr(layer, self.attribute) for layer in self._find(model)
-        ]
+        self._scalars = [self._scalar(layer) for layer in self._find(model)]
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Forgets the steps of another run."""
+        self._step = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Sets the value for the first step of the epoch."""
-        self._set(epoch if self.per == "epoch" else self._iterations())
+        if self._step is None:  # Other callbacks have restored what they do.
+            self._step = self._steps_before()
+        self._first = self._step
+        self._set(epoch if self.per == "epoch" else self._first)
         if self.verbose:
             print(f"\nEpoch {epoch + 1}: {self.attribute} {self._value:.6g}")
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the value for this step."""
         if self.per == "batch":
-            self._set(self._iterations())
+            self._set(self._first + batch)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Shows the value in the progress line."""
+        self._step = self._first + batch + 1
         self._log(logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Shows the value in the epoch's logs."""
         self._log(logs)
 
-    def _iterations(self) -> int:
-        return int(self.model.optimizer.iterations.numpy())
+    def _steps_before(self) -> int:
+        """Training batches so far, by the optimizer that has seen the most."""
+        found = {id(self.model.optimizer): self.model.optimizer}
+        for value in vars(self.model).values():
+            if isinstance(value, keras.optimizers.Optimizer):
+                found[id(value)] = value
+        return max(
+            int(optimizer.iterations)
+            * (optimizer.gradient_accumulation_steps or 1)
+            for optimizer in found.values()
+            if optimizer is not None
+        )
 
     def _set(self, step: int) -> None:
         check = _VALUE_CHECKS[self.attribute]
         self._value = schedules.value_at(self.schedule, step, check)
-        for variable in self._variables:
-            variable.assign(self._value)
+        for scalar in self._scalars:
+            scalar.assign(self._value)
 
     def _log(self, logs: Any) -> None:
         if logs is not None:
@@ -141,7 +158,7 @@ class TemperatureScheduler(keras.callbacks.Callback):
         every = [
             layer
             for layer in model._flatten_layers()
-            if _is_annealed(layer, self.attribute)
+            if self._scalar(layer) is not None
         ]
         if self.layers is None:
             free = [self._refusal(layer) is None for layer in every]
@@ -159,12 +176,14 @@ class TemperatureScheduler(keras.callbacks.Callback):
 
     def _refusal(self, layer: keras.layers.Layer) -> str | None:
         """Why the layer's value is not to be set, if so."""
-        scalar = getattr(layer, _SCALARS[self.attribute])
-        if isinstance(scalar, TrainedScalar):
-            return f"layer {layer.name!r} trains its {self.attribute}"
-        if scalar.step is not None:
-            return f"layer {layer.name!r} follows a schedule of its own"
-        return None
+        reason = self._scalar(layer).refusal()
+        return reason and f"layer {layer.name!r} {reason}"
+
+    def _scalar(self, layer: keras.layers.Layer) -> Any:
+        """What holds the layer's value, or `None`."""
+        if not isinstance(layer, schedules.AnnealedLayer):
+            return None
+        return layer.annealed(self.attribute)
 
     def _entries(self) -> list[Any]:
         several = isinstance(self.layers, (list, tuple))
@@ -189,8 +208,3 @@ class TemperatureScheduler(keras.callbacks.Callback):
             f"`{self.attribute}` of the model. Received: those are "
             f"{[layer.name for layer in every]}"
         )
-
-
-def _is_annealed(layer: keras.layers.Layer, attribute: str) -> bool:
-    scalar = getattr(layer, _SCALARS[attribute], None)
-    return scalar is not None and hasattr(layer, attribute)

@@ -5,8 +5,20 @@ prints as a table and ends with a recommendation. `python -m tfgumbel compare`
 does the same on built-in problems, and trains on them.
 """
 
+from tfgumbel.diagnostics import estimates, plots, problems, table, training
 from tfgumbel.diagnostics.compare import compare
-from tfgumbel.diagnostics.comparison import Comparison, Row
+from tfgumbel.diagnostics.comparison import Comparison
 from tfgumbel.diagnostics.moments import Moments
+from tfgumbel.diagnostics.row import Row
 
-__all__ = ["Comparison", "Moments", "Row", "compare"]
+__all__ = [
+    "Comparison",
+    "Moments",
+    "Row",
+    "compare",
+    "estimates",
+    "plots",
+    "problems",
+    "table",
+    "training",
+]

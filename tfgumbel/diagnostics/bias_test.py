@@ -68,6 +68,8 @@ _FEWEST = 8
 """Copies of the error from which a_2, a_3 and a_4 are estimated."""
 _FARTHEST = 5.0
 """Standard errors over which the variance is regressed on the mean."""
+_LEAST = 1e-3
+"""The least probability of a mean so close to the gradient, for a bound."""
 
 
 class Shifted(NamedTuple):
@@ -122,8 +124,8 @@ class BiasTest:
         """What the bias does not exceed, up to an error rate of alpha."""
         if self.trace == 0.0:
             return math.sqrt(self.square) + self._rounding
-        level = alpha * self._below(self.square, 0.0)
-        return self._solve(self.square, level) + self._rounding
+        square, luck = self._not_too_lucky()
+        return self._solve(square, alpha * luck) + self._rounding
 
     def lower(self, alpha: float) -> float:
         """What the bias exceeds, up to an error rate of alpha; 0 if unseen."""
@@ -145,6 +147,13 @@ class BiasTest:
     def _survival(self, square: float) -> float:
         f = (square - self._null.shift) / (self._null.c * self._null.d)
         return float(f_distribution.survival(f, self._null.d, self._nu))
+
+    def _not_too_lucky(self) -> tuple[float, float]:
+        """|Δ|² and P(T <= |Δ|²) without a bias, which is not to vanish."""
+        square = max(self.square, _LEAST * self.trace)
+        while (luck := self._below(square, 0.0)) < _LEAST:
+            square *= 2.0
+        return square, luck
 
     def _noise_along(self, seen: float) -> float:
         """λ: noise along the bias, or the largest if there is no telling."""

@@ -8,14 +8,15 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.diagnostics import _contract, reference
+from tfgumbel.diagnostics import reference
 from tfgumbel.diagnostics.comparison import Comparison
 from tfgumbel.diagnostics.measurement import Setup
 from tfgumbel.diagnostics.progress import Progress
 from tfgumbel.diagnostics.reference import Reference
 from tfgumbel.diagnostics.selection import common_distribution, select
 from tfgumbel.diagnostics.study import Study
-from tfgumbel.estimators.estimator import CostFn
+from tfgumbel.distributions import Distribution
+from tfgumbel.estimators import CostFn
 
 _MAX_DRAWS = 100_000
 
@@ -28,7 +29,7 @@ def compare(
     *,
     max_draws: int | None = None,
     tolerance: float = 0.1,
-    distribution: str | None = None,
+    distribution: Any = None,
     context: Any = None,
     exact: Any = None,
     train_steps: int = 500,
@@ -100,9 +101,8 @@ def compare(
             `draws` if that is more. The same as `draws` for no more of them.
         tolerance: The bias, relative to the gradient's norm, up to which a
             biased estimator may be recommended.
-        distribution: `"categorical"`, `"bernoulli"`, or one of those in
-            `estimators.MeasureValued`; `None` for that of the estimator
-            objects, or else categorical.
+        distribution: A name, or a `Distribution`; `None` for that of the
+            estimator objects, or else categorical.
         context: What learned baselines and control variates look at, `[B,
             ...]`; `None` for the logits.
         exact: ∇E f, of the logits' shape, if you know it.
@@ -151,7 +151,7 @@ def compare(
     if context is not None:
         context = tf.convert_to_tensor(context)
     distribution = common_distribution(distribution, estimators)
-    logits = _contract.prepared(logits, distribution)
+    logits = _prepared(logits, distribution)
     gradient = _gradient(exact, cost_fn, logits, context, distribution, limit)
     setup = Setup(
         cost_fn, logits, context, draws, train_steps, learning_rate, seed
@@ -160,8 +160,9 @@ def compare(
     study = Study(named, setup, gradient, distribution, max_draws, tolerance)
     study.run(Progress(progress))
     settings = {
-        "distribution": distribution,
-        "shape": list(logits.shape),
+        "distribution": distribution.name,
+        "parameters": list(distribution.parameters),
+        "shape": list(tf.nest.flatten(logits)[0].shape),
         "draws": draws,
         "max_draws": max_draws,
         "tolerance": tolerance,
@@ -204,9 +205,28 @@ def _gradient(
     cost_fn: CostFn,
     logits: Any,
     context: Any,
-    distribution: str,
+    distribution: Distribution,
     limit: int,
 ) -> Reference | None:
     if exact is not None:
-        return reference.given(exact, logits.shape)
+        return reference.given(exact, logits)
     return reference.enumerated(cost_fn, logits, context, distribution, limit)
+
+
+def _prepared(logits: Any, distribution: Distribution) -> Any:
+    """Parameters in float32, constants broadcast: a tensor, or a tuple."""
+    several = len(distribution.parameters) > 1
+    given = logits if several and isinstance(logits, list | tuple) else [logits]
+    tensors = distribution.check([tf.convert_to_tensor(part) for part in given])
+    names = list(distribution.parameters)
+    like = tensors[names.index(distribution.learned()[0])]
+    prepared = [
+        tf.cast(
+            tf.broadcast_to(tensor, like.shape)
+            if name in distribution.constants
+            else tensor,
+            tf.float32,
+        )
+        for name, tensor in zip(names, tensors, strict=True)
+    ]
+    return tuple(prepared) if several else prepared[0]

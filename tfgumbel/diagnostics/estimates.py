@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel.diagnostics.chunks import MOST
-from tfgumbel.estimators import Baseline, Estimator
-from tfgumbel.estimators.estimator import CostFn, repeat
+from tfgumbel.estimators import Baseline, CostFn, Estimator
+from tfgumbel.estimators.algebra import repeat
 
 Advance = Callable[[int], None]
 

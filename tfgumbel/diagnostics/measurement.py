@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel.diagnostics import _contract, estimates
+from tfgumbel.diagnostics import estimates
 from tfgumbel.diagnostics.chunks import Chunks
 from tfgumbel.diagnostics.estimates import Advance, Draws
-from tfgumbel.estimators import Estimator
-from tfgumbel.estimators.estimator import CostFn
+from tfgumbel.estimators import CostFn, Estimator
 
 _LEARNING_ROWS = 100
 """Draws per step when control variates are trained."""
@@ -70,7 +69,7 @@ class Measurement:
         """Trains the control variate and compiles the function that draws."""
         setup, estimator = self._setup, self.estimator
         with estimates.seeded(setup.seed):
-            _contract.build(estimator, setup.logits, setup.context)
+            _build(estimator, setup.logits, setup.context)
         self._trained = [weight.numpy() for weight in estimator.variables]
         with self._active():
             rows = max(1, _LEARNING_ROWS // setup.batch)
@@ -91,7 +90,7 @@ class Measurement:
 
     def draw_until(self, draws: int, advance: Advance) -> None:
         """Draws until there are `draws` in all, or just more."""
-        if _contract.is_exact(self.estimator):
+        if self.estimator.exact:
             draws = min(draws, _OF_EXACT)
         with self._active():
             while self.chunks.count < draws:
@@ -106,7 +105,7 @@ class Measurement:
 
     def _layout(self) -> tuple[int, int]:
         draws, logits = self._setup.draws, self._setup.logits
-        if _contract.is_exact(self.estimator):
+        if self.estimator.exact:
             draws = min(draws, _OF_EXACT)
         return estimates.layout(self.estimator, logits, draws)
 
@@ -136,3 +135,13 @@ class Measurement:
                 yield
             finally:
                 self._trained = [weight.numpy() for weight in weights]
+
+
+def _build(estimator: Estimator, logits: Any, context: Any) -> None:
+    """Makes the weights, if there are none yet."""
+    if estimator.built:
+        return
+    if context is None:
+        context = estimator.default_context(tuple(tf.nest.flatten(logits)))
+    shapes = tf.nest.map_structure(lambda part: part.shape, logits)
+    estimator.build(shapes, context.shape)

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from tfgumbel.diagnostics.comparison import Comparison, Row
+    from tfgumbel.diagnostics.comparison import Comparison
+    from tfgumbel.diagnostics.row import Row
     from tfgumbel.diagnostics.training import Curve
 
 _MOST_LINES = 8

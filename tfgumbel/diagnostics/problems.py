@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import ops, random
-from tfgumbel.estimators import tile_context
-from tfgumbel.estimators.estimator import CostFn
+from tfgumbel.estimators import CostFn, tile_context
 
 
 class Problem:
@@ -117,10 +116,11 @@ class Quadratic(Problem):
 class DigitsVae(Problem):
     """-ELBO of a VAE on scikit-learn's 8x8 digits, in nats.
 
-    20 Bernoulli variables. -log p(x|z), the binary cross-entropy of grey levels in [0, 1] summed over
-    pixels, plus KL(q(z|x) ‖ fair coins) in closed form. Encoder 64-64-20 and
-    decoder 20-64-64 with ReLU, 1500 images to train, 50 per step. `evaluate`
-    is the bound on the other 297, with 10 exact samples for each.
+    20 Bernoulli variables. -log p(x|z), the binary cross-entropy of grey levels
+    in [0, 1] summed over pixels, plus KL(q(z|x) ‖ fair coins) in closed form.
+    Encoder 64-64-20 and decoder 20-64-64 with ReLU, 1500 images to train, 50
+    per step. `evaluate` is the bound on the other 297, with 10 exact samples
+    for each.
     """
 
     cost_name = "test -ELBO (nats)"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tfgumbel.diagnostics.comparison import ALPHA, Row
+from tfgumbel.diagnostics.row import ALPHA, Row
 from tfgumbel.diagnostics.table import number, percent
 
 

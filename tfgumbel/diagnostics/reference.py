@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel.diagnostics import _contract
 from tfgumbel.diagnostics.bias_test import BiasTest
-from tfgumbel.diagnostics.measurement import Measurement
-from tfgumbel.estimators.estimator import CostFn
+from tfgumbel.diagnostics.chunks import Chunks
+from tfgumbel.distributions import Distribution, Enumerable
+from tfgumbel.estimators import CostFn, Exact
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,15 +56,21 @@ class Reference:
         return math.sqrt(square / len(self.gradient))
 
 
-def given(exact: Any, shape: Any) -> Reference:
+def given(exact: Any, logits: Any) -> Reference:
     """From a gradient that the caller knows."""
-    gradient = np.asarray(exact, np.float64)
-    if gradient.shape != tuple(shape):
+    several = isinstance(logits, tuple)
+    parts = [np.asarray(part, np.float64) for part in exact if several] or [
+        np.asarray(exact, np.float64)
+    ]
+    shapes = [tuple(part.shape) for part in tf.nest.flatten(logits)]
+    if [part.shape for part in parts] != shapes:
+        expected = ", ".join(map(str, shapes))
+        received = ", ".join(str(part.shape) for part in parts)
         raise ValueError(
-            f"Argument `exact` must have the logits' shape, {tuple(shape)}. "
-            f"Received: an array of shape {gradient.shape}"
+            f"Argument `exact` must have the logits' shape, {expected}. "
+            f"Received: an array of shape {received}"
         )
-    gradient = gradient.reshape(len(gradient), -1)
+    gradient = _flat(parts)
     return Reference(gradient, None, _rounding(gradient), "as given")
 
 
@@ -71,37 +78,43 @@ def enumerated(
     cost_fn: CostFn,
     logits: Any,
     context: Any,
-    distribution: str,
+    distribution: Distribution,
     limit: int,
 ) -> Reference | None:
     """By enumeration; `None` past the limit of joint states."""
-    exact = _contract.enumerator(distribution, logits, limit)
-    if exact is None:
+    if Exact.refusal(distribution) is not None:
         return None
+    assert isinstance(distribution, Enumerable)
+    if distribution.count(logits.shape) > limit:
+        return None
+    exact = Exact(distribution, limit=limit, chunk_size=256)
     with tf.GradientTape() as tape:
         tape.watch(logits)
         cost = exact(cost_fn, logits, [0, 0], context)
     found = tape.gradient(
         cost, logits, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
-    parts = [
-        np.asarray(part, np.float64).reshape(len(part), -1)
-        for part in tf.nest.flatten(found)
-    ]
-    gradient = np.concatenate(parts, axis=-1)
+    gradient = _flat(tf.nest.flatten(found))
     size = float(np.linalg.norm(cost.numpy()))
     rounding = _rounding(gradient) + 3e-7 * size
     return Reference(gradient, None, rounding, "by enumeration")
 
 
-def sampled(name: str, measurement: Measurement) -> Reference:
+def sampled(name: str, chunks: Chunks) -> Reference:
     """From draws of an unbiased estimator, which have noise of their own."""
-    chunks = measurement.chunks
     return Reference(
         chunks.mean,
         chunks.noise(),
         _rounding(chunks.mean),
         f"the mean of {chunks.count} draws of {name}",
+    )
+
+
+def _flat(parts: Sequence[Any]) -> np.ndarray:
+    """`[B, C]`, one parameter after the other."""
+    arrays = [np.asarray(part, np.float64) for part in parts]
+    return np.concatenate(
+        [array.reshape(len(array), -1) for array in arrays], axis=-1
     )
 
 

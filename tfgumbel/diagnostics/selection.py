@@ -5,42 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tfgumbel import _checks
-from tfgumbel.diagnostics import _contract, estimates
+from tfgumbel import _checks, distributions
+from tfgumbel.diagnostics import estimates
+from tfgumbel.distributions import Distribution
 from tfgumbel.estimators import Estimator, available, get
 
 
-def common_distribution(distribution: str | None, estimators: Any) -> str:
+def common_distribution(distribution: Any, estimators: Any) -> Distribution:
     """The one distribution of all; categorical if nobody says."""
     entries = estimators or ()
     entries = entries.values() if isinstance(entries, Mapping) else entries
-    found = {
-        _contract.distribution_of(entry)
-        for entry in entries
-        if isinstance(entry, Estimator)
-    }
+    found = {e.distribution for e in entries if isinstance(e, Estimator)}
     if distribution is not None:
-        found.add(distribution)
+        found.add(distributions.get(distribution))
     if len(found) > 1:
         raise ValueError(
             "The estimators and argument `distribution` must agree on one "
-            f"distribution. Received: {sorted(found)}"
+            f"distribution. Received: {sorted(map(repr, found))}"
         )
-    return found.pop() if found else "categorical"
+    return found.pop() if found else distributions.Categorical()
 
 
 def select(
-    estimators: Any, distribution: str, seed: int, enumerable: bool
+    estimators: Any, distribution: Distribution, seed: int, enumerable: bool
 ) -> dict[str, Estimator | Exception]:
     """Estimators by label; an exception for one that cannot be made."""
     if estimators is None:
-        every = _entries(available(), distribution, seed)
+        every = _entries(available(distribution), distribution, seed)
         return {
             name: entry
             for name, entry in every.items()
             if isinstance(entry, Estimator)
-            and not _contract.has_another_objective(entry)
-            and (enumerable or not _contract.is_exact(entry))
+            and not has_another_objective(entry)
+            and (enumerable or not entry.exact)
         }
     estimators = [estimators] if isinstance(estimators, str) else estimators
     if not estimators:
@@ -49,7 +46,7 @@ def select(
 
 
 def _entries(
-    estimators: Any, distribution: str, seed: int
+    estimators: Any, distribution: Distribution, seed: int
 ) -> dict[str, Estimator | Exception]:
     if not isinstance(estimators, Mapping):
         labels = [getattr(entry, "name", entry) for entry in estimators]
@@ -65,7 +62,9 @@ def _entries(
     }
 
 
-def _entry(entry: Any, distribution: str, seed: int) -> Estimator | Exception:
+def _entry(
+    entry: Any, distribution: Distribution, seed: int
+) -> Estimator | Exception:
     if not isinstance(entry, str):
         return get(entry)
     _checks.choice("estimators", entry, available())
@@ -74,3 +73,8 @@ def _entry(entry: Any, distribution: str, seed: int) -> Estimator | Exception:
             return get(entry, distribution=distribution)
         except ValueError as error:
             return error
+
+
+def has_another_objective(estimator: Estimator) -> bool:
+    """Whether what it estimates is not the gradient of E f."""
+    return estimator.objective != "expected cost"

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tfgumbel.diagnostics import _contract, reference
+from tfgumbel.diagnostics import reference
 from tfgumbel.diagnostics.chunks import Chunks
-from tfgumbel.diagnostics.comparison import ALPHA, Comparison, Row, relative
+from tfgumbel.diagnostics.comparison import Comparison, relative
 from tfgumbel.diagnostics.measurement import Measurement, Setup
 from tfgumbel.diagnostics.progress import Progress
 from tfgumbel.diagnostics.recommendation import (
@@ -20,7 +20,10 @@ from tfgumbel.diagnostics.recommendation import (
     recommend,
 )
 from tfgumbel.diagnostics.reference import Reference
+from tfgumbel.diagnostics.row import ALPHA, Row
+from tfgumbel.diagnostics.selection import has_another_objective
 from tfgumbel.diagnostics.verdict import Verdict, holm, judge
+from tfgumbel.distributions import Distribution
 from tfgumbel.estimators import Estimator, get
 
 _FACTOR = 4
@@ -44,7 +47,7 @@ class Study:
         named: Mapping[str, Estimator | Exception],
         setup: Setup,
         exact: Reference | None,
-        distribution: str,
+        distribution: Distribution,
         max_draws: int,
         tolerance: float,
     ) -> None:
@@ -164,7 +167,7 @@ class Study:
         progress.next()
         source.draw_until(wanted, progress.advance)
         progress.end()
-        self._reference = reference.sampled(name, source)
+        self._reference = reference.sampled(name, source.chunks)
 
     def _raise_draws(self, progress: Progress) -> None:
         draws = self._setup.draws
@@ -208,7 +211,7 @@ class Study:
         return [
             name
             for name, measurement in self._measured.items()
-            if not _contract.has_another_objective(measurement.estimator)
+            if not has_another_objective(measurement.estimator)
         ]
 
     def _norm(self) -> float | None:
@@ -219,8 +222,8 @@ class Study:
         excluded = [
             name
             for name, measurement in self._measured.items()
-            if _contract.is_exact(measurement.estimator)
-            or _contract.has_another_objective(measurement.estimator)
+            if measurement.estimator.exact
+            or has_another_objective(measurement.estimator)
         ]
         advice = recommend(
             rows, excluded, norm=self._norm(), tolerance=self._tolerance
@@ -277,7 +280,7 @@ class Study:
         variance = chunks.variance / batch
         seconds = np.asarray(measurement.seconds)
         low, median, high = 1e3 * np.quantile(seconds, [0.25, 0.5, 0.75])
-        other = _contract.has_another_objective(estimator)
+        other = has_another_objective(estimator)
         return Row(
             name,
             unbiased=estimator.unbiased,

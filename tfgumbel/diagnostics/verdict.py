@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfgumbel.diagnostics.bias_test import BiasTest
-from tfgumbel.diagnostics.chunks import Chunks
-from tfgumbel.diagnostics.reference import Reference
+
+if TYPE_CHECKING:
+    from tfgumbel.diagnostics.chunks import Chunks
+    from tfgumbel.diagnostics.reference import Reference
 
 _MOST_PRODUCTS = 2**25
 

@@ -1,4 +1,4 @@
-"""The augment-REINFORCE-merge estimator for bits."""
+"""The augment-REINFORCE-merge estimator of Bernoulli variables."""
 
 from __future__ import annotations
 
@@ -6,37 +6,32 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfgumbel.estimators.estimator import (
-    CostFn,
-    Estimator,
-    attach,
-    register,
-    repeat,
-)
-from tfgumbel.estimators.rloo import weigh
+from tfgumbel.distributions import Antithetic, Parameters
+from tfgumbel.estimators.algebra import attach, fold, repeat, weigh
+from tfgumbel.estimators.estimator import CostFn, Estimator, register
 
 
 @register("arm")
-class Arm(Estimator):
-    """ARM: [f(b) - f(b')] (u - ½) for bits, from one antithetic pair.
+class ARM(Estimator):
+    """ARM: [f(b) - f(b')] (u - ½), from one antithetic pair.
 
-    b = 1[u > σ(-φ)] and b' = 1[u < σ(φ)] come from one uniform u per bit, and
-    each is an exact sample. Unbiased, with nothing to learn; f may be
+    b = 1[u > σ(-φ)] and b' = 1[u < σ(φ)] come from one uniform u per variable,
+    and each is an exact sample. Unbiased, with nothing to learn; f may be
     anything. Two evaluations of f per pair, in one batch. `disarm` has lower
-    variance at the same price.
+    variance at the same cost.
 
     Args:
-        distribution: `"bernoulli"`; there is no other.
+        distribution: `"bernoulli"`, or another one with antithetic samples.
         samples: S, number of pairs.
         **kwargs: As in `Estimator`.
 
     Raises:
-        ValueError: If the distribution is categorical.
+        ValueError: If the distribution has no antithetic samples.
 
     Example:
 
     >>> import tensorflow as tf, tfgumbel as tg
-    >>> arm = tg.estimators.Arm()
+    >>> arm = tg.estimators.ARM()
     >>> logits = tf.zeros([1, 2])
     >>> with tf.GradientTape() as tape:
     ...     tape.watch(logits)
@@ -49,7 +44,7 @@ class Arm(Estimator):
         networks. ICLR 2019.
     """
 
-    distributions: ClassVar = ("bernoulli",)
+    needs: ClassVar = (Antithetic,)
 
     def __init__(
         self,
@@ -65,28 +60,32 @@ class Arm(Estimator):
         return 2 * self.samples
 
     def estimate(
-        self, cost_fn: CostFn, logits: tf.Tensor, seed: Any, context: tf.Tensor
+        self,
+        cost_fn: CostFn,
+        parameters: Parameters,
+        seed: Any,
+        context: tf.Tensor,
     ) -> tf.Tensor:
         """Returns the mean cost of all samples."""
-        repeated = tf.stop_gradient(repeat(logits, self.samples))
-        noise = self.law.noise(repeated, seed)
-        # With u = σ(noise): u > σ(-φ) is φ + noise > 0.
-        first = self.law.harden(repeated + noise)
-        second = self.law.harden(repeated - noise)
+        repeated = repeat(parameters, self.samples)
+        repeated = tuple(map(tf.stop_gradient, repeated))
+        distribution = self.distribution
+        assert isinstance(distribution, Antithetic)
+        first, second, uniform = distribution.antithetic(repeated, seed)
         cost = self.evaluate(cost_fn, tf.concat([first, second], 0))
-        cost_first, cost_second = tf.unstack(self.fold(cost, 2))
-        difference = self.fold(cost_first - cost_second, self.samples)
-        direction = self.direction(repeated, noise, first, second)
-        gradient = weigh(difference, self.fold(direction, self.samples))
-        value = tf.reduce_mean(self.fold(cost, 2 * self.samples), axis=0)
-        return attach(value, logits, gradient / self.samples)
+        cost_first, cost_second = tf.unstack(fold(cost, 2))
+        difference = fold(cost_first - cost_second, self.samples)
+        direction = self.direction(repeated[0], uniform, first, second)
+        (gradient,) = weigh(difference / self.samples, [direction])
+        value = tf.reduce_mean(fold(cost, 2 * self.samples), axis=0)
+        return attach(value, parameters, [gradient])
 
     def direction(
         self,
         logits: tf.Tensor,
-        noise: tf.Tensor,
+        uniform: tf.Tensor,
         first: tf.Tensor,
         second: tf.Tensor,
     ) -> tf.Tensor:
         """What f(b) - f(b') is multiplied by: u - ½."""
-        return tf.sigmoid(noise) - 0.5
+        return uniform - 0.5

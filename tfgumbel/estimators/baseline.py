@@ -12,17 +12,19 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, _saving
+from tfgumbel import _checks, _saving, ops
 
-NAMES = (None, "moving_average", "nvil")
+NAMES = (None, "moving_average", "nvil", "leave_one_out")
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
 class Baseline(keras.layers.Layer):
-    """A learned network of the context plus a running mean of past signals.
+    """A learned network of the context plus a mean of other signals.
 
     b(x) = network(x) + c, where c is the bias-corrected exponential moving
-    average of f(z) - network(x) over past batches. Either part may be absent.
+    average of f(z) - network(x) over past batches, or, with `leave_one_out`,
+    its mean over the other rows of the batch (weighted, as they are in the
+    loss), zero for a row alone. Either part may be absent.
 
     The network is trained by least squares on f(z) - c, through the gradient
     that `score_function_cost` sends to it; its input carries no gradient.
@@ -34,7 +36,13 @@ class Baseline(keras.layers.Layer):
         normalize: Whether `scale` is max(1, √v) with v the running variance
             of the signal (Mnih & Gregor), else 1. Dividing by it rescales
             the gradient.
+        leave_one_out: Whether to centre by the other rows of the batch, which
+            must be drawn independently.
         **kwargs: As in `keras.layers.Layer`.
+
+    Raises:
+        TypeError: If `network` is no Keras layer.
+        ValueError: If there are both a `decay` and `leave_one_out`.
 
     Reference:
         Mnih, Gregor. Neural variational inference and learning in belief
@@ -46,6 +54,7 @@ class Baseline(keras.layers.Layer):
         network: keras.layers.Layer | None = None,
         decay: float | None = None,
         normalize: bool = False,
+        leave_one_out: bool = False,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("dtype", "float32")
@@ -57,6 +66,13 @@ class Baseline(keras.layers.Layer):
             )
         if decay is not None:
             decay = _checks.number_between("decay", decay, 0.0, 1.0)
+        if leave_one_out and decay is not None:
+            raise ValueError(
+                "A baseline is centred by past batches or by the other rows "
+                f"of this one. Received: decay={decay!r} with "
+                "leave_one_out=True"
+            )
+        self.leave_one_out = bool(leave_one_out)
         self.network = network
         self.decay = decay
         self.normalize = normalize
@@ -152,6 +168,37 @@ class Baseline(keras.layers.Layer):
             old = tf.convert_to_tensor(statistic)
             statistic.assign(keep * old + (1.0 - keep) * batch)
 
+    def attach(
+        self,
+        cost: tf.Tensor,
+        log_prob: tf.Tensor,
+        learned: tf.Tensor,
+        weights: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Returns the cost with the score-function gradient; then observes.
+
+        For an incoming gradient g the log-probability receives g (f - b) /
+        scale and the network its squared error's, as in
+        `ops.score_function_cost`.
+
+        Args:
+            cost: f(z), `[B]`.
+            log_prob: log q(z), `[B]`.
+            learned: What calling the baseline gave for this batch, `[B]`.
+            weights: Weights of the examples in the statistics; `None` for
+                ones.
+        """
+        scale = tf.cast(self.scale(), log_prob.dtype)
+        signal = tf.stop_gradient(tf.cast(cost, tf.float32) - learned)
+        centre = self.centre()
+        if self.leave_one_out:
+            centre = _mean_of_others(signal, weights)
+        surrogate = ops.score_function_cost(
+            cost, log_prob / scale, baseline=learned + centre
+        )
+        self.observe(signal, weights)
+        return surrogate
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         network = None
@@ -162,6 +209,7 @@ class Baseline(keras.layers.Layer):
             "network": network,
             "decay": self.decay,
             "normalize": self.normalize,
+            "leave_one_out": self.leave_one_out,
         }
 
     @classmethod
@@ -175,13 +223,14 @@ class Baseline(keras.layers.Layer):
         return cls(**config)
 
 
-def get(identifier: Any, normalize: bool = False) -> Baseline | None:
+def get_baseline(identifier: Any, normalize: bool = False) -> Baseline | None:
     """Returns the baseline that `identifier` stands for.
 
     Args:
         identifier: `None`; `"moving_average"` (running mean, decay 0.9);
             `"nvil"` (a network of one hidden layer of 100 tanh units, and a
-            running mean with decay 0.8); a Keras layer that maps the context
+            running mean with decay 0.8); `"leave_one_out"` (the mean cost of
+            the other rows of the batch); a Keras layer that maps the context
             to one value per example; a `Baseline`; or a serialised one.
         normalize: As in `Baseline`.
 
@@ -192,6 +241,12 @@ def get(identifier: Any, normalize: bool = False) -> Baseline | None:
         kinds = (keras.layers.Layer,)
         identifier = _saving.deserialize("baseline", identifier, kinds)
     if isinstance(identifier, Baseline):
+        if normalize and not identifier.normalize:
+            raise ValueError(
+                "Argument `normalize` is one of the baseline's own where a "
+                "`Baseline` is given. Received: normalize=True with a Baseline "
+                "of normalize=False"
+            )
         return identifier
     if isinstance(identifier, keras.layers.Layer):
         return Baseline(identifier, normalize=normalize)
@@ -201,12 +256,32 @@ def get(identifier: Any, normalize: bool = False) -> Baseline | None:
             return Baseline(normalize=True) if normalize else None
         if identifier == "moving_average":
             return Baseline(decay=0.9, normalize=normalize)
+        if identifier == "leave_one_out":
+            return Baseline(leave_one_out=True, normalize=normalize)
         return Baseline(_nvil_network(), decay=0.8, normalize=normalize)
     raise TypeError(
-        "Argument `baseline` must be None, 'moving_average', 'nvil', or a "
-        "Keras layer that maps the context to one value per example. "
-        f"Received: baseline={identifier!r}"
+        "Argument `baseline` must be None, 'moving_average', 'nvil', "
+        "'leave_one_out', or a Keras layer that maps the context to one value "
+        f"per example. Received: baseline={identifier!r}"
     )
+
+
+def _mean_of_others(signal: tf.Tensor, weights: Any) -> tf.Tensor:
+    """Each row's weighted mean of the other, finite signals, `[B]`."""
+    finite = tf.math.is_finite(signal)
+    weights = tf.cast(finite, tf.float32) * (
+        1.0 if weights is None else tf.cast(weights, tf.float32)
+    )
+    signal = tf.where(finite, signal, tf.zeros_like(signal))
+    # Centred first: what is left out is found by subtraction.
+    middle = tf.math.divide_no_nan(
+        tf.reduce_sum(weights * signal), tf.reduce_sum(weights)
+    )
+    excess = weights * (signal - middle)
+    rest = tf.reduce_sum(weights) - weights
+    others = tf.math.divide_no_nan(tf.reduce_sum(excess) - excess, rest)
+    alone = rest <= 1e-6 * weights
+    return tf.where(alone, tf.zeros_like(others), middle + others)
 
 
 def _nvil_network() -> keras.Sequential:
@@ -220,8 +295,8 @@ def _nvil_network() -> keras.Sequential:
     )
 
 
-def serialize(baseline: Baseline | None) -> dict[str, Any] | None:
-    """Returns what `get` turns into `baseline` again."""
+def serialize_baseline(baseline: Baseline | None) -> dict[str, Any] | None:
+    """Returns what `get_baseline` turns into `baseline` again."""
     if baseline is None:
         return None
     return keras.saving.serialize_keras_object(baseline)

@@ -7,8 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks
-from tfgumbel.estimators import distribution as distributions
+from tfgumbel import _checks, distributions
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -20,7 +19,7 @@ class ControlVariate(keras.layers.Layer):
     begins at zero, so that training starts at REINFORCE.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"`.
+        distribution: One with a relaxation: `"categorical"`, `"bernoulli"`.
         units: Width of the hidden layer.
         **kwargs: As in `keras.layers.Layer`.
 
@@ -33,14 +32,13 @@ class ControlVariate(keras.layers.Layer):
 
     def __init__(
         self,
-        distribution: str = "categorical",
+        distribution: Any = "categorical",
         units: int = 100,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(autocast=False, **kwargs)
-        self.law = distributions.get(distribution)
-        self.distribution = distribution
+        self.distribution = distributions.get(distribution)
         self.units = _checks.positive_integer("units", units)
         self.hidden = keras.layers.Dense(
             units, activation="tanh", dtype="float32"
@@ -59,7 +57,9 @@ class ControlVariate(keras.layers.Layer):
     def call(self, inputs: Any) -> tf.Tensor:
         """Returns c(z, x)."""
         perturbed, context = inputs
-        relaxed = self.law.soften(perturbed, 1.0)
+        distribution = self.distribution
+        assert isinstance(distribution, distributions.Relaxed)
+        relaxed = distribution.soften(perturbed, 1.0)
         joined = [
             tf.reshape(
                 tf.cast(tensor, tf.float32),
@@ -78,6 +78,6 @@ class ControlVariate(keras.layers.Layer):
         """Returns the constructor's arguments."""
         return {
             **super().get_config(),
-            "distribution": self.distribution,
+            "distribution": distributions.serialize(self.distribution),
             "units": self.units,
         }

@@ -1,15 +1,15 @@
-"""The antithetic estimator for bits that averages ARM's noise away."""
+"""The antithetic estimator that averages ARM's noise away."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-from tfgumbel.estimators.arm import Arm
+from tfgumbel.estimators.arm import ARM
 from tfgumbel.estimators.estimator import register
 
 
 @register("disarm")
-class Disarm(Arm):
+class DisARM(ARM):
     """DisARM, or U2G: ½ [f(b) - f(b')] (-1)^{b'} 1[b ≠ b'] σ(|φ|).
 
     ARM's estimate, averaged over all noise that gives the same pair (b, b'):
@@ -17,17 +17,17 @@ class Disarm(Arm):
     be anything. Two evaluations of f per pair, in one batch.
 
     Args:
-        distribution: `"bernoulli"`; there is no other.
+        distribution: `"bernoulli"`, or another one with antithetic samples.
         samples: S, number of pairs.
         **kwargs: As in `Estimator`.
 
     Raises:
-        ValueError: If the distribution is categorical.
+        ValueError: If the distribution has no antithetic samples.
 
     Example:
 
     >>> import tensorflow as tf, tfgumbel as tg
-    >>> disarm = tg.estimators.Disarm()
+    >>> disarm = tg.estimators.DisARM()
     >>> logits = tf.zeros([1, 1])
     >>> with tf.GradientTape() as tape:
     ...     tape.watch(logits)
@@ -45,7 +45,7 @@ class Disarm(Arm):
     def direction(
         self,
         logits: tf.Tensor,
-        noise: tf.Tensor,
+        uniform: tf.Tensor,
         first: tf.Tensor,
         second: tf.Tensor,
     ) -> tf.Tensor:

@@ -2,74 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, _saving
-from tfgumbel.estimators import distribution as distributions
+from tfgumbel import _checks, _saving, distributions, schedules
+from tfgumbel._precision import finite_log_odds
+from tfgumbel.distributions import Distribution, Parameters
 
 CostFn = Callable[[tf.Tensor], tf.Tensor]
 
 _REGISTER: dict[str, type[Estimator]] = {}
+_ALIASES: dict[str, str] = {}
 
 
-class Estimator(keras.layers.Layer):
+class Estimator(schedules.AnnealedLayer):
     """Base class of the estimators; the room's docstring has the contract.
 
-    A subclass writes `estimate(cost_fn, logits, seed, context)`. There
-    `logits` are float32 (for other laws than these two: the parameters, one
-    tensor) and `self.law` is the distribution. `attach` turns a value and a
-    gradient into the result.
+    A subclass writes `estimate(cost_fn, parameters, seed, context)`, where the
+    parameters are constrained float32 tensors of `self.distribution`; the
+    functions of `estimators.algebra` do the rest.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"`, for some estimators
-            also `"gaussian"`, `"exponential"`, `"gamma"`, `"weibull"`,
-            `"poisson"` or `"binomial"`.
+        distribution: A name, such as `"categorical"`, or a `Distribution`
+            that has what the estimator needs.
         samples: S, samples per example. The value is their mean cost.
-        **kwargs: As in `keras.layers.Layer`.
+        **kwargs: Options of a distribution that is given by name, and those
+            of `keras.layers.Layer`.
+
+    Attributes:
+        needs: Capabilities of a distribution that the estimator cannot do
+            without.
+        needs_gradient: Whether f must be differentiable in z.
+        unbiased: Whether the estimate is unbiased.
+        least_samples: The fewest samples that it takes.
+        exact: Whether it is the gradient itself, without noise.
+        objective: What the value is an estimate of: `"expected cost"`, E f,
+            or another objective made of f.
     """
 
-    distributions: ClassVar[Sequence[str]] = distributions.DISCRETE
+    needs: ClassVar[tuple[type, ...]] = ()
     needs_gradient: ClassVar[bool] = False
-    """Whether f must be differentiable in z."""
     unbiased: ClassVar[bool] = True
+    exact: ClassVar[bool] = False
+    least_samples: ClassVar[int] = 1
+    objective: ClassVar[str] = "expected cost"
 
     def __init__(
         self,
-        distribution: str = "categorical",
+        distribution: Any = "categorical",
         samples: int = 1,
         **kwargs: Any,
     ) -> None:
+        options = distributions.options_among(kwargs)
+        found = distributions.get(distribution, **options)
         kwargs.setdefault("dtype", "float32")
         super().__init__(autocast=False, **kwargs)
-        self.law = distributions.get(distribution)
-        if distribution not in self.distributions:
-            others = _names(lambda other: distribution in other.distributions)
+        refusal = self.refusal(found)
+        if refusal is not None:
             raise ValueError(
-                f"{type(self).__name__} is defined for distribution="
-                f"{' or '.join(map(repr, self.distributions))} only; for "
-                f"{distribution!r} use one of {others}. "
+                f"{refusal}. For {found.name!r} use one of "
+                f"{', '.join(available(found))}. "
                 f"Received: distribution={distribution!r}"
             )
-        self.distribution = distribution
+        self.distribution: Distribution = found
         self.samples = _checks.positive_integer("samples", samples)
+        if samples < self.least_samples:
+            raise ValueError(
+                f"{type(self).__name__} compares samples with each other, so "
+                f"argument `samples` must be at least {self.least_samples}. "
+                f"Received: samples={samples}"
+            )
+
+    @classmethod
+    def refusal(cls, distribution: Distribution) -> str | None:
+        """Why the estimator cannot serve a distribution; `None` if it can."""
+        for capability in cls.needs:
+            lack = distribution.lacks(capability)
+            if lack is not None:
+                return (
+                    f"{cls.__name__} needs "
+                    f"{distributions.described(capability)}, and for "
+                    f"distribution {distribution.name!r} {lack}"
+                )
+        return None
 
     @property
     def evaluations(self) -> int:
         """Evaluations of f per example that one estimate asks for."""
         return self.samples
 
-    def build(self, logits_shape: Any, context_shape: Any = None) -> None:
-        """Makes the weights; a context shape of `None` is the logits'."""
+    def build(self, parameters_shape: Any, context_shape: Any = None) -> None:
+        """Makes the weights.
+
+        Args:
+            parameters_shape: Shape of the parameter, or a tuple of shapes.
+            context_shape: Shape of the context; `None` for the parameters'.
+        """
         self.built = True
 
     def __call__(
         self,
         cost_fn: CostFn,
-        logits: Any,
+        parameters: Any,
         seed: Any,
         context: Any = None,
     ) -> tf.Tensor:
@@ -77,11 +114,11 @@ class Estimator(keras.layers.Layer):
 
         Args:
             cost_fn: f, maps samples `[n·B, ...]` to costs `[n·B]`.
-            logits: `[B, ..., K]` or `[B, ...]`, floating; the parameters, a
-                tuple, where a distribution has several.
+            parameters: Unconstrained parameters of the distribution, floating,
+                `[B, ...]`: logits, or a tuple where there are several.
             seed: Integer tensor of shape `[2]`.
             context: `[B, ...]`, input of learned baselines; `None` for the
-                logits.
+                parameters.
 
         Returns:
             float32 tensor of shape `[B]`.
@@ -91,14 +128,73 @@ class Estimator(keras.layers.Layer):
                 "Argument `cost_fn` must be a function of samples. "
                 f"Received: cost_fn={cost_fn!r}"
             )
-        prepared = self.law.prepare(logits)
-        context = prepared if context is None else tf.convert_to_tensor(context)
+        raw = self._float32(parameters)
+        constrained = self.distribution.constrain(raw)
+        if context is None:
+            context = self.default_context(raw)
+        context = tf.convert_to_tensor(context)
         if not self.built:
-            self.build(prepared.shape, context.shape)
-        return self.estimate(cost_fn, prepared, seed, tf.stop_gradient(context))
+            shapes = tuple(tensor.shape for tensor in raw)
+            self.build(shapes if len(shapes) > 1 else shapes[0], context.shape)
+        return self.estimate(
+            cost_fn, constrained, seed, tf.stop_gradient(context)
+        )
+
+    def _float32(self, parameters: Any) -> tuple[tf.Tensor, ...]:
+        """The unconstrained parameters in float32, checked."""
+        several = isinstance(parameters, list | tuple)
+        given = list(parameters) if several else [parameters]
+        tensors = [tf.convert_to_tensor(tensor) for tensor in given]
+        tensors = self.distribution.check(tensors if several else tensors[0])
+        for name, tensor in zip(
+            self.distribution.parameters, tensors, strict=True
+        ):
+            if name not in self.distribution.constants:
+                self._require_batch(name, tensor.shape)
+        return tuple(tf.cast(tensor, tf.float32) for tensor in tensors)
+
+    def _require_batch(self, name: str, shape: tf.TensorShape) -> None:
+        least = 1 + self.distribution.event_rank
+        if shape.rank is None or shape.rank < least:
+            form = "[B, ..., K]" if least > 1 else "[B, ...]"
+            raise ValueError(
+                f"Argument `{name}` must be of shape {form}, of known rank. "
+                f"Received: {name} of shape {shape}"
+            )
+        _checks.variables(name, shape)
+
+    def add_scalar(
+        self, name: str, value: float, trainable: bool
+    ) -> keras.Variable:
+        """Returns a new scalar weight, float32."""
+        return self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(float(value)),
+            trainable=trainable,
+            autocast=False,
+            dtype="float32",
+            name=name,
+        )
+
+    def default_context(self, parameters: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        """What a learned baseline looks at if nothing else is given."""
+        parameters = tuple(map(finite_log_odds, parameters))
+        if len(parameters) == 1:
+            return parameters[0]
+        sizes = [p.shape[1:].num_elements() or -1 for p in parameters]
+        flat = [
+            tf.reshape(p, [tf.shape(p)[0], size])
+            for p, size in zip(parameters, sizes, strict=True)
+            if p.shape.rank
+        ]
+        return tf.concat(flat, axis=1)
 
     def estimate(
-        self, cost_fn: CostFn, logits: tf.Tensor, seed: Any, context: tf.Tensor
+        self,
+        cost_fn: CostFn,
+        parameters: Parameters,
+        seed: Any,
+        context: tf.Tensor,
     ) -> tf.Tensor:
         """The estimator itself, on checked arguments."""
         raise NotImplementedError
@@ -122,27 +218,17 @@ class Estimator(keras.layers.Layer):
         _checks.floating("cost_fn's result", cost.dtype)
         return tf.cast(cost, tf.float32)
 
-    def draw(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
+    def draw(self, parameters: Parameters, seed: Any) -> tf.Tensor:
         """Returns an exact sample for every row, without gradient."""
-        return tf.stop_gradient(self.law.sample(logits, seed))
+        return tf.stop_gradient(self.distribution.sample(parameters, seed))
 
-    def score(self, logits: tf.Tensor, sample: tf.Tensor) -> tf.Tensor:
-        """∇ log q(sample) with respect to the logits."""
-        return self.law.score(logits, sample)
-
-    def fold(self, rows: tf.Tensor, count: int) -> tf.Tensor:
-        """`[count·B, ...]` as `[count, B, ...]`."""
-        if count == 1:
-            return rows[None]
-        return tf.reshape(rows, tf.concat([[count, -1], tf.shape(rows)[1:]], 0))
-
-    def require_gradient(self, gradient: Any) -> tf.Tensor:
+    def require_gradient(self, gradient: Any) -> Any:
         """Returns the gradient of f in z, or says who could do without."""
-        if gradient is None:
+        if any(part is None for part in tf.nest.flatten(gradient)):
             others = _names(
                 lambda other: (
                     not other.needs_gradient
-                    and self.distribution in other.distributions
+                    and other.refusal(self.distribution) is None
                 )
             )
             raise ValueError(
@@ -157,7 +243,7 @@ class Estimator(keras.layers.Layer):
         """Returns the constructor's arguments."""
         return {
             **super().get_config(),
-            "distribution": self.distribution,
+            "distribution": distributions.serialize(self.distribution),
             "samples": self.samples,
         }
 
@@ -172,115 +258,14 @@ def _as_tensor(cost: Any) -> tf.Tensor:
         ) from error
 
 
-def attach(
-    value: tf.Tensor, logits: tf.Tensor, gradient: tf.Tensor
-) -> tf.Tensor:
-    """The value `[B]`, with `gradient` as its gradient in the logits.
-
-    The value keeps its own gradient, that with respect to f's variables.
-    """
-    gradient = tf.stop_gradient(gradient)
-
-    @tf.custom_gradient
-    def join(value, logits):
-        def grad(upstream):
-            return upstream, _column(upstream, gradient) * gradient
-
-        return tf.identity(value), grad
-
-    return join(value, logits)
-
-
-def attach_weights(
-    value: tf.Tensor,
-    weights: Sequence[keras.Variable],
-    tape: tf.GradientTape,
-    objective: tf.Tensor,
-) -> tf.Tensor:
-    """The value `[B]`, whose backward pass trains `weights` on `objective`.
-
-    The weights receive Σ_i |g_i| · ∂objective_i/∂weights, with g the incoming
-    gradient: its sign says nothing about a variance, its size is the weight
-    of the example. Nothing else receives any of it.
-
-    Args:
-        value: `[B]`.
-        weights: The control variate's trainable weights.
-        tape: A persistent tape that recorded the objective.
-        objective: What to descend, `[B]`.
-    """
-    if not weights:
-        return value
-    sources = [weight.value for weight in weights]
-
-    @tf.custom_gradient
-    def join(value, *tensors):
-        def grad(upstream):
-            wrt = tape.gradient(
-                objective,
-                sources,
-                output_gradients=tf.abs(upstream),
-                unconnected_gradients=tf.UnconnectedGradients.ZERO,
-            )
-            return (upstream, *wrt)
-
-        return tf.identity(value), grad
-
-    return join(value, *[tf.convert_to_tensor(source) for source in sources])
-
-
-def tile_context(context: Any, sample: tf.Tensor) -> tf.Tensor:
-    """Repeats per-example data for samples that hold n rows per example.
-
-    Args:
-        context: `[B, ...]`.
-        sample: Samples as `cost_fn` gets them, `[n·B, ...]`.
-
-    Returns:
-        `[n·B, ...]`, in which row s·B + i is `context[i]`.
-
-    Example:
-
-    >>> import tensorflow as tf, tfgumbel as tg
-    >>> z = tf.zeros([4, 3])
-    >>> tg.estimators.tile_context([5.0, 7.0], z).numpy()
-    array([5., 7., 5., 7.], dtype=float32)
-    """
-    context = tf.convert_to_tensor(context)
-    rows, batch = sample.shape[0], context.shape[0]
-    if rows is None or batch is None:
-        count = tf.shape(sample)[0] // tf.maximum(tf.shape(context)[0], 1)
-        return repeat(context, count)
-    if rows == batch:
-        return context
-    if batch == 0 or rows % batch:
-        raise ValueError(
-            "Argument `context` must hold one row per example, and `sample` a "
-            f"multiple of that. Received: context of shape {context.shape} "
-            f"and sample of shape {sample.shape}"
-        )
-    return repeat(context, rows // batch)
-
-
-def repeat(tensor: tf.Tensor, count: Any) -> tf.Tensor:
-    """The tensor `count` times along its first axis, as a whole."""
-    if isinstance(count, int) and count == 1:
-        return tensor
-    return tf.tile(tensor, [count] + [1] * (tensor.shape.rank - 1))
-
-
-def _column(upstream: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    ones = [1] * (like.shape.rank - 1)
-    return tf.reshape(tf.cast(upstream, like.dtype), [-1, *ones])
-
-
-def register(name: str) -> Callable[[type], type]:
+def register(name: str, *aliases: str) -> Callable[[type], type]:
     """Class decorator that makes an `Estimator` known by name.
 
     The class becomes serialisable with Keras, too.
 
     Args:
         name: The name that `get` and `ExpectedCost` resolve.
+        *aliases: Other names for it.
 
     Returns:
         The decorator.
@@ -296,7 +281,7 @@ def register(name: str) -> Callable[[type], type]:
     ... class Lowered(tg.estimators.Reinforce):
     ...     pass
     >>> tg.estimators.get("lowered").distribution
-    'categorical'
+    Categorical()
     """
 
     def decorate(cls: type) -> type:
@@ -312,6 +297,7 @@ def register(name: str) -> Callable[[type], type]:
                 f"{taken.__qualname__}. Received: {cls!r}"
             )
         _REGISTER[name] = cls
+        _ALIASES.update(dict.fromkeys(aliases, name))
         keras.saving.register_keras_serializable(
             package="tfgumbel", name=f"{name}_estimator"
         )(cls)
@@ -320,18 +306,31 @@ def register(name: str) -> Callable[[type], type]:
     return decorate
 
 
-def available(distribution: str | None = None) -> list[str]:
+def available(distribution: Any = None, **options: Any) -> list[str]:
     """Returns the names of the registered estimators, sorted.
 
     Args:
-        distribution: `None` for all of them, or a distribution that they are
-            to take.
+        distribution: `None` for all of them, or a distribution, by name or as
+            an object, that they are to serve.
+        **options: Options of a distribution that is given by name.
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> tg.estimators.available("poisson")
+    ['measure_valued', 'muprop', 'nvil', 'reinforce', 'rloo', 'vimco']
     """
+    if distribution is None:
+        return sorted(_REGISTER)
+    found = distributions.get(distribution, **options)
     return sorted(
-        name
-        for name, estimator in _REGISTER.items()
-        if distribution is None or distribution in estimator.distributions
+        name for name, e in _REGISTER.items() if e.refusal(found) is None
     )
+
+
+def canonical(name: Any) -> Any:
+    """Returns the name that an alias stands for; any other as it is."""
+    return _ALIASES.get(name, name) if isinstance(name, str) else name
 
 
 def get(identifier: Any, **kwargs: Any) -> Estimator:
@@ -356,6 +355,7 @@ def get(identifier: Any, **kwargs: Any) -> Estimator:
     if isinstance(identifier, Estimator):
         return identifier
     if isinstance(identifier, str):
+        identifier = canonical(identifier)
         _checks.choice("estimator", identifier, available())
         return _REGISTER[identifier](**kwargs)
     raise TypeError(

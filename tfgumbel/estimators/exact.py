@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.estimators.estimator import CostFn, Estimator, register, repeat
+from tfgumbel.distributions import Enumerable, Parameters
+from tfgumbel.estimators.algebra import fold, repeat
+from tfgumbel.estimators.estimator import CostFn, Estimator, register
 
 
 @register("exact")
@@ -15,11 +17,11 @@ class Exact(Estimator):
     """E f(z) = Σ_z q(z) f(z), over all joint states z.
 
     No noise, no bias, no variance; f need not be differentiable. K^D
-    evaluations of f per example (2^D for bits), so for tests, diagnostics and
-    very small latents.
+    evaluations of f per example (2^D for Bernoulli variables), so for tests,
+    diagnostics and very small latents.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"`.
+        distribution: One with a finite support, such as `"categorical"`.
         limit: Most joint states that are accepted.
         chunk_size: States per call of `cost_fn`; `None` for all in one batch.
         **kwargs: As in `Estimator`.
@@ -36,10 +38,14 @@ class Exact(Estimator):
     array([0.5], dtype=float32)
     """
 
+    needs: ClassVar = (Enumerable,)
+    exact: ClassVar[bool] = True
+
     def __init__(
         self,
-        distribution: str = "categorical",
+        distribution: Any = "categorical",
         limit: int = 4096,
+        *,
         chunk_size: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -55,17 +61,22 @@ class Exact(Estimator):
         """Joint states of one example, K^D; 0 before the estimator is built."""
         return self._states
 
-    def build(self, logits_shape: Any, context_shape: Any = None) -> None:
+    def build(self, parameters_shape: Any, context_shape: Any = None) -> None:
         """Counts the joint states, and refuses too many."""
-        self._states = self._count(tf.TensorShape(logits_shape))
+        self._states = self._count(tf.TensorShape(parameters_shape))
         self.built = True
 
     def estimate(
-        self, cost_fn: CostFn, logits: tf.Tensor, seed: Any, context: tf.Tensor
+        self,
+        cost_fn: CostFn,
+        parameters: Parameters,
+        seed: Any,
+        context: tf.Tensor,
     ) -> tf.Tensor:
         """Returns Σ_z q(z) f(z)."""
+        (logits,) = parameters
         count = self._count(logits.shape)
-        states = self.law.states(logits.shape)
+        states = self._finite().support(logits.shape)
         step = self.chunk_size or count
         parts = [
             self._part(cost_fn, logits, states[start : start + step])
@@ -79,7 +90,7 @@ class Exact(Estimator):
                 "Exact enumeration needs the number of variables and "
                 f"categories. Received: logits of shape {shape}"
             )
-        count = self.law.count(shape)
+        count = self._finite().count(shape)
         if count > self.limit:
             raise ValueError(
                 f"Exact enumeration of logits of shape {shape} means {count} "
@@ -99,9 +110,13 @@ class Exact(Estimator):
             tf.reshape(sample, flat), self._rows(logits.shape, count)
         )
         cost = self.evaluate(cost_fn, sample)
-        log_prob = self.law.log_prob(repeat(logits, count), sample)
+        repeated = (repeat(logits, count),)
+        log_prob = self.distribution.log_prob(repeated, sample)
         weighted = tf.exp(log_prob) * cost
-        return tf.reduce_sum(self.fold(weighted, count), axis=0)
+        return tf.reduce_sum(fold(weighted, count), axis=0)
+
+    def _finite(self) -> Enumerable:
+        return self.distribution  # type: ignore[return-value]
 
     def _rows(self, shape: tf.TensorShape, count: int) -> list[int | None]:
         batch = None if shape[0] is None else shape[0] * count

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
-import tensorflow as tf
-
-from tfgumbel.estimators import draws
+from tfgumbel.estimators._relaxation import StraightThrough
 from tfgumbel.estimators.estimator import register
-from tfgumbel.estimators.relaxation import Relaxation
 
 
 @register("gapped")
-class Gapped(Relaxation):
+class Gapped(StraightThrough):
     """Gapped straight-through: J(y) f'(D) / τ at an exact sample D.
 
     y = softmax of the logits over τ, moved until D leads by 1. **Biased**; f
@@ -20,10 +17,10 @@ class Gapped(Relaxation):
     `ops.gapped_straight_through` has the details.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"` (as two categories).
+        distribution: `"categorical"`, `"bernoulli"` (as two categories), or
+            another one of categories.
         samples: S, samples per example; the estimate is their mean.
-        temperature: τ > 0 of the backward pass. Kept as a weight that is not
-            trained.
+        temperature: τ > 0 of the backward pass; assign to it to anneal it.
         **kwargs: As in `Estimator`.
 
     Raises:
@@ -42,8 +39,4 @@ class Gapped(Relaxation):
         via gapped straight-through estimator. ICML 2022.
     """
 
-    def pathwise(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
-        """Returns exact samples with the surrogate gradient."""
-        tau = tf.convert_to_tensor(self.temperature)
-        draw = draws.Draw(seed, tau)
-        return draws.draw("gapped", self.distribution, logits, draw)
+    surrogate: ClassVar[str] = "gapped"

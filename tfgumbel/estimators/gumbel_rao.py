@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import tensorflow as tf
+from typing import Any, ClassVar
 
 from tfgumbel import _checks
-from tfgumbel.estimators import draws
+from tfgumbel.estimators._relaxation import StraightThrough
 from tfgumbel.estimators.estimator import register
-from tfgumbel.estimators.relaxation import Relaxation
 
 
 @register("gumbel_rao")
-class GumbelRao(Relaxation):
+class GumbelRao(StraightThrough):
     """Gumbel-Rao: 1/M Σ_m J(y_m) f'(D) / τ at an exact sample D.
 
     y_m are Gumbel-softmax samples drawn given that their argmax is D: the
@@ -22,10 +19,10 @@ class GumbelRao(Relaxation):
     One evaluation of f per sample, whatever M is.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"` (as two categories).
+        distribution: `"categorical"`, `"bernoulli"` (as two categories), or
+            another one of categories.
         samples: S, samples per example; the estimate is their mean.
-        temperature: τ > 0 of the backward pass. Kept as a weight that is not
-            trained.
+        temperature: τ > 0 of the backward pass; assign to it to anneal it.
         noise_samples: M, conditional noises per sample.
         **kwargs: As in `Estimator`.
 
@@ -45,24 +42,23 @@ class GumbelRao(Relaxation):
         Gumbel-softmax gradient estimator. ICLR 2021.
     """
 
+    surrogate: ClassVar[str] = "gumbel_rao"
+
     def __init__(
         self,
-        distribution: str = "categorical",
+        distribution: Any = "categorical",
         samples: int = 1,
-        temperature: float = 1.0,
+        *,
+        temperature: Any = 1.0,
         noise_samples: int = 10,
         **kwargs: Any,
     ) -> None:
-        super().__init__(distribution, samples, temperature, **kwargs)
+        super().__init__(
+            distribution, samples, temperature=temperature, **kwargs
+        )
         self.noise_samples = _checks.positive_integer(
             "noise_samples", noise_samples
         )
-
-    def pathwise(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
-        """Returns exact samples with the averaged gradient."""
-        tau = tf.convert_to_tensor(self.temperature)
-        draw = draws.Draw(seed, tau, samples=self.noise_samples)
-        return draws.draw("gumbel_rao", self.distribution, logits, draw)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tfgumbel.distributions import Parameters, Relaxed
+from tfgumbel.estimators._relaxation import Relaxation
 from tfgumbel.estimators.estimator import register
-from tfgumbel.estimators.relaxation import Relaxation
 
 
 @register("gumbel_softmax")
 class GumbelSoftmax(Relaxation):
     """∇f(y) at the relaxed sample y = softmax((logits + G) / τ).
 
-    For bits, y = sigmoid((logits + L) / τ). **Biased**: it is the unbiased
-    gradient of E f(y), not of E f(z), and the value is f(y). The bias falls
-    with τ while the variance grows. f must be differentiable, and defined
-    between the corners. One evaluation of f per sample.
+    For Bernoulli variables, y = sigmoid((logits + L) / τ). **Biased**: it is
+    the unbiased gradient of E f(y), not of E f(z), and the value is f(y). The
+    bias falls with τ while the variance grows. f must be differentiable, and
+    defined between the corners. One evaluation of f per sample.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"`.
+        distribution: One with a relaxation: `"categorical"`, `"bernoulli"`.
         samples: S, samples per example; the estimate is their mean.
-        temperature: τ > 0. Kept as a weight that is not trained.
+        temperature: τ > 0: a number or a schedule. Assign to it to anneal it.
         **kwargs: As in `Estimator`.
 
     Raises:
@@ -41,8 +42,12 @@ class GumbelSoftmax(Relaxation):
         Maddison, Mnih, Teh. The Concrete distribution. Both ICLR 2017.
     """
 
-    def pathwise(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
+    needs: ClassVar = (Relaxed,)
+
+    def pathwise(self, parameters: Parameters, seed: Any) -> tf.Tensor:
         """Returns relaxed samples."""
-        noise = self.law.noise(logits, seed)
-        tau = tf.convert_to_tensor(self.temperature)
-        return self.law.relax(logits, noise, tau, hard=False)
+        distribution = self.distribution
+        assert isinstance(distribution, Relaxed)
+        noise = distribution.noise(parameters, seed)
+        tau = self._temperature(training=True)
+        return distribution.relax(parameters, noise, temperature=tau)

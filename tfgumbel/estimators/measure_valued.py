@@ -1,4 +1,4 @@
-"""Gradients by a weak derivative of the law: two evaluations a parameter."""
+"""Gradients by weak derivatives: two evaluations of f a parameter."""
 
 from __future__ import annotations
 
@@ -7,14 +7,9 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from tfgumbel import random
-from tfgumbel.estimators import univariate
-from tfgumbel.estimators.estimator import (
-    CostFn,
-    Estimator,
-    attach,
-    register,
-    repeat,
-)
+from tfgumbel.distributions import Parameters, WeaklyDifferentiable
+from tfgumbel.estimators.algebra import attach, mean_of_samples, repeat
+from tfgumbel.estimators.estimator import CostFn, Estimator, register
 
 
 @register("measure_valued")
@@ -26,29 +21,32 @@ class MeasureValued(Estimator):
     z⁻ replace the sample by draws from q⁺ and q⁻ that share their noise.
     Unbiased, of small variance; f may be anything, and z may be whole numbers.
 
-    | distribution | parameter | c | z⁺ | z⁻ |
+    | distribution | parameter φ | c | z⁺ | z⁻ |
     |---|---|---|---|---|
     | `"gaussian"` | μ | 1 / (σ √(2π)) | μ + σ R | μ - σ R |
-    | | log σ² | ½ | μ + σ M | μ + σ U M |
+    | | σ | 1 / σ | μ + σ M | μ + σ U M |
     | `"bernoulli"` | logits | θ (1 - θ) | 1 | 0 |
-    | `"poisson"` | log rate | λ | z + 1 | z |
+    | `"poisson"` | λ | 1 | z + 1 | z |
     | `"binomial"` | logits | n θ (1 - θ) | z' + 1 | z' |
-    | `"exponential"` | log rate | 1 | E / λ | (E + E') / λ |
-    | `"gamma"` | log rate | α | G / λ | (G + E) / λ |
-    | `"weibull"` | log scale | k | λ (E + E')^(1/k) | λ E^(1/k) |
+    | `"exponential"` | λ | 1 / λ | E / λ | (E + E') / λ |
+    | `"gamma"` | β | α / β | G / β | (G + E) / β |
+    | `"weibull"` | λ | k / λ | λ (E + E')^(1/k) | λ E^(1/k) |
 
     with R Rayleigh, M double-sided Maxwell, U uniform, E and E' exponential,
-    G gamma of concentration α, z' binomial of n - 1 trials. Evaluations per
-    sample: 1 + 2 · variables · parameters, in two batches.
+    G gamma of concentration α, z' binomial of n - 1 trials; from φ on the
+    chain rule leads to the unconstrained parameter. Evaluations per sample:
+    1 + 2 · variables · learned parameters, in two batches.
 
     Args:
-        distribution: One of the table's. α, k and n are constants.
+        distribution: One of the table's, or another one with weak derivatives;
+            α and k have none and must be fixed:
+            `distributions.Gamma(fixed="concentration")`.
         samples: S, samples per example; the estimate is their mean.
         **kwargs: As in `Estimator`.
 
     Raises:
-        ValueError: If the distribution is categorical, or at the call if the
-            number of variables is unknown.
+        ValueError: If the distribution has no weak derivatives, or at the call
+            if the number of variables is unknown.
 
     Example:
 
@@ -67,11 +65,11 @@ class MeasureValued(Estimator):
         JMLR 2020.
     """
 
-    distributions: ClassVar = ("bernoulli", *univariate.NAMES)
+    needs: ClassVar = (WeaklyDifferentiable,)
 
     def __init__(
         self,
-        distribution: str = "gaussian",
+        distribution: Any = "gaussian",
         samples: int = 1,
         **kwargs: Any,
     ) -> None:
@@ -81,52 +79,61 @@ class MeasureValued(Estimator):
     @property
     def evaluations(self) -> int:
         """1 + 2 · variables · parameters per sample; 0 before it is built."""
-        law = self.law
-        learned = 1
-        if isinstance(law, univariate.Univariate):
-            learned = len(law.parameters) - law.held
         if not self.built:
             return 0
+        learned = len(self.distribution.learned())
         return self.samples * (1 + 2 * self._variables * learned)
 
-    def build(self, logits_shape: Any, context_shape: Any = None) -> None:
+    def build(self, parameters_shape: Any, context_shape: Any = None) -> None:
         """Counts the variables."""
-        variables = self.law.variables(logits_shape)
+        several = len(self.distribution.parameters) > 1
+        shapes = parameters_shape if several else [parameters_shape]
+        shape = self.distribution.sample_shape(shapes)
+        variables = tf.TensorShape(shape[1:]).num_elements()
         if variables is None:
             raise ValueError(
                 "The measure-valued estimator needs the number of variables. "
-                f"Received: parameters of shape {logits_shape}"
+                f"Received: parameters of shape {parameters_shape}"
             )
         self._variables = variables
         self.built = True
 
     def estimate(
-        self, cost_fn: CostFn, logits: tf.Tensor, seed: Any, context: tf.Tensor
+        self,
+        cost_fn: CostFn,
+        parameters: Parameters,
+        seed: Any,
+        context: tf.Tensor,
     ) -> tf.Tensor:
         """Returns the mean cost of the samples."""
+        distribution = self.distribution
+        assert isinstance(distribution, WeaklyDifferentiable)
         first, second = random.split(seed, 2)
-        repeated = repeat(tf.stop_gradient(logits), self.samples)
+        repeated = repeat(parameters, self.samples)
+        repeated = tuple(map(tf.stop_gradient, repeated))
         sample = self.draw(repeated, first)
         cost = self.evaluate(cost_fn, sample)
-        derivatives = self.law.weak_derivative(repeated, second)
-        sides = [d.positive for d in derivatives]
-        sides += [d.negative for d in derivatives]
+        derivatives = distribution.weak_derivatives(repeated, second)
+        sides = [d.positive for d in derivatives.values()]
+        sides += [d.negative for d in derivatives.values()]
         rows = [self._replaced(sample, side) for side in sides]
         costs = self._costs(cost_fn, tf.concat(rows, axis=0), sample, sides)
         positive, negative = tf.split(costs, 2)
-        gradient = self.law.gradient(
-            [
-                derivative.constant * difference
-                for derivative, difference in zip(
-                    derivatives,
-                    tf.unstack(positive - negative, num=len(derivatives)),
-                    strict=True,
-                )
-            ]
-        )
-        gradient = tf.reduce_mean(self.fold(gradient, self.samples), axis=0)
-        value = tf.reduce_mean(self.fold(cost, self.samples), axis=0)
-        return attach(value, logits, gradient)
+        differences = tf.unstack(positive - negative, num=len(derivatives))
+        by_name = {
+            name: mean_of_samples(d.constant * difference, self.samples)
+            for (name, d), difference in zip(
+                derivatives.items(), differences, strict=True
+            )
+        }
+        gradients = [
+            by_name.get(name, tf.zeros_like(parameter))
+            for name, parameter in zip(
+                self.distribution.parameters, parameters, strict=True
+            )
+        ]
+        value = mean_of_samples(cost, self.samples)
+        return attach(value, parameters, gradients)
 
     def _replaced(self, sample: tf.Tensor, side: tf.Tensor) -> tf.Tensor:
         """Row d·N + n: sample n with its variable d taken from the side."""

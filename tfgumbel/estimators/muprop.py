@@ -6,19 +6,21 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfgumbel.estimators.distribution import per_example
-from tfgumbel.estimators.estimator import (
-    CostFn,
-    Estimator,
+from tfgumbel.distributions import Mean, Parameters, per_example
+from tfgumbel.estimators.algebra import (
+    NOTHING_BY_ITSELF,
     attach,
-    register,
+    fold,
+    mean_of_samples,
     repeat,
+    score,
+    weigh,
 )
-from tfgumbel.estimators.rloo import weigh
+from tfgumbel.estimators.estimator import CostFn, Estimator, register
 
 
 @register("muprop")
-class Muprop(Estimator):
+class MuProp(Estimator):
     """MuProp: [f(z) - h(z)] ∇log q(z) + f'(z₀)ᵀ ∇z₀.
 
     z₀ = E z is the mean-field point and h(z) = f(z₀) + f'(z₀)ᵀ(z - z₀) the
@@ -26,7 +28,7 @@ class Muprop(Estimator):
     where f is linear. S + 1 evaluations of f, one of them with its gradient.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"`.
+        distribution: One with a mean, such as `"categorical"`.
         samples: S, samples per example; the estimate is their mean.
         **kwargs: As in `Estimator`.
 
@@ -36,7 +38,7 @@ class Muprop(Estimator):
     Example:
 
     >>> import tensorflow as tf, tfgumbel as tg
-    >>> muprop = tg.estimators.Muprop("bernoulli")
+    >>> muprop = tg.estimators.MuProp("bernoulli")
     >>> logits = tf.zeros([1, 2])
     >>> with tf.GradientTape() as tape:
     ...     tape.watch(logits)
@@ -49,6 +51,7 @@ class Muprop(Estimator):
         stochastic neural networks. ICLR 2016.
     """
 
+    needs: ClassVar = (Mean,)
     needs_gradient: ClassVar[bool] = True
 
     @property
@@ -57,23 +60,45 @@ class Muprop(Estimator):
         return self.samples + 1
 
     def estimate(
-        self, cost_fn: CostFn, logits: tf.Tensor, seed: Any, context: tf.Tensor
+        self,
+        cost_fn: CostFn,
+        parameters: Parameters,
+        seed: Any,
+        context: tf.Tensor,
     ) -> tf.Tensor:
         """Returns the mean cost of the samples."""
-        repeated = repeat(logits, self.samples)
+        repeated = repeat(parameters, self.samples)
         sample = self.draw(repeated, seed)
         cost = self.evaluate(cost_fn, sample)
-        mean = tf.stop_gradient(self.law.mean(logits))
-        with tf.GradientTape() as tape:
-            tape.watch(mean)
-            at_mean = self.evaluate(cost_fn, mean)
-        slope = self.require_gradient(tape.gradient(at_mean, mean))
-
+        mean, slope, at_mean, path = self._expansion(cost_fn, parameters)
         step = sample - repeat(mean, self.samples)
         linear = per_example(repeat(slope, self.samples) * step)
-        residual = self.fold(cost - linear, self.samples) - at_mean
-        score = self.fold(self.score(repeated, sample), self.samples)
-        gradient = weigh(residual, score) / self.samples
-        gradient += self.law.mean_gradient(mean, slope)
-        value = tf.reduce_mean(self.fold(cost, self.samples), axis=0)
-        return attach(value, logits, gradient)
+        residual = fold(cost - linear, self.samples) - at_mean
+        scores = score(self.distribution, repeated, sample)
+        noisy = weigh(residual / self.samples, scores)
+        gradients = [a + b for a, b in zip(noisy, path, strict=True)]
+        value = mean_of_samples(cost, self.samples)
+        return attach(value, parameters, gradients)
+
+    def _expansion(
+        self, cost_fn: CostFn, parameters: Parameters
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """z₀, f'(z₀), f(z₀), and f'(z₀)ᵀ ∇z₀ in each parameter."""
+        distribution = self.distribution
+        assert isinstance(distribution, Mean)
+        parameters = tuple(map(tf.stop_gradient, parameters))
+        with tf.GradientTape(**NOTHING_BY_ITSELF) as tape:
+            tape.watch(parameters)
+            differentiable = distribution.mean(parameters)
+        mean = tf.stop_gradient(differentiable)
+        with tf.GradientTape() as inner:
+            inner.watch(mean)
+            at_mean = self.evaluate(cost_fn, mean)
+        slope = self.require_gradient(inner.gradient(at_mean, mean))
+        path = tape.gradient(
+            differentiable,
+            parameters,
+            output_gradients=slope,
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        return mean, slope, at_mean, path

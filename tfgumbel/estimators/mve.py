@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
-import tensorflow as tf
-
-from tfgumbel.estimators import draws
+from tfgumbel.estimators._relaxation import StraightThrough
 from tfgumbel.estimators.estimator import register
-from tfgumbel.estimators.relaxation import Relaxation
 
 
 @register("mve")
-class Mve(Relaxation):
+class MVE(StraightThrough):
     """Minimum-variance straight-through: S_Dᵀ f'(D) at an exact sample D.
 
     Exact in expectation for linear f, and as τ → ∞ for quadratic f, with the
@@ -22,10 +19,11 @@ class Mve(Relaxation):
     `ops.minimum_variance_straight_through` has the details.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"` (as two categories).
+        distribution: `"categorical"`, `"bernoulli"` (as two categories), or
+            another one of categories.
         samples: S, samples per example; the estimate is their mean.
-        temperature: τ > 0 of the backward pass. Kept as a weight that is not
-            trained. Large values lower the bias; see the op.
+        temperature: τ > 0 of the backward pass; assign to it to anneal it.
+            Large values lower the bias; see the op.
         **kwargs: As in `Estimator`.
 
     Raises:
@@ -34,7 +32,7 @@ class Mve(Relaxation):
     Example:
 
     >>> import tensorflow as tf, tfgumbel as tg
-    >>> estimator = tg.estimators.Mve("bernoulli")
+    >>> estimator = tg.estimators.MVE("bernoulli")
     >>> cost = estimator(lambda z: z[:, 0], tf.zeros([1, 2]), [1, 2])
     >>> float(cost[0]) in (0.0, 1.0)
     True
@@ -44,8 +42,4 @@ class Mve(Relaxation):
         estimators. 2026.
     """
 
-    def pathwise(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
-        """Returns exact samples with the surrogate gradient."""
-        tau = tf.convert_to_tensor(self.temperature)
-        draw = draws.Draw(seed, tau)
-        return draws.draw("mve", self.distribution, logits, draw)
+    surrogate: ClassVar[str] = "mve"

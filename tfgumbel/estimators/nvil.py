@@ -9,7 +9,7 @@ from tfgumbel.estimators.reinforce import Reinforce
 
 
 @register("nvil")
-class Nvil(Reinforce):
+class NVIL(Reinforce):
     """(f(z) - b(x) - c) ∇log q(z): REINFORCE with the baseline of NVIL.
 
     b is a network of one hidden layer of 100 tanh units on the context, c a
@@ -27,7 +27,7 @@ class Nvil(Reinforce):
     Example:
 
     >>> import tensorflow as tf, tfgumbel as tg
-    >>> nvil = tg.estimators.Nvil("bernoulli")
+    >>> nvil = tg.estimators.NVIL("bernoulli")
     >>> nvil(lambda z: 0.0 * z[:, 0] + 2.0, tf.zeros([1, 3]), [1, 2]).numpy()
     array([2.], dtype=float32)
 
@@ -38,9 +38,10 @@ class Nvil(Reinforce):
 
     def __init__(
         self,
-        distribution: str = "categorical",
+        distribution: Any = "categorical",
         samples: int = 1,
+        *,
         baseline: Any = "nvil",
         **kwargs: Any,
     ) -> None:
-        super().__init__(distribution, samples, baseline, **kwargs)
+        super().__init__(distribution, samples, baseline=baseline, **kwargs)

@@ -2,17 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfgumbel.estimators import univariate
-from tfgumbel.estimators.estimator import CostFn, Estimator, register, repeat
+from tfgumbel.distributions import Parameters, Reparameterized
+from tfgumbel.estimators.algebra import mean_of_samples, repeat
+from tfgumbel.estimators.estimator import CostFn, Estimator, register
+
+
+class ThroughTheSample(Estimator):
+    """Base of the estimators whose samples carry a gradient of their own.
+
+    A subclass writes `pathwise(parameters, seed)`, samples with a gradient.
+    f must be differentiable.
+    """
+
+    needs_gradient: ClassVar[bool] = True
+    _checked = False
+
+    def pathwise(self, parameters: Parameters, seed: Any) -> tf.Tensor:
+        """Returns one sample per row, with its gradient."""
+        raise NotImplementedError
+
+    def estimate(
+        self,
+        cost_fn: CostFn,
+        parameters: Parameters,
+        seed: Any,
+        context: tf.Tensor,
+    ) -> tf.Tensor:
+        """Returns the mean cost of the samples."""
+        sample = self.pathwise(repeat(parameters, self.samples), seed)
+        cost = self._cost(cost_fn, sample)
+        return mean_of_samples(cost, self.samples)
+
+    def _cost(self, cost_fn: CostFn, sample: tf.Tensor) -> tf.Tensor:
+        # In a graph the gradient taken here only to be looked at is pruned;
+        # eagerly it costs a backward pass, so there one look is enough.
+        if tf.executing_eagerly() and self._checked:
+            return self.evaluate(cost_fn, sample)
+        with tf.GradientTape() as tape:
+            tape.watch(sample)
+            cost = self.evaluate(cost_fn, sample)
+        self.require_gradient(tape.gradient(cost, sample))
+        self._checked = True
+        return cost
 
 
 @register("pathwise")
-class Pathwise(Estimator):
+class Pathwise(ThroughTheSample):
     """∇f(z(φ, ε)): the gradient through the sample.
 
     z is a differentiable function of the parameters φ and of noise ε. Unbiased;
@@ -20,10 +59,7 @@ class Pathwise(Estimator):
     evaluation of f per sample.
 
     Args:
-        distribution: `"gaussian"` with parameters (μ, log σ²),
-            `"exponential"` (log rate), `"gamma"` (concentration, log rate) or
-            `"weibull"` (concentration, log scale); concentrations are
-            constants.
+        distribution: A continuous one, such as `"gaussian"` or `"gamma"`.
         samples: S, samples per example; the estimate is their mean.
         **kwargs: As in `Estimator`.
 
@@ -48,38 +84,18 @@ class Pathwise(Estimator):
         Mohamed, Wierstra. Stochastic backpropagation. ICML 2014.
     """
 
-    distributions: ClassVar[Sequence[str]] = univariate.PATHWISE
-    needs_gradient: ClassVar[bool] = True
+    needs: ClassVar = (Reparameterized,)
 
     def __init__(
         self,
-        distribution: str = "gaussian",
+        distribution: Any = "gaussian",
         samples: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(distribution, samples, **kwargs)
-        self._checked = False
 
-    def pathwise(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
+    def pathwise(self, parameters: Parameters, seed: Any) -> tf.Tensor:
         """Returns one sample per row, with its gradient."""
-        return self.law.pathwise(logits, seed)
-
-    def estimate(
-        self, cost_fn: CostFn, logits: tf.Tensor, seed: Any, context: tf.Tensor
-    ) -> tf.Tensor:
-        """Returns the mean cost of the samples."""
-        sample = self.pathwise(repeat(logits, self.samples), seed)
-        cost = self._cost(cost_fn, sample)
-        return tf.reduce_mean(self.fold(cost, self.samples), axis=0)
-
-    def _cost(self, cost_fn: CostFn, sample: tf.Tensor) -> tf.Tensor:
-        # In a graph the gradient taken here only to be looked at is pruned;
-        # eagerly it costs a backward pass, so there one look is enough.
-        if tf.executing_eagerly() and self._checked:
-            return self.evaluate(cost_fn, sample)
-        with tf.GradientTape() as tape:
-            tape.watch(sample)
-            cost = self.evaluate(cost_fn, sample)
-        self.require_gradient(tape.gradient(cost, sample))
-        self._checked = True
-        return cost
+        distribution = self.distribution
+        assert isinstance(distribution, Reparameterized)
+        return distribution.reparameterize(parameters, seed)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, ops
-from tfgumbel.estimators import baseline as baselines
-from tfgumbel.estimators import distribution as distributions
-from tfgumbel.estimators.distribution import per_example
-from tfgumbel.estimators.estimator import CostFn, Estimator, register, repeat
+from tfgumbel.distributions import Parameters
+from tfgumbel.estimators.algebra import (
+    fold,
+    mean_of_samples,
+    repeat,
+    score,
+    squared_norm,
+)
+from tfgumbel.estimators.baseline import get_baseline
+from tfgumbel.estimators.estimator import CostFn, Estimator, register
 
 
 @register("reinforce")
@@ -28,8 +34,7 @@ class Reinforce(Estimator):
     the cost it is subtracted from.
 
     Args:
-        distribution: `"categorical"`, `"bernoulli"`, or any of the laws in
-            `MeasureValued`, with the parameters given there.
+        distribution: Any distribution.
         samples: S, samples per example; the estimate is their mean.
         baseline: `None`; a number; `"optimal"`; `"moving_average"`; `"nvil"`;
             or a Keras layer that maps the context `[B, ...]` to one value per
@@ -59,66 +64,60 @@ class Reinforce(Estimator):
         reinforcement learning. JMLR 2004.
     """
 
-    distributions: ClassVar = distributions.NAMES
-
     def __init__(
         self,
-        distribution: str = "categorical",
+        distribution: Any = "categorical",
         samples: int = 1,
+        *,
         baseline: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(distribution, samples, **kwargs)
         if isinstance(baseline, bool):
-            baselines.get(baseline)  # Raises: True is no constant.
+            get_baseline(baseline)  # Raises: True is no constant.
         self.constant = not isinstance(baseline, dict) and (
             baseline is None
             or baseline == "optimal"
             or isinstance(baseline, (int, float))
         )
         self.baseline: Any = (
-            baseline if self.constant else baselines.get(baseline)
+            baseline if self.constant else get_baseline(baseline)
         )
         if isinstance(baseline, (int, float)):
             _checks.finite_number("baseline", baseline)
         self._identifier = baseline
 
-    def build(self, logits_shape: Any, context_shape: Any = None) -> None:
+    def build(self, parameters_shape: Any, context_shape: Any = None) -> None:
         """Builds the baseline for contexts of this shape."""
         if not self.constant and not self.baseline.built:
             self.baseline.build(
-                logits_shape if context_shape is None else context_shape
+                parameters_shape if context_shape is None else context_shape
             )
         self.built = True
 
     def estimate(
-        self, cost_fn: CostFn, logits: tf.Tensor, seed: Any, context: tf.Tensor
+        self,
+        cost_fn: CostFn,
+        parameters: Parameters,
+        seed: Any,
+        context: tf.Tensor,
     ) -> tf.Tensor:
         """Returns the mean cost, with (f - b) ∇log q as its gradient."""
-        logits = repeat(logits, self.samples)
-        sample = self.draw(logits, seed)
+        parameters = repeat(parameters, self.samples)
+        sample = self.draw(parameters, seed)
         cost = self.evaluate(cost_fn, sample)
-        baseline = self._baseline(cost, logits, sample, context)
-        log_prob = self.law.log_prob(logits, sample)
-        surrogate = ops.score_function_cost(cost, log_prob, baseline)
-        return tf.reduce_mean(self.fold(surrogate, self.samples), axis=0)
-
-    def _baseline(
-        self,
-        cost: tf.Tensor,
-        logits: tf.Tensor,
-        sample: tf.Tensor,
-        context: tf.Tensor,
-    ) -> Any:
+        log_prob = self.distribution.log_prob(parameters, sample)
+        if not self.constant:
+            learned = repeat(self.baseline(context), self.samples)
+            surrogate = self.baseline.attach(cost, log_prob, learned)
+            return mean_of_samples(surrogate, self.samples)
         if self.baseline == "optimal":
-            weight = per_example(tf.square(self.score(logits, sample)))
-            return self._optimal(cost, weight)
-        if self.constant:
-            return float(self.baseline or 0.0)
-        learned = repeat(self.baseline(context), self.samples)
-        centre = self.baseline.centre()
-        self.baseline.observe(cost - learned)
-        return learned + centre
+            scores = score(self.distribution, parameters, sample)
+            baseline = self._optimal(cost, squared_norm(scores))
+        else:
+            baseline = float(self.baseline or 0.0)
+        surrogate = ops.score_function_cost(cost, log_prob, baseline=baseline)
+        return mean_of_samples(surrogate, self.samples)
 
     def _optimal(self, cost: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
         # A cost that is not finite spoils its own estimate, no other.
@@ -126,7 +125,7 @@ class Reinforce(Estimator):
         weight = tf.where(finite, weight, tf.zeros_like(weight))
         cost = tf.where(finite, cost, tf.zeros_like(cost))
         axis = 1 if self.samples == 1 else 0
-        cost, weight = (self.fold(x, self.samples) for x in (cost, weight))
+        cost, weight = (fold(x, self.samples) for x in (cost, weight))
 
         def others(x: tf.Tensor) -> tf.Tensor:
             return tf.reduce_sum(x, axis=axis, keepdims=True) - x

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
-import tensorflow as tf
-
-from tfgumbel.estimators import draws
+from tfgumbel.estimators._relaxation import StraightThrough
 from tfgumbel.estimators.estimator import register
-from tfgumbel.estimators.relaxation import Relaxation
 
 
 @register("reinmax")
-class Reinmax(Relaxation):
+class ReinMax(StraightThrough):
     """ReinMax: 2 J(π_D) f'(D) - ½ J(π) f'(D) at an exact sample D.
 
     π_D is the mean of softmax(logits / τ) and D, π the probabilities. At τ = 1
@@ -21,10 +18,10 @@ class Reinmax(Relaxation):
     `ops.reinmax` has the details.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"` (as two categories).
+        distribution: `"categorical"`, `"bernoulli"` (as two categories), or
+            another one of categories.
         samples: S, samples per example; the estimate is their mean.
-        temperature: τ > 0 of the backward pass. Kept as a weight that is not
-            trained.
+        temperature: τ > 0 of the backward pass; assign to it to anneal it.
         **kwargs: As in `Estimator`.
 
     Raises:
@@ -33,7 +30,7 @@ class Reinmax(Relaxation):
     Example:
 
     >>> import tensorflow as tf, tfgumbel as tg
-    >>> estimator = tg.estimators.Reinmax("bernoulli")
+    >>> estimator = tg.estimators.ReinMax("bernoulli")
     >>> cost = estimator(lambda z: z[:, 0], tf.zeros([1, 2]), [1, 2])
     >>> float(cost[0]) in (0.0, 1.0)
     True
@@ -43,8 +40,4 @@ class Reinmax(Relaxation):
         straight-through and beyond. NeurIPS 2023.
     """
 
-    def pathwise(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
-        """Returns exact samples with the surrogate gradient."""
-        tau = tf.convert_to_tensor(self.temperature)
-        draw = draws.Draw(seed, tau)
-        return draws.draw("reinmax", self.distribution, logits, draw)
+    surrogate: ClassVar[str] = "reinmax"

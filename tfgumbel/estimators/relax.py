@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, _saving
-from tfgumbel.estimators.control_variate import ControlVariate
-from tfgumbel.estimators.distribution import per_example
-from tfgumbel.estimators.estimator import (
-    CostFn,
-    Estimator,
+from tfgumbel.distributions import Conditioned, Parameters
+from tfgumbel.estimators._coupled import Coupled
+from tfgumbel.estimators.algebra import (
+    NOTHING_BY_ITSELF,
     attach,
     attach_weights,
-    register,
+    fold,
+    mean_of_samples,
     repeat,
+    squared_norm,
     tile_context,
+    weigh,
 )
-from tfgumbel.estimators.rebar import WEIGHTS_ONLY, Coupled, scalar
-from tfgumbel.estimators.rloo import weigh
+from tfgumbel.estimators.control_variate import ControlVariate
+from tfgumbel.estimators.estimator import CostFn, Estimator, register
 
 
 @register("relax")
-class Relax(Estimator):
+class RELAX(Estimator):
     """RELAX: a network c as a control variate.
 
         [f(b) - c(z̃)] ∇log q(b) + ∇c(z) - ∇c(z̃)
 
-    z = log π + G are perturbed logits, b their argmax (their sign, for bits)
+    z = log π + G are perturbed logits, b their argmax (their sign, for
+    Bernoulli variables)
     and z̃ perturbed logits drawn anew given b. Unbiased for every c, which is
     learned by descending the mean square of the estimate; c = 0 is REINFORCE.
-    f may be anything: one evaluation per sample, beside the network's. With
+    f may be anything: one evaluation per sample, next to the network's. With
     `relaxed_cost=True`, c is the network plus η f(σ_τ(·)), as in REBAR; then
     f must be differentiable and is evaluated three times.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"`.
+        distribution: One with noise given its sample, as `"categorical"`.
         samples: S, samples per example; the estimate is their mean.
         network: Keras layer, called as `network([z, context])` with z of the
             shape of the logits, that gives one value per example, `[B]` or
@@ -56,7 +59,7 @@ class Relax(Estimator):
     Example:
 
     >>> import tensorflow as tf, tfgumbel as tg
-    >>> relax = tg.estimators.Relax("bernoulli")
+    >>> relax = tg.estimators.RELAX("bernoulli")
     >>> cost = relax(lambda z: z[:, 0] ** 2, tf.zeros([1, 2]), [1, 2])
     >>> float(cost[0]) in (0.0, 1.0)
     True
@@ -66,10 +69,13 @@ class Relax(Estimator):
         void. ICLR 2018.
     """
 
+    needs: ClassVar = (Conditioned,)
+
     def __init__(
         self,
-        distribution: str = "categorical",
+        distribution: Any = "categorical",
         samples: int = 1,
+        *,
         network: keras.layers.Layer | None = None,
         relaxed_cost: bool = False,
         temperature: float = 0.5,
@@ -80,7 +86,7 @@ class Relax(Estimator):
             kinds = (keras.layers.Layer,)
             network = _saving.deserialize("network", network, kinds)
         if network is None:
-            network = ControlVariate(distribution)
+            network = ControlVariate(self.distribution)
         if not isinstance(network, keras.layers.Layer):
             raise TypeError(
                 "Argument `network` must be a Keras layer, called as "
@@ -90,9 +96,9 @@ class Relax(Estimator):
         self.relaxed_cost = relaxed_cost
         self._temperature = _checks.positive_number("temperature", temperature)
         if relaxed_cost:
-            self.eta = scalar(self, "eta", 1.0, True)
-            self.log_temperature = scalar(
-                self, "log_temperature", math.log(temperature), True
+            self.eta = self.add_scalar("eta", 1.0, True)
+            self.log_temperature = self.add_scalar(
+                "log_temperature", math.log(temperature), True
             )
 
     @property
@@ -100,42 +106,54 @@ class Relax(Estimator):
         """At b; with `relaxed_cost` at σ(z) and σ(z̃) too."""
         return (3 if self.relaxed_cost else 1) * self.samples
 
-    def build(self, logits_shape: Any, context_shape: Any = None) -> None:
+    def build(self, parameters_shape: Any, context_shape: Any = None) -> None:
         """Builds the network for these shapes."""
-        logits_shape = tuple(logits_shape)
+        shape = tuple(parameters_shape)
         if context_shape is None:
-            context_shape = logits_shape
+            context_shape = shape
         if not self.network.built:
-            self.network.build([logits_shape, tuple(context_shape)])
+            self.network.build([shape, tuple(context_shape)])
         self.built = True
 
     def estimate(
-        self, cost_fn: CostFn, logits: tf.Tensor, seed: Any, context: tf.Tensor
+        self,
+        cost_fn: CostFn,
+        parameters: Parameters,
+        seed: Any,
+        context: tf.Tensor,
     ) -> tf.Tensor:
         """Returns the mean of f(b)."""
-        detached = repeat(tf.stop_gradient(logits), self.samples)
-        draw = Coupled(self.law, detached, seed)
+        detached = tuple(map(tf.stop_gradient, parameters))
+        detached = repeat(detached, self.samples)
+        draw = Coupled(self.distribution, detached, seed)
         cost = self.evaluate(cost_fn, draw.sample)
         weights = self.trainable_weights
-        with tf.GradientTape(persistent=True, **WEIGHTS_ONLY) as learning:
+        with tf.GradientTape(persistent=True, **NOTHING_BY_ITSELF) as learning:
             learning.watch([weight.value for weight in weights])
-            with tf.GradientTape(**WEIGHTS_ONLY) as tape:
+            with tf.GradientTape(**NOTHING_BY_ITSELF) as tape:
                 tape.watch(detached)
                 perturbed = draw.perturbed(detached)
-                values = self._control(cost_fn, perturbed, context)
-                free, conditional = tf.unstack(self.fold(values, 2))
+                values = self._control(cost_fn, draw, perturbed, context)
+                free, conditional = tf.unstack(fold(values, 2))
                 difference = free - conditional
             path = self.require_gradient(tape.gradient(difference, detached))
             residual = tf.stop_gradient(cost) - conditional
-            estimate = weigh(residual[None], draw.score[None]) + path
-            gradient = tf.reduce_mean(self.fold(estimate, self.samples), axis=0)
-            square = per_example(tf.square(gradient))
-        value = tf.reduce_mean(self.fold(cost, self.samples), axis=0)
+            noisy = weigh(residual[None], draw.scores)
+            gradients = [
+                mean_of_samples(score + slope, self.samples)
+                for score, slope in zip(noisy, path, strict=True)
+            ]
+            square = squared_norm(gradients)
+        value = mean_of_samples(cost, self.samples)
         value = attach_weights(value, weights, learning, square)
-        return attach(value, logits, gradient)
+        return attach(value, parameters, gradients)
 
     def _control(
-        self, cost_fn: CostFn, perturbed: tf.Tensor, context: tf.Tensor
+        self,
+        cost_fn: CostFn,
+        draw: Coupled,
+        perturbed: tf.Tensor,
+        context: tf.Tensor,
     ) -> tf.Tensor:
         context = tile_context(context, perturbed)
         value = tf.cast(self.network([perturbed, context]), tf.float32)
@@ -145,9 +163,9 @@ class Relax(Estimator):
         if not self.relaxed_cost:
             return value
         tau = tf.exp(tf.convert_to_tensor(self.log_temperature))
-        relaxed = self.law.soften(perturbed, tau)
+        relaxed = draw.soften(perturbed, tau)
         # A network connects c to z whatever f does: ask f by itself.
-        with tf.GradientTape(**WEIGHTS_ONLY) as tape:
+        with tf.GradientTape(**NOTHING_BY_ITSELF) as tape:
             tape.watch(relaxed)
             cost = self.evaluate(cost_fn, relaxed)
         self.require_gradient(tape.gradient(cost, relaxed))

@@ -6,18 +6,13 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfgumbel.estimators import distribution as distributions
-from tfgumbel.estimators.estimator import (
-    CostFn,
-    Estimator,
-    attach,
-    register,
-    repeat,
-)
+from tfgumbel.distributions import Parameters
+from tfgumbel.estimators.algebra import attach, fold, repeat, score, weigh
+from tfgumbel.estimators.estimator import CostFn, Estimator, register
 
 
 @register("rloo")
-class Rloo(Estimator):
+class RLOO(Estimator):
     """Leave-one-out REINFORCE.
 
     1/S Σ_s (f(z_s) - mean_{t≠s} f(z_t)) ∇log q(z_s).
@@ -26,8 +21,7 @@ class Rloo(Estimator):
     one batch.
 
     Args:
-        distribution: `"categorical"`, `"bernoulli"`, or any of the laws in
-            `MeasureValued`, with the parameters given there.
+        distribution: Any distribution.
         samples: S, at least 2.
         **kwargs: As in `Estimator`.
 
@@ -37,7 +31,7 @@ class Rloo(Estimator):
     Example:
 
     >>> import tensorflow as tf, tfgumbel as tg
-    >>> rloo = tg.estimators.Rloo("bernoulli", samples=4)
+    >>> rloo = tg.estimators.RLOO("bernoulli", samples=4)
     >>> logits = tf.zeros([1, 2])
     >>> with tf.GradientTape() as tape:
     ...     tape.watch(logits)
@@ -50,42 +44,29 @@ class Rloo(Estimator):
         free! 2019.
     """
 
-    distributions: ClassVar = distributions.NAMES
+    least_samples: ClassVar[int] = 2
 
     def __init__(
         self,
-        distribution: str = "categorical",
+        distribution: Any = "categorical",
         samples: int = 2,
         **kwargs: Any,
     ) -> None:
         super().__init__(distribution, samples, **kwargs)
-        require_two("Rloo", samples)
 
     def estimate(
-        self, cost_fn: CostFn, logits: tf.Tensor, seed: Any, context: tf.Tensor
+        self,
+        cost_fn: CostFn,
+        parameters: Parameters,
+        seed: Any,
+        context: tf.Tensor,
     ) -> tf.Tensor:
         """Returns the mean cost of the samples."""
-        repeated = repeat(logits, self.samples)
+        repeated = repeat(parameters, self.samples)
         sample = self.draw(repeated, seed)
-        cost = self.fold(self.evaluate(cost_fn, sample), self.samples)
+        cost = fold(self.evaluate(cost_fn, sample), self.samples)
         value = tf.reduce_mean(cost, axis=0)
         # f_s - mean of the others = (f_s - mean of all) · S / (S - 1).
         advantage = (cost - value) / (self.samples - 1)
-        score = self.fold(self.score(repeated, sample), self.samples)
-        return attach(value, logits, weigh(advantage, score))
-
-
-def weigh(advantage: tf.Tensor, score: tf.Tensor) -> tf.Tensor:
-    """Σ_s advantage[s] · score[s], for `[S, B]` and `[S, B, ...]`."""
-    ones = [1] * (score.shape.rank - 2)
-    shape = tf.concat([tf.shape(advantage), ones], 0)
-    return tf.reduce_sum(tf.reshape(advantage, shape) * score, axis=0)
-
-
-def require_two(name: str, samples: int) -> None:
-    """Raises for an estimator that compares samples and has one."""
-    if samples < 2:
-        raise ValueError(
-            f"{name} compares samples with each other, so argument `samples` "
-            f"must be at least 2. Received: samples={samples}"
-        )
+        scores = score(self.distribution, repeated, sample)
+        return attach(value, parameters, weigh(advantage, scores))

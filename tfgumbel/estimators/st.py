@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
-import tensorflow as tf
-
+from tfgumbel.estimators._relaxation import StraightThrough
 from tfgumbel.estimators.estimator import register
-from tfgumbel.estimators.relaxation import Relaxation
 
 
 @register("st")
-class St(Relaxation):
+class ST(StraightThrough):
     """Straight-through: J(softmax(logits / τ)) f'(z) / τ at an exact sample.
 
     The backward pass takes the sample for its probabilities. **Biased** unless
@@ -19,10 +17,10 @@ class St(Relaxation):
     exact sample. One evaluation of f per sample.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"`.
+        distribution: `"categorical"`, `"bernoulli"` (as two categories), or
+            another one of categories.
         samples: S, samples per example; the estimate is their mean.
-        temperature: τ > 0 of the backward pass. Kept as a weight that is not
-            trained.
+        temperature: τ > 0 of the backward pass; assign to it to anneal it.
         **kwargs: As in `Estimator`.
 
     Raises:
@@ -34,7 +32,7 @@ class St(Relaxation):
     >>> logits = tf.zeros([1, 2])
     >>> with tf.GradientTape() as tape:
     ...     tape.watch(logits)
-    ...     cost = tg.estimators.St("bernoulli")(
+    ...     cost = tg.estimators.ST("bernoulli")(
     ...         lambda z: 4.0 * z[:, 0], logits, [1, 2])
     >>> tape.gradient(cost, logits).numpy()
     array([[1., 0.]], dtype=float32)
@@ -44,8 +42,4 @@ class St(Relaxation):
         through stochastic neurons. 2013.
     """
 
-    def pathwise(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
-        """Returns exact samples with the gradient of their probabilities."""
-        sample = self.draw(logits, seed)
-        tau = tf.convert_to_tensor(self.temperature)
-        return self.law.straight_through(logits, sample, tau)
+    surrogate: ClassVar[str] = "st"

@@ -6,19 +6,13 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfgumbel.estimators import distribution as distributions
-from tfgumbel.estimators.estimator import (
-    CostFn,
-    Estimator,
-    attach,
-    register,
-    repeat,
-)
-from tfgumbel.estimators.rloo import require_two, weigh
+from tfgumbel.distributions import Parameters
+from tfgumbel.estimators.algebra import attach, fold, repeat, score, weigh
+from tfgumbel.estimators.estimator import CostFn, Estimator, register
 
 
 @register("vimco")
-class Vimco(Estimator):
+class VIMCO(Estimator):
     """The multi-sample bound -E log 1/S Σ_s w_s, with cost = -log w.
 
     **This changes what is minimised**: the cost is read as -log w(z) (a
@@ -34,8 +28,7 @@ class Vimco(Estimator):
     evaluations of f, in one batch.
 
     Args:
-        distribution: `"categorical"`, `"bernoulli"`, or any of the laws in
-            `MeasureValued`, with the parameters given there.
+        distribution: Any distribution.
         samples: S, at least 2.
         **kwargs: As in `Estimator`.
 
@@ -45,7 +38,7 @@ class Vimco(Estimator):
     Example:
 
     >>> import tensorflow as tf, tfgumbel as tg
-    >>> vimco = tg.estimators.Vimco("bernoulli", samples=4)
+    >>> vimco = tg.estimators.VIMCO("bernoulli", samples=4)
     >>> vimco(lambda z: 0.0 * z[:, 0] + 2.0, tf.zeros([1, 2]), [1, 2]).numpy()
     array([2.], dtype=float32)
 
@@ -54,39 +47,47 @@ class Vimco(Estimator):
         2016.
     """
 
-    distributions: ClassVar = distributions.NAMES
+    least_samples: ClassVar[int] = 2
+    objective: ClassVar[str] = "multi-sample bound"
 
     def __init__(
         self,
-        distribution: str = "categorical",
+        distribution: Any = "categorical",
         samples: int = 2,
         **kwargs: Any,
     ) -> None:
         super().__init__(distribution, samples, **kwargs)
-        require_two("Vimco", samples)
 
     def estimate(
-        self, cost_fn: CostFn, logits: tf.Tensor, seed: Any, context: tf.Tensor
+        self,
+        cost_fn: CostFn,
+        parameters: Parameters,
+        seed: Any,
+        context: tf.Tensor,
     ) -> tf.Tensor:
         """Returns -L̂, the negative multi-sample bound."""
-        repeated = repeat(logits, self.samples)
+        repeated = repeat(parameters, self.samples)
         sample = self.draw(repeated, seed)
-        cost = self.fold(self.evaluate(cost_fn, sample), self.samples)
-        bound = log_mean_exp(-cost)
-        score = self.fold(self.score(repeated, sample), self.samples)
+        cost = fold(self.evaluate(cost_fn, sample), self.samples)
+        bound = _log_mean_exp(-cost)
         signal = bound - self._without(-cost)
-        return attach(-bound, logits, weigh(-signal, score))
+        scores = score(self.distribution, repeated, sample)
+        return attach(-bound, parameters, weigh(-signal, scores))
 
     def _without(self, log_weight: tf.Tensor) -> tf.Tensor:
-        # Row s of the last axis pair: all log w, with the s-th replaced.
-        total = tf.reduce_sum(log_weight, axis=0)
-        others = (total - log_weight) / (self.samples - 1)
-        own = tf.eye(self.samples)[:, :, None]
-        replaced = tf.where(own > 0, others[None], log_weight[None])
-        return log_mean_exp(replaced, axis=1)
+        # Row s of the last axis pair: all log w, with the s-th replaced by the
+        # mean of the others.
+        own = tf.eye(self.samples)[:, :, None] > 0
+        log_weight = log_weight[None]
+        others = tf.where(own, tf.zeros_like(log_weight), log_weight)
+        mean = tf.reduce_sum(others, axis=1, keepdims=True)
+        mean /= self.samples - 1
+        bound = _log_mean_exp(tf.where(own, mean, log_weight), axis=1)
+        # Where all others cost infinitely much they say nothing.
+        return tf.where(tf.math.is_finite(bound), bound, tf.zeros_like(bound))
 
 
-def log_mean_exp(values: tf.Tensor, axis: int = 0) -> tf.Tensor:
+def _log_mean_exp(values: tf.Tensor, axis: int = 0) -> tf.Tensor:
     """log of the mean of exp(values) on an axis."""
     count = tf.cast(tf.shape(values)[axis], values.dtype)
     return tf.reduce_logsumexp(values, axis=axis) - tf.math.log(count)

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfgumbel.estimators import draws
+from tfgumbel.distributions import Categories, Parameters
+from tfgumbel.estimators._surrogate import surrogate_sample
 from tfgumbel.estimators.estimator import register
-from tfgumbel.estimators.relaxation import Relaxation
+from tfgumbel.estimators.pathwise import ThroughTheSample
 
 
 @register("zgr")
-class Zgr(Relaxation):
+class ZGR(ThroughTheSample):
     """ZGR: ½ [J(π) f'(D) + (f'(D)ᵀ(D - π)) (D - π)] at an exact sample D.
 
     Exact in expectation for quadratic f, otherwise **biased**; f must be
-    differentiable. The temperature is not used. The value is f(D). One
+    differentiable. There is no temperature. The value is f(D). One
     evaluation of f per sample.
     `ops.zgr` has the details.
 
     Args:
-        distribution: `"categorical"` or `"bernoulli"` (as two categories).
+        distribution: `"categorical"`, `"bernoulli"` (as two categories), or
+            another one of categories.
         samples: S, samples per example; the estimate is their mean.
-        temperature: τ > 0 of the backward pass. Kept as a weight that is not
-            trained.
         **kwargs: As in `Estimator`.
 
     Raises:
@@ -33,7 +33,7 @@ class Zgr(Relaxation):
     Example:
 
     >>> import tensorflow as tf, tfgumbel as tg
-    >>> estimator = tg.estimators.Zgr("bernoulli")
+    >>> estimator = tg.estimators.ZGR("bernoulli")
     >>> cost = estimator(lambda z: z[:, 0], tf.zeros([1, 2]), [1, 2])
     >>> float(cost[0]) in (0.0, 1.0)
     True
@@ -43,8 +43,9 @@ class Zgr(Relaxation):
         Gumbel-softmax gradient estimator. ICML 2023.
     """
 
-    def pathwise(self, logits: tf.Tensor, seed: Any) -> tf.Tensor:
+    needs: ClassVar = (Categories,)
+    unbiased: ClassVar[bool] = False
+
+    def pathwise(self, parameters: Parameters, seed: Any) -> tf.Tensor:
         """Returns exact samples with the surrogate gradient."""
-        tau = tf.convert_to_tensor(self.temperature)
-        draw = draws.Draw(seed, tau)
-        return draws.draw("zgr", self.distribution, logits, draw)
+        return surrogate_sample("zgr", self.distribution, parameters, seed)

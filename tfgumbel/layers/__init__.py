@@ -2,6 +2,7 @@
 
 from tfgumbel.layers.binary_concrete import BinaryConcrete
 from tfgumbel.layers.concrete_selector import ConcreteSelector
+from tfgumbel.layers.cost_collector import CostCollector, Draw
 from tfgumbel.layers.expected_cost import ExpectedCost
 from tfgumbel.layers.gumbel_softmax import GumbelSoftmax
 from tfgumbel.layers.implicit_reparam import ImplicitReparam
@@ -25,6 +26,8 @@ __all__ = [
     "BinaryConcrete",
     "CategoricalKL",
     "ConcreteSelector",
+    "CostCollector",
+    "Draw",
     "ExpectedCost",
     "GaussianKL",
     "GumbelSoftmax",

@@ -1,28 +1,47 @@
-"""What every layer that draws noise has in common: a seed state."""
+"""What the layers that draw have in common: a seed, a mode, a temperature."""
 
 from __future__ import annotations
 
 import inspect
+import warnings
+import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import _checks, random
-from tfgumbel.layers import sampling_scope
-from tfgumbel.layers._called_once import CalledOnce
+# TensorFlow 2.20 and 2.21 have no public way to ask whether a tape is open.
+from tensorflow.python.eager import record
 
-CATEGORICAL_INFERENCE = ("mode", "sample", "mean", "relaxed")
+from tfgumbel import _checks, distributions, ops, random, schedules
+from tfgumbel.distributions import Distribution, Parameters
+from tfgumbel.layers import _twins, sampling_scope
+
+
+class CalledOnce(schedules.AnnealedLayer):
+    """A layer whose call may not be repeated in the backward pass.
+
+    Under `keras.RematScope` Keras calls a layer again to compute its
+    gradient. That call would draw its noise again and give the gradient of
+    another sample, update running statistics twice, and lose the gradient of
+    what `add_loss` took the first time. There is little to save: the ops keep
+    one tensor each.
+    """
+
+    def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any):
+        """Returns `layer_call` itself."""
+        return layer_call
 
 
 class StochasticLayer(CalledOnce):
     """A layer that draws noise, reproducibly, and remembers where it stands.
 
-    The seed state is a weight `[seed, number of draws]`: it is saved, loaded
-    and checkpointed with the others, so that a resumed run draws on instead
-    of repeating its noise. Inputs keep their precision (`autocast=False`);
-    the result has the layer's compute dtype.
+    The seed state is `[seed, number of draws]`: it is saved, loaded and
+    checkpointed with the layer, so that a resumed run draws on instead of
+    repeating its noise, and it is not one of the weights. Inputs keep their
+    precision (`autocast=False`); the result has the layer's compute dtype.
 
     Args:
         seed: An integer, or `None` for one from Python's random generator,
@@ -30,11 +49,9 @@ class StochasticLayer(CalledOnce):
         **kwargs: As in `keras.layers.Layer`.
     """
 
-    inference: str
-
-    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, seed: int | None = None, **kwargs: Any) -> None:
         if seed is not None and (
-            isinstance(seed, bool) or not isinstance(seed, (int, np.integer))
+            isinstance(seed, bool) or not isinstance(seed, int | np.integer)
         ):
             raise TypeError(
                 "Argument `seed` must be an integer or None. "
@@ -50,26 +67,14 @@ class StochasticLayer(CalledOnce):
         self.supports_masking = True
         self.seed = None if seed is None else int(seed)
         first = random.default_seed() if seed is None else int(seed)
-        self.seed_state = self.add_weight(
-            shape=(2,),
-            initializer=lambda shape, dtype: tf.constant([first, 0], dtype),
-            trainable=False,
-            dtype="int64",
-            autocast=False,
-            aggregation="only_first_replica",
-            name="seed_state",
-        )
+        self._seed_state = self.add_state("seed_state", [first, 0], "int64")
+        self._warned = False
+        self._warned_of_twin = False
 
     @property
-    def _mode(self) -> str:
-        """What a call that does not train returns.
-
-        The layer's `inference`, save in a `SamplingScope`.
-        """
-        scope = sampling_scope.current()
-        if scope is None or scope.inference is None:
-            return self.inference
-        return scope.inference
+    def seed_state(self) -> keras.Variable:
+        """The seed, and the number of draws so far."""
+        return self._seed_state
 
     def next_seed(self) -> tf.Tensor:
         """Returns a fresh seed for this call, different on each replica.
@@ -87,12 +92,58 @@ class StochasticLayer(CalledOnce):
                 "the layers to recompute, or give it their names with "
                 "mode='list_of_layers'"
             )
+        _refuse_vectorized_map(self.name)
         scope = sampling_scope.current()
         if scope is not None and scope.seed is not None:
             return random.replica_seed(scope.next_seed())
-        state = tf.convert_to_tensor(self.seed_state)
-        self.seed_state.assign(state + tf.constant([0, 1], tf.int64))
-        return random.replica_seed(state)
+        self._warn_of_twins()
+        seed = self.peek_seed()
+        self._seed_state.assign_add(tf.constant([0, 1], tf.int64))
+        return random.replica_seed(seed)
+
+    def peek_seed(self) -> tf.Tensor:
+        """Returns the seed of the next draw, if there is one replica.
+
+        Layers of different classes draw different noise from one `seed`.
+        """
+        kind = zlib.crc32(type(self).__name__.encode())
+        state = tf.convert_to_tensor(self._seed_state)
+        return state + tf.constant([kind, 0], tf.int64)
+
+    def warn_if_recorded(self, training: Any, inputs: Any) -> None:
+        """Warns, once, where `training` was left open on a tape.
+
+        As in a `train_step` of one's own: what is meant is a sample, and what
+        comes is the value for inference.
+        """
+        if training is not None or self._warned or not is_recorded(inputs):
+            return
+        self._warned = True
+        warnings.warn(
+            f"Layer {self.name!r} was called without `training` while a "
+            "gradient is recorded, and did what it does in inference. To "
+            "train, call the model with training=True (and give a `call` of "
+            "your own an argument `training` that it passes on); to draw "
+            'without training, set inference="sample"; if inference is meant, '
+            "say training=False.",
+            stacklevel=2,
+        )
+
+    def _warn_of_twins(self) -> None:
+        """Warns, once, where another layer draws the same noise."""
+        if self.seed is None or self._warned_of_twin:
+            return
+        twin = _twins.find(self)
+        if twin is None:
+            return
+        self._warned_of_twin = True
+        warnings.warn(
+            f"Layers {twin!r} and {self.name!r} are of one class and have the "
+            f"same seed={self.seed}, so that they draw the same noise: what "
+            "they draw is dependent, and the gradient of a cost of both is "
+            "wrong. Give each its own seed.",
+            stacklevel=2,
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -100,15 +151,146 @@ class StochasticLayer(CalledOnce):
 
 
 def _is_rematerialised() -> bool:
+    return is_called_by("recompute_grad.<locals>.inner")
+
+
+def _refuse_vectorized_map(name: str) -> None:
+    # TensorFlow 2.20 and 2.21 keep the noise of a loop's body for all rows.
+    if is_called_by("_pfor_impl"):
+        raise ValueError(
+            f"Layer {name!r} draws inside `tf.vectorized_map`, where every row "
+            "would get the same noise. Call it on the whole batch, which draws "
+            "for each row by itself, or use `tf.map_fn`"
+        )
+
+
+def is_called_by(*names: str) -> bool:
+    """Whether a function of such a name is among those being executed."""
     frame = inspect.currentframe()
     while frame is not None:
-        if frame.f_code.co_qualname == "recompute_grad.<locals>.inner":
+        code = frame.f_code
+        if code.co_name in names or code.co_qualname in names:
             return True
         frame = frame.f_back
     return False
 
 
-class CategoricalLayer(StochasticLayer):
+class InferringLayer(StochasticLayer):
+    """A layer with a setting of what it does when it does not train.
+
+    A subclass names the values in `inference_modes`.
+    """
+
+    _traced = False
+
+    @property
+    def inference(self) -> str:
+        """What a call that does not train returns, outside a scope."""
+        return self._inference
+
+    @inference.setter
+    def inference(self, value: str) -> None:
+        self._inference = _checks.choice(
+            "inference", value, self.inference_modes
+        )
+        if self._traced:
+            warnings.warn(
+                f"The `inference` of layer {self.name!r} was set to {value!r}. "
+                "Functions that were traced before keep the former value: "
+                "`compile` the model again, or call "
+                "`model.make_predict_function(force=True)` (or `_test_`), and "
+                "trace functions of your own anew.",
+                stacklevel=4,
+            )
+
+    @property
+    def inference_modes(self) -> Sequence[str]:
+        """What `inference` may be, the default first."""
+        raise NotImplementedError
+
+    @property
+    def mode(self) -> str:
+        """What a call returns that does not train.
+
+        The layer's `inference`, except in a `SamplingScope`.
+        """
+        if not tf.executing_eagerly():
+            self._traced = True
+        scope = sampling_scope.current()
+        if scope is None or scope.inference is None:
+            return self.inference
+        if scope.inference in self.inference_modes:
+            return scope.inference
+        return self.inference_modes[0]  # has no such value
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "inference": self.inference}
+
+
+class SamplingLayer(InferringLayer):
+    """A layer from the parameters of a distribution to a sample.
+
+    Args:
+        distribution: The distribution.
+        inference: What a call returns that does not train: one of the
+            distribution's, or of those that the layer adds to them.
+        **kwargs: As in `StochasticLayer`.
+    """
+
+    training_modes: tuple[str, ...] = ()
+    """Values of `inference` that return what training does."""
+
+    def __init__(
+        self, distribution: Distribution, inference: str, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.distribution = distribution
+        self.inference = inference
+
+    @property
+    def inference_modes(self) -> Sequence[str]:
+        """What `inference` may be, the default first."""
+        modes = self.distribution.inference
+        return (*modes, *(m for m in self.training_modes if m not in modes))
+
+    def trains(self, training: Any, inputs: Any) -> bool:
+        """Whether a call with these arguments returns a training sample."""
+        if training or self.mode in self.training_modes:
+            return True
+        self.warn_if_recorded(training, inputs)
+        return False
+
+    def infer(self, parameters: Parameters) -> tf.Tensor:
+        """Returns the value for inference."""
+        return self.distribution.infer(parameters, self.mode, self.next_seed)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """Passes on the mask of the first parameter."""
+        if isinstance(previous_mask, list | tuple):
+            return previous_mask[0] if previous_mask else None
+        return previous_mask
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns the shape of a sample, in the compute dtype."""
+        tensors = self.distribution.check([*args, *kwargs.values()][0])
+        shape = self.distribution.sample_shape([t.shape for t in tensors])
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def compute_output_shape(self, parameters_shape: Any) -> Any:
+        """Returns the shape of a sample."""
+        several = isinstance(parameters_shape[0], list | tuple)
+        shapes = parameters_shape if several else [parameters_shape]
+        return self.distribution.sample_shape(shapes)
+
+
+def is_recorded(inputs: Any) -> bool:
+    """Whether some tape records what is computed from the inputs."""
+    tensors = [t for t in tf.nest.flatten(inputs) if tf.is_tensor(t)]
+    return bool(tensors) and record.should_record_backprop(tensors)
+
+
+class CategoricalLayer(SamplingLayer):
     """A layer from categorical logits to a sample of the same shape.
 
     Args:
@@ -117,38 +299,90 @@ class CategoricalLayer(StochasticLayer):
         **kwargs: As in `StochasticLayer`.
     """
 
-    inference_modes: tuple[str, ...] = CATEGORICAL_INFERENCE
+    training_modes = ("relaxed",)
+    least_categories = 1
+    """How many categories a mask must leave."""
 
     def __init__(
-        self, axis: int = -1, inference: str = "mode", **kwargs: Any
+        self, *, axis: int = -1, inference: str = "mode", **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
-        self.axis = _checks.axis(axis, None)
-        self.inference = _checks.choice(
-            "inference", inference, self.inference_modes
-        )
+        distribution = distributions.Categorical(axis=axis)
+        super().__init__(distribution, inference, **kwargs)
+        self.axis = distribution.axis
 
     def build(self, logits_shape: Any) -> None:
         """Checks the shape of the logits."""
-        _checks.categorical_shape(logits_shape, self.axis)
+        self.distribution.check_shapes([logits_shape])
         self.built = True
 
-    def compute_output_spec(
-        self, logits: Any, category_mask: Any = None, training: Any = None
-    ) -> keras.KerasTensor:
-        """Returns the shape of the logits, in the compute dtype."""
-        _checks.floating("logits", logits.dtype)
-        _checks.categorical_shape(logits.shape, self.axis)
-        return keras.KerasTensor(logits.shape, dtype=self.compute_dtype)
+    def masked(self, logits: Any, category_mask: Any) -> tf.Tensor:
+        """Returns the logits, checked, with masked categories impossible."""
+        return ops.mask_logits(
+            logits, category_mask, axis=self.axis, least=self.least_categories
+        )
 
-    def compute_output_shape(self, logits_shape: Any) -> Any:
-        """Returns the shape of the logits."""
-        return logits_shape
+    def finished(self, sample: tf.Tensor, category_mask: Any) -> tf.Tensor:
+        """Returns the sample without masked categories, in compute dtype."""
+        sample = ops.mask_sample(sample, category_mask)
+        return tf.cast(sample, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
+        return {**super().get_config(), "axis": self.axis}
+
+
+class TemperatureLayer(schedules.AnnealedLayer):
+    """A layer with a temperature, and possibly another for its gradient.
+
+    A subclass calls `add_temperatures` once.
+    """
+
+    temperature = schedules.AnnealedAttribute()
+    backward_temperature = schedules.AnnealedAttribute()
+
+    def add_temperatures(
+        self,
+        temperature: Any,
+        backward_temperature: Any = None,
+        *,
+        trainable: bool = False,
+        hard: bool = False,
+    ) -> None:
+        """Makes the temperatures, and refuses what has no effect."""
+        if trainable and hard:
+            raise ValueError(
+                "Argument `trainable_temperature` needs relaxed samples: a "
+                "hard one does not depend on the temperature, so that the "
+                "cost has no gradient in it. Received: "
+                "trainable_temperature=True with hard=True"
+            )
+        if trainable and backward_temperature is not None:
+            raise ValueError(
+                "Argument `backward_temperature` takes the gradient away from "
+                "a temperature that is trained. Received: "
+                f"backward_temperature={backward_temperature!r} with "
+                "trainable_temperature=True"
+            )
+        self.trainable_temperature = bool(trainable)
+        self._annealed = self.add_annealed(
+            "temperature", temperature, trainable=trainable
+        )
+        self._annealed_backward = None
+        if backward_temperature is not None:
+            self._annealed_backward = self.add_annealed(
+                "backward_temperature", backward_temperature
+            )
+
+    def temperatures(self, training: Any) -> tuple[tf.Tensor, Any]:
+        """τ and that of the gradient, if another; a step if training."""
+        backward = self._annealed_backward
+        return self._annealed(training), backward and backward(training)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        backward = self._annealed_backward
         return {
             **super().get_config(),
-            "axis": self.axis,
-            "inference": self.inference,
+            "temperature": self._annealed.get_config(),
+            "backward_temperature": backward and backward.get_config(),
         }

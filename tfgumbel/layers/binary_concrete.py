@@ -7,19 +7,19 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import ops, random
-from tfgumbel.layers._bernoulli import BernoulliLayer
-from tfgumbel.layers._temperature import refuse_hard
+from tfgumbel import _checks, distributions, ops, random
+from tfgumbel.layers._relaxed import RelaxedLayer
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class BinaryConcrete(BernoulliLayer):
+class BinaryConcrete(RelaxedLayer):
     """Relaxed Bernoulli sample y = sigmoid((logits + L) / τ), L logistic.
 
-    The Gumbel-softmax for bits: one logit per bit instead of two. Gradients
-    flow through y by y(1 - y)/τ: unbiased for the relaxed model, biased for
-    the discrete one. What follows must be differentiable. `hard=True` gives
-    exact zeros and ones in the forward pass with the gradient of y.
+    The Gumbel-softmax for Bernoulli variables, with one logit each instead of
+    two. Gradients flow through y by y(1 - y)/τ: unbiased for the relaxed
+    model, biased for the discrete one. What follows must be differentiable.
+    `hard=True` gives exact zeros and ones in the forward pass with the
+    gradient of y.
 
     Args:
         temperature: τ > 0: a number, or a schedule `step -> τ`, as in
@@ -27,22 +27,25 @@ class BinaryConcrete(BernoulliLayer):
         hard: Whether training samples are zeros and ones.
         inference: What the layer returns when not training: `"mode"` (1 where
             the logit is above 0; draws nothing), `"sample"` (an exact sample),
-            `"mean"` (the probability), or `"relaxed"` (as in training).
+            `"mean"` (the probability), `"tempered_mean"` (sigmoid(logits /
+            τ)), or `"relaxed"` (as in training).
         seed: An integer makes the layer's noise reproducible.
         backward_temperature: Another τ for the gradient, as in
             `GumbelSoftmax`.
         trainable_temperature: Whether τ is learned, as in `GumbelSoftmax`.
+        return_relaxed: Whether to return a pair, as in `GumbelSoftmax`.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
-        logits: Log-odds of independent bits, floating.
+        logits: Log-odds of independent variables, floating.
         training: Whether to draw a training sample.
 
     Input shape:
         `[B, ...]`.
 
     Output shape:
-        That of the logits, in the layer's compute dtype.
+        That of the logits, in the layer's compute dtype; two of them with
+        `return_relaxed`.
 
     Example:
 
@@ -59,39 +62,47 @@ class BinaryConcrete(BernoulliLayer):
         self,
         temperature: Any = 1.0,
         hard: bool = False,
+        *,
         inference: str = "mode",
         seed: int | None = None,
         backward_temperature: Any = None,
         trainable_temperature: bool = False,
+        return_relaxed: bool = False,
         **kwargs: Any,
     ) -> None:
-        refuse_hard(bool(hard), trainable_temperature)
-        super().__init__(
+        bernoulli = distributions.Bernoulli()
+        super().__init__(bernoulli, inference, seed=seed, **kwargs)
+        self.add_relaxation(
             temperature,
-            inference,
+            hard,
             backward_temperature,
-            trainable_temperature,
-            seed=seed,
-            **kwargs,
+            trainable=trainable_temperature,
+            return_relaxed=return_relaxed,
         )
-        self.hard = bool(hard)
 
-    def _draw(
-        self,
-        logits: tf.Tensor,
-        seed: tf.Tensor,
-        temperature: tf.Tensor,
-        backward: Any,
+    def call(self, logits: Any, training: Any = None) -> Any:
+        """Returns a sample of the shape of the logits."""
+        values = [
+            tf.cast(value, self.compute_dtype)
+            for value in self.sampled(
+                _checks.bernoulli_logits(logits), training
+            )
+        ]
+        return tuple(values) if self.return_relaxed else values[0]
+
+    def relax(
+        self, logits: tf.Tensor, noise: tf.Tensor, hard: bool, **temperatures
     ) -> tf.Tensor:
-        noise = random.logistic(tf.shape(logits), seed)
-        return ops.binary_concrete(
-            logits, noise, temperature, self.hard, backward
-        )
+        """The sample that belongs to the noise."""
+        return ops.binary_concrete(logits, noise, hard=hard, **temperatures)
+
+    def noise(self, shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Standard logistic noise."""
+        return random.logistic(shape, seed)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {
             **super().get_config(),
-            "hard": self.hard,
             "trainable_temperature": self.trainable_temperature,
         }

@@ -9,13 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks, _saving, ops, random
-from tfgumbel.layers._annealed import AnnealedScalar
-from tfgumbel.layers._stochastic import StochasticLayer
-from tfgumbel.ops._precision import in_working_precision
+from tfgumbel._precision import in_working_precision
+from tfgumbel.layers._stochastic import StochasticLayer, TemperatureLayer
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class ConcreteSelector(StochasticLayer):
+class ConcreteSelector(TemperatureLayer, StochasticLayer):
     """Learns which k of d features to keep: k concrete nodes.
 
     Node j holds logits of its own over the d features. In training it passes
@@ -41,6 +40,8 @@ class ConcreteSelector(StochasticLayer):
             `GumbelSoftmax`.
         initializer: Of the logits, a weight of shape `[k, d]`.
         seed: An integer makes the layer's noise reproducible.
+        backward_temperature: Another τ for the gradient, as in
+            `GumbelSoftmax`.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
@@ -71,8 +72,10 @@ class ConcreteSelector(StochasticLayer):
         self,
         k: int,
         temperature: Any = 1.0,
+        *,
         initializer: Any = "glorot_normal",
         seed: int | None = None,
+        backward_temperature: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(seed=seed, **kwargs)
@@ -82,10 +85,7 @@ class ConcreteSelector(StochasticLayer):
             keras.initializers.get(initializer),
             (keras.initializers.Initializer,),
         )
-        self._annealed = AnnealedScalar(
-            self, "temperature", temperature, _checks.positive_number
-        )
-        self.temperature = self._annealed.variable
+        self.add_temperatures(temperature, backward_temperature)
         self.logits: keras.Variable | None = None
 
     def build(self, inputs_shape: Any) -> None:
@@ -101,9 +101,10 @@ class ConcreteSelector(StochasticLayer):
 
     def call(self, inputs: Any, training: Any = None) -> tf.Tensor:
         """Returns k blended, or chosen, features."""
-        inputs = tf.convert_to_tensor(inputs)
+        inputs = tf.convert_to_tensor(_checks.dense("inputs", inputs))
         _checks.floating("inputs", inputs.dtype)
         logits = tf.convert_to_tensor(self.logits)
+        self.warn_if_recorded(training, [inputs, logits])
         if not training:
             chosen = tf.argmax(logits, axis=-1, output_type=tf.int32)
             selection = tf.gather(inputs, chosen, axis=-1)
@@ -112,8 +113,13 @@ class ConcreteSelector(StochasticLayer):
         return tf.cast(selection, self.compute_dtype)
 
     def _blend(self, inputs: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        noise = random.gumbel(tf.shape(logits), self.next_seed())
-        shares = ops.gumbel_softmax(logits, noise, self._annealed(True))
+        temperature, backward = self.temperatures(training=True)
+        shares = ops.gumbel_softmax(
+            logits,
+            random.gumbel(tf.shape(logits), self.next_seed()),
+            temperature=temperature,
+            backward_temperature=backward,
+        )
         return tf.einsum("...d,kd->...k", inputs, tf.cast(shares, inputs.dtype))
 
     @property
@@ -165,6 +171,5 @@ class ConcreteSelector(StochasticLayer):
         return {
             **super().get_config(),
             "k": self.k,
-            "temperature": self._annealed.get_config(),
             "initializer": keras.initializers.serialize(self.initializer),
         }

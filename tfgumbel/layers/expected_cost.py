@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, _saving, estimators, ops
-from tfgumbel.layers._stochastic import StochasticLayer
+from tfgumbel import _checks, _saving, distributions, estimators, ops
+from tfgumbel.layers._stochastic import InferringLayer
 
-INFERENCE = ("sample", "mode", "mean")
-# TensorFlow's samplers of these have no XLA kernel.
-WITHOUT_XLA = ("poisson", "binomial")
 COSTS = (keras.layers.Layer, keras.losses.Loss)
 COST_FUNCTIONS = ("activations", "losses", "metrics", "ops")
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class ExpectedCost(StochasticLayer):
+class ExpectedCost(InferringLayer):
     """Cost per example of a sample, with an estimate of ∇E[cost(z)] attached.
 
     Logits in, `cost(z, *context)` per example out. The gradient with respect
@@ -39,18 +36,20 @@ class ExpectedCost(StochasticLayer):
             functional model of several inputs is called with their list.
         estimator: Name of a registered estimator (see
             `tg.estimators.available()`), or an estimator object.
-        distribution: `"categorical"` (logits `[B, ..., K]`, one-hot samples)
-            or `"bernoulli"` (logits `[B, ...]`, zeros and ones). Some
-            estimators also do `"gaussian"`, called with a pair (μ, log σ²),
-            `"exponential"`, `"gamma"`, `"weibull"`, `"poisson"` and
-            `"binomial"`: see `tg.estimators.MeasureValued` for their
-            parameters. `None` stands for the estimator's own, or categorical.
+        distribution: A name, such as `"categorical"` (logits `[B, ..., K]`,
+            one-hot samples), `"bernoulli"` (logits `[B, ...]`) or `"gaussian"`
+            (a pair (μ, log σ²)), or a `Distribution`, that has what the
+            estimator needs: `tg.estimators.available(distribution)` lists the
+            estimators of one. `None` stands for the estimator's own, or
+            categorical.
         add_loss: Whether to add the mean cost to the model's losses, for
             `compile(optimizer)` without a loss. Sample weights do not act on
             it.
         inference: What the cost is taken of when not training: an exact
             `"sample"`, the `"mode"`, or the `"mean"`. No control variate is
-            evaluated, and the logits receive no gradient.
+            evaluated, and the logits receive no gradient. An estimator that
+            enumerates also knows the expectation, `"exact"`. `None` stands
+            for that where there is one, else for a sample.
         seed: An integer makes the layer's noise reproducible.
         **kwargs: As in `keras.layers.Layer`. The default dtype is float32,
             also under a mixed-precision policy; the cost keeps its own.
@@ -109,13 +108,15 @@ class ExpectedCost(StochasticLayer):
         self,
         cost: Callable[..., Any],
         estimator: Any = "nvil",
-        distribution: str | None = None,
+        *,
+        distribution: Any = None,
         add_loss: bool = False,
-        inference: str = "sample",
+        inference: str | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("dtype", "float32")
+        options = distributions.options_among(kwargs)
         super().__init__(seed=seed, **kwargs)
         if not callable(cost):
             raise TypeError(
@@ -123,20 +124,33 @@ class ExpectedCost(StochasticLayer):
                 f"cost(z, *context). Received: cost={cost!r}"
             )
         self.cost = cost
-        self.estimator = _estimator(estimator, distribution)
+        self.estimator = _estimator(estimator, distribution, options)
         self.distribution = self.estimator.distribution
         # So that Keras does not compile a model with XLA by itself.
-        self.supports_jit = self.distribution not in WITHOUT_XLA
+        self.supports_jit = self.distribution.compiles
         self.adds_loss = bool(add_loss)
-        self.inference = _checks.choice("inference", inference, INFERENCE)
+        self.inference = inference or self.inference_modes[0]
+
+    @property
+    def inference_modes(self) -> Sequence[str]:
+        """What `inference` may be, the default first."""
+        exact = ("exact",) if self.estimator.exact else ()
+        return (*exact, "sample", "mode", "mean")
 
     def build(self, logits_shape: Any, context_shape: Any = ()) -> None:
         """Builds what the estimator learns."""
-        packed = self._packed(logits_shape)
-        _checks.batched("logits", packed)
+        several = len(self.distribution.parameters) > 1
+        shapes = list(logits_shape) if several else [logits_shape]
+        for name, shape in zip(
+            self.distribution.parameters, shapes, strict=True
+        ):
+            if name not in self.distribution.constants:
+                _checks.batched(name, shape)
         if not self.estimator.built:
             first = tuple(context_shape[0]) if context_shape else None
-            self.estimator.build(packed, first)
+            if first is None and several:
+                first = (shapes[-1][0], _total_size(shapes))
+            self.estimator.build(logits_shape, first)
         self.built = True
 
     def call(
@@ -147,10 +161,11 @@ class ExpectedCost(StochasticLayer):
         training: Any = None,
     ) -> tf.Tensor:
         """Returns the cost per example."""
+        self.warn_if_recorded(training, logits)
         seen = _as_float32(context[0]) if context and training else None
         mask = category_mask
         if mask is not None:
-            _checks.maskable(self.distribution)
+            _checks.maskable(self.distribution.name)
             # What is learned looks at logits that no mask has made extreme.
             seen = tf.cast(logits, tf.float32) if seen is None else seen
             logits = ops.mask_logits(logits, mask)
@@ -165,6 +180,9 @@ class ExpectedCost(StochasticLayer):
 
         if training:
             cost = self.estimator(cost_fn, logits, self.next_seed(), seen)
+        elif self.mode == "exact":
+            fixed = tf.nest.map_structure(tf.stop_gradient, logits)
+            cost = self.estimator(cost_fn, fixed, [0, 0])  # draws nothing
         else:
             cost = self._inferred_cost(cost_fn, logits)
         if self.adds_loss:
@@ -175,29 +193,25 @@ class ExpectedCost(StochasticLayer):
     def _cost(self, sample: Any, *context: Any) -> Any:
         # Functional models take one structure, all else positional arguments.
         inputs = getattr(self.cost, "inputs", None)
-        if context and inputs is not None:
-            return self.cost([sample, *context])
-        return self.cost(sample, *context)
+        one = context and inputs is not None
+        before = _added_losses(self.cost)
+        cost = self.cost(*([[sample, *context]] if one else [sample, *context]))
+        if _added_losses(self.cost) > before:
+            raise ValueError(
+                "Argument `cost` must not use `add_loss` (nor an "
+                "`activity_regularizer`): the estimator evaluates it several "
+                "times, and the sampler could not be credited with a scalar "
+                "for the batch. Make the term part of the cost per example. "
+                f"Received: cost={self.cost!r}"
+            )
+        return cost
 
     def _inferred_cost(
         self, cost_fn: Callable[[tf.Tensor], tf.Tensor], logits: Any
     ) -> tf.Tensor:
-        law = self.estimator.law
-        logits = law.prepare(logits)
-        mode = self._mode
-        if mode == "mean":
-            sample = law.mean(logits)
-        elif mode == "mode":
-            sample = law.harden(logits)
-        else:
-            sample = self.estimator.draw(logits, self.next_seed())
+        parameters = self.distribution.constrain(_float32(logits))
+        sample = self.distribution.infer(parameters, self.mode, self.next_seed)
         return self.estimator.evaluate(cost_fn, tf.stop_gradient(sample))
-
-    def _packed(self, shape: Any) -> tuple:
-        """Shape of the parameters as one tensor."""
-        if shape and isinstance(shape[0], (tuple, list)):
-            return (*shape[0], len(shape))
-        return tuple(shape)
 
     def compute_output_spec(
         self,
@@ -207,19 +221,18 @@ class ExpectedCost(StochasticLayer):
         training: Any = None,
     ) -> keras.KerasTensor:
         """Returns `[B]`, float32, after asking a Keras cost for its shape."""
-        for tensor in tf.nest.flatten(logits):
-            _checks.floating("logits", tensor.dtype)
-        logits = tf.nest.flatten(logits)[0]
+        tensors = self.distribution.check(logits)
+        shape = self.distribution.sample_shape([t.shape for t in tensors])
         if isinstance(self.cost, keras.layers.Layer):
-            sample = keras.KerasTensor(logits.shape, dtype="float32")
-            shape = tuple(self._cost(sample, *context).shape)
-            if len(shape) != 1:
+            sample = keras.KerasTensor(shape, dtype="float32")
+            cost_shape = tuple(self._cost(sample, *context).shape)
+            if len(cost_shape) != 1:
                 raise ValueError(
                     "Argument `cost` must give one cost per example, of shape "
-                    f"[B]. Received: a cost of shape {shape} from "
+                    f"[B]. Received: a cost of shape {cost_shape} from "
                     f"{self.cost.name!r}"
                 )
-        return keras.KerasTensor(logits.shape[:1], dtype="float32")
+        return keras.KerasTensor(shape[:1], dtype="float32")
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """Returns no mask: there is one cost per example."""
@@ -232,9 +245,7 @@ class ExpectedCost(StochasticLayer):
             **super().get_config(),
             "cost": serialize(self.cost),
             "estimator": serialize(self.estimator),
-            "distribution": self.distribution,
             "add_loss": self.adds_loss,
-            "inference": self.inference,
         }
 
     @classmethod
@@ -247,19 +258,40 @@ class ExpectedCost(StochasticLayer):
         return cls(**config)
 
 
+def _added_losses(cost: Any) -> int:
+    """How many terms a cost has added, regularisers of weights aside."""
+    if not isinstance(cost, keras.layers.Layer):
+        return 0
+    regularized = [w for w in cost.trainable_weights if w.regularizer]
+    return len(cost.losses) - len(regularized)
+
+
 def _as_float32(context: Any) -> tf.Tensor:
     context = tf.convert_to_tensor(context)
     _checks.numeric("context", context.dtype)
     return tf.cast(context, tf.float32)
 
 
-def _estimator(identifier: Any, distribution: str | None) -> Any:
+def _float32(parameters: Any) -> Any:
+    return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32), parameters)
+
+
+def _total_size(shapes: Any) -> int | None:
+    """How many numbers an example has in all the parameters."""
+    sizes = [tf.TensorShape(s[1:]).num_elements() for s in shapes if len(s)]
+    return None if None in sizes else sum(sizes)
+
+
+def _estimator(
+    identifier: Any, distribution: Any, options: dict[str, Any]
+) -> estimators.Estimator:
     if isinstance(identifier, str):
-        return estimators.get(
-            identifier, distribution=distribution or "categorical"
-        )
+        found = distributions.get(distribution or "categorical", **options)
+        return estimators.get(identifier, distribution=found)
     estimator = estimators.get(identifier)
-    if distribution not in (None, estimator.distribution):
+    if distribution is None:
+        return estimator
+    if distributions.get(distribution, **options) != estimator.distribution:
         raise ValueError(
             "Argument `distribution` must be that of the estimator, "
             f"{estimator.distribution!r}. Received: "

@@ -8,13 +8,12 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import ops, random
-from tfgumbel.layers._inference import categorical_inference
+from tfgumbel.layers._relaxed import RelaxedLayer
 from tfgumbel.layers._stochastic import CategoricalLayer
-from tfgumbel.layers._temperature import TemperatureLayer, refuse_hard
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class GumbelSoftmax(TemperatureLayer, CategoricalLayer):
+class GumbelSoftmax(RelaxedLayer, CategoricalLayer):
     """Relaxed categorical sample y = softmax((logits + G) / τ).
 
     Gradients flow through y by the pathwise derivative J(y)/τ. They are
@@ -36,8 +35,8 @@ class GumbelSoftmax(TemperatureLayer, CategoricalLayer):
         axis: Axis of the categories.
         inference: What the layer returns when not training: `"mode"` (one-hot
             of the most likely category; draws nothing), `"sample"` (an exact
-            one-hot sample), `"mean"` (the probabilities), or `"relaxed"` (as
-            in training).
+            one-hot sample), `"mean"` (the probabilities), `"tempered_mean"`
+            (softmax(logits / τ)), or `"relaxed"` (as in training).
         seed: An integer makes the layer's noise reproducible.
         backward_temperature: Another τ > 0 for the gradient, a number or a
             schedule: y has the temperature τ and the gradient J(y_b) g / τ_b
@@ -47,6 +46,9 @@ class GumbelSoftmax(TemperatureLayer, CategoricalLayer):
             from `temperature` on. The weight is log τ, so that τ stays
             positive; `layer.temperature` is its current value. Relaxed
             samples only, without schedule or `backward_temperature`.
+        return_relaxed: Whether to return a pair: the value, and the relaxed
+            sample y of the same noise. Where nothing is drawn, y is that of
+            no noise, softmax(logits / τ).
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
@@ -61,8 +63,9 @@ class GumbelSoftmax(TemperatureLayer, CategoricalLayer):
         `[B, ..., K]` with K ≥ 2 categories on `axis`.
 
     Output shape:
-        That of the logits, in the layer's compute dtype. Noise and softmax
-        are computed in float32 whatever the policy.
+        That of the logits, in the layer's compute dtype; two of them with
+        `return_relaxed`. Noise and softmax are computed in float32 whatever
+        the policy.
 
     Example:
 
@@ -83,43 +86,50 @@ class GumbelSoftmax(TemperatureLayer, CategoricalLayer):
         self,
         temperature: Any = 1.0,
         hard: bool = False,
+        *,
         axis: int = -1,
         inference: str = "mode",
         seed: int | None = None,
         backward_temperature: Any = None,
         trainable_temperature: bool = False,
+        return_relaxed: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(axis=axis, inference=inference, seed=seed, **kwargs)
-        self.hard = bool(hard)
-        refuse_hard(self.hard, trainable_temperature)
-        self._add_temperatures(
-            temperature, backward_temperature, trainable_temperature
+        self.add_relaxation(
+            temperature,
+            hard,
+            backward_temperature,
+            trainable=trainable_temperature,
+            return_relaxed=return_relaxed,
         )
 
     def call(
         self, logits: Any, category_mask: Any = None, training: Any = None
-    ) -> tf.Tensor:
+    ) -> Any:
         """Returns a sample of the shape of the logits."""
-        masked = ops.mask_logits(logits, category_mask, self.axis)
-        mode = self._mode
-        if training or mode == "relaxed":
-            noise = random.gumbel(tf.shape(masked), self.next_seed())
-            tau, backward = self._temperatures(training)
-            sample = ops.gumbel_softmax(
-                masked, noise, tau, self.hard, self.axis, backward
-            )
-        else:
-            sample = categorical_inference(
-                masked, mode, self.axis, self.next_seed
-            )
-        sample = ops.mask_sample(sample, category_mask)
-        return tf.cast(sample, self.compute_dtype)
+        logits = self.masked(logits, category_mask)
+        values = [
+            self.finished(value, category_mask)
+            for value in self.sampled(logits, training)
+        ]
+        return tuple(values) if self.return_relaxed else values[0]
+
+    def relax(
+        self, logits: tf.Tensor, noise: tf.Tensor, hard: bool, **temperatures
+    ) -> tf.Tensor:
+        """The sample that belongs to the noise."""
+        return ops.gumbel_softmax(
+            logits, noise, hard=hard, axis=self.axis, **temperatures
+        )
+
+    def noise(self, shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Standard Gumbel noise."""
+        return random.gumbel(shape, seed)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {
             **super().get_config(),
-            "hard": self.hard,
             "trainable_temperature": self.trainable_temperature,
         }

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks
-from tfgumbel.layers import _continuous
-from tfgumbel.layers._stochastic import StochasticLayer
+from tfgumbel import distributions, estimators
+from tfgumbel.distributions import Reparameterized
+from tfgumbel.layers._stochastic import SamplingLayer
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class ImplicitReparam(StochasticLayer):
+class ImplicitReparam(SamplingLayer):
     """Sample of a continuous distribution, with pathwise gradients.
 
     The gradient is that of the quantile function, by implicit differentiation
@@ -22,31 +22,10 @@ class ImplicitReparam(StochasticLayer):
     gamma samples, Student's t a ratio of a normal and a gamma sample, and
     have the gradients of these.
 
-    | distribution | inputs (⁺ mapped by softplus) | inference | KL |
-    |---|---|---|---|
-    | `"gamma"` | concentration⁺, rate⁺ | mean, mode, sample | closed |
-    | `"inverse_gaussian"` | mean⁺, shape⁺ | mean, mode, sample | closed |
-    | `"beta"` | concentration1⁺, concentration0⁺ | mean, sample | closed |
-    | `"dirichlet"` | concentration⁺ `[..., K]` | mean, sample | closed |
-    | `"kumaraswamy"` | concentration1⁺, concentration0⁺ | mean, sample | MC |
-    | `"logistic_normal"` | mean, stddev⁺ | median, sample | closed |
-    | `"laplace"` | location, scale⁺ | mean, mode, sample | closed |
-    | `"student_t"` | df⁺, location, scale⁺ | mode, sample | MC |
-    | `"truncated_normal"` | location, scale⁺ | mean, mode, sample | MC |
-    | `"von_mises"` | location, concentration⁺ | mean, mode, sample | closed |
-    | `"mixture"` | logits, mean, stddev⁺, each `[..., K]` | mean, sample | MC |
-
-    No input is invalid: ⁺ is softplus(min(x, e¹⁵)) + e⁻¹⁵, and the others are
-    clipped to [-e²⁰, e²⁰], some 5·10⁸. `"logistic_normal"` is sigmoid(μ + σ ε)
-    for each element, `"mixture"` one of K Gaussians, without the axis K,
-    `"von_mises"` an angle in [-π, π]. MC: Monte Carlo, see `KLDivergence`.
-
     Samples lie strictly inside the support, in float32 or wider: those that
     underflow, as of a gamma variable of concentration 0.01, stop at the
     least normal number, where their gradient is zero. Half precision may
-    round them to its bounds. A Student t sample ends 10^17 scales from its
-    location. A truncated normal between finite bounds has its location
-    within 1000 widths of them, and a scale of 100 widths at most.
+    round them to its bounds.
 
     Gamma samples take the noise of 8 proposals and von Mises samples that of
     20, so that a draw is of fixed size: fewer than one in 10^9 finds all
@@ -54,13 +33,14 @@ class ImplicitReparam(StochasticLayer):
     gamma sample, and what is made of it, cannot be differentiated again.
 
     Args:
-        distribution: A name of the table.
+        distribution: A name, or a `Distribution`, with a reparameterised
+            sample; `tfgumbel.distributions` has the table of parameters.
         inference: What the layer returns when not training; the first of the
-            table's is the default. All but `"sample"` draw nothing. The mode
-            of a gamma variable of concentration below 1 is 0.
-        bounds: Pair `(low, high)` of a truncated normal, one maybe infinite.
+            distribution's is the default. All but `"sample"` draw nothing.
+            The mode of a gamma variable of concentration below 1 is 0.
         seed: An integer makes the layer's noise reproducible.
-        **kwargs: As in `keras.layers.Layer`.
+        **kwargs: Options of a distribution that is given by name, such as
+            `bounds` of a truncated normal, and those of `keras.layers.Layer`.
 
     Call arguments:
         parameters: Tuple of floating tensors of one shape, in the order of
@@ -75,8 +55,8 @@ class ImplicitReparam(StochasticLayer):
         dtype, computed in float32 or wider whatever the policy.
 
     Raises:
-        ValueError: If the distribution is unknown or discrete, or the
-            parameters are not as many as the table says.
+        ValueError: If the distribution is unknown or has no such sample, or
+            the parameters are not as many as it has.
 
     Example:
 
@@ -95,73 +75,61 @@ class ImplicitReparam(StochasticLayer):
         NeurIPS 2018.
     """
 
+    training_modes = ("sample",)
+
     def __init__(
         self,
-        distribution: str,
+        distribution: Any,
         inference: str | None = None,
-        bounds: tuple[float, float] | None = None,
+        *,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(seed=seed, **kwargs)
-        self._distribution = _continuous.get(distribution, bounds)
-        self.distribution = distribution
-        modes = self._distribution.inference
-        self.inference = _checks.choice(
-            "inference", modes[0] if inference is None else inference, modes
-        )
-        self.bounds = getattr(self._distribution, "bounds", None)
+        options = distributions.options_among(kwargs)
+        found = distributions.get(distribution, **options)
+        lack = found.lacks(Reparameterized)
+        if lack is not None:
+            names = ", ".join(map(repr, estimators.available(found)))
+            raise ValueError(
+                "ImplicitReparam needs a reparameterised sample, and for "
+                f"distribution {found.name!r} {lack}. What works is "
+                f"`ExpectedCost(distribution={found.name!r}, estimator=...)` "
+                f"with one of {names}, or `ReinforceSampler`. "
+                f"Received: distribution={distribution!r}"
+            )
+        inference = found.inference[0] if inference is None else inference
+        super().__init__(found, inference, seed=seed, **kwargs)
 
     def call(self, parameters: Any, training: Any = None) -> tf.Tensor:
         """Returns a sample for each variable."""
-        natural = self._distribution.constrain(parameters)
-        mode = self._mode
-        if training or mode == "sample":
-            value = self._distribution.sample(natural, self.next_seed())
+        distribution = self.distribution
+        assert isinstance(distribution, Reparameterized)
+        constrained = distribution.constrain(parameters)
+        if self.trains(training, parameters):
+            seed = self.next_seed()
+            value = distribution.reparameterize(constrained, seed)
         else:
-            value = getattr(self._distribution, mode)(natural)
+            value = self.infer(constrained)
         return tf.cast(value, self.compute_dtype)
 
-    def log_prob(self, parameters: Any, value: Any) -> tf.Tensor:
+    def log_prob(self, parameters: Any, sample: Any) -> tf.Tensor:
         """Log-density of a value, in nats.
 
         Args:
             parameters: What the layer is called with.
-            value: Tensor of the shape of a sample, in the support.
+            sample: Tensor of the shape of a sample, in the support.
 
         Returns:
             One number per variable, in float32 or wider: of the shape of the
-            value, without its last axis for a Dirichlet variable.
+            sample, without its last axis for a Dirichlet variable.
         """
-        natural = self._distribution.constrain(parameters)
-        value = tf.cast(tf.convert_to_tensor(value), natural[0].dtype)
-        return self._distribution.log_prob(natural, value)
-
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        """Passes on the mask of the first parameter."""
-        if isinstance(previous_mask, (list, tuple)):
-            return previous_mask[0]
-        return previous_mask
-
-    def compute_output_spec(
-        self, parameters: Any, training: Any = None
-    ) -> keras.KerasTensor:
-        """Returns the shape of a sample, in the compute dtype."""
-        first, *_ = self._distribution.check(parameters)
-        shape = self._distribution.sample_shape(first.shape)
-        return keras.KerasTensor(shape, dtype=self.compute_dtype)
-
-    def compute_output_shape(self, parameters_shape: Any) -> Any:
-        """Returns the shape of a sample."""
-        several = isinstance(parameters_shape[0], (list, tuple))
-        first = parameters_shape[0] if several else parameters_shape
-        return self._distribution.sample_shape(first)
+        constrained = self.distribution.constrain(parameters)
+        sample = tf.cast(tf.convert_to_tensor(sample), constrained[0].dtype)
+        return self.distribution.log_probs(constrained, sample)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {
             **super().get_config(),
-            "distribution": self.distribution,
-            "inference": self.inference,
-            "bounds": self.bounds,
+            "distribution": distributions.serialize(self.distribution),
         }

@@ -1,56 +1,84 @@
-"""The KL divergence of any distribution of `ImplicitReparam`."""
+"""The KL divergence of any distribution from a prior of its family."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import _checks
-from tfgumbel.layers import _continuous
-from tfgumbel.layers._kl import KLLayer
-from tfgumbel.layers._stochastic import StochasticLayer
+# Keras 3.12 to 3.15 have no public way to ask for it.
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+
+from tfgumbel import _checks, distributions, ops, random, schedules
+from tfgumbel.distributions import (
+    Categorical,
+    ClosedFormKL,
+    Distribution,
+    Parameters,
+    Reparameterized,
+)
+from tfgumbel.layers._stochastic import StochasticLayer, is_called_by
+
+
+def _weight(name: str, value: Any) -> float:
+    return _checks.number_between(name, value, 0.0, math.inf)
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class KLDivergence(KLLayer, StochasticLayer):
+class KLDivergence(StochasticLayer):
     """Adds weight · Σ KL(q ‖ prior), in nats, to the model's loss.
 
-    q and the prior are of one family, a name of the table in
-    `ImplicitReparam`, which says whether the divergence is in closed form.
-    Where it is not (`"kumaraswamy"`, `"student_t"`, `"truncated_normal"`,
+    q and the prior are of one distribution. Where their divergence has no
+    closed form (`"kumaraswamy"`, `"student_t"`, `"truncated_normal"`,
     `"mixture"`) it is the mean of log q(z) - log p(z) over `samples` samples
-    z of q, drawn by this layer with pathwise gradients: unbiased in value and
-    gradient, and for one draw maybe below zero.
+    z of q, with pathwise gradients: unbiased in value and gradient, and for
+    one draw possibly below zero. They are drawn anew in each training call;
+    outside training the noise is the same in every call.
 
-    Summed over the variables of an example, averaged over the batch.
+    Summed over the variables of an example, averaged over the batch. It is
+    added in training and in evaluation, and its mean over an epoch stands in
+    the logs of `fit` and `evaluate` under the layer's name.
 
     Args:
-        distribution: A name of the table in `ImplicitReparam`.
-        prior: The prior's parameters themselves, not mapped by the softplus:
-            one number or array that broadcasts to each input, in the order
-            of the inputs. The default has unit scale around zero where there
-            is such a one, and is uniform on (0, 1), the simplex or the
-            circle; for `"truncated_normal"`, around the middle of the bounds,
-            as wide as they. The prior of a mixture may have components of
-            its own number; the default is N(0, 1).
-        weight: Factor, at least 0: a number or a schedule.
+        distribution: A name, such as `"gamma"`, or a `Distribution`.
+        prior: The prior's parameters themselves, as from `constrain`: one
+            number or array for each, in order, that broadcasts to q's. A
+            variable in its place is read at every call, and a
+            `keras.Variable` trains with the layer. `None` is the
+            distribution's default: of unit scale around zero where there is
+            such a one, uniform where that is possible.
+        weight: Factor of the divergence, at least 0 (β of a β-VAE): a number,
+            or a schedule `step -> weight`. Assign to `layer.weight`, or let
+            `TemperatureScheduler(..., attribute="weight")` do it.
         samples: Samples of a Monte Carlo estimate.
-        bounds: Pair `(low, high)` of a truncated normal, one maybe infinite.
         seed: An integer makes the estimate reproducible.
-        **kwargs: As in `keras.layers.Layer`.
+        **kwargs: Options of a distribution that is given by name, and those
+            of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: What `ImplicitReparam` takes, returned unchanged.
-        training: Whether a schedule takes a step.
+        inputs: Unconstrained parameters of q, returned unchanged: a tensor,
+            or a tuple of them. Or a pair `[q, p]` of two such, where p takes
+            the place of `prior` and may be learned; q is returned.
+        category_mask: Optional boolean mask of legal categories, as in
+            `GumbelSoftmax`, for `"categorical"`: q and the prior are
+            restricted to them and normalised there; a variable with none has
+            no divergence.
+        training: Whether a schedule takes a step, and noise is drawn.
+        mask: Keras's mask, `[B, T]` of a sequence: masked steps do not count.
 
     Input shape:
         Tensors `[B, ...]`.
 
     Output shape:
-        That of the inputs.
+        That of q.
+
+    Raises:
+        ValueError: If the distribution has neither a closed form nor a
+            reparameterised sample, or the prior does not fit it.
 
     Example:
 
@@ -60,78 +88,252 @@ class KLDivergence(KLLayer, StochasticLayer):
     >>> _ = layer((np.zeros((2, 3), "f"), one))
     >>> round(float(layer.losses[0]), 4)  # 3 (log 2 - 1/2)
     0.5794
+
+    Reference:
+        Kingma, Welling. Auto-encoding variational Bayes. ICLR 2014.
     """
+
+    weight = schedules.AnnealedAttribute()
+    prior_arguments: ClassVar[dict[str, str]] = {}
+    """Arguments of a subclass, by the parameter of the prior that they are."""
 
     def __init__(
         self,
-        distribution: str,
+        distribution: Any,
         prior: Any = None,
+        *,
         weight: Any = 1.0,
         samples: int = 1,
-        bounds: tuple[float, float] | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(weight=weight, seed=seed, **kwargs)
-        self._distribution = _continuous.get(distribution, bounds)
-        self.distribution = distribution
-        self.prior = _checked_prior(self._distribution, prior)
+        options = distributions.options_among(kwargs)
+        found = distributions.get(distribution, **options)
+        super().__init__(seed=seed, **kwargs)
+        self.distribution: Distribution = found
+        self._closed = found.lacks(ClosedFormKL) is None
+        lack = found.lacks(Reparameterized)
+        if not self._closed and lack is not None:
+            raise ValueError(
+                "KLDivergence needs a closed form or a reparameterised "
+                f"sample, and for distribution {found.name!r} {lack}. "
+                f"Received: distribution={distribution!r}"
+            )
+        self._weight = self.add_annealed("weight", weight, _weight)
+        self.prior = self._checked_prior(prior)
         self.samples = _checks.positive_integer("samples", samples)
-        self.bounds = getattr(self._distribution, "bounds", None)
+        self._metric = keras.metrics.Mean(name=self.name)
+        # As attributes of the layer, so that an exported model may hold them.
+        total, count = self._metric.variables
+        self._metric_total, self._metric_count = total.value, count.value
 
-    def check(self, inputs: Any) -> None:
-        """Raises unless the inputs are parameters with a batch axis."""
-        for tensor in self._distribution.check(inputs):
-            _checks.batched("inputs", tensor.shape)
-            if not self._distribution.component_axis:
-                for value in self.prior:
-                    shape = np.shape(value)
-                    _checks.broadcastable("prior", shape, tensor.shape)
+    def call(
+        self,
+        inputs: Any,
+        category_mask: Any = None,
+        training: Any = None,
+        mask: Any = None,
+    ) -> Any:
+        """Returns `inputs`, having added the divergence to the losses."""
+        q, _ = self._split(inputs)
+        divergence = self.divergence(
+            inputs, category_mask=category_mask, training=training
+        )
+        divergence = _unmasked(divergence, self.compute_mask(inputs, mask))
+        # A replica may be left with an empty batch: its mean is zero.
+        total = tf.cast(tf.reduce_sum(divergence), tf.float32)
+        size = tf.cast(tf.shape(divergence)[0], tf.float32)
+        mean = tf.math.divide_no_nan(total, size)
+        weighted = self._weight(training) * mean
+        self.add_loss(weighted)
+        if is_called_by("train_step", "test_step") and not in_symbolic_scope():
+            self._metric.update_state(weighted)
+        return q
 
-    def divergence(self, inputs: Any) -> tf.Tensor:
+    def divergence(
+        self, inputs: Any, *, category_mask: Any = None, training: Any = None
+    ) -> tf.Tensor:
         """Returns KL per variable, `[B, ...]`."""
-        q = self._distribution.constrain(inputs)
-        prior = [tf.constant(value, q[0].dtype) for value in self.prior]
-        if not self._distribution.component_axis:
-            prior = [tf.broadcast_to(value, tf.shape(q[0])) for value in prior]
-        if self._distribution.analytic:
-            return self._distribution.kl(q, prior)
-        return self._estimate(q, prior)
+        q, p = self._split(inputs)
+        self._require_fit(q)
+        if category_mask is not None:
+            q, p = self._masked(q, p, category_mask)
+        parameters = self.distribution.constrain(q)
+        if p is None:
+            prior = self._prior_like(parameters)
+        else:
+            prior = self.distribution.constrain(p)
+        if self._closed:
+            distribution = self.distribution
+            assert isinstance(distribution, ClosedFormKL)
+            return distribution.kl(parameters, prior)
+        return self._estimate(parameters, prior, training)
 
-    def _estimate(self, q: list[Any], prior: list[Any]) -> tf.Tensor:
-        shape = tf.concat([[self.samples], tf.shape(q[0])], axis=0)
-        many = [tf.broadcast_to(tensor, shape) for tensor in q]
-        log_ratio = self._distribution.log_ratio(many, prior, self.next_seed())
+    def _estimate(
+        self, parameters: Parameters, prior: Parameters, training: Any
+    ) -> tf.Tensor:
+        def many(tensor: tf.Tensor) -> tf.Tensor:
+            shape = tf.concat([[self.samples], tf.shape(tensor)], axis=0)
+            return tf.broadcast_to(tensor, shape)
+
+        # Predictions and served models draw nothing that moves the state.
+        seed = self.next_seed() if training else random.numbered([0, 0], 1)
+        log_ratio = self.distribution.log_ratio(
+            tuple(map(many, parameters)), prior, seed
+        )
         return tf.reduce_mean(log_ratio, axis=0)
+
+    def _split(self, inputs: Any) -> tuple[Any, Any]:
+        """q, and p if it was given."""
+        if not isinstance(inputs, list | tuple) or len(inputs) != 2:
+            return inputs, None
+        several = len(self.distribution.parameters) > 1
+        if several != isinstance(inputs[0], list | tuple):
+            return inputs, None
+        return inputs[0], inputs[1]
+
+    def _masked(self, q: Any, p: Any, category_mask: Any) -> tuple[Any, Any]:
+        distribution = self.distribution
+        if not isinstance(distribution, Categorical):
+            _checks.maskable(distribution.name)
+        assert isinstance(distribution, Categorical)
+        if p is None:
+            p = self._prior_like(distribution.constrain(q))[0]
+            p = tf.ensure_shape(tf.broadcast_to(p, tf.shape(q)), q.shape)
+        axis = distribution.axis
+        return (
+            ops.mask_logits(q, category_mask, axis=axis),
+            ops.mask_logits(p, category_mask, axis=axis),
+        )
+
+    def _prior_like(self, parameters: Parameters) -> Parameters:
+        """The prior's parameters, broadcast to those of q."""
+        dtype = parameters[0].dtype
+        prior = [
+            tf.cast(tf.convert_to_tensor(part), dtype)
+            if isinstance(part, tf.Variable | keras.Variable)
+            else tf.constant(part, dtype)
+            for part in self.prior
+        ]
+        return self.distribution.prior_like(prior, parameters)
+
+    def _checked_prior(self, prior: Any) -> list[Any]:
+        """Numbers as nested lists of floats; variables as they are."""
+        names = list(self.distribution.parameters)
+        given = self.distribution.standard if prior is None else prior
+        if given is None:
+            raise ValueError(
+                f"Distribution {self.distribution.name!r} has no default "
+                f"prior: argument `prior` must be {len(names)} parameters, "
+                f"({', '.join(names)}). Received: prior=None"
+            )
+        if len(names) == 1 and not isinstance(given, list | tuple):
+            given = (given,)
+        if not isinstance(given, list | tuple) or len(given) != len(names):
+            raise ValueError(
+                f"Argument `prior` must be a tuple of {len(names)} parameters, "
+                f"({', '.join(names)}). Received: prior={prior!r}"
+            )
+        return [
+            self._checked_part(name, part, prior)
+            for name, part in zip(names, given, strict=True)
+        ]
+
+    def _checked_part(self, name: str, part: Any, prior: Any) -> Any:
+        if isinstance(part, dict):  # a variable, in a config
+            part = keras.Variable(part["variable"], dtype="float32")
+        if isinstance(part, tf.Variable | keras.Variable):
+            return part
+        if keras.utils.is_keras_tensor(part):
+            raise TypeError(
+                "A prior that is a tensor of the model is given in the call: "
+                f"`layer([q, p])`. Received: prior={part!r}"
+            )
+        if tf.is_tensor(part):
+            part = np.asarray(part)
+        array = _checks.array(self.prior_arguments.get(name, "prior"), part)
+        problem = self.distribution.refuse_prior(name, array)
+        if problem is not None:
+            argument = self.prior_arguments.get(name)
+            subject, received = f"Argument `{argument}`", f"{argument}={part!r}"
+            if argument is None:
+                subject = f"Parameter {name} of argument `prior`"
+                received = f"prior={prior!r}"
+            raise ValueError(
+                f"{subject} must be {problem}. Received: {received}"
+            )
+        return array.tolist()
+
+    def _require_fit(self, q: Any) -> None:
+        several = isinstance(q, list | tuple)
+        tensors = self.distribution.check(q)
+        for name, tensor in zip(
+            self.distribution.parameters, tensors, strict=True
+        ):
+            if name not in self.distribution.constants:
+                _checks.batched(name if several else "inputs", tensor.shape)
+        arguments = tuple(self.prior_arguments.values())
+        self.distribution.check_prior(
+            [np.shape(part) for part in self.prior],
+            [tensor.shape for tensor in tensors],
+            arguments[0] if arguments else "prior",
+        )
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """Passes on the mask of q."""
+        masks = keras.tree.flatten(previous_mask)
+        return masks[0] if masks else None
+
+    def compute_output_spec(
+        self,
+        inputs: Any,
+        category_mask: Any = None,
+        training: Any = None,
+        mask: Any = None,
+    ) -> Any:
+        """Returns the shape and dtype of q."""
+        q, _ = self._split(inputs)
+        self._require_fit(q)
+        return keras.tree.map_structure(
+            lambda t: keras.KerasTensor(t.shape, dtype=t.dtype), q
+        )
+
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        """Returns the shape of the input."""
+        return inputs_shape
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {
             **super().get_config(),
-            "distribution": self.distribution,
-            "prior": self.prior,
+            "distribution": distributions.serialize(self.distribution),
+            "prior": _configured(self.prior),
+            "weight": self._weight.get_config(),
             "samples": self.samples,
-            "bounds": self.bounds,
         }
 
 
-def _checked_prior(distribution: Any, prior: Any) -> list[Any]:
-    """The prior's parameters, as nested lists of floats."""
-    names = distribution.parameters
-    given = distribution.standard if prior is None else prior
-    if not isinstance(given, (list, tuple)) or len(given) != len(names):
+def _unmasked(divergence: tf.Tensor, mask: Any) -> tf.Tensor:
+    """The divergence per variable, zero in masked steps."""
+    if mask is None:
+        return divergence
+    mask = tf.cast(tf.convert_to_tensor(mask), tf.bool)
+    missing = divergence.shape.rank - mask.shape.rank
+    if missing < 0:
         raise ValueError(
-            f"Argument `prior` must be a tuple of {len(names)} parameters, "
-            f"({', '.join(names)}). Received: prior={prior!r}"
+            "Argument `mask` must have no more axes than the divergence, of "
+            f"shape {divergence.shape}. Received: mask of shape {mask.shape}"
         )
-    arrays = [_checks.array("prior", value) for value in given]
-    for name, array in zip(names, arrays, strict=True):
-        if not np.all(np.isfinite(array)) or (
-            name in distribution.positive and not np.all(array > 0)
-        ):
-            kind = "positive" if name in distribution.positive else "finite"
-            raise ValueError(
-                f"Parameter {name} of argument `prior` must be {kind}. "
-                f"Received: prior={prior!r}"
-            )
-    return [array.tolist() for array in arrays]
+    ones = tf.ones([missing], tf.int32)
+    mask = tf.reshape(mask, tf.concat([tf.shape(mask), ones], axis=0))
+    return tf.where(mask, divergence, tf.zeros_like(divergence))
+
+
+def _configured(prior: Sequence[Any]) -> list[Any]:
+    """The prior for a config: a variable by its value."""
+    return [
+        {"variable": np.asarray(part).tolist()}
+        if isinstance(part, tf.Variable | keras.Variable)
+        else part
+        for part in prior
+    ]

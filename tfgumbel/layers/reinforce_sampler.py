@@ -2,74 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, ops, random
-from tfgumbel.estimators import baseline as baselines
-from tfgumbel.estimators.distribution import per_example
-from tfgumbel.layers import _cost_collector
-from tfgumbel.layers._inference import (
-    bernoulli_inference,
-    categorical_inference,
-)
-from tfgumbel.layers._stochastic import StochasticLayer
-from tfgumbel.layers.reparam_gaussian import gaussian_parameters
-from tfgumbel.layers.score_function_cost import cost_with_baseline
-
-
-class _Distribution(NamedTuple):
-    """How to draw from a distribution and score what was drawn."""
-
-    inference: tuple[str, ...]
-    check: Callable[[Any], Any]
-    draw: Callable[[Any, str, Callable[[], tf.Tensor]], tf.Tensor]
-    log_prob: Callable[[Any, tf.Tensor], tf.Tensor]
-
-
-def _draw_gaussian(
-    parameters: Any, mode: str, next_seed: Callable[[], tf.Tensor]
-) -> tf.Tensor:
-    mean, scale = parameters
-    if mode != "sample":
-        return mean
-    stddev = ops.gaussian_stddev(scale)
-    noise = random.normal(tf.shape(mean), next_seed())
-    noise = tf.cast(noise, stddev.dtype)
-    return tf.cast(mean, stddev.dtype) + stddev * noise
-
-
-DISTRIBUTIONS = {
-    "categorical": _Distribution(
-        inference=("mode", "sample", "mean"),
-        check=_checks.categorical_logits,
-        draw=lambda logits, mode, seed: categorical_inference(
-            logits, mode, -1, seed
-        ),
-        log_prob=ops.categorical_log_prob,
-    ),
-    "bernoulli": _Distribution(
-        inference=("mode", "sample", "mean"),
-        check=_checks.bernoulli_logits,
-        draw=bernoulli_inference,
-        log_prob=ops.bernoulli_log_prob,
-    ),
-    "gaussian": _Distribution(
-        inference=("mode", "sample", "mean"),
-        check=gaussian_parameters,
-        draw=_draw_gaussian,
-        log_prob=lambda parameters, sample: ops.gaussian_log_prob(
-            parameters[0], ops.gaussian_stddev(parameters[1]), sample
-        ),
-    ),
-}
+from tfgumbel import _checks, distributions, estimators, ops
+from tfgumbel._precision import finite_log_odds
+from tfgumbel.distributions import Categorical, Parameters
+from tfgumbel.layers._stochastic import SamplingLayer, is_recorded
+from tfgumbel.layers.cost_collector import CostCollector, Draw
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class ReinforceSampler(StochasticLayer):
+class ReinforceSampler(SamplingLayer):
     """Exact samples, trained by the score function (REINFORCE).
 
     Estimates ∇_φ E_{z~q_φ} f(z) by (f(z) - b) ∇_φ log q_φ(z): unbiased, for
@@ -85,14 +31,19 @@ class ReinforceSampler(StochasticLayer):
     Trained without either, it raises an error rather than learn nothing.
 
     Args:
-        distribution: `"categorical"` (logits `[B, ..., K]`, one-hot samples),
-            `"bernoulli"` (log-odds, zeros and ones), or `"gaussian"` (a pair
-            `(mean, log_variance)`).
-        baseline: `None`, `"moving_average"`, `"nvil"`, or a Keras layer that
-            maps the context to one value per example.
+        distribution: A name, such as `"categorical"` (logits `[B, ..., K]`,
+            one-hot samples), `"bernoulli"` (log-odds, zeros and ones),
+            `"poisson"` (log rate) or `"gaussian"` (a pair `(mean,
+            log_variance)`), or a `Distribution`.
+        baseline: `None`, `"moving_average"` (of past costs), `"nvil"` (a
+            network of the context), `"leave_one_out"` (the mean cost of the
+            other examples of the batch), or a Keras layer that maps the
+            context to one value per example.
         return_log_prob: Whether to return `(z, log q(z))`.
-        inference: What the layer returns when not training: `"mode"` (draws
-            nothing), `"sample"`, or `"mean"`.
+        inference: What the layer returns when not training: one of the
+            distribution's, such as `"mode"`, `"mean"` or `"sample"`. `None`
+            stands for the mode, or what there is in its place; it draws
+            nothing.
         normalize: Whether to divide the signal by max(1, √v), v its running
             variance (Mnih & Gregor). It rescales the gradient.
         seed: An integer makes the layer's noise reproducible.
@@ -133,36 +84,38 @@ class ReinforceSampler(StochasticLayer):
 
     def __init__(
         self,
-        distribution: str = "categorical",
+        distribution: Any = "categorical",
         baseline: Any = "nvil",
+        *,
         return_log_prob: bool = False,
-        inference: str = "mode",
+        inference: str | None = None,
         seed: int | None = None,
         normalize: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(seed=seed, **kwargs)
-        self.distribution = _checks.choice(
-            "distribution", distribution, sorted(DISTRIBUTIONS)
-        )
-        self._family = DISTRIBUTIONS[distribution]
-        self.inference = _checks.choice(
-            "inference", inference, self._family.inference
-        )
+        options = distributions.options_among(kwargs)
+        found = distributions.get(distribution, **options)
+        if inference is None:
+            known = found.inference
+            inference = "mode" if "mode" in known else known[0]
+        if return_log_prob:
+            self.training_modes = ("sample",)
+        super().__init__(found, inference, seed=seed, **kwargs)
+        # So that Keras does not compile a model with XLA by itself.
+        self.supports_jit = found.compiles
         self.return_log_prob = bool(return_log_prob)
         self.normalize = bool(normalize)
-        self.baseline = baselines.get(baseline, normalize)
+        self.baseline = estimators.get_baseline(baseline, normalize)
 
     def build(self, logits_shape: Any, context_shape: Any = None) -> None:
-        """Checks the parameters' shape and builds the baseline."""
-        if self.distribution == "categorical":
-            _checks.categorical_shape(logits_shape, -1)
+        """Checks the parameters' shapes and builds the baseline."""
+        several = len(self.distribution.parameters) > 1
+        shapes = list(logits_shape) if several else [logits_shape]
+        self.distribution.check_shapes(shapes)
         if self.baseline is not None and not self.return_log_prob:
-            self.baseline.build(
-                _context_shape(logits_shape)
-                if context_shape is None
-                else context_shape
-            )
+            if context_shape is None:
+                context_shape = (shapes[-1][0], sum(map(_size, shapes)))
+            self.baseline.build(context_shape)
         self.built = True
 
     def call(
@@ -173,20 +126,24 @@ class ReinforceSampler(StochasticLayer):
         training: Any = None,
     ) -> Any:
         """Returns a sample, with its log-probability if so configured."""
-        unmasked = parameters = self._family.check(logits)
-        if category_mask is not None:
-            _checks.maskable(self.distribution)
-            parameters = ops.mask_logits(parameters, category_mask)
-        mode = "sample" if training else self._mode
-        sample = self._family.draw(parameters, mode, self.next_seed)
-        sample = tf.stop_gradient(ops.mask_sample(sample, category_mask))
+        parameters = self._constrained(logits, category_mask)
+        if self.trains(training, logits):
+            sample = self.distribution.sample(parameters, self.next_seed())
+        else:
+            sample = tf.stop_gradient(self.infer(parameters))
+        sample = ops.mask_sample(sample, category_mask)
         result = tf.cast(sample, self.compute_dtype)
         if self.return_log_prob:
-            return result, self._log_prob(parameters, sample)
+            self._require_a_draw(training, logits)
+            log_prob = self._log_prob(parameters, sample)
+            collector = CostCollector.current()
+            if training and collector is not None:
+                collector.add_returned(self.name, log_prob)
+            return result, log_prob
         if training and self.trainable:
             log_prob = self._log_prob(parameters, sample)
-            self._await_cost(log_prob, result, unmasked, context)
-        elif training is None and _cost_collector.current() is not None:
+            self._await_cost(log_prob, result, logits, context)
+        elif training is None and CostCollector.current() is not None:
             raise ValueError(
                 f"ReinforceSampler {self.name!r} was called in a training step "
                 "that does not say so, and could not learn. Give the model's "
@@ -195,14 +152,32 @@ class ReinforceSampler(StochasticLayer):
             )
         return result
 
-    def _log_prob(self, parameters: Any, sample: tf.Tensor) -> tf.Tensor:
-        log_prob = self._family.log_prob(parameters, sample)
-        return tf.cast(per_example(log_prob), tf.float32)
+    def _constrained(self, logits: Any, category_mask: Any) -> Parameters:
+        if category_mask is not None:
+            if not isinstance(self.distribution, Categorical):
+                _checks.maskable(self.distribution.name)
+            logits = ops.mask_logits(logits, category_mask)
+        return self.distribution.constrain(logits)
+
+    def _require_a_draw(self, training: Any, logits: Any) -> None:
+        if training or self.mode == "sample" or not is_recorded(logits):
+            return
+        raise ValueError(
+            f"ReinforceSampler {self.name!r} was asked for the log-probability "
+            f"of its {self.mode!r} where a gradient is recorded. That value "
+            "was not drawn, so cost times ∇log q is no estimate of anything. "
+            "Call the model with training=True, or set "
+            f'inference="sample". Received: training={training!r}'
+        )
+
+    def _log_prob(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
+        log_prob = self.distribution.log_prob(parameters, sample)
+        return tf.cast(log_prob, tf.float32)
 
     def _await_cost(
         self, log_prob: Any, result: tf.Tensor, parameters: Any, context: Any
     ) -> None:
-        collector = _cost_collector.current()
+        collector = CostCollector.current()
         if collector is None:
             raise RuntimeError(
                 f"ReinforceSampler {self.name!r} was called with training=True "
@@ -221,67 +196,50 @@ class ReinforceSampler(StochasticLayer):
             learned = self.baseline(context)
 
         def surrogate(cost: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-            return cost_with_baseline(
-                cost, log_prob, self.baseline, learned, weights
-            )
+            if self.baseline is None:
+                return ops.score_function_cost(cost, log_prob)
+            return self.baseline.attach(cost, log_prob, learned, weights)
 
-        collector.add(
-            _cost_collector.Draw(self.name, result, log_prob, surrogate)
-        )
+        collector.add(Draw(self.name, result, log_prob, surrogate))
 
-    def compute_output_spec(
-        self,
-        logits: Any,
-        context: Any = None,
-        category_mask: Any = None,
-        training: Any = None,
-    ) -> Any:
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the sample's spec, and that of log q(z) if returned."""
-        tensor = logits
-        if self.distribution == "gaussian":
-            tensor, _ = gaussian_parameters(logits)
-        _checks.floating("logits", tensor.dtype)
-        if self.distribution == "categorical":
-            _checks.categorical_shape(tensor.shape, -1)
-        sample = keras.KerasTensor(tensor.shape, dtype=self.compute_dtype)
+        sample = super().compute_output_spec(*args, **kwargs)
         if not self.return_log_prob:
             return sample
-        return sample, keras.KerasTensor(tensor.shape[:1], dtype="float32")
+        return sample, keras.KerasTensor(sample.shape[:1], dtype="float32")
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
-        """Returns no mask: the sample is summed over the whole example."""
-        return None
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """Passes on the mask of the first parameter; log q(z) has none."""
+        masks = keras.tree.flatten(previous_mask)
+        mask = masks[0] if masks else None
+        return (mask, None) if self.return_log_prob else mask
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {
             **super().get_config(),
-            "distribution": self.distribution,
-            "baseline": baselines.serialize(self.baseline),
+            "distribution": distributions.serialize(self.distribution),
+            "baseline": estimators.serialize_baseline(self.baseline),
             "return_log_prob": self.return_log_prob,
-            "inference": self.inference,
             "normalize": self.normalize,
         }
 
 
 def _parameters_as_context(parameters: Any) -> tf.Tensor:
-    tensors = [tf.cast(t, tf.float32) for t in tf.nest.flatten(parameters)]
+    tensors = [
+        finite_log_odds(tf.cast(t, tf.float32))
+        for t in tf.nest.flatten(parameters)
+    ]
     flat = [keras.ops.reshape(t, (-1, _size(t.shape))) for t in tensors]
     return tf.concat(flat, axis=1)
-
-
-def _context_shape(parameters_shape: Any) -> tuple[int | None, int]:
-    shape = tuple(parameters_shape)
-    pair = bool(shape) and isinstance(shape[0], (tuple, list))
-    shapes = shape if pair else (shape,)
-    return (shapes[0][0], sum(_size(s) for s in shapes))
 
 
 def _size(shape: Any) -> int:
     sizes = tuple(shape)[1:]
     if None in sizes:
         raise ValueError(
-            "A baseline needs a context whose axes, save that of the batch, "
+            "A baseline needs a context whose axes, except that of the batch, "
             f"have known sizes. Received: parameters of shape {tuple(shape)}. "
             "Pass another `context`, or use baseline=None or "
             '"moving_average".'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from typing import Any
 
 import tensorflow as tf
@@ -25,12 +26,13 @@ class SamplingScope:
     Open the scope in the function that is traced or exported, around the call
     of the model; under `tf.distribute`, in the function that a replica runs.
     `model.predict`, or a `tf.function`, that was traced outside stays what it
-    was.
+    was: a scope that no layer has asked warns when it closes.
 
     Args:
         seed: An integer, an integer scalar tensor, or an integer tensor of
             shape `[2]`; `None` for the layers' own seeds.
-        inference: `"sample"`, or `None` for the `inference` of each layer.
+        inference: `"sample"`; `"mode"` (or, where a distribution has none,
+            its mean or median); or `None` for the `inference` of each layer.
 
     Raises:
         ValueError: If the seed has another shape; when a layer is called
@@ -55,26 +57,36 @@ class SamplingScope:
     def __init__(self, seed: Any = None, inference: str | None = "sample"):
         self.seed = None if seed is None else _pair(seed)
         self.inference = _checks.choice(
-            "inference", inference, ("sample", None)
+            "inference", inference, ("sample", "mode", None)
         )
         self._draws = 0
+        self._asked = False
         self._graph: Any = None
 
     def __enter__(self) -> SamplingScope:
         self._draws = 0
+        self._asked = False
         self._graph = _current_graph()
         _stack().append(self)
         return self
 
     def __exit__(self, *exception: Any) -> None:
         _stack().pop()
+        if not self._asked and exception[0] is None:
+            warnings.warn(
+                "A SamplingScope closed without a layer having been called in "
+                "it, so that it changed nothing. A `tf.function` that was "
+                "traced before, as `predict` and `evaluate` keep one, does not "
+                "see the scope: open it inside the function.",
+                stacklevel=2,
+            )
 
     def next_seed(self) -> tf.Tensor:
         """Returns the seed of this draw, another one than of the last."""
         if any(type(graph).__name__ in _LOOPS for graph in self._path()):
             raise ValueError(
                 "A layer draws inside a `tf.while_loop` (that of an RNN, "
-                "`tf.map_fn` or `tf.vectorized_map`, maybe) around which a "
+                "or `tf.map_fn`, for instance) around which a "
                 "SamplingScope was opened: every step would draw the same "
                 "noise. Open the scope inside the loop, with a seed for each "
                 "step"
@@ -95,6 +107,13 @@ class SamplingScope:
                 )
             path.append(graph)
             graph = getattr(graph, "outer_graph", None)
+        if any(type(inner).__name__ == "FuncGraph" for inner in path):
+            raise ValueError(
+                "A layer is called inside a `tf.function` of its own, within "
+                "the one in which a SamplingScope was opened. It would be "
+                "traced with this scope, and keep it for later calls. Open the "
+                "scope inside the inner function, or call the layer without it"
+            )
         return path
 
 
@@ -103,6 +122,7 @@ def current() -> SamplingScope | None:
     if not _stack():
         return None
     scope = _stack()[-1]
+    scope._asked = True
     scope._path()
     return scope
 

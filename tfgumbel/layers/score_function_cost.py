@@ -7,39 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, ops
-from tfgumbel.estimators import baseline as baselines
-from tfgumbel.layers._called_once import CalledOnce
-from tfgumbel.ops._precision import in_working_precision
-
-
-def cost_with_baseline(
-    cost: tf.Tensor,
-    log_prob: tf.Tensor,
-    baseline: baselines.Baseline | None,
-    learned: tf.Tensor | None,
-    weights: tf.Tensor | None = None,
-) -> tf.Tensor:
-    """The cost with the score-function gradient; then the baseline observes.
-
-    Args:
-        cost: Shape `[B]`.
-        log_prob: Shape `[B]`.
-        baseline: The baseline, or `None`.
-        learned: What the baseline's network gave for this batch, `[B]`.
-        weights: Weights of the examples in the baseline's statistics.
-
-    Returns:
-        `cost`, of shape `[B]`.
-    """
-    if baseline is None:
-        return ops.score_function_cost(cost, log_prob)
-    scale = tf.cast(baseline.scale(), log_prob.dtype)
-    surrogate = ops.score_function_cost(
-        cost, log_prob / scale, learned + baseline.centre()
-    )
-    baseline.observe(tf.cast(cost, tf.float32) - learned, weights)
-    return surrogate
+from tfgumbel import _checks, estimators, ops
+from tfgumbel._precision import in_working_precision
+from tfgumbel.layers._stochastic import CalledOnce
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -54,7 +24,8 @@ class ScoreFunctionCost(CalledOnce):
 
     Args:
         baseline: `None`; `"moving_average"` of past costs; `"nvil"`, a
-            network of the context with running centring; or a Keras layer
+            network of the context with running centring; `"leave_one_out"`,
+            the mean cost of the other examples; or a Keras layer
             that maps the context to one value per example. A learned
             baseline is trained by the same backward pass, by least squares,
             and sends no gradient to its context.
@@ -93,7 +64,7 @@ class ScoreFunctionCost(CalledOnce):
     ) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(autocast=False, **kwargs)
-        self.baseline = baselines.get(baseline, normalize)
+        self.baseline = estimators.get_baseline(baseline, normalize)
         self.normalize = bool(normalize)
 
     def build(
@@ -133,8 +104,7 @@ class ScoreFunctionCost(CalledOnce):
                     "Received: context=None"
                 )
             context = cost
-        learned = self.baseline(context)
-        return cost_with_baseline(cost, log_prob, self.baseline, learned)
+        return self.baseline.attach(cost, log_prob, self.baseline(context))
 
     def compute_output_spec(
         self,
@@ -152,6 +122,6 @@ class ScoreFunctionCost(CalledOnce):
         """Returns the constructor's arguments."""
         return {
             **super().get_config(),
-            "baseline": baselines.serialize(self.baseline),
+            "baseline": estimators.serialize_baseline(self.baseline),
             "normalize": self.normalize,
         }

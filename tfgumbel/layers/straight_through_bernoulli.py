@@ -1,4 +1,4 @@
-"""Bits with a straight-through gradient."""
+"""Bernoulli samples with a straight-through gradient."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks
-from tfgumbel.estimators.draws import NAMES, Draw, draw_bernoulli
-from tfgumbel.layers._bernoulli import BernoulliLayer
-from tfgumbel.layers._temperature import require_gumbel
+from tfgumbel import distributions
+from tfgumbel.layers._stochastic import SamplingLayer
+from tfgumbel.layers._straight_through import StraightThroughLayer
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class StraightThroughBernoulli(BernoulliLayer):
+class StraightThroughBernoulli(StraightThroughLayer, SamplingLayer):
     """Exact Bernoulli samples, with a surrogate gradient.
 
     The value is always a true sample of Bernoulli(sigmoid(logits));
@@ -22,13 +21,13 @@ class StraightThroughBernoulli(BernoulliLayer):
 
     | estimator | gradient with respect to the logits |
     |---|---|
-    | `"gumbel"` | g · y (1 - y) / τ, y the binary concrete sample it rounds |
+    | `"st_gumbel"` | g · y (1 - y) / τ, y the binary concrete sample |
     | `"st"` | g · p (1 - p) / τ, p = sigmoid(logits / τ) |
 
     and `"reinmax"`, `"gumbel_rao"`, `"zgr"`, `"gapped"` and `"mve"` are those
     of `StraightThroughCategorical` for the two categories with logits
     (θ, 0). All are biased; what follows must be differentiable. The default
-    is that of `StraightThroughCategorical`, where its measurements are.
+    is that of `StraightThroughCategorical`.
 
     Args:
         estimator: One of the names above.
@@ -36,13 +35,14 @@ class StraightThroughBernoulli(BernoulliLayer):
             `step -> τ`, as in `GumbelSoftmax`. It never changes the value.
         inference: As in `BinaryConcrete`; `"relaxed"` draws as in training.
         seed: An integer makes the layer's noise reproducible.
-        samples: Noise samples of `"gumbel_rao"`. Others do not use it.
-        backward_temperature: For `"gumbel"`, the τ of the gradient in place
+        noise_samples: Noises that `"gumbel_rao"` averages over. Others do not
+            use it.
+        backward_temperature: For `"st_gumbel"`, the τ of the gradient in place
             of `temperature`, as in `StraightThroughCategorical`.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
-        logits: Log-odds of independent bits, floating.
+        logits: Log-odds of independent variables, floating.
         training: Whether to draw a training sample.
 
     Input shape:
@@ -63,38 +63,30 @@ class StraightThroughBernoulli(BernoulliLayer):
         through stochastic neurons. 2013.
     """
 
+    training_modes = ("relaxed",)
+
     def __init__(
         self,
         estimator: str = "reinmax",
         temperature: Any = 1.0,
+        *,
         inference: str = "mode",
         seed: int | None = None,
-        samples: int = 10,
+        noise_samples: int = 10,
         backward_temperature: Any = None,
         **kwargs: Any,
     ) -> None:
-        require_gumbel(estimator, backward_temperature)
-        super().__init__(
-            temperature, inference, backward_temperature, seed=seed, **kwargs
+        bernoulli = distributions.Bernoulli()
+        super().__init__(bernoulli, inference, seed=seed, **kwargs)
+        self.add_estimator(
+            estimator, temperature, backward_temperature, noise_samples
         )
-        self.estimator = _checks.choice("estimator", estimator, NAMES)
-        self.samples = _checks.positive_integer("samples", samples)
 
-    def _draw(
-        self,
-        logits: tf.Tensor,
-        seed: tf.Tensor,
-        temperature: tf.Tensor,
-        backward: Any,
-    ) -> tf.Tensor:
-        tau = temperature if backward is None else backward
-        draw = Draw(seed, tau, samples=self.samples)
-        return draw_bernoulli(self.estimator, logits, draw)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "estimator": self.estimator,
-            "samples": self.samples,
-        }
+    def call(self, logits: Any, training: Any = None) -> tf.Tensor:
+        """Returns a sample of the shape of the logits."""
+        parameters = self.distribution.constrain(logits)
+        if self.trains(training, logits):
+            sample = self.drawn(parameters, training)
+        else:
+            sample = self.infer(parameters)
+        return tf.cast(sample, self.compute_dtype)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from tfgumbel import _checks, _saving, ops, random
-from tfgumbel.estimators.draws import NAMES, Draw, draw_embedding
-from tfgumbel.layers._annealed import AnnealedScalar
-from tfgumbel.layers._stochastic import CATEGORICAL_INFERENCE, StochasticLayer
-from tfgumbel.ops._precision import finite_logits, nan_rows
+from tfgumbel import _checks, _saving, distributions, estimators, ops, random
+from tfgumbel._precision import nan_rows
+from tfgumbel.layers._stochastic import SamplingLayer
+from tfgumbel.layers._straight_through import StraightThroughLayer
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class StraightThroughEmbedding(StochasticLayer):
+class StraightThroughEmbedding(StraightThroughLayer, SamplingLayer):
     """The embedding of a category that is drawn from its logits.
 
     For many categories. Equals `StraightThroughCategorical(estimator)`
@@ -24,9 +24,9 @@ class StraightThroughEmbedding(StochasticLayer):
     gathered, and the table's gradient is sparse (`tf.IndexedSlices`). Bias and
     requirements are those of the estimator.
 
-    A sample costs one uniform, save for `"gumbel"`, which cannot do without K
-    Gumbels and holds them for the backward pass. `"gumbel_rao"` draws its
-    Gumbels in the backward pass. The others need none.
+    A sample costs one uniform, except with `"st_gumbel"`, which cannot do
+    without K Gumbels and holds them for the backward pass. `"gumbel_rao"` draws
+    its Gumbels in the backward pass. The others need none.
 
     The backward pass takes products of the incoming gradient and the table,
     O(B K dim), outside XLA in blocks of 32 million logits: the memory beyond
@@ -46,10 +46,14 @@ class StraightThroughEmbedding(StochasticLayer):
             mean of the rows under the probabilities, a dense product), or
             `"relaxed"` (as in training).
         seed: An integer makes the layer's noise reproducible.
-        samples: Noise samples of `"gumbel_rao"`.
-        embeddings_initializer: As in `keras.layers.Embedding`.
+        noise_samples: Noises that `"gumbel_rao"` averages over.
+        backward_temperature: For `"st_gumbel"`, the τ of the gradient in place
+            of `temperature`.
+        embeddings_initializer: As in `keras.layers.Embedding`; an array is the
+            table itself.
         embeddings_regularizer: As in `keras.layers.Embedding`; makes the
             table's gradient dense.
+        weights: As in `keras.layers.Embedding`: a list that holds the table.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
@@ -76,29 +80,36 @@ class StraightThroughEmbedding(StochasticLayer):
     """
 
     axis = -1
+    training_modes = ("relaxed",)
 
     def __init__(
         self,
         categories: int,
         dim: int,
+        *,
         estimator: str = "reinmax",
         temperature: Any = 1.0,
         inference: str = "mode",
         seed: int | None = None,
-        samples: int = 10,
+        noise_samples: int = 10,
+        backward_temperature: Any = None,
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
+        weights: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(seed=seed, **kwargs)
+        categorical = distributions.Categorical()
+        super().__init__(categorical, inference, seed=seed, **kwargs)
         self.categories = _checks.positive_integer("categories", categories)
         _checks.categorical_shape((categories,), -1)
         self.dim = _checks.positive_integer("dim", dim)
-        self.estimator = _checks.choice("estimator", estimator, NAMES)
-        self.inference = _checks.choice(
-            "inference", inference, CATEGORICAL_INFERENCE
+        self.add_estimator(
+            estimator, temperature, backward_temperature, noise_samples
         )
-        self.samples = _checks.positive_integer("samples", samples)
+        # A table is no part of the config: it comes back with the weights.
+        if isinstance(embeddings_initializer, np.ndarray | tf.Tensor):
+            weights, embeddings_initializer = [embeddings_initializer], "zeros"
+        self._table = self._checked_table(weights)
         self.embeddings_initializer = _saving.admitted(
             "embeddings_initializer",
             keras.initializers.get(embeddings_initializer),
@@ -109,10 +120,6 @@ class StraightThroughEmbedding(StochasticLayer):
             keras.regularizers.get(embeddings_regularizer),
             (keras.regularizers.Regularizer,),
         )
-        self._annealed = AnnealedScalar(
-            self, "temperature", temperature, _checks.positive_number
-        )
-        self.temperature = self._annealed.variable
 
     def build(self, logits_shape: Any) -> None:
         """Checks the number of categories and makes the table."""
@@ -123,7 +130,24 @@ class StraightThroughEmbedding(StochasticLayer):
             regularizer=self.embeddings_regularizer,
             name="embeddings",
         )
+        if self._table is not None:
+            self.embeddings.assign(self._table)
         self.built = True
+
+    def _checked_table(self, weights: Any) -> np.ndarray | None:
+        """The table that was given, if so."""
+        if weights is None:
+            return None
+        shape = (self.categories, self.dim)
+        tables = list(weights) if isinstance(weights, list | tuple) else []
+        table = np.asarray(tables[0]) if len(tables) == 1 else None
+        if table is None or table.shape != shape:
+            received = [np.shape(each) for each in tables] or weights
+            raise ValueError(
+                "Argument `weights` must be a list that holds one table, of "
+                f"shape {shape}. Received: weights of shapes {received}"
+            )
+        return table
 
     def call(
         self, logits: Any, category_mask: Any = None, training: Any = None
@@ -132,18 +156,17 @@ class StraightThroughEmbedding(StochasticLayer):
         logits = _checks.categorical_logits(logits)
         masked = ops.mask_logits(logits, category_mask)
         table = tf.convert_to_tensor(self.embeddings)
-        mode = self._mode
-        if training or mode == "relaxed":
-            temperature = self._annealed(training)
-            draw = Draw(self.next_seed(), temperature, samples=self.samples)
-            rows = draw_embedding(self.estimator, masked, table, draw)
-        elif mode == "mean":
-            p = tf.nn.softmax(finite_logits(masked))
-            rows = tf.tensordot(p, tf.cast(table, p.dtype), 1)
+        if self.trains(training, logits):
+            rows = estimators.surrogate_embedding(
+                self.estimator,
+                masked,
+                table,
+                self.next_seed(),
+                temperature=self.gradient_temperature(training),
+                noise_samples=self.noise_samples,
+            )
         else:
-            index = self._inferred(masked, mode)
-            rows = tf.gather(table, index)
-            rows += tf.cast(nan_rows(finite_logits(masked), -1), rows.dtype)
+            rows = self._inferred(masked, table)
         if category_mask is not None:
             mask = _checks.category_mask(category_mask, logits, -1)
             legal = tf.broadcast_to(mask, tf.shape(logits))
@@ -151,11 +174,19 @@ class StraightThroughEmbedding(StochasticLayer):
             rows = tf.where(legal, rows, tf.zeros_like(rows))
         return tf.cast(rows, self.compute_dtype)
 
-    def _inferred(self, logits: tf.Tensor, mode: str) -> tf.Tensor:
-        logits = tf.stop_gradient(finite_logits(logits))
-        if mode == "mode":
-            return tf.argmax(logits, axis=-1, output_type=tf.int32)
-        return random.categorical(logits, self.next_seed())
+    def _inferred(self, logits: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+        (logits,) = parameters = self.distribution.constrain(logits)
+        if self.mode == "mean":
+            p = self.distribution.infer(parameters, "mean", self.next_seed)
+            return tf.tensordot(p, tf.cast(table, p.dtype), 1)
+        # By index: no one-hot of many categories.
+        logits = tf.stop_gradient(logits)
+        if self.mode == "mode":
+            index = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        else:
+            index = random.categorical(logits, self.next_seed())
+        rows = tf.gather(table, index)
+        return rows + tf.cast(nan_rows(logits, -1), rows.dtype)
 
     def _check(self, logits_shape: Any) -> None:
         _checks.categorical_shape(logits_shape, -1)
@@ -185,10 +216,6 @@ class StraightThroughEmbedding(StochasticLayer):
             **super().get_config(),
             "categories": self.categories,
             "dim": self.dim,
-            "estimator": self.estimator,
-            "temperature": self._annealed.get_config(),
-            "inference": self.inference,
-            "samples": self.samples,
             "embeddings_initializer": keras.initializers.serialize(
                 self.embeddings_initializer
             ),

@@ -8,24 +8,21 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, ops, random
-from tfgumbel.layers._annealed import AnnealedScalar
-from tfgumbel.layers._stochastic import CategoricalLayer
-from tfgumbel.ops._precision import finite_logits
-from tfgumbel.ops.gumbel_top_k import k_hot_top
+from tfgumbel._precision import finite_logits
+from tfgumbel.layers._stochastic import CategoricalLayer, TemperatureLayer
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class SubsetSampler(CategoricalLayer):
+class SubsetSampler(TemperatureLayer, CategoricalLayer):
     """k of K categories drawn without replacement, as a k-hot vector.
 
     The subset is that of the k largest logits + G (Gumbel top-k): an exact
-    sample of the Plackett-Luce law, in which each category is drawn from
-    softmax(logits) over those that are left. The gradient is that of the
-    relaxed sample of `ops.relaxed_top_k`, a sum of k softmaxes at
-    temperature τ: straight-through with `hard=True`, where the value is the
-    k-hot itself, pathwise with `hard=False`. It is biased for the discrete
-    subset, less so as τ falls, at the price of variance. What follows must be
-    differentiable.
+    sample of the Plackett-Luce distribution, in which each category is drawn
+    from softmax(logits) over those that are left. The gradient is that of the
+    relaxed sample of `ops.relaxed_top_k`, a sum of k softmaxes at temperature
+    τ: straight-through with `hard=True`, where the value is the k-hot itself,
+    pathwise with `hard=False`. It is biased for the discrete subset, less so
+    as τ falls, at the cost of variance. What follows must be differentiable.
 
     With k = 1 the layer is `GumbelSoftmax`. Time and memory of a training
     call grow with k.
@@ -42,6 +39,8 @@ class SubsetSampler(CategoricalLayer):
             exact k-hot sample), or `"relaxed"` (as in training). There is no
             `"mean"`: inclusion probabilities have no cheap closed form.
         seed: An integer makes the layer's noise reproducible.
+        backward_temperature: Another τ for the gradient, as in
+            `GumbelSoftmax`.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
@@ -74,25 +73,27 @@ class SubsetSampler(CategoricalLayer):
         where to find them. ICML 2019.
     """
 
-    inference_modes = ("mode", "sample", "relaxed")
-
     def __init__(
         self,
         k: int,
         temperature: Any = 1.0,
+        *,
         hard: bool = True,
         axis: int = -1,
         inference: str = "mode",
         seed: int | None = None,
+        backward_temperature: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(axis=axis, inference=inference, seed=seed, **kwargs)
-        self.k = _checks.positive_integer("k", k)
+        self.k = self.least_categories = _checks.positive_integer("k", k)
         self.hard = bool(hard)
-        self._annealed = AnnealedScalar(
-            self, "temperature", temperature, _checks.positive_number
-        )
-        self.temperature = self._annealed.variable
+        self.add_temperatures(temperature, backward_temperature)
+
+    @property
+    def inference_modes(self) -> tuple[str, ...]:
+        """What `inference` may be."""
+        return ("mode", "sample", "relaxed")
 
     def build(self, logits_shape: Any) -> None:
         """Checks the shape of the logits."""
@@ -103,39 +104,35 @@ class SubsetSampler(CategoricalLayer):
         self, logits: Any, category_mask: Any = None, training: Any = None
     ) -> tf.Tensor:
         """Returns a subset as a tensor of the shape of the logits."""
-        masked = ops.mask_logits(logits, category_mask, self.axis, self.k)
-        mode = self._mode
-        if training or mode == "relaxed":
-            noise = random.gumbel(tf.shape(masked), self.next_seed())
-            temperature = self._annealed(training)
+        logits = self.masked(logits, category_mask)
+        if self.trains(training, logits):
+            temperature, backward = self.temperatures(training)
             sample = ops.relaxed_top_k(
-                masked, noise, self.k, temperature, self.hard, self.axis
+                logits,
+                random.gumbel(tf.shape(logits), self.next_seed()),
+                k=self.k,
+                temperature=temperature,
+                hard=self.hard,
+                axis=self.axis,
+                backward_temperature=backward,
             )
         else:
-            sample = self._subset(finite_logits(masked), mode)
-        sample = ops.mask_sample(sample, category_mask)
-        return tf.cast(sample, self.compute_dtype)
+            sample = self._subset(finite_logits(logits))
+        return self.finished(sample, category_mask)
 
-    def _subset(self, logits: tf.Tensor, mode: str) -> tf.Tensor:
+    def _subset(self, logits: tf.Tensor) -> tf.Tensor:
         """The mode or an exact sample, without gradient."""
-        if mode == "sample":
+        if self.mode == "sample":
             noise = random.gumbel(tf.shape(logits), self.next_seed())
             logits += tf.cast(noise, logits.dtype)
-        return tf.stop_gradient(k_hot_top(logits, self.k, self.axis))
+        return tf.stop_gradient(ops.k_hot_top(logits, self.k, self.axis))
 
-    def compute_output_spec(
-        self, logits: Any, category_mask: Any = None, training: Any = None
-    ) -> keras.KerasTensor:
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the shape of the logits, in the compute dtype."""
-        spec = super().compute_output_spec(logits, category_mask, training)
-        _checks.subset_size(self.k, logits.shape, self.axis)
+        spec = super().compute_output_spec(*args, **kwargs)
+        _checks.subset_size(self.k, spec.shape, self.axis)
         return spec
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "k": self.k,
-            "temperature": self._annealed.get_config(),
-            "hard": self.hard,
-        }
+        return {**super().get_config(), "k": self.k, "hard": self.hard}

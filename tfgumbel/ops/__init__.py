@@ -7,6 +7,17 @@ float32 and cast back at the end. Every gradient written by hand here is
 itself differentiable.
 """
 
+from tfgumbel.ops._pathwise import (
+    GAMMA_PROPOSALS,
+    VON_MISES_PROPOSALS,
+    inverse_gaussian_sample,
+    log_gamma_sample,
+    normal_mixture_sample,
+    truncated_normal_log_prob,
+    truncated_normal_sample,
+    von_mises_sample,
+)
+from tfgumbel.ops._surrogate import SURROGATES, Surrogate
 from tfgumbel.ops.binary_concrete import binary_concrete
 from tfgumbel.ops.binary_concrete_log_probs import (
     binary_concrete_log_prob,
@@ -28,12 +39,14 @@ from tfgumbel.ops.gaussian import (
 )
 from tfgumbel.ops.gaussian_tril import (
     gaussian_tril,
+    gaussian_tril_log_prob,
+    gaussian_tril_size,
     reparameterize_gaussian_tril,
 )
 from tfgumbel.ops.gumbel_max import exponential_min, gumbel_max
 from tfgumbel.ops.gumbel_rao import gumbel_rao
 from tfgumbel.ops.gumbel_softmax import gumbel_softmax
-from tfgumbel.ops.gumbel_top_k import gumbel_top_k
+from tfgumbel.ops.gumbel_top_k import gumbel_top_k, k_hot_top
 from tfgumbel.ops.implicit_reparameterization import (
     implicit_reparameterization,
 )
@@ -66,7 +79,11 @@ from tfgumbel.ops.straight_through_embedding import (
 from tfgumbel.ops.zgr import zgr
 
 __all__ = [
+    "GAMMA_PROPOSALS",
     "GAUSSIAN_PARAMETERIZATIONS",
+    "SURROGATES",
+    "VON_MISES_PROPOSALS",
+    "Surrogate",
     "bernoulli_kl",
     "bernoulli_log_prob",
     "binary_concrete",
@@ -85,16 +102,22 @@ __all__ = [
     "gaussian_stddev",
     "gaussian_tril",
     "gaussian_tril_kl",
+    "gaussian_tril_log_prob",
+    "gaussian_tril_size",
     "gumbel_max",
     "gumbel_rao",
     "gumbel_softmax",
     "gumbel_top_k",
     "implicit_reparameterization",
+    "inverse_gaussian_sample",
+    "k_hot_top",
+    "log_gamma_sample",
     "logit_binary_concrete",
     "logit_binary_concrete_log_prob",
     "mask_logits",
     "mask_sample",
     "minimum_variance_straight_through",
+    "normal_mixture_sample",
     "recommended_temperature",
     "reinmax",
     "relaxed_top_k",
@@ -104,5 +127,8 @@ __all__ = [
     "straight_through",
     "straight_through_bernoulli",
     "straight_through_embedding",
+    "truncated_normal_log_prob",
+    "truncated_normal_sample",
+    "von_mises_sample",
     "zgr",
 ]

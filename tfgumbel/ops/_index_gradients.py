@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfgumbel.ops._precision import without_infinity
+from tfgumbel._precision import without_infinity
 
 
 class Block(NamedTuple):
@@ -87,8 +87,8 @@ def reinmax(block: Block, tau: tf.Tensor) -> tf.Tensor:
     return _add_at(result, block.index, chosen - both)
 
 
-def zgr(block: Block) -> tf.Tensor:
-    """½ π (g - g_D), and ½ (g_D - πᵀ g) besides at D."""
+def zgr(block: Block, tau: tf.Tensor) -> tf.Tensor:
+    """½ π (g - g_D), and ½ (g_D - πᵀ g) besides at D; without τ."""
     p, block = block.softmax(), block.scaled(0.5)
     chosen = block.chosen()
     result = p * block.incoming(chosen)

@@ -2,19 +2,65 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import (
+from tfgumbel._precision import (
     in_working_precision,
     nan_rows,
     without_infinity,
 )
 
 Gradient = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Surrogate:
+    """A member of the straight-through family: how a sample gets a gradient.
+
+    Attributes:
+        op: Maps logits and a one-hot sample of theirs (and, with `noise`,
+            Gumbel noise `[M, *logits.shape]`) to the sample with the gradient;
+            takes `axis`, and `temperature` if it has one.
+        temperature: Whether the gradient has a temperature.
+        noise: Whether it is an average over noise.
+        bernoulli: The same for Bernoulli log-odds, where it is cheaper than
+            by two categories; `None` otherwise.
+        index_gradient: The gradient for a sample given by its index, for
+            `straight_through_embedding`: maps a block of rows and the
+            temperature to the gradient in the logits; `None` if it is made
+            of `op`.
+    """
+
+    op: Callable[..., tf.Tensor]
+    temperature: bool = True
+    noise: bool = False
+    bernoulli: Callable[..., tf.Tensor] | None = None
+    index_gradient: Callable[..., tf.Tensor] | None = None
+
+
+SURROGATES: dict[str, Surrogate] = {}
+"""The straight-through family by name."""
+
+
+def surrogate(
+    name: str, **options: Any
+) -> Callable[[Callable[..., tf.Tensor]], Callable[..., tf.Tensor]]:
+    """Decorator that declares an op a member of the family, by this name.
+
+    With the options of `Surrogate`. The one declaration of a member: layers
+    and estimators take it from `SURROGATES`.
+    """
+
+    def declare(op: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+        SURROGATES[name] = Surrogate(op, **options)
+        return op
+
+    return declare
 
 
 def with_gradient(
@@ -43,7 +89,8 @@ def with_gradient(
             moved = [swap_last(tensor, axis) for tensor in tensors]
             return swap_last(gradient(*moved), axis)
 
-        return tf.stop_gradient(sample) + nan_rows(logits, axis), grad
+        # A derivative inside would be taken for that of the whole, forwards.
+        return tf.stop_gradient(sample + nan_rows(logits, axis)), grad
 
     return tf.cast(pass_through(working), logits.dtype)
 

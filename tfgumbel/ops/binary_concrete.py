@@ -7,13 +7,14 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import in_working_precision, nan_values
+from tfgumbel._precision import in_working_precision, nan_values
 from tfgumbel.ops.straight_through import sigmoid_gradient
 
 
 def binary_concrete(
     logits: Any,
     noise: Any,
+    *,
     temperature: Any = 1.0,
     hard: bool = False,
     backward_temperature: Any = None,
@@ -79,6 +80,7 @@ def binary_concrete(
             value = tf.sigmoid(scaled)
         else:
             value = tf.sigmoid((logits + noise) / tau) + nan_values(scaled)
-        return value, grad
+        # A derivative inside would be taken for that of the whole, forwards.
+        return tf.stop_gradient(value), grad
 
     return tf.cast(sample(working, noise, backward), logits.dtype)

@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import finite_log_odds
+from tfgumbel._precision import finite_log_odds
 from tfgumbel.ops.concrete_log_probs import SMALLEST
 
 
 def binary_concrete_log_prob(
-    sample: Any, logits: Any, temperature: Any
+    logits: Any, temperature: Any, sample: Any
 ) -> tf.Tensor:
     """Log-density on (0, 1) of x = sigmoid((logits + L) / τ).
 
@@ -26,9 +26,9 @@ def binary_concrete_log_prob(
     any τ.
 
     Args:
-        sample: x, float tensor of any shape.
         logits: Log-odds, of a shape that broadcasts with the sample's.
         temperature: τ > 0, a number or a scalar tensor.
+        sample: x, float tensor of any shape.
 
     Returns:
         Log-density per bit in nats, in float32 or wider.
@@ -41,7 +41,7 @@ def binary_concrete_log_prob(
     Example:
 
     >>> import tfgumbel as tg
-    >>> float(tg.ops.binary_concrete_log_prob(0.5, 0.0, 1.0))
+    >>> float(tg.ops.binary_concrete_log_prob(0.0, 1.0, 0.5))
     0.0
 
     Reference:
@@ -52,13 +52,13 @@ def binary_concrete_log_prob(
     sample = tf.clip_by_value(sample, SMALLEST, below_one)
     log_x, log_rest = tf.math.log(sample), tf.math.log1p(-sample)
     log_prob = logit_binary_concrete_log_prob(
-        log_x - log_rest, logits, temperature
+        logits, temperature, log_x - log_rest
     )
     return log_prob - log_x - log_rest
 
 
 def logit_binary_concrete_log_prob(
-    value: Any, logits: Any, temperature: Any
+    logits: Any, temperature: Any, sample: Any
 ) -> tf.Tensor:
     """Log-density of y = (logits + L) / τ, before the sigmoid.
 
@@ -70,29 +70,29 @@ def logit_binary_concrete_log_prob(
     zeros and ones.
 
     Args:
-        value: y, float tensor of any shape.
         logits: Log-odds, of a shape that broadcasts with that of the value.
         temperature: τ > 0, a number or a scalar tensor.
+        sample: y, float tensor of any shape.
 
     Returns:
         Log-density per bit in nats, in float32 or wider.
 
     Raises:
-        TypeError: If value or logits are not floating.
+        TypeError: If sample or logits are not floating.
         ValueError: If the temperature is not positive (a bad temperature
             inside a graph gives NaN).
 
     Example:
 
     >>> import tfgumbel as tg
-    >>> density = tg.ops.logit_binary_concrete_log_prob(0.0, 0.0, 0.5)
+    >>> density = tg.ops.logit_binary_concrete_log_prob(0.0, 0.5, 0.0)
     >>> round(float(density), 4)  # log(1/2 · 1/4)
     -2.0794
 
     Reference:
         Maddison, Mnih, Teh. The Concrete distribution. ICLR 2017.
     """
-    value = _working("value", value)
+    value = _working("sample", sample)
     logits = tf.cast(
         finite_log_odds(_checks.bernoulli_logits(logits)), value.dtype
     )

@@ -7,11 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import LOWEST
+from tfgumbel._precision import LOWEST
 
 
 def mask_logits(
-    logits: Any, category_mask: Any, axis: int = -1, least: int = 1
+    logits: Any, category_mask: Any, *, axis: int = -1, least: int = 1
 ) -> tf.Tensor:
     """Makes masked categories impossible: their logits become -1e30.
 

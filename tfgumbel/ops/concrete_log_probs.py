@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import (
+from tfgumbel._precision import (
     LOWEST,
     finite_logits,
     in_working_precision,
@@ -20,7 +20,7 @@ SMALLEST = 1e-30
 
 
 def concrete_log_prob(
-    sample: Any, logits: Any, temperature: Any, axis: int = -1
+    logits: Any, temperature: Any, sample: Any, *, axis: int = -1
 ) -> tf.Tensor:
     """Log-density on the simplex of x = softmax((logits + G) / τ).
 
@@ -37,12 +37,12 @@ def concrete_log_prob(
     one left, or none, the log-density is 0.
 
     Args:
-        sample: x, float tensor with the categories on `axis`. The gradient is
-            that of the formula, as if the entries were free; it holds 1 / x,
-            too large for half precision.
         logits: Unnormalised log-probabilities, of a shape that broadcasts to
             that of the sample.
         temperature: τ > 0, a number or a scalar tensor.
+        sample: x, float tensor with the categories on `axis`. The gradient is
+            that of the formula, as if the entries were free; it holds 1 / x,
+            too large for half precision.
         axis: Axis of the categories.
 
     Returns:
@@ -58,7 +58,7 @@ def concrete_log_prob(
     Example:
 
     >>> import tfgumbel as tg
-    >>> uniform = tg.ops.concrete_log_prob([0.3, 0.7], [0.0, 0.0], 1.0)
+    >>> uniform = tg.ops.concrete_log_prob([0.0, 0.0], 1.0, [0.3, 0.7])
     >>> abs(float(uniform)) < 1e-6
     True
 
@@ -68,12 +68,12 @@ def concrete_log_prob(
     sample, logits = _same_shape(sample, logits, axis)
     y = tf.math.log(tf.maximum(sample, SMALLEST))
     y = tf.where(_legal(logits), y, tf.zeros_like(y))
-    log_prob = exp_concrete_log_prob(y, logits, temperature, axis)
+    log_prob = exp_concrete_log_prob(logits, temperature, y, axis=axis)
     return log_prob - tf.reduce_sum(y, axis=axis)
 
 
 def exp_concrete_log_prob(
-    log_sample: Any, logits: Any, temperature: Any, axis: int = -1
+    logits: Any, temperature: Any, sample: Any, *, axis: int = -1
 ) -> tf.Tensor:
     """Log-density of y = log x, x concrete: that of `ops.exp_concrete`.
 
@@ -86,9 +86,9 @@ def exp_concrete_log_prob(
     where x itself rounds to zeros and ones.
 
     Args:
-        log_sample: y, float tensor with the categories on `axis`.
         logits: As in `concrete_log_prob`.
         temperature: As in `concrete_log_prob`.
+        sample: y = log x, float tensor with the categories on `axis`.
         axis: Axis of the categories.
 
     Returns:
@@ -104,8 +104,8 @@ def exp_concrete_log_prob(
     >>> import tensorflow as tf, tfgumbel as tg
     >>> logits = tf.tile([[2.0, 0.0, 0.0]], [10_000, 1])
     >>> y = tg.ops.exp_concrete(logits, tg.random.gumbel([10_000, 3], [1, 2]))
-    >>> log_q = tg.ops.exp_concrete_log_prob(y, logits, 1.0)
-    >>> log_p = tg.ops.exp_concrete_log_prob(y, [0.0, 0.0, 0.0], 0.5)
+    >>> log_q = tg.ops.exp_concrete_log_prob(logits, 1.0, y)
+    >>> log_p = tg.ops.exp_concrete_log_prob([0.0, 0.0, 0.0], 0.5, y)
     >>> round(float(tf.reduce_mean(log_q - log_p)), 1)
     0.8
 
@@ -113,7 +113,7 @@ def exp_concrete_log_prob(
         Maddison, Mnih, Teh. The Concrete distribution. ICLR 2017. The table
         in its appendix prints τ^{-(K-1)}; the derivation gives τ^{K-1}.
     """
-    y, logits = _same_shape(log_sample, logits, axis)
+    y, logits = _same_shape(sample, logits, axis)
     tau = _checks.guarded_temperature(temperature, y.dtype)
     legal = _legal(logits)
     scaled = tf.where(legal, logits - tau * without_infinity(y), LOWEST)

@@ -7,11 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import finite_logits
+from tfgumbel._precision import finite_logits
 
 
 def conditional_gumbel(
-    logits: Any, sample: Any, noise: Any, axis: int = -1
+    logits: Any, sample: Any, noise: Any, *, axis: int = -1
 ) -> tf.Tensor:
     """Gumbel-perturbed logits z̃, given that their argmax is `sample`.
 

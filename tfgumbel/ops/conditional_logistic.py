@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import in_working_precision
+from tfgumbel._precision import in_working_precision
 
 
 def conditional_logistic(logits: Any, sample: Any, noise: Any) -> tf.Tensor:

@@ -7,11 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import LOWEST, in_working_precision, nan_rows
+from tfgumbel._precision import LOWEST, in_working_precision, nan_rows
 
 
 def exp_concrete(
-    logits: Any, noise: Any, temperature: Any = 1.0, axis: int = -1
+    logits: Any, noise: Any, *, temperature: Any = 1.0, axis: int = -1
 ) -> tf.Tensor:
     """Log of a Gumbel-softmax sample: y = log softmax((logits + G) / τ).
 
@@ -39,7 +39,7 @@ def exp_concrete(
     Example:
 
     >>> import tfgumbel as tg
-    >>> tg.ops.exp_concrete([0.0, 2.0], [0.0, 0.0], 0.01).numpy()
+    >>> tg.ops.exp_concrete([0.0, 2.0], [0.0, 0.0], temperature=0.01).numpy()
     array([-200.,    0.], dtype=float32)
 
     Reference:

@@ -7,13 +7,20 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import working_dtype
-from tfgumbel.ops._surrogate import softmax_jacobian, with_gradient
+from tfgumbel._precision import working_dtype
+from tfgumbel.ops import _index_gradients
+from tfgumbel.ops._surrogate import (
+    softmax_jacobian,
+    surrogate,
+    with_gradient,
+)
 
 
+@surrogate("gapped", index_gradient=_index_gradients.gapped)
 def gapped_straight_through(
     logits: Any,
     sample: Any,
+    *,
     temperature: Any = 1.0,
     gap: float = 1.0,
     axis: int = -1,

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import in_working_precision, working_dtype
+from tfgumbel._precision import in_working_precision, working_dtype
 from tfgumbel.ops.gaussian import gaussian_stddev
 
 
@@ -40,7 +40,7 @@ def gaussian_tril(scale: Any) -> tf.Tensor:
     scale = tf.convert_to_tensor(scale)
     _checks.floating("scale", scale.dtype)
     scale = in_working_precision(scale)
-    size = tril_size(scale.shape)
+    size = gaussian_tril_size(scale.shape)
     rows, columns = np.tril_indices(size)
     # One more than there are numbers stands for zero.
     index = np.full([size, size], len(rows))
@@ -51,7 +51,7 @@ def gaussian_tril(scale: Any) -> tf.Tensor:
     return tf.linalg.set_diag(matrix, gaussian_stddev(diagonal, "softplus"))
 
 
-def tril_size(shape: Any) -> int:
+def gaussian_tril_size(shape: Any) -> int:
     """D, of a shape `[..., D (D + 1) / 2]`."""
     shape = tf.TensorShape(shape)
     count = shape[-1] if shape.rank else None
@@ -93,3 +93,40 @@ def reparameterize_gaussian_tril(
     scale_tril, noise = tf.cast(scale_tril, dtype), tf.cast(noise, dtype)
     z = tf.cast(mean, dtype) + tf.linalg.matvec(scale_tril, noise)
     return tf.cast(z, mean.dtype)
+
+
+def gaussian_tril_log_prob(
+    mean: Any, scale_tril: Any, sample: Any
+) -> tf.Tensor:
+    """log N(sample; μ, L Lᵀ) of vectors on the last axis.
+
+    Args:
+        mean: μ, float tensor `[..., D]`.
+        scale_tril: L, lower triangular with a positive diagonal,
+            `[..., D, D]`, as from `gaussian_tril`.
+        sample: Value of the shape of the mean.
+
+    Returns:
+        Log-density per vector in nats, `[...]`, in float32 or wider.
+
+    Raises:
+        TypeError: If the mean is not floating.
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> eye = [[1.0, 0.0], [0.0, 1.0]]
+    >>> log_prob = tg.ops.gaussian_tril_log_prob([0.0, 0.0], eye, [0.0, 0.0])
+    >>> round(float(log_prob), 4)  # -log 2π
+    -1.8379
+    """
+    mean = tf.convert_to_tensor(mean)
+    _checks.floating("mean", mean.dtype)
+    mean = in_working_precision(mean)
+    scale_tril = tf.cast(scale_tril, mean.dtype)
+    deviation = tf.cast(sample, mean.dtype) - mean
+    scaled = tf.linalg.triangular_solve(scale_tril, deviation[..., None])
+    log_diagonal = tf.math.log(tf.linalg.diag_part(scale_tril))
+    constant = 0.5 * math.log(2.0 * math.pi)
+    per_coordinate = -0.5 * tf.square(scaled[..., 0]) - log_diagonal - constant
+    return tf.reduce_sum(per_coordinate, axis=-1)

@@ -7,10 +7,10 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import finite_logits, in_working_precision
+from tfgumbel._precision import finite_logits, in_working_precision
 
 
-def gumbel_max(logits: Any, noise: Any, axis: int = -1) -> tf.Tensor:
+def gumbel_max(logits: Any, noise: Any, *, axis: int = -1) -> tf.Tensor:
     """Exact categorical sample: argmax_k (log π_k + G_k).
 
     With standard Gumbel noise, the index follows softmax(logits). Carries no
@@ -45,7 +45,7 @@ def gumbel_max(logits: Any, noise: Any, axis: int = -1) -> tf.Tensor:
 
 
 def exponential_min(
-    probabilities: Any, noise: Any, axis: int = -1
+    probabilities: Any, noise: Any, *, axis: int = -1
 ) -> tf.Tensor:
     """Exact categorical sample: argmin_k (E_k / π_k), the exponential race.
 

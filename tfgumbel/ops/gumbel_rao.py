@@ -7,15 +7,21 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import working_dtype
-from tfgumbel.ops._surrogate import softmax_jacobian, with_gradient
+from tfgumbel._precision import working_dtype
+from tfgumbel.ops._surrogate import (
+    softmax_jacobian,
+    surrogate,
+    with_gradient,
+)
 from tfgumbel.ops.conditional_gumbel import conditional_gumbel
 
 
+@surrogate("gumbel_rao", noise=True)
 def gumbel_rao(
     logits: Any,
     sample: Any,
     noise: Any,
+    *,
     temperature: Any = 1.0,
     axis: int = -1,
 ) -> tf.Tensor:
@@ -67,10 +73,23 @@ def gumbel_rao(
     last = tf.experimental.numpy.swapaxes(noise, axis, -1)
 
     def gradient(logits, sample, upstream):
+        # As rows: TensorFlow's softmax takes five axes at most.
+        rows = tf.shape(logits)
+        categories = rows[-1]
+        found = average(
+            tf.reshape(logits, [-1, categories]),
+            tf.reshape(sample, [-1, categories]),
+            tf.reshape(upstream, [-1, categories]),
+        )
+        return tf.reshape(found, rows)
+
+    def average(logits, sample, upstream):
         # Each z_m is the logits plus a noise that is fixed given D.
-        shape = tf.shape(last)
+        samples = tf.shape(last)[:1]
+        shape = tf.concat([samples, tf.shape(logits)], 0)
+        many = tf.reshape(last, shape)
         z = conditional_gumbel(
-            tf.broadcast_to(logits, shape), tf.broadcast_to(sample, shape), last
+            tf.broadcast_to(logits, shape), tf.broadcast_to(sample, shape), many
         )
         moved = logits + tf.stop_gradient(z - logits)
         y = tf.nn.softmax(moved / tau)

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import (
+from tfgumbel._precision import (
     in_working_precision,
     nan_rows,
     one_hot_argmax,
@@ -19,6 +19,7 @@ from tfgumbel.ops._precision import (
 def gumbel_softmax(
     logits: Any,
     noise: Any,
+    *,
     temperature: Any = 1.0,
     hard: bool = False,
     axis: int = -1,
@@ -146,7 +147,8 @@ def _decoupled(
 
         # A bad temperature must show in the value too.
         bad = tf.where(temperature > 0, 0.0 * temperature, temperature)
-        return value(perturbed) + bad, grad
+        # A derivative inside would be taken for that of the whole, forwards.
+        return tf.stop_gradient(value(perturbed) + bad), grad
 
     return sample(logits, noise, temperature)
 

@@ -7,11 +7,13 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import finite_logits, nan_rows
+from tfgumbel._precision import finite_logits, nan_rows
 from tfgumbel.ops._surrogate import swap_last
 
 
-def gumbel_top_k(logits: Any, noise: Any, k: int, axis: int = -1) -> tf.Tensor:
+def gumbel_top_k(
+    logits: Any, noise: Any, *, k: int, axis: int = -1
+) -> tf.Tensor:
     """Exact sample of k categories without replacement: top-k of log π + G.
 
     With standard Gumbel noise, the ordered sample (i₁, …, i_k) follows the

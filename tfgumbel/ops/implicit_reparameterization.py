@@ -14,6 +14,7 @@ Function = Callable[[tf.Tensor], tf.Tensor]
 
 def implicit_reparameterization(
     sample: Any,
+    *,
     cdf: Function | None = None,
     standardize: Function | None = None,
 ) -> tf.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import (
+from tfgumbel._precision import (
     finite_log_odds,
     finite_logits,
     in_working_precision,
@@ -15,7 +15,7 @@ from tfgumbel.ops._precision import (
 
 
 def categorical_kl(
-    logits: Any, prior_logits: Any = None, axis: int = -1
+    logits: Any, prior_logits: Any = None, *, axis: int = -1
 ) -> tf.Tensor:
     """KL(q ‖ p) = Σ_k q_k (log q_k - log p_k) of two softmaxes.
 
@@ -122,11 +122,14 @@ def gaussian_tril_kl(
     scale_tril: Any,
     prior_mean: Any = 0.0,
     prior_stddev: Any = 1.0,
+    *,
+    prior_scale_tril: Any = None,
 ) -> tf.Tensor:
-    """KL(N(μ, L Lᵀ) ‖ N(μ₀, σ₀² I)).
+    """KL(N(μ, L Lᵀ) ‖ N(μ₀, σ₀² I)), or ‖ N(μ₀, L₀ L₀ᵀ)).
 
     Σ_i log(σ₀/L_ii) + (‖L‖² + ‖μ - μ₀‖²)/(2σ₀²) - D/2, where σ₀ may differ
-    between the coordinates: the i-th weighs the i-th row of L.
+    between the coordinates: the i-th weighs the i-th row of L. With an L₀, the
+    same of L₀⁻¹ L and L₀⁻¹ (μ - μ₀), and σ₀ = 1.
 
     Args:
         mean: μ, `[..., D]`.
@@ -134,6 +137,7 @@ def gaussian_tril_kl(
             `[..., D, D]`, as from `gaussian_tril`.
         prior_mean: μ₀, broadcastable to μ.
         prior_stddev: σ₀ > 0, broadcastable to μ.
+        prior_scale_tril: L₀, of the shape of L, in place of σ₀.
 
     Returns:
         Divergence per vector in nats, `[...]`, in float32 or wider.
@@ -147,11 +151,17 @@ def gaussian_tril_kl(
     >>> float(tg.ops.gaussian_tril_kl([1.0, 0.0], [[1.0, 0.0], [2.0, 1.0]]))
     2.5
     """
-    scale_tril = tf.convert_to_tensor(scale_tril)
-    diagonal = tf.linalg.diag_part(in_working_precision(scale_tril))
-    below = tf.linalg.set_diag(
-        tf.cast(scale_tril, diagonal.dtype), tf.zeros_like(diagonal)
-    )
+    mean, scale_tril = map(tf.convert_to_tensor, (mean, scale_tril))
+    _checks.floating("mean", mean.dtype)
+    scale_tril = in_working_precision(scale_tril)
+    if prior_scale_tril is not None:
+        factor = tf.cast(prior_scale_tril, scale_tril.dtype)
+        shift = tf.cast(mean, factor.dtype) - tf.cast(prior_mean, factor.dtype)
+        scale_tril = tf.linalg.triangular_solve(factor, scale_tril)
+        mean = tf.linalg.triangular_solve(factor, shift[..., None])[..., 0]
+        prior_mean, prior_stddev = 0.0, 1.0
+    diagonal = tf.linalg.diag_part(scale_tril)
+    below = tf.linalg.set_diag(scale_tril, tf.zeros_like(diagonal))
     below /= tf.cast(prior_stddev, below.dtype)[..., None]
     per_coordinate = gaussian_kl(mean, diagonal, prior_mean, prior_stddev)
     per_coordinate += 0.5 * tf.reduce_sum(tf.square(below), axis=-1)

@@ -8,14 +8,16 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import (
+from tfgumbel._precision import (
     finite_log_odds,
     finite_logits,
     in_working_precision,
 )
 
 
-def categorical_log_prob(logits: Any, sample: Any, axis: int = -1) -> tf.Tensor:
+def categorical_log_prob(
+    logits: Any, sample: Any, *, axis: int = -1
+) -> tf.Tensor:
     """log softmax(logits) at a one-hot sample.
 
     Args:

@@ -7,11 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import finite_log_odds
+from tfgumbel._precision import finite_log_odds
 
 
 def logit_binary_concrete(
-    logits: Any, noise: Any, temperature: Any = 1.0
+    logits: Any, noise: Any, *, temperature: Any = 1.0
 ) -> tf.Tensor:
     """Log-odds of a binary concrete sample: y = (logits + L) / τ.
 
@@ -36,7 +36,7 @@ def logit_binary_concrete(
     Example:
 
     >>> import tfgumbel as tg
-    >>> tg.ops.logit_binary_concrete([0.5], [1.5], 0.01).numpy()
+    >>> tg.ops.logit_binary_concrete([0.5], [1.5], temperature=0.01).numpy()
     array([200.], dtype=float32)
 
     Reference:

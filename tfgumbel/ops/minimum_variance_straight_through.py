@@ -8,12 +8,17 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import working_dtype
-from tfgumbel.ops._surrogate import softmax_jacobian, with_gradient
+from tfgumbel._precision import working_dtype
+from tfgumbel.ops._surrogate import (
+    softmax_jacobian,
+    surrogate,
+    with_gradient,
+)
 
 
+@surrogate("mve")
 def minimum_variance_straight_through(
-    logits: Any, sample: Any, temperature: Any = 1.0, axis: int = -1
+    logits: Any, sample: Any, *, temperature: Any = 1.0, axis: int = -1
 ) -> tf.Tensor:
     """A one-hot sample with the minimum-variance straight-through gradient.
 

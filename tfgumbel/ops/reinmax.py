@@ -7,12 +7,18 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import working_dtype
-from tfgumbel.ops._surrogate import softmax_jacobian, with_gradient
+from tfgumbel._precision import working_dtype
+from tfgumbel.ops import _index_gradients
+from tfgumbel.ops._surrogate import (
+    softmax_jacobian,
+    surrogate,
+    with_gradient,
+)
 
 
+@surrogate("reinmax", index_gradient=_index_gradients.reinmax)
 def reinmax(
-    logits: Any, sample: Any, temperature: Any = 1.0, axis: int = -1
+    logits: Any, sample: Any, *, temperature: Any = 1.0, axis: int = -1
 ) -> tf.Tensor:
     """A one-hot sample D with the ReinMax gradient.
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import (
+from tfgumbel._precision import (
     in_working_precision,
     nan_rows,
     nan_values,
@@ -21,10 +21,12 @@ from tfgumbel.ops.gumbel_top_k import k_hot_top
 def relaxed_top_k(
     logits: Any,
     noise: Any,
+    *,
     k: int,
     temperature: Any = 1.0,
     hard: bool = False,
     axis: int = -1,
+    backward_temperature: Any = None,
 ) -> tf.Tensor:
     """Relaxed k-hot sample of k out of K categories without replacement.
 
@@ -52,6 +54,8 @@ def relaxed_top_k(
         temperature: τ > 0, a number or a scalar tensor.
         hard: Whether to return k-hot values.
         axis: Axis of the categories.
+        backward_temperature: Another τ for the gradient, as in
+            `gumbel_softmax`; `None` for the same.
 
     Returns:
         A tensor of the shape and dtype of `logits`. Computed in float32 or
@@ -81,7 +85,17 @@ def relaxed_top_k(
     keys = without_infinity(working) + noise
     tau = _checks.guarded_temperature(temperature, working.dtype)
     # NaN of a row, which the gradient has to bring back to all of the row.
-    sample = _relaxed(keys, k, tau + nan_rows(working + noise, axis), axis)
+    nan = nan_rows(working + noise, axis)
+    if backward_temperature is None:
+        sample = _relaxed(keys, k, tau + nan, axis)
+    else:
+        backward = _checks.guarded_temperature(
+            backward_temperature, working.dtype, "backward_temperature"
+        )
+        sample = _relaxed(keys, k, backward + nan, axis)
+        if not hard:
+            value = _relaxed(tf.stop_gradient(keys), k, tau + nan, axis)
+            sample = _with_value(sample, value)
     if hard:
         # A bad temperature must show in the value too.
         k_hot = k_hot_top(tf.stop_gradient(keys), k, axis) + nan_values(tau)

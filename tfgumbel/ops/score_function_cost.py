@@ -7,11 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import in_working_precision
+from tfgumbel._precision import in_working_precision
 
 
 def score_function_cost(
-    cost: Any, log_prob: Any, baseline: Any = 0.0
+    cost: Any, log_prob: Any, *, baseline: Any = 0.0
 ) -> tf.Tensor:
     r"""The cost, unchanged, with the score-function gradient attached.
 
@@ -91,4 +91,5 @@ def _surrogate(cost, log_prob, baseline):
             -2.0 * tf.abs(upstream) * (cost - baseline),
         )
 
-    return tf.identity(cost), grad
+    # A derivative inside would be taken for that of the whole, forwards.
+    return tf.stop_gradient(cost), grad

@@ -7,17 +7,69 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import (
+from tfgumbel._precision import (
     in_working_precision,
     nan_rows,
     nan_values,
     without_infinity,
 )
+from tfgumbel.ops import _index_gradients
+from tfgumbel.ops._surrogate import surrogate
 from tfgumbel.ops.gumbel_softmax import softmax_gradient
 
 
+def straight_through_bernoulli(
+    logits: Any, sample: Any, *, temperature: Any = 1.0
+) -> tf.Tensor:
+    """Bits whose gradient is that of their probability.
+
+    Forward `sample`; backward g · p (1 - p) / τ with p = sigmoid(logits / τ).
+
+    Args:
+        logits: Log-odds of independent bits, of any shape.
+        sample: The value, of the same shape: zeros and ones. Receives no
+            gradient.
+        temperature: τ > 0 of the backward pass, a number or a scalar tensor.
+
+    Returns:
+        `sample` in the dtype of the logits; NaN where these are.
+
+    Raises:
+        TypeError: If the logits are not floating.
+        ValueError: If the temperature is not positive.
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> tg.ops.straight_through_bernoulli([0.3, -2.0], [1.0, 0.0]).numpy()
+    array([1., 0.], dtype=float32)
+
+    Reference:
+        Bengio, Léonard, Courville. Estimating or propagating gradients
+        through stochastic neurons. 2013.
+    """
+    logits = _checks.bernoulli_logits(logits)
+    working = in_working_precision(logits)
+    tau = _checks.guarded_temperature(temperature, working.dtype)
+
+    @tf.custom_gradient
+    def pass_through(logits, tau):
+        def grad(upstream):
+            return sigmoid_gradient(logits / tau, upstream, tau)
+
+        nan = nan_values(logits)
+        return tf.stop_gradient(tf.cast(sample, logits.dtype) + nan), grad
+
+    return tf.cast(pass_through(working, tau), logits.dtype)
+
+
+@surrogate(
+    "st",
+    bernoulli=straight_through_bernoulli,
+    index_gradient=_index_gradients.straight_through,
+)
 def straight_through(
-    logits: Any, sample: Any, temperature: Any = 1.0, axis: int = -1
+    logits: Any, sample: Any, *, temperature: Any = 1.0, axis: int = -1
 ) -> tf.Tensor:
     """A one-hot sample whose gradient is that of the probabilities.
 
@@ -66,51 +118,6 @@ def straight_through(
             return softmax_gradient(probabilities, upstream, tau, axis)
 
         nan = nan_rows(without_infinity(logits), axis)
-        return tf.stop_gradient(tf.cast(sample, logits.dtype) + nan), grad
-
-    return tf.cast(pass_through(working, tau), logits.dtype)
-
-
-def straight_through_bernoulli(
-    logits: Any, sample: Any, temperature: Any = 1.0
-) -> tf.Tensor:
-    """Bits whose gradient is that of their probability.
-
-    Forward `sample`; backward g · p (1 - p) / τ with p = sigmoid(logits / τ).
-
-    Args:
-        logits: Log-odds of independent bits, of any shape.
-        sample: The value, of the same shape: zeros and ones. Receives no
-            gradient.
-        temperature: τ > 0 of the backward pass, a number or a scalar tensor.
-
-    Returns:
-        `sample` in the dtype of the logits; NaN where these are.
-
-    Raises:
-        TypeError: If the logits are not floating.
-        ValueError: If the temperature is not positive.
-
-    Example:
-
-    >>> import tfgumbel as tg
-    >>> tg.ops.straight_through_bernoulli([0.3, -2.0], [1.0, 0.0]).numpy()
-    array([1., 0.], dtype=float32)
-
-    Reference:
-        Bengio, Léonard, Courville. Estimating or propagating gradients
-        through stochastic neurons. 2013.
-    """
-    logits = _checks.bernoulli_logits(logits)
-    working = in_working_precision(logits)
-    tau = _checks.guarded_temperature(temperature, working.dtype)
-
-    @tf.custom_gradient
-    def pass_through(logits, tau):
-        def grad(upstream):
-            return sigmoid_gradient(logits / tau, upstream, tau)
-
-        nan = nan_values(logits)
         return tf.stop_gradient(tf.cast(sample, logits.dtype) + nan), grad
 
     return tf.cast(pass_through(working, tau), logits.dtype)

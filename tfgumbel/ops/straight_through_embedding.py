@@ -8,9 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
+from tfgumbel._precision import in_working_precision, nan_rows
 from tfgumbel.ops import _index_gradients
 from tfgumbel.ops._index_gradients import Block
-from tfgumbel.ops._precision import in_working_precision, nan_rows
 
 Gradient = Callable[[Block], tf.Tensor]
 
@@ -25,6 +25,7 @@ def straight_through_embedding(
     logits: Any,
     embeddings: Any,
     index: Any,
+    *,
     gradient: Gradient = _straight_through,
     block: int = 32_000_000,
 ) -> tf.Tensor:
@@ -87,7 +88,8 @@ def straight_through_embedding(
             )
             return upstream, wrt_logits, None
 
-        return rows + nan, grad
+        # A derivative inside would be taken for that of the whole, forwards.
+        return tf.stop_gradient(rows + nan), grad
 
     return attach(rows, working, embeddings)
 

@@ -6,10 +6,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.ops._surrogate import softmax_jacobian, with_gradient
+from tfgumbel.ops import _index_gradients
+from tfgumbel.ops._surrogate import (
+    softmax_jacobian,
+    surrogate,
+    with_gradient,
+)
 
 
-def zgr(logits: Any, sample: Any, axis: int = -1) -> tf.Tensor:
+@surrogate("zgr", temperature=False, index_gradient=_index_gradients.zgr)
+def zgr(logits: Any, sample: Any, *, axis: int = -1) -> tf.Tensor:
     """A one-hot sample D with the ZGR gradient.
 
     Forward `sample`; backward, for an incoming gradient g,

@@ -49,7 +49,7 @@ def log_gamma_sample(
         def grad(upstream: tf.Tensor) -> tf.Tensor:
             return upstream * log_gamma_slope(concentration, log_z)
 
-        return log_z, grad
+        return tf.stop_gradient(log_z), grad
 
     return sample(concentration)
 

@@ -39,7 +39,7 @@ def inverse_gaussian_sample(
         def grad(upstream: tf.Tensor) -> tf.Tensor:
             return upstream * inverse_gaussian_slope(shape, z)
 
-        return z, grad
+        return tf.stop_gradient(z), grad
 
     return sample(shape)
 

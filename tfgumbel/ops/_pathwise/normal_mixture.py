@@ -47,7 +47,7 @@ def normal_mixture_sample(
             slopes = normal_mixture_slopes(log_w, means, stddevs, z)
             return tuple(upstream[..., None] * slope for slope in slopes)
 
-        return z, grad
+        return tf.stop_gradient(z), grad
 
     return sample(log_weights, means, stddevs)
 

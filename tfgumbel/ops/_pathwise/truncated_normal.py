@@ -43,7 +43,7 @@ def truncated_normal_sample(
                 upstream * normal_cdf(normal) * tf.exp(log_high),
             )
 
-        return x, grad
+        return tf.stop_gradient(x), grad
 
     return sample(low, high)
 
@@ -117,7 +117,10 @@ def truncated_normal_log_prob(
     )
     t = tf.minimum(high, 0.0)
     # Φ(high) / φ(t) and Φ(low) / φ(t), where low <= t <= 0.
-    middle = math.sqrt(2.0 * math.pi) * normal_cdf(tf.maximum(high, 0.0))
+    # By Mills' ratio, for not every converter knows the error function.
+    right = tf.clip_by_value(high, 0.0, 1e18)
+    middle = tf.exp(-0.5 * right**2) * mills_ratio(right)
+    middle = math.sqrt(2.0 * math.pi) - middle
     upper = tf.where(high < 0.0, mills_ratio(-t), middle)
     far = tf.minimum(-low, 1e18)
     lower = tf.exp(-0.5 * (far + t) * (far - t)) * mills_ratio(far)

@@ -50,7 +50,7 @@ def von_mises_sample(
         def grad(upstream: tf.Tensor) -> tf.Tensor:
             return upstream * direction * von_mises_slope(concentration, size)
 
-        return direction * size, grad
+        return tf.stop_gradient(direction * size), grad
 
     return sample(concentration)
 

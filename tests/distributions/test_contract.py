@@ -1,0 +1,393 @@
+"""What holds for every distribution, against scipy, sums and quadrature."""
+
+import keras
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+
+import tfgumbel as tg
+from tests.distributions.cases import BY_ID, CASES
+from tests.statistics import assert_frequencies, assert_mean
+from tfgumbel.distributions import ClosedFormKL, Reparameterized, Scored
+
+every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+DISCRETE = ("bernoulli", "categorical")
+COUNT = 40_000
+
+
+def tiled(case, count, dtype="float32"):
+    """The row's unconstrained parameters, `[count, 1, ...]`."""
+    tensors = [
+        tf.constant(np.broadcast_to(raw, (count, 1, *np.shape(raw))), dtype)
+        for raw in case.raw
+    ]
+    return tensors[0] if len(tensors) == 1 else tuple(tensors)
+
+
+def constrained(case, count, dtype="float32"):
+    return case.distribution.constrain(tiled(case, count, dtype))
+
+
+def flat(case, sample):
+    """Samples `[N]`, or `[N, D]` for vectors."""
+    shape = [-1, case.event] if case.event else [-1]
+    return np.reshape(np.asarray(sample, np.float64), shape)
+
+
+def test_every_distribution_has_a_row():
+    rows = {case.name for case in CASES} | set(DISCRETE)
+    assert rows == set(tg.distributions.available())
+
+
+@every
+def test_parameters_are_what_the_bijections_say(case):
+    for found, expected in zip(
+        constrained(case, 2), case.parameters(), strict=True
+    ):
+        expected = np.broadcast_to(expected, (2, 1, *np.shape(expected)))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@every
+def test_samples_follow_the_density(case):
+    sample = case.distribution.sample(constrained(case, COUNT), [3, 4])
+    sample = flat(case, sample)
+    z, _ = case.nodes()
+    mass = case.mass()
+    np.testing.assert_allclose(mass.sum(), 1.0, rtol=2e-3)
+    if case.whole:
+        assert_counts(sample, z, mass)
+    elif case.event:
+        chosen = sample if case.id == "gaussian-tril" else sample[:, :2]
+        assert_moments(chosen, z, mass)
+    else:
+        assert_uniform(sample, z, mass)
+
+
+def assert_counts(sample, z, mass):
+    """Chi-square, the rare values together."""
+    often = mass * len(sample) > 100
+    index = np.searchsorted(z[often], sample)
+    index = np.where(np.isin(sample, z[often]), index, often.sum())
+    rest = mass[~often].sum()
+    if rest * len(sample) < 100:
+        index, rest = index[index < often.sum()], None
+    expected = mass[often] if rest is None else [*mass[often], rest]
+    assert_frequencies(index, expected)
+
+
+def assert_moments(sample, z, mass):
+    """Means and second moments of the coordinates, and their product."""
+    for f in (
+        lambda z: z[:, 0],
+        lambda z: z[:, 1],
+        lambda z: z[:, 0] ** 2,
+        lambda z: z[:, 1] ** 2,
+        lambda z: z[:, 0] * z[:, 1],
+    ):
+        assert_mean(f(sample), np.sum(mass * f(z)), smallest_bias=0.1)
+
+
+def assert_uniform(sample, z, mass):
+    """The cumulative mass below a sample is uniform."""
+    below = np.interp(sample, z, np.cumsum(mass) - mass / 2)
+    assert scipy.stats.kstest(below, scipy.stats.uniform.cdf).pvalue > 1e-4
+
+
+@every
+def test_log_probability_is_that_of_scipy(case):
+    parameters = constrained(case, 300)
+    sample = case.distribution.sample(parameters, [5, 6])
+    found = case.distribution.log_probs(parameters, sample)
+    z = flat(case, sample)
+    z = z[:, :2] if case.id == "dirichlet" else z
+    expected = case.log_density(z, *case.parameters())
+    np.testing.assert_allclose(found[:, 0], expected, rtol=2e-4, atol=2e-4)
+    np.testing.assert_allclose(
+        case.distribution.log_prob(parameters, sample), found[:, 0]
+    )
+
+
+@every
+def test_the_log_probability_sees_the_sample(case):
+    """A pathwise estimate of an entropy differentiates both."""
+    if case.whole:
+        pytest.skip("whole numbers")
+    parameters = constrained(case, 20, "float64")
+    sample = case.distribution.sample(parameters, [5, 6])
+    with tf.GradientTape() as tape:
+        tape.watch(sample)
+        log_prob = case.distribution.log_probs(parameters, sample)
+    if case.event:
+        assert np.all(np.isfinite(tape.gradient(log_prob, sample)))
+        return
+    z, h = flat(case, sample), 1e-5
+    sides = [case.log_density(z + s, *case.parameters()) for s in (h, -h)]
+    expected = (sides[0] - sides[1]) / (2 * h)
+    found = tape.gradient(log_prob, sample)[:, 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@every
+def test_a_score_is_the_gradient_of_the_log_probability(case):
+    distribution = case.distribution
+    parameters = constrained(case, 50)
+    sample = distribution.sample(parameters, [5, 6])
+    with tf.GradientTape() as tape:
+        tape.watch(parameters)
+        log_prob = distribution.log_prob(parameters, sample)
+    expected = tape.gradient(log_prob, parameters)
+    found = tg.estimators.algebra.score(distribution, parameters, sample)
+    learned = [i for i in case.indices if expected[i] is not None]
+    assert learned
+    for index in learned:
+        np.testing.assert_allclose(
+            found[index], expected[index], rtol=2e-4, atol=2e-4
+        )
+    closed = distribution.lacks(Scored) is None
+    assert closed == hasattr(distribution, "score") or case.id == (
+        "gaussian-tril"
+    )
+
+
+@every
+def test_mean_mode_and_what_inference_offers(case):
+    distribution = case.distribution
+    parameters = constrained(case, 2)
+    for name in distribution.inference:
+        value = distribution.infer(parameters, name, lambda: [1, 2])
+        shape = distribution.sample_shape([p.shape for p in raw_list(case)])
+        assert value.shape == shape
+    for name in ("mean", "mode"):
+        expected = getattr(case, name)
+        if name in distribution.inference and expected is not None:
+            found = getattr(distribution, name)(parameters)[0, 0]
+            np.testing.assert_allclose(
+                found, expected(*case.parameters()), rtol=2e-5, atol=1e-6
+            )
+
+
+def raw_list(case):
+    given = tiled(case, 2)
+    return given if isinstance(given, tuple) else (given,)
+
+
+@every
+def test_reparameterised_samples_are_samples(case):
+    distribution = case.distribution
+    if distribution.lacks(Reparameterized):
+        return
+    parameters = constrained(case, 100)
+    np.testing.assert_array_equal(
+        distribution.reparameterize(parameters, [1, 2]),
+        distribution.sample(parameters, [1, 2]),
+    )
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.prior], ids=lambda case: case.id
+)
+def test_divergence_is_the_integral(case):
+    """In closed form to rounding, else in expectation."""
+    distribution = case.distribution
+    z, _ = case.nodes()
+    log_p = case.log_density(z, *map(np.asarray, case.prior))
+    log_q = case.log_density(z, *case.parameters())
+    mass = case.mass()
+    held = mass > 1e-300
+    exact = np.sum(mass[held] * (log_q - log_p)[held])
+    layer = tg.KLDivergence(distribution, case.prior, seed=4)
+    if distribution.lacks(ClosedFormKL) is None:
+        found = layer.divergence(tiled(case, 1))
+        np.testing.assert_allclose(found, [[exact]], rtol=2e-3, atol=1e-5)
+    else:
+        found = layer.divergence(tiled(case, COUNT), training=True)
+        assert_mean(found[:, 0], exact, smallest_bias=0.1)
+
+
+@every
+def test_config_round_trip(case):
+    distribution = case.distribution
+    again = tg.distributions.get(tg.distributions.serialize(distribution))
+    assert type(again) is type(distribution)
+    assert again == distribution and hash(again) == hash(distribution)
+    config = keras.saving.serialize_keras_object(distribution)
+    assert tg.distributions.get(config) == distribution
+
+
+@pytest.mark.slow
+@every
+def test_xla_gives_the_log_probability_of_a_graph(case):
+    distribution = case.distribution
+    sample = distribution.sample(constrained(case, 50), [5, 6])
+
+    def log_prob(given):
+        return distribution.log_probs(distribution.constrain(given), sample)
+
+    given = tiled(case, 50)
+    np.testing.assert_allclose(
+        tf.function(log_prob, jit_compile=True)(given),
+        log_prob(given),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+EXTREMES = [-np.inf, -1e30, -1e4, -100.0, 0.0, 100.0, 1e4, 1e30, np.inf]
+
+
+@pytest.mark.parametrize("name", ["exponential", "poisson", "weibull"])
+def test_extreme_parameters_stay_finite(name):
+    distribution = tg.distributions.get(name)
+    count = len(distribution.parameters)
+    grid = np.stack(np.meshgrid(*[EXTREMES] * count), -1).reshape(-1, count)
+    raw = [tf.constant(column[:, None], tf.float32) for column in grid.T]
+    with tf.GradientTape() as tape:
+        tape.watch(raw)
+        parameters = distribution.constrain(raw)
+        sample = distribution.sample(parameters, [1, 2])
+        log_prob = distribution.log_probs(parameters, sample)
+    gradients = tape.gradient(log_prob, raw)
+    for tensor in [sample, log_prob, *gradients]:
+        assert np.all(np.isfinite(tensor)), name
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_computed_in_float32(dtype):
+    half = tf.constant([[0.3, -2.0]], dtype)
+    for name in ("bernoulli", "exponential", "poisson"):
+        distribution = tg.distributions.get(name)
+        (found,) = distribution.constrain(half)
+        (expected,) = distribution.constrain(tf.cast(half, tf.float32))
+        assert found.dtype == tf.float32
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_fixed_parameters_receive_no_gradient():
+    raw = tiled(BY_ID["gamma"], 3)
+    distribution = tg.distributions.Gamma(fixed="concentration")
+    with tf.GradientTape() as tape:
+        tape.watch(raw)
+        parameters = distribution.constrain(raw)
+        sample = distribution.reparameterize(parameters, [1, 2])
+        value = sample + distribution.log_probs(parameters, sample)
+    concentration, rate = tape.gradient(value, raw)
+    assert concentration is None and np.all(np.isfinite(rate))
+    assert distribution.learned() == ["rate"]
+
+
+# The register
+
+
+def test_ten_lines_of_a_users_own_work_at_every_door():
+    """The example of `register`, whose docstring is run too."""
+
+    @tg.distributions.register("rayleigh_of_a_test")
+    class Rayleigh(tg.distributions.Distribution):
+        parameters = {"scale": tg.distributions.positive}
+
+        def reparameterize(self, parameters, seed):
+            (scale,) = parameters
+            noise = tg.random.exponential(tf.shape(scale), seed)
+            return scale * tf.sqrt(2.0 * noise)
+
+        def log_probs(self, parameters, sample):
+            ratio = sample / parameters[0]
+            return tf.math.log(ratio / parameters[0]) - ratio**2 / 2
+
+        def mean(self, parameters):
+            return parameters[0] * np.sqrt(np.pi / 2)
+
+        def mode(self, parameters):
+            return parameters[0]
+
+    try:
+        check_every_door("rayleigh_of_a_test")
+    finally:
+        from tfgumbel.distributions import _register
+
+        del _register._REGISTER["rayleigh_of_a_test"]
+
+
+def check_every_door(name):
+    raw = tf.fill([50_000, 1], 0.4)
+    scale = float(tf.nn.softplus(0.4))
+    z = tg.ImplicitReparam(name, seed=1)(raw, training=True).numpy()
+    assert_mean(z[:, 0], scale * np.sqrt(np.pi / 2), smallest_bias=0.02)
+    sampler = tg.ReinforceSampler(name, None, return_log_prob=True, seed=2)
+    z, log_prob = sampler(raw, training=True)
+    expected = scipy.stats.rayleigh(scale=scale).logpdf(z[:, 0])
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-3, atol=1e-4)
+    # d/draw E z² = d/draw 2 σ².
+    slope = 4 * scale * float(tf.sigmoid(0.4))
+    for estimator in tg.estimators.available(name):
+        if estimator == "vimco":
+            continue
+        cost = tg.ExpectedCost(
+            lambda z: z[:, 0] ** 2, estimator, distribution=name, seed=3
+        )
+        with tf.GradientTape() as tape:
+            tape.watch(raw)
+            value = cost(raw, training=True)
+        gradient = tape.gradient(value, raw).numpy()[:, 0]
+        assert_mean(gradient, slope, smallest_bias=0.5)
+    divergence = tg.KLDivergence(name, 1.0, seed=4)
+    found = divergence.divergence(raw, training=True).numpy()[:, 0]
+    assert_mean(found, scale**2 - 1 - 2 * np.log(scale), smallest_bias=0.05)
+
+
+def test_names_are_taken_once():
+    with pytest.raises(ValueError, match="'gamma' is taken by"):
+        tg.distributions.register("gamma")(tg.distributions.Poisson)
+    with pytest.raises(TypeError, match="subclasses of `Distribution`"):
+        tg.distributions.register("number")(int)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "options", "error", "message"),
+    [
+        ("cauchy", {}, ValueError, "'beta'.*Received: distribution='cauchy'"),
+        (3, {}, TypeError, "distribution=3"),
+        (None, {}, TypeError, "distribution=None"),
+        ("gamma", {"bounds": (0, 1)}, TypeError, "`bounds`.*'gamma'.*fixed"),
+        ("gamma", {"fixed": "scale"}, ValueError, "`fixed`.*'rate'.*'scale'"),
+        ("gaussian", {"parameterization": "best"}, ValueError, "'tril'.*best"),
+        (
+            tg.distributions.Gamma(),
+            {"fixed": "rate"},
+            ValueError,
+            "`fixed` is an option",
+        ),
+    ],
+)
+def test_bad_identifiers(identifier, options, error, message):
+    with pytest.raises(error, match=f"(?s){message}"):
+        tg.distributions.get(identifier, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "error", "message"),
+    [
+        ("gamma", tf.ones([2, 3]), ValueError, r"\(concentration, rate\).*1 t"),
+        (
+            "gamma",
+            (tf.ones([2, 3]), tf.ones([2, 4])),
+            ValueError,
+            "rate of shape .2, 4.*of shape .2, 3",
+        ),
+        ("poisson", tf.ones([2], tf.int32), TypeError, "`log_rate`.*int32"),
+        ("poisson", 0.3, TypeError, "`log_rate` must be a tensor"),
+        ("dirichlet", tf.ones([2, 1]), ValueError, "`concentration`.*2 cat"),
+        (
+            "binomial",
+            (tf.ones([3]), tf.ones([2, 2])),
+            ValueError,
+            "`total_count` must broadcast",
+        ),
+        ("gaussian", tf.ones([2, 3]), ValueError, r"pair \(mean, scale\)"),
+    ],
+)
+def test_bad_parameters(name, inputs, error, message):
+    with pytest.raises(error, match=f"(?s){message}"):
+        tg.distributions.get(name).constrain(inputs)

@@ -1,0 +1,74 @@
+"""Binomial variables."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import tensorflow as tf
+
+from tfgumbel import ops, random
+from tfgumbel.distributions._register import register
+from tfgumbel.distributions.bijections import real
+from tfgumbel.distributions.capabilities import WeakDerivative
+from tfgumbel.distributions.distribution import Distribution, Parameters
+
+
+@register("binomial")
+class Binomial(Distribution):
+    """Successes in n trials of probability sigmoid(logits).
+
+    The parameters are (n, logits); n is a constant, and may have fewer axes.
+    TensorFlow's sampler has no XLA kernel.
+
+    Example:
+
+    >>> import tensorflow as tf, tfgumbel as tg
+    >>> binomial = tg.distributions.Binomial()
+    >>> q = binomial.constrain((tf.constant(4.0), tf.zeros([1, 2])))
+    >>> binomial.mean(q).numpy()
+    array([[2., 2.]], dtype=float32)
+    """
+
+    parameters: ClassVar = {"total_count": real, "logits": real}
+    constants: ClassVar = ("total_count",)
+    inference: ClassVar = ("mode", "sample", "mean")
+    compiles: ClassVar[bool] = False
+
+    def sample(self, parameters: Parameters, seed: Any) -> tf.Tensor:
+        total, logits = parameters
+        drawn = random.binomial(total, tf.sigmoid(logits), seed)
+        return tf.cast(tf.stop_gradient(drawn), logits.dtype)
+
+    def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
+        total, logits = parameters
+        ways = tf.math.lgamma(total + 1.0) - tf.math.lgamma(sample + 1.0)
+        ways -= tf.math.lgamma(total - sample + 1.0)
+        return ways + sample * logits - total * tf.nn.softplus(logits)
+
+    def score(
+        self, parameters: Parameters, sample: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        return tf.zeros_like(sample), sample - self.mean(parameters)
+
+    def weak_derivatives(
+        self, parameters: Parameters, seed: Any
+    ) -> dict[str, WeakDerivative]:
+        # One trial set to success or to failure, the others drawn.
+        total, logits = parameters
+        p = tf.sigmoid(logits)
+        others = self.sample((total - 1.0, logits), seed)
+        constant = total * p * (1.0 - p)
+        return {"logits": WeakDerivative(constant, others + 1.0, others)}
+
+    def mean(self, parameters: Parameters) -> tf.Tensor:
+        total, logits = parameters
+        return total * tf.sigmoid(logits)
+
+    def mode(self, parameters: Parameters) -> tf.Tensor:
+        total, logits = parameters
+        return tf.minimum(tf.floor((total + 1.0) * tf.sigmoid(logits)), total)
+
+    def kl(self, parameters: Parameters, prior: Parameters) -> tf.Tensor:
+        """Of two binomials of the same n."""
+        total, logits = parameters
+        return total * ops.bernoulli_kl(logits, prior[1])

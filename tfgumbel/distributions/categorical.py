@@ -1,0 +1,140 @@
+"""Independent categorical variables."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from tfgumbel import _checks, ops, random
+from tfgumbel._precision import (
+    finite_logits,
+    one_hot_argmax,
+    one_hot_index,
+)
+from tfgumbel.distributions._register import register
+from tfgumbel.distributions.distribution import Distribution, Parameters
+
+
+@register("categorical")
+class Categorical(Distribution):
+    """One of K categories with probabilities softmax(logits), as a one-hot.
+
+    Args:
+        axis: Axis of the categories.
+        fixed: As in `Distribution`.
+
+    Example:
+
+    >>> import tensorflow as tf, tfgumbel as tg
+    >>> categorical = tg.distributions.Categorical()
+    >>> q = categorical.constrain(tf.constant([[0.0, 100.0]]))
+    >>> categorical.sample(q, [1, 2]).numpy()
+    array([[0., 1.]], dtype=float32)
+    """
+
+    parameters: ClassVar = {"logits": finite_logits}
+    inference: ClassVar = ("mode", "sample", "mean")
+    standard: Sequence[Any] = (0.0,)
+    event_rank = 1
+    options: ClassVar = ("axis", "fixed")
+
+    def __init__(self, *, axis: int = -1, fixed: Any = ()) -> None:
+        super().__init__(fixed=fixed)
+        self.axis = self._axis = _checks.axis(axis, None)
+
+    def sample(self, parameters: Parameters, seed: Any) -> tf.Tensor:
+        """Draws by inversion, from one uniform per variable."""
+        (logits,) = parameters
+        index = random.categorical(logits, seed, axis=self.axis)
+        return tf.stop_gradient(one_hot_index(index, logits, self.axis))
+
+    def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
+        (logits,) = parameters
+        return ops.categorical_log_prob(logits, sample, axis=self.axis)
+
+    def mean(self, parameters: Parameters) -> tf.Tensor:
+        return tf.nn.softmax(parameters[0], axis=self.axis)
+
+    def mode(self, parameters: Parameters) -> tf.Tensor:
+        return tf.stop_gradient(one_hot_argmax(parameters[0], self.axis))
+
+    def score(
+        self, parameters: Parameters, sample: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        return (sample - self.mean(parameters),)
+
+    def kl(self, parameters: Parameters, prior: Parameters) -> tf.Tensor:
+        return ops.categorical_kl(*parameters, *prior, axis=self.axis)
+
+    def refuse_prior(self, name: str, value: np.ndarray) -> str | None:
+        return "finite, or -inf" if np.any(np.isposinf(value)) else None
+
+    def noise(self, parameters: Parameters, seed: Any) -> tf.Tensor:
+        return random.gumbel(tf.shape(parameters[0]), seed)
+
+    def perturb(self, parameters: Parameters, noise: tf.Tensor) -> tf.Tensor:
+        return tf.nn.log_softmax(parameters[0], axis=self.axis) + noise
+
+    def harden(self, perturbed: tf.Tensor) -> tf.Tensor:
+        return one_hot_argmax(perturbed, self.axis)
+
+    def soften(self, perturbed: tf.Tensor, temperature: Any) -> tf.Tensor:
+        return tf.nn.softmax(perturbed / temperature, axis=self.axis)
+
+    def relax(
+        self,
+        parameters: Parameters,
+        noise: tf.Tensor,
+        *,
+        temperature: Any,
+        hard: bool = False,
+        backward_temperature: Any = None,
+    ) -> tf.Tensor:
+        return ops.gumbel_softmax(
+            parameters[0],
+            noise,
+            temperature=temperature,
+            hard=hard,
+            axis=self.axis,
+            backward_temperature=backward_temperature,
+        )
+
+    def perturb_given(
+        self, parameters: Parameters, sample: tf.Tensor, noise: tf.Tensor
+    ) -> tf.Tensor:
+        logits = tf.nn.log_softmax(parameters[0], axis=self.axis)
+        return ops.conditional_gumbel(logits, sample, noise, axis=self.axis)
+
+    def to_categories(
+        self, parameters: Parameters, sample: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, int]:
+        return parameters[0], sample, self.axis
+
+    def from_categories(self, one_hot: tf.Tensor) -> tf.Tensor:
+        return one_hot
+
+    def count(self, shape: tf.TensorShape) -> int:
+        sizes = list(shape[1:])
+        categories = sizes.pop(self._event_axis(shape))
+        return int(categories) ** int(np.prod(sizes, dtype=np.int64))
+
+    def support(self, shape: tf.TensorShape) -> np.ndarray:
+        sizes = list(shape[1:])
+        categories = sizes.pop(self._event_axis(shape))
+        variables = int(np.prod(sizes, dtype=np.int64))
+        codes = itertools.product(range(categories), repeat=variables)
+        one_hot = np.eye(categories, dtype="float32")[np.array(list(codes))]
+        one_hot = one_hot.reshape([-1, *sizes, categories])
+        return np.moveaxis(one_hot, -1, self._event_axis(shape) + 1)
+
+    def _event_axis(self, shape: tf.TensorShape) -> int:
+        """The axis of the categories, among those after the batch."""
+        return self.axis % len(shape) - 1
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return config if self.axis == -1 else {"axis": self.axis, **config}

@@ -1,0 +1,53 @@
+"""Dirichlet variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import tensorflow as tf
+
+from tfgumbel.distributions._noise import log_gamma
+from tfgumbel.distributions._register import register
+from tfgumbel.distributions._support import inside_unit
+from tfgumbel.distributions.bijections import positive
+from tfgumbel.distributions.distribution import Distribution, Parameters
+
+
+@register("dirichlet")
+class Dirichlet(Distribution):
+    """Points of the simplex, on the last axis: normalised gamma variables.
+
+    Its gradient is that of the gamma variables.
+
+    Example:
+
+    >>> import tensorflow as tf, tfgumbel as tg
+    >>> dirichlet = tg.distributions.Dirichlet()
+    >>> dirichlet.mean(dirichlet.constrain(tf.zeros([1, 2]))).numpy()
+    array([[0.5, 0.5]], dtype=float32)
+    """
+
+    parameters: ClassVar = {"concentration": positive}
+    inference: ClassVar = ("mean", "sample")
+    standard: Sequence[Any] = (1.0,)
+    event_rank = 1
+
+    def reparameterize(self, parameters: Parameters, seed: Any) -> tf.Tensor:
+        return inside_unit(tf.nn.softmax(log_gamma(parameters[0], seed)))
+
+    def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
+        return self._tfp(parameters).log_prob(sample)
+
+    def mean(self, parameters: Parameters) -> tf.Tensor:
+        (concentration,) = parameters
+        total = tf.reduce_sum(concentration, axis=-1, keepdims=True)
+        return concentration / total
+
+    def kl(self, parameters: Parameters, prior: Parameters) -> tf.Tensor:
+        return self._tfp(parameters).kl_divergence(self._tfp(prior))
+
+    def _tfp(self, parameters: Parameters) -> Any:
+        from tensorflow_probability import distributions as tfd
+
+        return tfd.Dirichlet(*parameters)

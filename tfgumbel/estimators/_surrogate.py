@@ -1,0 +1,146 @@
+"""Samples with a straight-through gradient, by the name of the gradient.
+
+The gradients are the ops in `ops.SURROGATES`, and straight-through
+Gumbel-softmax, whose sample comes from the noise that its gradient is of.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import _checks, ops, random
+from tfgumbel._precision import in_working_precision, working_dtype
+from tfgumbel.distributions import (
+    Bernoulli,
+    Categories,
+    Distribution,
+    Parameters,
+    Relaxed,
+)
+
+GUMBEL = "st_gumbel"
+# Numbers in a block of the backward pass, 128 MB.
+_BLOCK = 32_000_000
+
+
+def surrogates() -> list[str]:
+    """Returns the names of the straight-through family, sorted.
+
+    The same in `StraightThroughCategorical`, `StraightThroughBernoulli`,
+    `StraightThroughEmbedding` and, as estimators, in `ExpectedCost`.
+    """
+    return sorted([GUMBEL, *ops.SURROGATES])
+
+
+def surrogate_sample(
+    name: str,
+    distribution: Distribution,
+    parameters: Parameters,
+    seed: Any,
+    *,
+    temperature: Any = 1.0,
+    noise_samples: int = 1,
+) -> tf.Tensor:
+    """Returns exact samples with the gradient of this name.
+
+    Args:
+        name: One of `surrogates()`.
+        distribution: A distribution of categories.
+        parameters: As from its `constrain`.
+        seed: Integer tensor of shape `[2]`.
+        temperature: τ of the gradient, if it has one.
+        noise_samples: Noises that `"gumbel_rao"` averages over.
+    """
+    if name == GUMBEL:
+        assert isinstance(distribution, Relaxed)
+        noise = distribution.noise(parameters, seed)
+        return distribution.relax(
+            parameters, noise, temperature=temperature, hard=True
+        )
+    member = ops.SURROGATES[name]
+    sample = distribution.sample(parameters, seed)
+    if member.bernoulli and isinstance(distribution, Bernoulli):
+        return member.bernoulli(*parameters, sample, temperature=temperature)
+    assert isinstance(distribution, Categories)
+    logits, one_hot, axis = distribution.to_categories(parameters, sample)
+    value = _with_gradient(
+        member, logits, one_hot, seed, axis, temperature, noise_samples
+    )
+    return distribution.from_categories(value)
+
+
+def _with_gradient(
+    member: ops.Surrogate,
+    logits: tf.Tensor,
+    one_hot: tf.Tensor,
+    seed: Any,
+    axis: int,
+    temperature: Any,
+    noise_samples: int,
+) -> tf.Tensor:
+    tensors = [logits, one_hot]
+    if member.noise:
+        shape = tf.concat([[noise_samples], tf.shape(logits)], axis=0)
+        tensors.append(random.gumbel(shape, random.split(seed, 1)[0]))
+    options = {"temperature": temperature} if member.temperature else {}
+    return member.op(*tensors, axis=axis, **options)
+
+
+def surrogate_embedding(
+    name: str,
+    logits: tf.Tensor,
+    table: tf.Tensor,
+    seed: Any,
+    *,
+    temperature: Any = 1.0,
+    noise_samples: int = 1,
+) -> tf.Tensor:
+    """Returns rows of a table drawn from logits, with the named gradient.
+
+    Args:
+        name: One of `surrogates()`.
+        logits: `[..., K]`.
+        table: `[K, dim]`.
+        seed: Integer tensor of shape `[2]`.
+        temperature: τ of the gradient, if it has one.
+        noise_samples: Noises that `"gumbel_rao"` averages over.
+    """
+    tau = _checks.guarded_temperature(temperature, working_dtype(logits.dtype))
+    if name == GUMBEL:
+        # Straight-through at the perturbed logits, where D is the largest.
+        logits = in_working_precision(logits)
+        noise = random.gumbel(tf.shape(logits), seed)
+        logits += tf.cast(noise, logits.dtype)
+        index = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        member = ops.SURROGATES["st"]
+    else:
+        index = random.categorical(logits, seed)
+        member = ops.SURROGATES[name]
+
+    def of_index(block: Any) -> tf.Tensor:
+        assert member.index_gradient is not None
+        return member.index_gradient(block, tau)
+
+    def of_op(block: Any) -> tf.Tensor:
+        logits, index = block.logits, block.index
+        one_hot = tf.one_hot(index, logits.shape[-1], dtype=logits.dtype)
+        # Each block has noise of its own; hashed first, as seeds are small.
+        own = random.split(seed, 1)[0]
+        own += tf.stack([0, tf.cast(block.first, tf.int64)])
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = _with_gradient(
+                member, logits, one_hot, own, -1, tau, noise_samples
+            )
+        return tape.gradient(value, logits, block.incoming())
+
+    if member.index_gradient is not None:
+        return ops.straight_through_embedding(
+            logits, table, index, gradient=of_index, block=_BLOCK
+        )
+    copies = 3 * noise_samples if member.noise else 3
+    return ops.straight_through_embedding(
+        logits, table, index, gradient=of_op, block=max(1, _BLOCK // copies)
+    )

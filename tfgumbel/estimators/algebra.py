@@ -1,0 +1,176 @@
+"""What estimators are made of.
+
+Rows are samples: row s·B + i of `[S·B, ...]` is sample s of example i. What is
+said of a tensor holds for each tensor of a tuple, as of `Parameters`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import keras
+import tensorflow as tf
+
+from tfgumbel import distributions
+from tfgumbel.distributions import Distribution, Parameters, per_example
+
+Tensors = TypeVar("Tensors", tf.Tensor, tuple[tf.Tensor, ...])
+
+# A tape for control variates must not see the variables of the model.
+NOTHING_BY_ITSELF = {"watch_accessed_variables": False}
+
+
+def repeat(tensors: Tensors, count: Any) -> Tensors:
+    """The tensor `count` times along its first axis, as a whole."""
+    if isinstance(count, int) and count == 1:
+        return tensors
+
+    def tile(tensor: tf.Tensor) -> tf.Tensor:
+        return tf.tile(tensor, [count] + [1] * (tensor.shape.rank - 1))
+
+    return tf.nest.map_structure(tile, tensors)
+
+
+def fold(rows: tf.Tensor, count: int) -> tf.Tensor:
+    """`[count·B, ...]` as `[count, B, ...]`."""
+    if count == 1:
+        return rows[None]
+    return tf.reshape(rows, tf.concat([[count, -1], tf.shape(rows)[1:]], 0))
+
+
+def mean_of_samples(rows: tf.Tensor, count: int) -> tf.Tensor:
+    """The mean over an example's samples, of rows `[count·B, ...]`."""
+    return tf.reduce_mean(fold(rows, count), axis=0)
+
+
+def tile_context(context: Any, sample: tf.Tensor) -> tf.Tensor:
+    """Repeats per-example data for samples that hold n rows per example.
+
+    Args:
+        context: `[B, ...]`.
+        sample: Samples as `cost_fn` gets them, `[n·B, ...]`.
+
+    Returns:
+        `[n·B, ...]`, in which row s·B + i is `context[i]`.
+
+    Example:
+
+    >>> import tensorflow as tf, tfgumbel as tg
+    >>> z = tf.zeros([4, 3])
+    >>> tg.estimators.tile_context([5.0, 7.0], z).numpy()
+    array([5., 7., 5., 7.], dtype=float32)
+    """
+    context = tf.convert_to_tensor(context)
+    rows, batch = sample.shape[0], context.shape[0]
+    if rows is None or batch is None:
+        count = tf.shape(sample)[0] // tf.maximum(tf.shape(context)[0], 1)
+        return repeat(context, count)
+    if rows == batch:
+        return context
+    if batch == 0 or rows % batch:
+        raise ValueError(
+            "Argument `context` must hold one row per example, and `sample` a "
+            f"multiple of that. Received: context of shape {context.shape} "
+            f"and sample of shape {sample.shape}"
+        )
+    return repeat(context, rows // batch)
+
+
+def score(
+    distribution: Distribution, parameters: Parameters, sample: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
+    """∇ log q(sample) in each parameter, for every row; no gradient in it."""
+    if distribution.lacks(distributions.Scored) is None:
+        found = distribution.score(parameters, sample)  # type: ignore[attr-defined]
+        return tuple(map(tf.stop_gradient, found))
+    parameters = tuple(map(tf.stop_gradient, parameters))
+    with tf.GradientTape(**NOTHING_BY_ITSELF) as tape:
+        tape.watch(parameters)
+        log_prob = distribution.log_prob(parameters, tf.stop_gradient(sample))
+    zero = tf.UnconnectedGradients.ZERO
+    found = tape.gradient(log_prob, parameters, unconnected_gradients=zero)
+    return tuple(map(tf.stop_gradient, found))
+
+
+def weigh(
+    advantage: tf.Tensor, scores: Sequence[tf.Tensor]
+) -> tuple[tf.Tensor, ...]:
+    """Σ_s advantage[s] · score[s], for `[S, B]` and rows `[S·B, ...]`."""
+    count = advantage.shape[0]
+
+    def weighted(score: tf.Tensor) -> tf.Tensor:
+        ones = [1] * (score.shape.rank - 1)
+        shape = tf.concat([tf.shape(advantage), ones], 0)
+        return tf.reduce_sum(
+            tf.reshape(advantage, shape) * fold(score, count), axis=0
+        )
+
+    return tuple(map(weighted, scores))
+
+
+def squared_norm(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Σ of squares over all but the first axis, `[B]`."""
+    return tf.add_n([per_example(tf.square(tensor)) for tensor in tensors])
+
+
+def attach(
+    value: tf.Tensor, parameters: Parameters, gradients: Sequence[tf.Tensor]
+) -> tf.Tensor:
+    """The value `[B]`, with `gradients` as its gradients in the parameters.
+
+    The value keeps its own gradient, that with respect to f's variables.
+    """
+    gradients = [tf.stop_gradient(gradient) for gradient in gradients]
+
+    @tf.custom_gradient
+    def join(value, *parameters):
+        def grad(upstream):
+            return upstream, *[_column(upstream, g) * g for g in gradients]
+
+        return tf.stop_gradient(value), grad
+
+    return join(value, *parameters)
+
+
+def attach_weights(
+    value: tf.Tensor,
+    weights: Sequence[keras.Variable],
+    tape: tf.GradientTape,
+    objective: tf.Tensor,
+) -> tf.Tensor:
+    """The value `[B]`, whose backward pass trains `weights` on `objective`.
+
+    The weights receive Σ_i |g_i| · ∂objective_i/∂weights, with g the incoming
+    gradient: its sign says nothing about a variance, its size is the weight
+    of the example. Nothing else receives any of it.
+
+    Args:
+        value: `[B]`.
+        weights: The control variate's trainable weights.
+        tape: A persistent tape that recorded the objective.
+        objective: What to descend, `[B]`.
+    """
+    if not weights:
+        return value
+    sources = [weight.value for weight in weights]
+
+    @tf.custom_gradient
+    def join(value, *tensors):
+        def grad(upstream):
+            wrt = tape.gradient(
+                objective,
+                sources,
+                output_gradients=tf.abs(upstream),
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            )
+            return (upstream, *wrt)
+
+        return tf.stop_gradient(value), grad
+
+    return join(value, *[tf.convert_to_tensor(source) for source in sources])
+
+
+def _column(upstream: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    ones = [1] * (like.shape.rank - 1)
+    return tf.reshape(tf.cast(upstream, like.dtype), [-1, *ones])

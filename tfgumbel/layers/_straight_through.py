@@ -1,0 +1,69 @@
+"""What the layers with a straight-through gradient have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import _checks, estimators
+from tfgumbel.distributions import Distribution, Parameters
+from tfgumbel.layers._stochastic import TemperatureLayer
+
+
+class StraightThroughLayer(TemperatureLayer):
+    """A layer with an `estimator` of the straight-through family.
+
+    A subclass calls `add_estimator` once.
+    """
+
+    distribution: Distribution
+
+    def add_estimator(
+        self,
+        estimator: str,
+        temperature: Any,
+        backward_temperature: Any,
+        noise_samples: int,
+    ) -> None:
+        """Checks the estimator and makes its temperatures."""
+        self.estimator = _checks.choice(
+            "estimator",
+            estimators.canonical(estimator),
+            estimators.surrogates(),
+        )
+        if backward_temperature is not None and self.estimator != "st_gumbel":
+            raise ValueError(
+                "Argument `backward_temperature` belongs to "
+                "estimator='st_gumbel'; the `temperature` of the others is "
+                "that of the gradient. Received: backward_temperature="
+                f"{backward_temperature!r} with estimator={estimator!r}"
+            )
+        self.noise_samples = _checks.positive_integer(
+            "noise_samples", noise_samples
+        )
+        self.add_temperatures(temperature, backward_temperature)
+
+    def gradient_temperature(self, training: Any) -> tf.Tensor:
+        """τ of the gradient; a step of its schedule if training."""
+        temperature, backward = self.temperatures(training)
+        return temperature if backward is None else backward
+
+    def drawn(self, parameters: Parameters, training: Any) -> tf.Tensor:
+        """Returns an exact sample with the estimator's gradient."""
+        return estimators.surrogate_sample(
+            self.estimator,
+            self.distribution,
+            parameters,
+            self.next_seed(),
+            temperature=self.gradient_temperature(training),
+            noise_samples=self.noise_samples,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "estimator": self.estimator,
+            "noise_samples": self.noise_samples,
+        }
