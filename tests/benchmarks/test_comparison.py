@@ -59,16 +59,6 @@ def test_what_is_exact_for_a_quadratic_is_so_here():
         assert not rows[label]["point"]["bias_detected"]
 
 
-def test_readme_has_the_figures_of_the_page():
-    text = tables.README.read_text(encoding="utf-8")
-    assert tables.BLOCK.search(text)
-    assert tables.readme(text) == text, "Run `python -m docs.scripts.readme`"
-    page = tables.comparison("vae", 2)
-    for line in tables.BLOCK.search(text)[0].splitlines()[2:]:
-        cells = line.split(" | ")[1:]
-        assert " | ".join(cells) in page
-
-
 def test_no_bias_is_typed_by_hand():
     # "Which estimator?" has its figures from the same file.
     text = (tables.ROOT / "docs" / "which-estimator.md").read_text()

@@ -272,7 +272,7 @@ def test_a_bias_in_one_example_of_many_is_found():
     result = compare(
         lambda z: tf.square(z[:, 0] - 0.45),
         logits,
-        {"st": tg.estimators.St("bernoulli")},
+        {"st": tg.estimators.ST("bernoulli")},
         4000,
         max_draws=4000,
         distribution="bernoulli",

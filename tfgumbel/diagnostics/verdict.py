@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tfgumbel.diagnostics.reference import Reference
 
 _MOST_PRODUCTS = 2**25
+_CLOSELY = 4
+"""Examples of many that are tested with all copies of the noise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +59,8 @@ def judge(chunks: Chunks, reference: Reference, rate: float) -> Verdict:
     )
     p_value, example = pooled.p_value, None
     if batch > 1:
-        each = _p_values(difference, noise, reference.rounding)
-        example = int(np.argmin(each))
-        p_value = min(1.0, 2.0 * min(p_value, batch * each[example]))
+        least, example = _least(difference, noise, reference.rounding)
+        p_value = min(1.0, 2.0 * min(p_value, batch * least))
     root = math.sqrt(batch)
     return Verdict(
         math.sqrt(max(0.0, pooled.square - pooled.trace)) / root,
@@ -80,19 +81,41 @@ def _noise(chunks: Chunks, reference: Reference) -> np.ndarray:
     return noise[:copies] - reference.noise[:copies]
 
 
-def _p_values(
+def _least(
     difference: np.ndarray, noise: np.ndarray, rounding: float
+) -> tuple[float, int]:
+    """The least p-value of one example, or of the likeliest, and which it is.
+
+    Where there are many, those to look at closely are found by fewer copies of
+    the noise; what is left out can only be missed.
+    """
+    places = np.arange(len(difference))
+    fewer = _fewer(noise, len(difference))
+    if len(fewer) < len(noise):
+        places = np.argsort(_p_values(difference, fewer, rounding, places))
+        places = places[:_CLOSELY]
+    each = _p_values(difference, noise, rounding, places)
+    return min(each), int(places[np.argmin(each)])
+
+
+def _p_values(
+    difference: np.ndarray,
+    noise: np.ndarray,
+    rounding: float,
+    places: np.ndarray,
 ) -> list[float]:
-    """Of each example by itself; of many, from fewer copies of the noise."""
-    while (
-        len(difference) * len(noise) ** 3 > _MOST_PRODUCTS and len(noise) > 16
-    ):
+    """Of each example by itself."""
+    return [
+        BiasTest(difference[i], noise[:, i], rounding).p_value for i in places
+    ]
+
+
+def _fewer(noise: np.ndarray, tests: int) -> np.ndarray:
+    """As many copies as many tests may have: neighbours are merged."""
+    while tests * len(noise) ** 3 > _MOST_PRODUCTS and len(noise) > 16:
         even = len(noise) // 2 * 2
         noise = (noise[0:even:2] + noise[1:even:2]) / math.sqrt(2.0)
-    return [
-        BiasTest(difference[i], noise[:, i], rounding).p_value
-        for i in range(len(difference))
-    ]
+    return noise
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
