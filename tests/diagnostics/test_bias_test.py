@@ -221,6 +221,16 @@ def test_a_lucky_mean_excludes_no_bias():
     assert bias_test(chunks).upper(0.01) > 2.0 * error
 
 
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_a_mean_that_rounding_explains_has_a_bound_all_the_same(dimension):
+    chunks = drawn(np.random.default_rng(9), np.ones(dimension))
+    noise = (chunks - chunks.mean(axis=0)) / np.sqrt(COPIES - 1.0)
+    difference = np.full(dimension, 1e-9)
+    test = BiasTest(difference, noise, rounding=1e-3)
+    assert test.square == 0.0 and test.p_value == 1.0
+    assert test.upper(0.01) > 2.0 / np.sqrt(COPIES)
+
+
 def test_without_noise_only_rounding_is_left():
     test = BiasTest(np.array([3.0, 4.0]), np.zeros([9, 2]), rounding=0.5)
     assert test.p_value == 0.0

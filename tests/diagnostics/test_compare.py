@@ -579,3 +579,39 @@ def test_gaussian_variables():
         )
         assert result[name].bias_detected is False
     assert result.reference.endswith("of pathwise")
+
+
+def test_the_gradient_of_several_parameters_is_given_as_a_tuple():
+    # ∇E (x + 3)² = 2 (μ + 3) in μ, and σ² in log σ².
+    def compared(exact):
+        return compare(
+            lambda z: tf.square(z[:, 0] + 3.0),
+            (tf.ones([1, 1]), tf.zeros([1, 1])),
+            ["pathwise", "nvil"],
+            1000,
+            max_draws=1000,
+            distribution="gaussian",
+            exact=exact,
+            progress=False,
+        )
+
+    result = compared(([[8.0]], [[1.0]]))
+    assert result.gradient_norm == pytest.approx(np.sqrt(65.0))
+    assert result["pathwise"].bias_detected is False
+    assert "gaussian mean and scale" in str(result)
+    assert compared(([[8.0]], [[2.0]]))["pathwise"].bias_detected
+    with pytest.raises(ValueError, match="must have the logits' shape"):
+        compared([[8.0]])
+
+
+def test_a_constant_parameter_is_broadcast():
+    result = compare(
+        lambda z: tf.square(z[:, 0] - 1.0),
+        (tf.constant(4.0), tf.zeros([2, 3])),
+        ["rloo", "reinforce"],
+        200,
+        max_draws=200,
+        distribution="binomial",
+        progress=False,
+    )
+    assert not any(row.failed for row in result.rows), str(result)
