@@ -29,6 +29,7 @@ SLOW = {
     "getting-started.md",
     "which-estimator.md",
     "guides/annealing.md",
+    "guides/bias.md",
     "guides/distributed.md",
     "guides/own-distribution.md",
     "guides/saving.md",

@@ -9,6 +9,7 @@ A page asks for one with a comment on a line of its own:
     <!-- table: vae -->            benchmarks/results/comparison.json
     <!-- table: quadratic -->      the same, the other problem
     <!-- table: large_k -->        benchmarks/results/large_k.json
+    <!-- table: bias_tests -->     benchmarks/results/bias_tests.json
 
 or, within a row of a table of its own, for cells:
 
@@ -202,16 +203,17 @@ def comparison(
     body = []
     for label, row in sorted(done.items(), key=lambda item: _mean(item[1])):
         point = row["point"]
-        name, _, setting = label.replace("tau", "τ =").partition(", ")
-        label = (
-            f"[`{name}`]({folder}{name}.md)"
-            + (setting and ", ")
-            # 1e6 as a number, not as a programmer writes it.
-            + setting.replace("1e6", "10⁶")
-        )
+        label = _label(label, f"[`{{0}}`]({folder}{{0}}.md)")
         measured = [str(point["evaluations"]), _cost(row, digits)]
         body.append([label, *measured, *_quality(point)])
     return rows(head, body)
+
+
+def _label(label: str, name_as: str) -> str:
+    name, _, setting = label.replace("tau", "τ =").partition(", ")
+    # 1e6 as a number, not as a programmer writes it.
+    setting = setting.replace("1e6", "10⁶")
+    return name_as.format(name) + (setting and ", ") + setting
 
 
 def cells(source: str, label: str) -> str:
@@ -234,7 +236,7 @@ def _gaussian(label: str) -> str:
 
 
 def _quality(point: dict[str, Any]) -> list[str]:
-    return [_bias(point), _two_digits(point["relative_variance"])]
+    return [bias(point), _two_digits(point["relative_variance"])]
 
 
 def _two_digits(value: float) -> str:
@@ -259,12 +261,18 @@ def _cost(row: dict[str, Any], digits: int) -> str:
     return text
 
 
-def _bias(point: dict[str, Any]) -> str:
+def bias(point: dict[str, Any]) -> str:
+    """The bias relative to the gradient's norm, and its bounds."""
     if point["unbiased"]:
         return "none"
+    found, low, high = (
+        point[f"relative_bias{end}"] for end in ("", "_lower", "_upper")
+    )
     if not point["bias_detected"]:
-        return f"below {5 * point['relative_bias_se']:.2g}"
-    return f"{point['relative_bias']:.2f}"
+        return f"below {high:.2g}"
+    width = max(high - found, found - low)
+    digits = 2 if width >= 0.0095 else 3
+    return f"{found:.{digits}f} ± {width:.{digits}f}"
 
 
 def large_k(_: str) -> str:
@@ -286,6 +294,25 @@ def large_k(_: str) -> str:
     return rows(head, body)
 
 
+def bias_tests(_: str) -> str:
+    """False alarms of tests for a bias, and how often they find one."""
+    results = _read(RESULTS / "bias_tests.json")["rows"]
+    rules = list(results[0]["rules"])
+    body = [
+        [
+            str(row["dimension"]),
+            row["variances"],
+            *(_rates(row["rules"][rule]) for rule in rules),
+        ]
+        for row in results
+    ]
+    return rows(["coordinates", "variances", *rules], body)
+
+
+def _rates(rates: dict[str, float]) -> str:
+    return f"{100 * rates['false alarms']:.1f} %, {100 * rates['found']:.0f} %"
+
+
 TABLES: dict[str, Callable[[str], str]] = {
     "facts": facts,
     "estimators": estimators,
@@ -294,4 +321,5 @@ TABLES: dict[str, Callable[[str], str]] = {
     "vae": lambda _: comparison("vae", 2),
     "quadratic": lambda _: comparison("quadratic", 3),
     "large_k": large_k,
+    "bias_tests": bias_tests,
 }

@@ -6,7 +6,7 @@ Reads `docs/data/estimators.json`, which `python -m docs.scripts.measure`
 writes, and writes one SVG for each figure to `docs/images/estimators`.
 Solid lines are variances, dashed ones squared biases, both in units of the
 squared norm of the exact gradient; a hollow triangle stands where no bias was
-detected, at the size from which it would have been.
+detected, at the upper bound of it.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ VAE = (
     "rloo, 4 samples",
     "mve, tau 1e6",
     "reinmax, tau 1",
+    "zgr",
     "rebar",
     "gumbel_softmax, tau 0.5",
     "gumbel_rao, tau 0.5",

@@ -24,15 +24,15 @@ def point(x: float, row: diagnostics.Row, unit: float) -> list[float | None]:
     """[x, variance, bias², limit], in units of the exact gradient's square.
 
     bias² is without the part that noise adds, and `None` where no bias was
-    detected; the limit is where it would have been.
+    detected; the limit is what it does not exceed.
     """
     assert not row.failed, row.note
     assert row.variance is not None
     bias = limit = None
-    if row.bias_detected and row.mse is not None:
-        bias = _short((row.mse - row.variance) / unit)
-    if row.bias_se is not None:
-        limit = _short(25.0 * row.bias_se**2 / unit)
+    if row.bias_detected and row.bias is not None:
+        bias = _short(row.bias**2 / unit)
+    if row.bias_upper is not None:
+        limit = _short(row.bias_upper**2 / unit)
     return [_short(x), _short(row.variance / unit), bias, limit]
 
 
@@ -70,7 +70,10 @@ def compare(
     **options: Any,
 ) -> diagnostics.Comparison:
     return diagnostics.compare(
-        cost_fn, logits, made, draws, progress=False, **options
+        *(cost_fn, logits, made, draws),
+        max_draws=draws,
+        progress=False,
+        **options,
     )
 
 
@@ -129,7 +132,7 @@ def zgr(draws: int) -> Series:
 def reinforce(draws: int) -> Series:
     values = np.round(np.linspace(-1.0, 2.5, 15), 3).tolist()
     return {
-        "by enumeration": enumerated_variance(np.linspace(-1.0, 2.5, 57)),
+        "reinforce, exact": enumerated_variance(np.linspace(-1.0, 2.5, 57)),
         "reinforce": sweep("reinforce", "baseline", values, draws),
     }
 
@@ -148,7 +151,7 @@ def enumerated_variance(baselines: np.ndarray) -> Points:
 def rloo(draws: int) -> Series:
     return {
         "reinforce": sweep("reinforce", "samples", SAMPLES, draws),
-        "reinforce, baseline optimal": sweep(
+        "reinforce, optimal b": sweep(
             "reinforce", "samples", SAMPLES, draws, baseline="optimal"
         ),
         "rloo": sweep("rloo", "samples", SAMPLES, draws),
@@ -337,8 +340,8 @@ def measure_valued(draws: int) -> Series:
             series[label].append([_short(rate), _short(variance)])
     fine = np.geomspace(0.5, 20.0, 40)
     exact = [(_short(r), *map(_short, poisson(r)[1])) for r in fine]
-    series["reinforce, b*, by summation"] = [[r, s] for r, s, _ in exact]
-    series["measure_valued, by summation"] = [[r, m] for r, _, m in exact]
+    series["reinforce, b*, exact"] = [[r, s] for r, s, _ in exact]
+    series["measure_valued, exact"] = [[r, m] for r, _, m in exact]
     return series
 
 

@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from benchmarks import comparison
+from docs.hooks import tables
 
 RESULTS = pathlib.Path(comparison.OUT)
 
@@ -30,6 +31,39 @@ def test_reinmax_is_ahead_of_straight_through_gumbel_as_published():
         reinmax = rows[problem][f"reinmax, tau {temperature}"]["runs"].values()
         other = rows[problem]["st_gumbel, tau 0.5"]["runs"].values()
         assert max(r["cost"] for r in reinmax) < min(r["cost"] for r in other)
+
+
+def points():
+    for problem, rows in json.loads(RESULTS.read_text())["rows"].items():
+        for label, row in rows.items():
+            yield problem, label, row["point"]
+
+
+def test_every_bias_has_a_verdict():
+    # Seen, or below a tenth of the gradient's norm.
+    for problem, label, point in points():
+        found, low, high = (
+            point[f"relative_bias{end}"] for end in ("", "_lower", "_upper")
+        )
+        assert low <= found <= high, (problem, label)
+        if point["unbiased"]:
+            assert not point["bias_detected"], (problem, label)
+            assert tables.bias(point) == "none"
+        else:
+            assert point["bias_detected"] or high < 0.1, (problem, label)
+
+
+def test_what_is_exact_for_a_quadratic_is_so_here():
+    rows = json.loads(RESULTS.read_text())["rows"]["quadratic"]
+    for label in ("reinmax, tau 1", "zgr", "mve, tau 1e6"):
+        assert not rows[label]["point"]["bias_detected"]
+
+
+def test_no_bias_is_typed_by_hand():
+    # "Which estimator?" has its figures from the same file.
+    text = (tables.ROOT / "docs" / "which-estimator.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert not any("±" in row for row in rows)
 
 
 @pytest.mark.slow

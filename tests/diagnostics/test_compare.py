@@ -90,9 +90,16 @@ def test_variance_and_snr_are_those_of_enumeration(law):
     assert row.snr == pytest.approx(signal, rel=0.1)
     assert row.draws >= 40_000 and row.evaluations == 1
     assert row.variance_time == pytest.approx(row.variance * row.milliseconds)
+    assert row.variance_evaluations == row.variance
     assert row.mse == pytest.approx(row.variance, rel=0.01)
-    assert row.bias < 5 * row.bias_se
-    assert row.bias_se == pytest.approx(np.sqrt(row.variance / row.draws))
+    # The spread of |g - E g|² is that of one example: they are independent.
+    assert row.variance_error == pytest.approx(error, rel=0.1)
+    assert result.gradient_norm == pytest.approx(
+        np.sqrt(np.square(means).sum() / 2)
+    )
+    assert row.bias_detected is False and row.bias_lower == 0.0
+    noise = np.sqrt(variance / row.draws)
+    assert noise < row.bias_detectable < 5 * noise
 
 
 def test_the_bias_is_that_of_quadrature():
@@ -102,12 +109,17 @@ def test_the_bias_is_that_of_quadrature():
     y = sigmoid(np.log(u) - np.log1p(-u))
     relaxed = np.mean(2 * (y - 0.45) * y * (1 - y))
     exact = 0.25 * (1 - 2 * 0.45)
+    bias = abs(relaxed - exact)
     row = result["gumbel_softmax"]
     assert row.bias_detected and result["st_gumbel"].bias_detected
-    assert abs(row.bias - abs(relaxed - exact)) < 5 * row.bias_se
-    assert row.mse == pytest.approx(row.variance + row.bias**2, rel=1e-3)
+    assert row.bias_lower < bias < row.bias_upper < 1.2 * bias
+    assert row.bias == pytest.approx(bias, rel=0.1)
+    assert row.relative_bias == pytest.approx(row.bias / exact)
+    assert row.acceptable is False
+    assert row.mse == pytest.approx(row.variance + row.bias**2)
     for name in ("reinforce", "rloo", "disarm"):
         assert result[name].bias_detected is False
+        assert result[name].acceptable is True
 
 
 def test_rounding_is_no_bias():
@@ -141,7 +153,8 @@ def test_control_variates_are_trained_and_given_back():
 def without_times(result):
     report = result.to_dict()
     for row in report["rows"]:
-        row.pop("milliseconds"), row.pop("variance_time")
+        for key in ("milliseconds", "milliseconds_spread", "variance_time"):
+            row.pop(key)
     return report["rows"]
 
 
@@ -212,12 +225,131 @@ def test_estimates_that_are_not_finite_are_reported():
     assert "not finite" in result["reinforce"].note
 
 
-def test_past_the_limit_there_is_no_bias():
-    result = toy(["reinforce", "gumbel_softmax"], draws=20, limit=1)
-    assert result["reinforce"].bias is None
-    assert result["reinforce"].bias_detected is None
+def test_past_the_limit_a_reference_is_drawn():
+    names = ["rloo", "disarm", "gumbel_softmax", "exact"]
+    result = toy(names, draws=20_000, limit=1)
+    # DisARM has no variance here, so that nothing is lost.
+    assert result.reference == "the mean of 20000 draws of disarm"
+    assert result.gradient_norm == pytest.approx(0.025, rel=1e-4)
+    assert result["gumbel_softmax"].bias_detected
+    assert result["gumbel_softmax"].acceptable is False
+    for name in ("rloo", "disarm"):
+        assert result[name].bias_detected is False
+    assert "disarm" in str(result)
+
+
+def test_the_noise_of_the_reference_counts():
+    known = toy(["rloo"], draws=4000, max_draws=4000)["rloo"]
+    drawn = toy(["rloo"], draws=4000, max_draws=4000, limit=1)
+    assert drawn.reference == "the mean of 4000 draws of rloo"
+    row = drawn["rloo"]
+    assert row.bias_detected is False
+    # As many draws of the reference as of the estimator: √2 the noise, and a
+    # third of the error rate goes to the norm.
+    ratio = row.bias_detectable / known.bias_detectable
+    assert ratio == pytest.approx(np.sqrt(2), rel=0.1)
+
+
+def test_a_reference_is_made_where_none_is_unbiased():
+    result = toy(["gumbel_softmax", "st"], draws=20_000, limit=1)
+    assert "rloo with 8 samples" in result.reference
+    assert result["gumbel_softmax"].bias_detected
+    assert result["gumbel_softmax"].bias == pytest.approx(9.1e-3, rel=0.2)
+
+
+def test_a_gradient_that_the_caller_knows():
+    result = toy(["gumbel_softmax"], draws=20_000, limit=1, exact=[[0.025]])
+    assert result.reference == "as given"
+    assert result["gumbel_softmax"].bias_detected
+    with pytest.raises(ValueError, match=r"logits' shape, \(1, 1\)"):
+        toy(["gumbel_softmax"], exact=[0.025])
+
+
+def test_a_bias_in_one_example_of_many_is_found():
+    # Quadratic, for which st is exact at θ = ½ alone: one of 30 is elsewhere.
+    logits = np.zeros([30, 1], "float32")
+    logits[17] = 1.5
+    result = compare(
+        lambda z: tf.square(z[:, 0] - 0.45),
+        logits,
+        {"st": tg.estimators.ST("bernoulli")},
+        4000,
+        max_draws=4000,
+        distribution="bernoulli",
+        progress=False,
+    )
+    row = result["st"]
+    assert row.bias_detected and row.worst_example == 17
+
+
+def curved(z):
+    return tf.math.log1p(tf.square(tf.reduce_sum(z[:, :, 0], axis=1) - 1.5))
+
+
+def test_draws_are_raised_until_it_is_decided():
+    logits = tf.random.stateless_normal([1, 3, 4], [1, 2])
+    names = ["rloo", "gumbel_softmax", "st", "mve"]
+    result = compare(curved, logits, names, progress=False)
+    first, *others = (result[name].draws for name in names)
+    assert 1000 <= first < 1200  # Nothing depends on it.
+    assert max(others) >= 4000
+    assert all(result[name].acceptable is not None for name in names)
+    assert not result.undecided
+    few = compare(curved, logits, names, max_draws=1000, progress=False)
+    assert max(row.draws for row in few.rows) < 1200
+    assert few.undecided and "Undecided" in few.recommendation
+    assert few.settings["looks"] == 1 and result.settings["looks"] == 5
+
+
+def test_hopeless_draws_are_not_begun():
+    # 200 variables, whose gradient is nearly zero.
+    result = compare(
+        lambda z: tf.reduce_mean(tf.square(z - 0.4999), axis=1),
+        np.zeros([1, 200], "float32"),
+        ["reinforce", "st"],
+        distribution="bernoulli",
+        exact=np.full([1, 200], 0.25 * 2e-4 / 200),
+        progress=False,
+    )
+    assert result.undecided == ("st",) and result["st"].draws < 1200
     assert result.recommended == "reinforce"
-    assert "n/a" in str(result)
+
+
+def test_equal_estimators_are_tied():
+    # ReinMax at τ = 1 is ZGR.
+    logits = np.random.default_rng(1).normal(size=[1, 5, 3]).astype("float32")
+    result = compare(
+        lambda z: tf.square(tf.reduce_sum(z[:, :, 0], axis=1) - 4.0),
+        logits,
+        ["rloo", "zgr", "reinmax"],
+        2000,
+        progress=False,
+    )
+    assert result.recommended == "zgr"
+    assert "tied with reinmax" in " ".join(result.recommendation.split())
+    assert result["zgr"].variance == pytest.approx(result["reinmax"].variance)
+
+
+def test_ctrl_c_keeps_what_is_finished(monkeypatch):
+    from tfgumbel.diagnostics.measurement import Measurement
+
+    draw_until, calls = Measurement.draw_until, []
+
+    def interrupted(self, *arguments):
+        calls.append(self)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return draw_until(self, *arguments)
+
+    monkeypatch.setattr(Measurement, "draw_until", interrupted)
+    result = toy(["disarm", "reinforce", "rloo"])
+    assert result.interrupted and "Interrupted" in str(result)
+    assert [row.name for row in result.rows] == ["disarm", "reinforce"]
+    assert result.recommended == "disarm"
+    del calls[:2]
+    with pytest.raises(KeyboardInterrupt):
+        calls.extend([None] * (2 - len(calls)))
+        toy(["disarm"])
 
 
 def test_all_that_fit_are_chosen_by_default():
@@ -232,7 +364,7 @@ def test_another_objective_is_not_recommended():
     result = toy(["vimco", "exact"], draws=20)
     assert result["vimco"].bias is None and "bound" in result["vimco"].note
     assert result["exact"].variance < 1e-12
-    assert result.recommended is None
+    assert result.recommended is None and not result.undecided
 
 
 @pytest.mark.parametrize(
@@ -242,6 +374,9 @@ def test_another_objective_is_not_recommended():
         ({"estimators": []}, "empty"),
         ({"estimators": ["rloo", "rloo"]}, "twice"),
         ({"estimators": ["rloo"], "draws": 1}, "at least 2"),
+        ({"estimators": ["rloo"], "max_draws": 999}, "at least `draws`"),
+        ({"estimators": ["rloo"], "train_steps": -1}, "not be negative"),
+        ({"estimators": ["rloo"], "tolerance": 0}, "a positive, finite"),
         (
             {"estimators": [tg.estimators.RLOO("categorical")]},
             "agree on one distribution",
@@ -272,17 +407,30 @@ def result():
     return toy(names, draws=10_000)
 
 
-def test_the_table_is_complete_and_aligned(result):
-    lines = str(result).splitlines()
-    assert all(len(line) <= 80 for line in lines)
-    start = next(i for i, line in enumerate(lines) if "estimator " in line)
-    header, rule, *rows = lines[start : start + 6]
-    assert [row.split()[0] for row in rows] == [r.name for r in result.rows]
-    assert {len(line) for line in (header, rule, *rows)} == {len(rule)}
-    assert all(len(row.split()) == len(header.split()) - 1 for row in rows)
-    assert "*" in rows[2] and "* bias detected" in str(result)
-    assert "10000 draws" in " ".join(str(result).split())
-    assert "Recommended: disarm" in str(result)
+def tables(text):
+    """Header, rule and rows of the two tables."""
+    lines = text.splitlines()
+    starts = [i for i, line in enumerate(lines) if line.startswith("estimator")]
+    return [lines[i : lines.index("", i)] for i in starts]
+
+
+def test_the_tables_are_complete_and_aligned(result):
+    text = str(result)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for header, rule, *rows in tables(text):
+        rows = rows[: len(result.rows)]
+        assert [row.split()[0] for row in rows] == [r.name for r in result.rows]
+        assert {len(line) for line in (header, rule, *rows)} == {len(rule)}
+    bias, cost = tables(text)
+    assert "*" in bias[4] and "*" not in bias[2]
+    assert "evals" in cost[0]
+    words = " ".join(text.split())
+    assert "norm is 0.0250, by enumeration" in words
+    assert "* detected, at a false-alarm rate of 1 %" in words
+    assert "Recommended: disarm" in words
+    # What is said, is said once.
+    for said in ("by enumeration", "false-alarm", "confidence", "seed 0"):
+        assert words.count(said) == 1
 
 
 def test_the_dictionary_is_json(result):
@@ -323,36 +471,92 @@ def test_a_progress_bar(capsys):
     assert "520/520" in capsys.readouterr().out
 
 
-def row(name, variance, milliseconds, **options):
+def row(name, variance, milliseconds=1.0, evaluations=1, **options):
     return Row(
         name,
+        evaluations=evaluations,
         variance=variance,
+        variance_error=0.01 * variance,
         milliseconds=milliseconds,
+        milliseconds_spread=0.1 * milliseconds,
+        variance_evaluations=variance * evaluations,
         variance_time=variance * milliseconds,
         draws=100,
         **options,
     )
 
 
-def test_the_rule_of_the_recommendation():
-    slow = row("slow", 1.0, 10.0, mse=1.0)
-    fast = row("fast", 2.0, 1.0, mse=2.0)
-    seen = row("seen", 0.1, 1.0, unbiased=False, bias_detected=True, mse=0.5)
-    unknown = row("unknown", 0.0, 1.0, unbiased=False)
-    unseen = row(
-        "unseen", 1.0, 1.0, unbiased=False, bias_detected=False, mse=1.0
+def biased(name, variance, acceptable, **options):
+    return row(name, variance, unbiased=False, acceptable=acceptable, **options)
+
+
+SLOW = row("slow", 1.0, 10.0, acceptable=True, mse=1.0)
+FAST = row("fast", 2.0, 1.0, acceptable=True, mse=2.0)
+SEEN = biased("seen", 0.1, False, mse=0.5)
+
+
+def test_the_least_variance_for_an_evaluation_is_recommended():
+    found = recommend([SLOW, FAST, SEEN, Row("failed", failed=True)])
+    assert found.name == "slow" and not found.undecided
+    assert "next is fast with 2.0 times" in found.text
+    assert "By variance * time, on this machine, fast comes" in found.text
+    assert "with 0.20 of it" in found.text
+    assert "seen is biased but of lower mean square error" in found.text
+    many = row("many", 0.6, evaluations=2, acceptable=True)
+    assert recommend([many, SLOW]).name == "slow"
+    assert recommend([SLOW, FAST], excluded=["slow"]).name == "fast"
+
+
+def test_a_time_within_its_spread_is_no_difference():
+    near = row("near", 1.0, 10.9, acceptable=True)
+    assert "By variance * time" not in recommend([SLOW, near]).text
+
+
+def test_what_is_biased_is_recommended_where_it_was_shown_to_be_small():
+    small = biased("small", 0.5, True, bias_upper=0.2, mse=0.5)
+    found = recommend([SLOW, small], norm=4.0)
+    assert found.name == "small"
+    assert "by 0.050 of the gradient's norm at most" in found.text
+    assert recommend([SLOW, biased("large", 0.5, False)]).name == "slow"
+
+
+def test_what_is_undecided_is_said_if_it_matters():
+    maybe = biased(
+        "maybe", 0.5, None, bias=0.3, bias_detectable=0.5, bias_upper=0.6
     )
-    failed = Row("failed", failed=True)
-    rows = [slow, fast, seen, unknown, failed]
-    name, why = recommend(rows)
-    assert name == "fast"
-    assert "next is slow with 5.00 times" in why
-    assert "seen is biased but has a lower mean square error" in why
-    assert "unknown" not in why
-    name, why = recommend([*rows, unseen])
-    assert name == "unseen" and "too small to see" in why
-    assert recommend(rows, excluded=["fast"])[0] == "slow"
-    assert recommend([seen, unknown])[0] is None
+    found = recommend([SLOW, maybe], norm=1.0)
+    assert found.name == "slow" and found.undecided == ("maybe",)
+    assert "2.0 times less" in found.text
+    # 100 draws see 0.5; what there is to see is 0.3 - 0.1.
+    assert "about 600 would" in found.text
+    worse = biased("worse", 2.0, None)
+    assert not recommend([SLOW, worse], norm=1.0).undecided
+    alone = recommend([maybe], norm=1.0)
+    assert alone.name is None and alone.undecided == ("maybe",)
+    unknown = recommend([biased("unknown", 1.0, None)])
+    assert "of unknown bias" in unknown.text
+
+
+def test_ties_go_to_what_is_unbiased():
+    first = biased("first", 1.0, True, bias_upper=0.0)
+    second = row("second", 1.02, acceptable=True)
+    found = recommend([first, second], norm=1.0)
+    assert found.name == "second" and "tied with first" in found.text
+    none = [row("one", 0.0, acceptable=True), row("two", 0.0, acceptable=True)]
+    assert "0, tied with two" in recommend(none).text
+
+
+def test_an_unbiased_one_with_a_bias_is_named():
+    wrong = row("wrong", 0.1, acceptable=False, bias_detected=True)
+    found = recommend([SLOW, wrong])
+    assert found.name == "slow"
+    assert "wrong is unbiased by construction, yet" in found.text
+
+
+def test_nothing_to_recommend():
+    assert recommend([SEEN]).name is None
+    assert "add an unbiased one" in recommend([SEEN], norm=1.0).text
+    assert "no estimator could be measured" in recommend([]).text
 
 
 def test_gaussian_variables():
@@ -373,4 +577,41 @@ def test_gaussian_variables():
         np.testing.assert_allclose(
             result[name].variance, mean + stddev / 4, rtol=0.1
         )
-        assert result[name].bias is None
+        assert result[name].bias_detected is False
+    assert result.reference.endswith("of pathwise")
+
+
+def test_the_gradient_of_several_parameters_is_given_as_a_tuple():
+    # ∇E (x + 3)² = 2 (μ + 3) in μ, and σ² in log σ².
+    def compared(exact):
+        return compare(
+            lambda z: tf.square(z[:, 0] + 3.0),
+            (tf.ones([1, 1]), tf.zeros([1, 1])),
+            ["pathwise", "nvil"],
+            1000,
+            max_draws=1000,
+            distribution="gaussian",
+            exact=exact,
+            progress=False,
+        )
+
+    result = compared(([[8.0]], [[1.0]]))
+    assert result.gradient_norm == pytest.approx(np.sqrt(65.0))
+    assert result["pathwise"].bias_detected is False
+    assert "gaussian mean and scale" in str(result)
+    assert compared(([[8.0]], [[2.0]]))["pathwise"].bias_detected
+    with pytest.raises(ValueError, match="must have the logits' shape"):
+        compared([[8.0]])
+
+
+def test_a_constant_parameter_is_broadcast():
+    result = compare(
+        lambda z: tf.square(z[:, 0] - 1.0),
+        (tf.constant(4.0), tf.zeros([2, 3])),
+        ["rloo", "reinforce"],
+        200,
+        max_draws=200,
+        distribution="binomial",
+        progress=False,
+    )
+    assert not any(row.failed for row in result.rows), str(result)

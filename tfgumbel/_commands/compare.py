@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import math
 import pathlib
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -27,26 +31,30 @@ Compares estimators of the gradient of E f(z), z discrete, on a built-in
 problem, in two parts.
 
   1. At the start of the problem, with control variates trained to fit it:
-     bias against enumeration (where that is possible), variance, signal-to-
-     noise ratio, evaluations of f, time; then a recommendation.
+     bias against the exact gradient (or, where there are too many states to
+     enumerate, against an unbiased estimator), variance, evaluations of f,
+     time; then a recommendation.
   2. A training run with each estimator, from the same start: variance of the
      gradient and cost over the steps.
 
 problems:
-  toy        E (b - t)^2 for one bit b, t = --target, probability 1/2 at the
-             start (Tucker et al. 2017; Grathwohl et al. 2018)
-  quadratic  E 1/D sum_d (b_d - t)^2 for D = --variables bits (like that of
-             Titsias and Shi 2022)
-  vae        -ELBO in nats of a small VAE with 20 bits on scikit-learn's 8x8
-             digits (needs scikit-learn)
+  toy        E (b - t)^2 for one Bernoulli variable b, t = --target,
+             probability 1/2 at the start (Tucker et al. 2017; Grathwohl et
+             al. 2018)
+  quadratic  E 1/D sum_d (b_d - t)^2 for D = --variables Bernoulli variables
+             (like that of Titsias and Shi 2022)
+  vae        -ELBO in nats of a small VAE with 20 Bernoulli variables on
+             scikit-learn's 8x8 digits (needs scikit-learn)
 
-All are trained with Adam: toy and quadratic at rate 0.01, one example a step;
-vae at 0.001 (control variates at 0.01), 50 images a step.
+On two processor cores toy takes about two minutes, quadratic three and vae
+ten; part 2 takes most of it, and says how long it will take. Ctrl-C keeps
+what is finished. All are trained with Adam: toy and quadratic at rate 0.01,
+one example a step; vae at 0.001 (control variates at 0.01), 50 images a step.
 """
 
 _EPILOG = """\
 written to --out:
-  tables.txt      what is printed: both tables and the recommendation
+  tables.txt      what is printed: the tables and the recommendation
   results.json    all numbers, the curves included
   comparison.png  part 1 as a picture
   training.png    part 2: variance and cost over training
@@ -56,6 +64,9 @@ The same --seed gives the same numbers on the same machine, times excepted.
 example:
   python -m tfgumbel compare toy --target 0.499 --estimators reinforce relax
 """
+
+_INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -75,18 +86,25 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Compares, prints and writes; returns the exit status."""
     make = _problem(args, parser)
     args.out = args.out or pathlib.Path(f"compare-{args.problem}")
-    args.out.mkdir(parents=True, exist_ok=True)
+    _check(args, parser)
     with estimates.seeded(args.seed):
         problem = make()
     args.steps = args.steps or problem.steps
     args.every = args.every or max(1, args.steps // 50)
-    comparison = _compare(problem, args)
+    try:
+        comparison = _compare(problem, args)
+    except KeyboardInterrupt:
+        print("\nInterrupted before anything was finished: nothing is written.")
+        return _INTERRUPTED
     names = args.estimators or [
         row.name for row in comparison.rows if row.name != "exact"
     ]
-    curves = {name: _train(make, name, args) for name in names}
+    curves: dict[str, training.Curve] = {}
+    stopped = comparison.interrupted
+    if not stopped:
+        stopped = not _train_all(make, names, args, curves)
     _write(problem, comparison, curves, args)
-    return 0
+    return _INTERRUPTED if stopped else 0
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,33 +121,45 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--target",
-        type=float,
+        type=_finite,
         help="t of toy and quadratic; default: 0.45 and 0.499",
     )
-    add("--variables", type=_positive, help="D of quadratic; default: 200")
+    add("--variables", type=_at_least(1), help="D of quadratic; default: 200")
     add(
         "--steps",
-        type=_positive,
+        type=_at_least(1),
         help="of the training run; default: 5000, for vae 4000",
     )
     add(
         "--every",
-        type=_positive,
+        type=_at_least(1),
         help="steps between two measurements; default: a 50th of --steps",
     )
     add(
         "--draws",
-        type=_positive,
+        type=_at_least(2),
         default=10_000,
-        help="estimates for each row of part 1; default: %(default)s",
+        help="estimates for each row of part 1 to begin with; default: "
+        "%(default)s",
+    )
+    add(
+        "--max-draws",
+        type=_at_least(2),
+        help="estimates at most, for those whose bias is undecided; default: "
+        "100000, or --draws if that is more",
     )
     add(
         "--train-steps",
-        type=int,
+        type=_at_least(0),
         help="steps that control variates are trained for before part 1; "
         "default: 500, for toy 4000",
     )
-    add("--seed", type=int, default=0, help="default: %(default)s")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="of noise and initial weights; default: %(default)s",
+    )
     add(
         "--out",
         type=pathlib.Path,
@@ -139,10 +169,28 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="no progress bar")
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+def _at_least(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number, at least {least}, not {text}"
+            )
+        return value
+
+    return parse
+
+
+def _finite(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a finite number, not {text}")
     return value
 
 
@@ -164,6 +212,36 @@ def _problem(
     return lambda: problems.Quadratic(variables, target)
 
 
+def _check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Refuses, before any work, what would fail at the end of it."""
+    names = args.estimators or []
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        parser.error(f"--estimators names {', '.join(twice)} more than once")
+    if args.max_draws is not None and args.max_draws < args.draws:
+        parser.error(
+            f"--max-draws must be at least --draws, which is {args.draws}, "
+            f"not {args.max_draws}"
+        )
+    if not _installed("matplotlib"):
+        parser.error("the pictures need matplotlib: `pip install matplotlib`")
+    if args.problem == "vae" and not _installed("sklearn"):
+        parser.error("vae needs scikit-learn: `pip install scikit-learn`")
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=args.out):
+            pass
+    except OSError as error:
+        parser.error(f"--out {args.out} cannot be written: {error.strerror}")
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:
+        return False
+
+
 def _compare(problem: problems.Problem, args: argparse.Namespace) -> Comparison:
     steps = args.train_steps
     return compare(
@@ -171,6 +249,7 @@ def _compare(problem: problems.Problem, args: argparse.Namespace) -> Comparison:
         problem.logits(problem.probe),
         args.estimators,
         args.draws,
+        max_draws=args.max_draws,
         distribution=problem.distribution,
         context=problem.context(problem.probe),
         train_steps=problem.train_steps if steps is None else steps,
@@ -178,6 +257,35 @@ def _compare(problem: problems.Problem, args: argparse.Namespace) -> Comparison:
         seed=args.seed,
         progress=not args.quiet,
     )
+
+
+def _train_all(
+    make: Callable[[], problems.Problem],
+    names: list[str],
+    args: argparse.Namespace,
+    curves: dict[str, training.Curve],
+) -> bool:
+    """Fills `curves`; whether nobody interrupted it."""
+    try:
+        for name, left in _with_time_left(names):
+            if not args.quiet:
+                place = f"{len(curves) + 1} of {len(names)}"
+                print(f"Training with {name} ({place}{left})", flush=True)
+            curves[name] = _train(make, name, args)
+    except KeyboardInterrupt:
+        print("\nInterrupted: what is finished is written.")
+        return False
+    return True
+
+
+def _with_time_left(names: list[str]) -> Iterator[tuple[str, str]]:
+    """Each name with the time that it and those after it will take."""
+    start = time.monotonic()
+    for done, name in enumerate(names):
+        spent = time.monotonic() - start
+        minutes = spent / max(1, done) * (len(names) - done) / 60.0
+        shown = f"{minutes:.0f} min" if minutes >= 1.5 else "a minute or less"
+        yield name, f"; {shown} left for all" if done else ""
 
 
 def _train(
@@ -192,8 +300,6 @@ def _train(
             context = problem.context(problem.probe)
             estimator.build(logits.shape, getattr(context, "shape", None))
         bar = keras.utils.Progbar(args.steps, verbose=int(not args.quiet))
-        if not args.quiet:
-            print(f"Training with {name}", flush=True)
         return training.train(
             problem,
             estimator,
@@ -212,15 +318,10 @@ def _write(
     curves: dict[str, training.Curve],
     args: argparse.Namespace,
 ) -> None:
-    text = "\n".join(
-        [
-            f"problems.Problem: {problem.title}.",
-            "",
-            str(comparison),
-            "",
-            *_training_table(curves, args),
-        ]
-    )
+    parts = [f"Problem: {problem.title}.", "", str(comparison)]
+    if curves:
+        parts += ["", *_training_table(curves, args)]
+    text = "\n".join(parts)
     print(text)
     (args.out / "tables.txt").write_text(text + "\n", encoding="utf-8")
     report = {
@@ -234,11 +335,13 @@ def _write(
     (args.out / "results.json").write_text(
         json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8"
     )
+    written = ["tables.txt", "results.json", "comparison.png"]
     comparison.plot(args.out / "comparison.png")
-    picture = args.out / "training.png"
-    plots.plot_training(curves, problem.title, picture, problem.cost_name)
-    print(f"Wrote {args.out}: tables.txt results.json comparison.png", end=" ")
-    print("training.png")
+    if curves:
+        picture = args.out / "training.png"
+        plots.plot_training(curves, problem.title, picture, problem.cost_name)
+        written.append("training.png")
+    print(f"Wrote {args.out}: {' '.join(written)}")
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which estimator to use: bias, variance, signal-to-noise and price.
+"""Which estimator to use: bias, variance, signal-to-noise and cost.
 
 `compare` measures estimators of ∇E[f(z)] on a problem of yours; its result
 prints as a table and ends with a recommendation. `python -m tfgumbel compare`
@@ -7,8 +7,9 @@ does the same on built-in problems, and trains on them.
 
 from tfgumbel.diagnostics import estimates, plots, problems, table, training
 from tfgumbel.diagnostics.compare import compare
-from tfgumbel.diagnostics.comparison import Comparison, Row
+from tfgumbel.diagnostics.comparison import Comparison
 from tfgumbel.diagnostics.moments import Moments
+from tfgumbel.diagnostics.row import Row
 
 __all__ = [
     "Comparison",

@@ -1,4 +1,4 @@
-"""The result of a comparison: rows, a table, a recommendation, a picture."""
+"""The result of a comparison: rows, tables, a recommendation, a picture."""
 
 from __future__ import annotations
 
@@ -8,82 +8,35 @@ import os
 from typing import Any
 
 from tfgumbel.diagnostics import plots
-from tfgumbel.diagnostics.table import number, paragraph, table
-
-DETECTED = 5.0
-"""Standard errors beyond which a bias counts as detected."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """What was measured of one estimator.
-
-    Gradients are those of one example, with C coordinates; squares and
-    variances are summed over coordinates and averaged over the B examples.
-
-    Attributes:
-        name: Name of the estimator.
-        unbiased: Whether it is unbiased by construction.
-        comparable: Whether it estimates the gradient of E f at all.
-        evaluations: Evaluations of f per example and estimate.
-        draws: Independent estimates that were drawn.
-        bias: |mean - exact|; `None` past the limit of enumeration.
-        bias_se: √(variance / draws), the size that `bias` has by noise alone.
-        bias_detected: Whether `bias` is beyond 5 standard errors; `None`
-            where there is no `bias`.
-        mse: bias² + variance, the noise taken off bias²; or `None`.
-        variance: Total variance of a single estimate.
-        snr: |E g| / √variance, the noise taken off |E g|.
-        milliseconds: Wall time of an estimate for all B examples.
-        variance_time: variance · milliseconds.
-        note: What to know about it, or why it could not be measured.
-        failed: Whether it could not be measured; then numbers are `None`.
-    """
-
-    name: str
-    unbiased: bool = True
-    comparable: bool = True
-    evaluations: int | None = None
-    draws: int | None = None
-    bias: float | None = None
-    bias_se: float | None = None
-    bias_detected: bool | None = None
-    mse: float | None = None
-    variance: float | None = None
-    snr: float | None = None
-    milliseconds: float | None = None
-    variance_time: float | None = None
-    note: str = ""
-    failed: bool = False
-
-
-_COLUMNS = (
-    "estimator",
-    "bias",
-    "its SE",
-    "variance",
-    "SNR",
-    "evals",
-    "ms",
-    "var*ms",
-)
+from tfgumbel.diagnostics.row import ALPHA, Row
+from tfgumbel.diagnostics.table import number, paragraph, percent, table
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What `compare` returns; `print` shows it as a table.
+    """What `compare` returns; `print` shows it as two tables.
 
     Attributes:
         rows: One `Row` per estimator, in the order asked for.
         settings: How it was measured.
         recommended: Name of the recommended estimator, or `None`.
         recommendation: Which one, and why.
+        gradient_norm: |∇E f|, root mean square over examples; `None` where
+            there is nothing to compare with.
+        reference: Where that gradient comes from.
+        undecided: Estimators that might be better, if their bias is small
+            enough, which the draws do not say.
+        interrupted: Whether Ctrl-C ended the measuring.
     """
 
     rows: tuple[Row, ...]
     settings: dict[str, Any]
     recommended: str | None
     recommendation: str
+    gradient_norm: float | None = None
+    reference: str | None = None
+    undecided: tuple[str, ...] = ()
+    interrupted: bool = False
 
     def __getitem__(self, name: str) -> Row:
         """The row of the estimator of this name."""
@@ -94,20 +47,42 @@ class Comparison:
         raise KeyError(f"No estimator {name!r} was compared, only {names}")
 
     def __str__(self) -> str:
-        parts = [
-            paragraph(_headline(self.settings)),
-            table(_COLUMNS, [_cells(row) for row in self.rows]),
-            *(paragraph(note) for note in self._notes()),
-            "",
-            paragraph(self.recommendation),
-        ]
-        return "\n".join(parts)
-
-    def _notes(self) -> list[str]:
+        parts = [paragraph(self._headline())]
+        compared = [row for row in self.rows if row.bias is not None]
+        if compared:
+            norm = self.gradient_norm or 0.0
+            cells = [_bias_cells(row, norm) for row in compared]
+            parts += ["", table(_BIAS, cells), *map(paragraph, self._legend())]
+        cells = [_cost_cells(row) for row in self.rows]
         notes = [f"{row.name}: {row.note}" for row in self.rows if row.note]
-        if any(row.bias_detected for row in self.rows):
-            notes.insert(0, "* bias detected: above 5 standard errors")
-        return notes
+        parts += ["", table(_COST, cells), *map(paragraph, notes), ""]
+        return "\n".join([*parts, paragraph(self.recommendation)])
+
+    def _headline(self) -> str:
+        names = self.settings["parameters"]
+        text = (
+            "Gradient of E f(z) in {distribution} {names} of shape {shape}; "
+            "seed {seed}, control variates trained for {train_steps} steps. "
+            "Figures are per example, summed over coordinates; ms are per "
+            "estimate, for the whole batch."
+        ).format(**self.settings, names=" and ".join(names))
+        if self.gradient_norm is not None:
+            norm = number(self.gradient_norm)
+            text += f" The gradient's norm is {norm}, {self.reference}."
+        if self.interrupted:
+            text += " Interrupted: what was not finished is missing."
+        return text
+
+    def _legend(self) -> list[str]:
+        looks = self.settings["looks"]
+        once = "" if looks == 1 else f" and up to {looks} looks"
+        return [
+            f"p: chance of such a mean without a bias, adjusted for the table"
+            f"{once}; * detected, at a false-alarm rate of {percent(ALPHA)}.",
+            "/norm, at least, at most, 90 %: relative to the gradient's norm. "
+            f"The bounds hold together with {percent(1 - ALPHA)} confidence; "
+            "90 % is the bias found with that probability.",
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all of it as what JSON can hold: no infinity, no NaN."""
@@ -117,13 +92,17 @@ class Comparison:
         ]
         return {
             "settings": dict(self.settings),
+            "gradient_norm": _finite(self.gradient_norm),
+            "reference": self.reference,
             "rows": rows,
             "recommended": self.recommended,
+            "undecided": list(self.undecided),
             "recommendation": self.recommendation,
+            "interrupted": self.interrupted,
         }
 
     def plot(self, path: str | os.PathLike) -> None:
-        """Draws variance, bias² and variance * time of the estimators.
+        """Draws variance, bias² and variance * evaluations of the estimators.
 
         Args:
             path: File to write; its ending names the format (`.png`, `.pdf`).
@@ -140,26 +119,60 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _headline(settings: dict[str, Any]) -> str:
-    return (
-        "Gradient of E f(z) in {distribution} logits of shape {shape}: "
-        "{draws} draws, seed {seed}, control variates trained for "
-        "{train_steps} steps. Bias and variance per example, summed over "
-        "coordinates; ms per estimate for the whole batch."
-    ).format(**settings)
+_BIAS = (
+    "estimator",
+    "draws",
+    "bias",
+    "/norm",
+    "at least",
+    "at most",
+    "90 %",
+    "p",
+)
+_COST = (
+    "estimator",
+    "variance",
+    "SNR",
+    "evals",
+    "var*evals",
+    "ms",
+    "±",
+    "var*ms",
+)
 
 
-def _cells(row: Row) -> list[str]:
-    if row.failed:
-        return [row.name, *["failed"], *["-"] * (len(_COLUMNS) - 2)]
-    bias = "n/a" if row.bias is None else number(row.bias)
+def _bias_cells(row: Row, norm: float) -> list[str]:
+    bounds = (row.bias_lower, row.bias_upper, row.bias_detectable)
     return [
         row.name,
-        bias + ("*" if row.bias_detected else ""),
-        "n/a" if row.bias is None else number(row.bias_se),
+        str(row.draws),
+        number(row.bias) + ("*" if row.bias_detected else ""),
+        number(row.relative_bias),
+        *(number(relative(bound, norm)) for bound in bounds),
+        number(row.p_value, 2),
+    ]
+
+
+def relative(length: float | None, norm: float | None) -> float | None:
+    """Length over norm, infinite over a norm of zero."""
+    if length is None or norm is None:
+        return None
+    if norm == 0.0:
+        return 0.0 if length == 0.0 else math.inf
+    return length / norm
+
+
+def _cost_cells(row: Row) -> list[str]:
+    if row.failed:
+        return [row.name, *["failed"], *["-"] * (len(_COST) - 2)]
+    spread = relative(row.milliseconds_spread, row.milliseconds)
+    return [
+        row.name,
         number(row.variance),
         number(row.snr),
         str(row.evaluations),
+        number(row.variance_evaluations),
         number(row.milliseconds),
+        "-" if spread is None else percent(spread),
         number(row.variance_time),
     ]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random as _python_random
-import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel.diagnostics.moments import Moments
+from tfgumbel.diagnostics.chunks import MOST
 from tfgumbel.estimators import Baseline, CostFn, Estimator
 from tfgumbel.estimators.algebra import repeat
 
@@ -29,103 +27,122 @@ class Draws:
 
     The logits are tiled over the batch: row t·B + i is the t-th draw for
     example i. An estimator treats rows as examples, each with noise of its
-    own, so one call gives `repeats` independent estimates.
+    own, so one call gives `repeats` independent estimates. A gradient is
+    flat, `[B, C]`; where there are several parameters, one after the other.
 
     Args:
         estimator: A built estimator.
         cost_fn: f, for `[n·B, ...]` samples, any n.
-        logits: `[B, ...]`, of known shape.
+        logits: `[B, ...]`, of known shape, or a tuple of such parameters.
         context: `[B, ...]` or `None`.
         repeats: Draws per call.
+        size: Draws per mean that a call returns; divides `repeats`.
     """
 
     def __init__(
         self,
         estimator: Estimator,
         cost_fn: CostFn,
-        logits: tf.Tensor,
+        logits: Any,
         context: Any,
         repeats: int,
+        size: int | None = None,
     ) -> None:
         self.estimator = estimator
         self.repeats = repeats
-        self.batch = int(logits.shape[0])
+        self.size = size or repeats
+        self.batch = int(tf.nest.flatten(logits)[0].shape[0])
         self._cost_fn = cost_fn
-        self._run = tf.function(self._estimates, autograph=False)
+        self._run: Any = None
         self._inputs = (logits, context)
 
-    def __call__(self, seed: Any, inputs: Any = None) -> tuple[Any, Any]:
-        """Returns the mean gradient and Σ |gradient - mean|², as NumPy.
+    def __call__(
+        self, seed: Any, centre: Any = 0.0, inputs: Any = None
+    ) -> tuple[Any, float, float, int]:
+        """Returns what `Chunks.add` takes.
 
         Args:
             seed: Integer tensor of shape `[2]`.
+            centre: That of the `Chunks`.
             inputs: Logits and context in place of the first ones.
         """
-        mean, squares, _ = self._run(seed, *(inputs or self._inputs))
-        return mean.numpy(), squares.numpy()
+        centre = tf.constant(centre, tf.float64)
+        centre = tf.broadcast_to(centre, self._shape())
+        arguments = (seed, centre, *(inputs or self._inputs))
+        self._run = self._run or _traced(self._estimates, *arguments)
+        means, squares, fourths, _ = self._run(*arguments)
+        return (
+            means.numpy(),
+            float(squares.numpy()),
+            float(fourths.numpy()),
+            self.repeats,
+        )
 
-    def _estimates(self, seed: Any, logits: tf.Tensor, context: Any) -> Any:
-        tiled = repeat(logits, self.repeats)
-        if context is not None:
-            context = repeat(context, self.repeats)
+    def _estimates(
+        self, seed: Any, centre: Any, logits: Any, context: Any
+    ) -> Any:
+        tiled, wide = self.tiled(logits, context)
         weights = [w.value for w in self.estimator.trainable_variables]
         with tf.GradientTape() as tape:
             tape.watch(tiled)
-            parameters = unpacked(self.estimator, tiled)
-            cost = self.estimator(self._cost_fn, parameters, seed, context)
-        gradient, *learning = tape.gradient(
+            cost = self.estimator(self._cost_fn, tiled, seed, wide)
+        wrt_logits, learning = tape.gradient(
             cost,
-            [tiled, *weights],
+            [tiled, weights],
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        gradient = tf.cast(gradient, tf.float64)
-        gradient = tf.reshape(gradient, [self.repeats, -1])
-        mean = tf.reduce_mean(gradient, axis=0)
-        # The gradient of the control variate is part of the price: it is
+        draws = self._flat(wrt_logits)
+        squares = tf.reduce_sum(tf.square(draws - centre), axis=[1, 2])
+        parts = self.repeats // self.size
+        parts = tf.reshape(draws, [parts, self.size, *draws.shape[1:]])
+        # The gradient of the control variate is part of the cost: it is
         # asked for, so that it is not pruned from the graph.
         rest = [tf.reduce_sum(part) for part in learning]
-        return mean, tf.reduce_sum(tf.square(gradient - mean)), rest
+        return (
+            tf.reduce_mean(parts, axis=1),
+            tf.reduce_sum(squares),
+            tf.reduce_sum(tf.square(squares)),
+            rest,
+        )
+
+    def _shape(self) -> list[int]:
+        """[B, C]."""
+        parts = tf.nest.flatten(self._inputs[0])
+        numbers = sum(int(np.prod(part.shape)) for part in parts)
+        return [self.batch, numbers // self.batch]
+
+    def tiled(self, logits: Any, context: Any) -> tuple[Any, Any]:
+        """Logits and context, a row for every draw and example."""
+        logits, context = tf.nest.map_structure(
+            lambda part: None if part is None else repeat(part, self.repeats),
+            (logits, context),
+        )
+        return logits, context
+
+    def _flat(self, gradient: Any) -> tf.Tensor:
+        shape = [self.repeats, self.batch, -1]
+        parts = [tf.reshape(part, shape) for part in tf.nest.flatten(gradient)]
+        return tf.cast(tf.concat(parts, axis=-1), tf.float64)
 
 
-def packed(parameters: Any) -> tf.Tensor:
-    """Several parameters of one shape, as one tensor, on a last axis."""
-    return tf.stack([tf.cast(p, tf.float32) for p in parameters], axis=-1)
+def layout(
+    estimator: Estimator, logits: Any, draws: int, calls: int = 8
+) -> tuple[int, int]:
+    """Draws per call and per mean: what memory allows, in `calls` or more.
 
-
-def unpacked(estimator: Estimator, tensor: tf.Tensor) -> Any:
-    """What the estimator takes, from one tensor of all parameters."""
-    count = len(estimator.distribution.parameters)
-    return tensor if count == 1 else tuple(tf.unstack(tensor, count, axis=-1))
-
-
-def repeats_for(estimator: Estimator, logits: tf.Tensor, draws: int) -> int:
-    """Draws per call that memory allows, and that leave five calls or more."""
-    rows = int(logits.shape[0]) * max(1, estimator.evaluations)
-    numbers = max(1, estimator.evaluations) * int(np.prod(logits.shape))
-    fit = min(_MAX_ROWS // rows, _MAX_NUMBERS // numbers, -(-draws // 5))
-    return max(1, fit)
-
-
-def collect(
-    draw: Draws, draws: int, seed: int, advance: Advance
-) -> tuple[Moments, float]:
-    """Draws until `draws` are reached or just passed.
-
-    One call before the first compiles the function, and gives a running
-    baseline a past; it is not counted.
-
-    Returns:
-        The moments over draws, and the median seconds per draw.
+    The means come to 128 or more if the draws do.
     """
-    moments, seconds = Moments(), []
-    draw(step_seed(seed, -1))
-    for index in range(-(-draws // draw.repeats)):
-        start = time.perf_counter()
-        mean, squares = draw(step_seed(seed, index))
-        seconds.append((time.perf_counter() - start) / draw.repeats)
-        moments.add(mean, squares, draw.repeats)
-        advance(draw.repeats)
-    return moments, statistics.median(seconds)
+    parts = tf.nest.flatten(logits)
+    copies = max(1, estimator.evaluations)
+    rows = copies * int(parts[0].shape[0])
+    numbers = copies * sum(int(np.prod(part.shape)) for part in parts)
+    fit = max(1, min(_MAX_ROWS // rows, _MAX_NUMBERS // numbers))
+    repeats = -(-draws // max(calls, -(-draws // fit)))
+    most = max(1, repeats * (MOST - 1) // draws)
+    # As many means as there may be, or half of that, with the least waste.
+    means = min(range(most, most // 2, -1), key=lambda parts: -repeats % parts)
+    size = -(-repeats // means)
+    return means * size, size
 
 
 def learn(
@@ -144,15 +161,12 @@ def learn(
         keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     )
     optimizer.build(weights)
-    logits, context = draw._inputs
-    tiled = repeat(logits, draw.repeats)
-    wide = None if context is None else repeat(context, draw.repeats)
+    tiled, wide = draw.tiled(*draw._inputs)
 
     def body(step: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            parameters = unpacked(draw.estimator, tiled)
             cost = draw.estimator(
-                draw._cost_fn, parameters, step_seed(seed, step), wide
+                draw._cost_fn, tiled, step_seed(seed, step), wide
             )
             cost = tf.reduce_mean(cost)
         if weights:
@@ -172,7 +186,18 @@ def compiled_loop(body: Callable[[tf.Tensor], tf.Tensor]) -> Callable:
     def loop(first: tf.Tensor, last: tf.Tensor) -> Any:
         return tf.while_loop(lambda step: step < last, body, [first])
 
-    return tf.function(loop, autograph=False)
+    step = tf.TensorSpec([], tf.int32)
+    return _traced(loop, step, step)
+
+
+def _traced(function: Callable, *arguments: Any) -> Callable:
+    """The graph for arguments of these shapes.
+
+    Called directly, a `tf.function` for every estimator would be taken for
+    one function that is traced too often, and TensorFlow would warn.
+    """
+    compiled = tf.function(function, autograph=False)
+    return compiled.get_concrete_function(*arguments)
 
 
 def gradients(

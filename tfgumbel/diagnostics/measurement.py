@@ -1,37 +1,35 @@
-"""One estimator, measured."""
+"""One estimator, measured, for as many draws as it takes."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfgumbel.diagnostics import estimates
-from tfgumbel.diagnostics.comparison import DETECTED, Row
+from tfgumbel.diagnostics.chunks import Chunks
 from tfgumbel.diagnostics.estimates import Advance, Draws
-from tfgumbel.diagnostics.moments import Moments
-from tfgumbel.distributions import Distribution, Enumerable
-from tfgumbel.estimators import CostFn, Estimator, Exact
+from tfgumbel.estimators import CostFn, Estimator
 
 _LEARNING_ROWS = 100
 """Draws per step when control variates are trained."""
+_OF_EXACT = 50
+"""Draws of what enumerates: all are alike."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """What all estimators of a comparison have in common.
-
-    `exact` is the gradient of every example, flat, or `None`; the rest is as
-    in `compare`.
-    """
+    """What all estimators of a comparison have in common, as in `compare`."""
 
     cost_fn: CostFn
-    logits: tf.Tensor
+    logits: Any
     context: Any
-    exact: np.ndarray | None
     draws: int
     train_steps: int
     learning_rate: float
@@ -40,111 +38,110 @@ class Setup:
     @property
     def batch(self) -> int:
         """B."""
-        return int(self.logits.shape[0])
-
-    def draws_of(self, estimator: Estimator, repeats: int) -> Draws:
-        """A function that draws `repeats` estimates at once."""
-        return Draws(
-            estimator, self.cost_fn, self.logits, self.context, repeats
-        )
+        return int(tf.nest.flatten(self.logits)[0].shape[0])
 
 
-def measure(
-    name: str, estimator: Estimator, setup: Setup, advance: Advance
-) -> Row:
-    """Trains the control variate, draws, and gives the weights back."""
-    if not estimator.built:
-        shape = None if setup.context is None else setup.context.shape
+class Measurement:
+    """Trains an estimator's control variate, then draws, again and again.
+
+    Between its calls the estimator has the weights that it had before.
+
+    Args:
+        estimator: What is measured; built if it is not yet.
+        setup: The problem.
+        seed: Of the draws.
+
+    Attributes:
+        chunks: What was drawn.
+        seconds: Wall time of a draw, one figure per call.
+    """
+
+    def __init__(self, estimator: Estimator, setup: Setup, seed: int) -> None:
+        self.estimator = estimator
+        self.chunks: Chunks
+        self.seconds: list[float] = []
+        self._setup = setup
+        self._seed = seed
+        self._trained: list[np.ndarray] = []
+        self._draw: Draws
+
+    def start(self, advance: Advance) -> None:
+        """Trains the control variate and compiles the function that draws."""
+        setup, estimator = self._setup, self.estimator
         with estimates.seeded(setup.seed):
-            estimator.build(*_shapes(estimator, setup.logits, shape))
-    # All estimates of `exact` are alike.
-    draws = min(setup.draws, 50) if estimator.exact else setup.draws
-    with estimates.unchanged(estimator.variables):
-        estimates.learn(
-            setup.draws_of(estimator, max(1, _LEARNING_ROWS // setup.batch)),
-            *(setup.train_steps, setup.learning_rate, setup.seed + 1),
-            advance,
-        )
-        repeats = estimates.repeats_for(estimator, setup.logits, draws)
-        moments, seconds = estimates.collect(
-            setup.draws_of(estimator, repeats), draws, setup.seed, advance
-        )
-    if not math.isfinite(moments.variance):
-        raise ValueError("some estimates are not finite")
-    return _with_bias(
-        _row(name, estimator, moments, seconds, setup), moments, setup
-    )
+            _build(estimator, setup.logits, setup.context)
+        self._trained = [weight.numpy() for weight in estimator.variables]
+        with self._active():
+            rows = max(1, _LEARNING_ROWS // setup.batch)
+            estimates.learn(
+                self._draws(rows, rows),
+                *(setup.train_steps, setup.learning_rate, setup.seed + 1),
+                advance,
+            )
+            self._compile(self._draws(*self._layout()))
+
+    def again(self, seed: int) -> Measurement:
+        """Another one of the same trained estimator, with other draws."""
+        other = Measurement(self.estimator, self._setup, seed)
+        other._trained = self._trained
+        with other._active():
+            other._compile(self._draw)
+        return other
+
+    def draw_until(self, draws: int, advance: Advance) -> None:
+        """Draws until there are `draws` in all, or just more."""
+        if self.estimator.exact:
+            draws = min(draws, _OF_EXACT)
+        with self._active():
+            while self.chunks.count < draws:
+                start = time.perf_counter()
+                found = self._call(len(self.seconds))
+                spent = time.perf_counter() - start
+                self.seconds.append(spent / self._draw.repeats)
+                self.chunks.add(*found)
+                advance(self._draw.repeats)
+        if not math.isfinite(self.chunks.variance):
+            raise ValueError("some estimates are not finite")
+
+    def _layout(self) -> tuple[int, int]:
+        draws, logits = self._setup.draws, self._setup.logits
+        if self.estimator.exact:
+            draws = min(draws, _OF_EXACT)
+        return estimates.layout(self.estimator, logits, draws)
+
+    def _draws(self, repeats: int, size: int) -> Draws:
+        setup = self._setup
+        problem = (setup.cost_fn, setup.logits, setup.context)
+        return Draws(self.estimator, *problem, repeats, size)
+
+    def _compile(self, draw: Draws) -> None:
+        """One call, uncounted; it also gives a running baseline a past."""
+        self._draw = draw
+        means, *_ = draw(estimates.step_seed(self._seed, -1))
+        self.chunks = Chunks(np.mean(means, axis=0))
+
+    def _call(self, index: int) -> tuple[Any, float, float, int]:
+        seed = estimates.step_seed(self._seed, index)
+        return self._draw(seed, self.chunks.centre)
+
+    @contextlib.contextmanager
+    def _active(self) -> Iterator[None]:
+        """Gives the estimator its trained weights for the while."""
+        weights = self.estimator.variables
+        with estimates.unchanged(weights):
+            for weight, value in zip(weights, self._trained, strict=True):
+                weight.assign(value)
+            try:
+                yield
+            finally:
+                self._trained = [weight.numpy() for weight in weights]
 
 
-def _shapes(estimator: Estimator, logits: Any, context: Any) -> Any:
-    """What the estimator is built with."""
-    if len(estimator.distribution.parameters) == 1:
-        return logits.shape, context
-    shape = logits.shape[:-1]
-    count = logits.shape[-1]
-    size = tf.TensorShape(shape[1:]).num_elements()
-    flat = (shape[0], size * count)
-    return (tuple(shape),) * count, flat if context is None else context
-
-
-def _row(
-    name: str,
-    estimator: Estimator,
-    moments: Moments,
-    seconds: float,
-    setup: Setup,
-) -> Row:
-    variance = moments.variance / setup.batch
-    other = estimator.objective != "expected cost"
-    return Row(
-        name,
-        unbiased=estimator.unbiased,
-        comparable=not other,
-        evaluations=estimator.evaluations,
-        draws=moments.count,
-        variance=variance,
-        snr=moments.snr,
-        milliseconds=1e3 * seconds,
-        variance_time=1e3 * seconds * variance,
-        note="its objective is a multi-sample bound, not E f" if other else "",
-    )
-
-
-def _with_bias(row: Row, moments: Moments, setup: Setup) -> Row:
-    if setup.exact is None or not row.comparable:
-        return row
-    assert row.variance is not None
-    difference = float(np.linalg.norm(moments.mean - setup.exact))
-    noise = math.sqrt(moments.variance / moments.count)
-    # Estimates that hardly vary differ from the sum over states by rounding.
-    rounding = 1e-5 * float(np.linalg.norm(setup.exact)) + 1e-8
-    root = math.sqrt(setup.batch)
-    return dataclasses.replace(
-        row,
-        bias=difference / root,
-        bias_se=noise / root,
-        bias_detected=difference > DETECTED * noise + rounding,
-        mse=moments.squared_norm(setup.exact) / setup.batch + row.variance,
-    )
-
-
-def exact_gradient(
-    cost_fn: CostFn,
-    logits: tf.Tensor,
-    context: Any,
-    distribution: Distribution,
-    limit: int,
-) -> np.ndarray | None:
-    """∇E f by enumeration, flat; `None` past the limit of joint states."""
-    if not isinstance(distribution, Enumerable):
-        return None
-    exact = Exact(distribution, limit=limit, chunk_size=256)
-    if distribution.count(logits.shape) > exact.limit:
-        return None
-    with tf.GradientTape() as tape:
-        tape.watch(logits)
-        cost = exact(cost_fn, logits, [0, 0], context)
-    gradient = tape.gradient(
-        cost, logits, unconnected_gradients=tf.UnconnectedGradients.ZERO
-    )
-    return gradient.numpy().astype(np.float64).ravel()
+def _build(estimator: Estimator, logits: Any, context: Any) -> None:
+    """Makes the weights, if there are none yet."""
+    if estimator.built:
+        return
+    if context is None:
+        context = estimator.default_context(tuple(tf.nest.flatten(logits)))
+    shapes = tf.nest.map_structure(lambda part: part.shape, logits)
+    estimator.build(shapes, context.shape)

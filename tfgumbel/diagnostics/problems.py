@@ -114,16 +114,17 @@ class Quadratic(Problem):
 
 
 class DigitsVae(Problem):
-    """-ELBO of a VAE with 20 bits on scikit-learn's 8x8 digits, in nats.
+    """-ELBO of a VAE on scikit-learn's 8x8 digits, in nats.
 
-    -log p(x|z), the binary cross-entropy of grey levels in [0, 1] summed over
-    pixels, plus KL(q(z|x) ‖ fair coins) in closed form. Encoder 64-64-20 and
-    decoder 20-64-64 with ReLU, 1500 images to train, 50 per step. `evaluate`
-    is the bound on the other 297, with 10 exact samples for each.
+    20 Bernoulli variables. -log p(x|z), the binary cross-entropy of grey levels
+    in [0, 1] summed over pixels, plus KL(q(z|x) ‖ fair coins) in closed form.
+    Encoder 64-64-20 and decoder 20-64-64 with ReLU, 1500 images to train, 50
+    per step. `evaluate` is the bound on the other 297, with 10 exact samples
+    for each.
     """
 
     cost_name = "test -ELBO (nats)"
-    title = "-ELBO (nats) of a VAE with 20 bits on 8x8 digits"
+    title = "-ELBO (nats) of a VAE with 20 Bernoulli variables on 8x8 digits"
     learning_rate = 1e-3
     control_rate = 1e-2
     steps = 4000

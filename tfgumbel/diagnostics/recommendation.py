@@ -2,90 +2,244 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from tfgumbel.diagnostics.comparison import Row
-from tfgumbel.diagnostics.table import number
+from tfgumbel.diagnostics.row import ALPHA, Row
+from tfgumbel.diagnostics.table import number, percent
+
+
+class Recommendation(NamedTuple):
+    """A name or `None`, the reason, and who might have been better."""
+
+    name: str | None
+    text: str
+    undecided: tuple[str, ...]
 
 
 def recommend(
-    rows: Sequence[Row], excluded: Sequence[str] = ()
-) -> tuple[str | None, str]:
-    """The estimator of least variance * time among those without bias.
+    rows: Sequence[Row],
+    excluded: Sequence[str] = (),
+    *,
+    norm: float | None = None,
+    tolerance: float = 0.1,
+) -> Recommendation:
+    """The least variance * evaluations among those of acceptable bias.
 
-    Without bias are those unbiased by construction and those whose bias is
-    known and not detected, below 5 standard errors. Variance * time is the
-    variance reached with a fixed budget of time. A biased estimator whose
-    mean square error bias² + variance is lower is mentioned, not recommended:
-    averaging more of its estimates leads to another optimum.
+    The variance that a number of evaluations of f buys; unlike variance *
+    time it is the same on every machine. Estimators within three standard
+    errors of the least are tied, and of these one that is unbiased by
+    construction comes first.
+
+    A biased estimator of lower mean square error bias² + variance is
+    mentioned, not recommended: averaging more of its estimates leads to
+    another optimum.
 
     Args:
         rows: What was measured.
         excluded: Names not to recommend: what needs no recommendation
             (`exact`) or has another objective.
-
-    Returns:
-        The name, or `None` if there is nothing to choose from, and the text.
+        norm: Of the gradient, if it is known.
+        tolerance: The acceptable bias in units of the norm, for the text.
     """
     measured = [r for r in rows if not r.failed and r.name not in excluded]
-    candidates = [r for r in measured if r.unbiased or r.bias_detected is False]
-    if not candidates:
-        return None, _nothing(measured)
-    ranked = sorted(candidates, key=_key)
-    best = ranked[0]
-    sentences = [f"Recommended: {best.name}.", _reason(ranked)]
-    if not best.unbiased:
-        sentences.append(
-            f"It is biased by construction; over {best.draws} draws the bias "
-            "is too small to see."
-        )
+    chosen = [r for r in measured if r.acceptable]
+    best, tied = _best(chosen)
+    open_rows = undecided(measured, best)
+    sentences = [
+        _first(best, measured, norm),
+        *_reason(best, chosen, tied, norm),
+    ]
+    if best is not None:
+        sentences += _by_time(best, chosen)
+    sentences += _contradicted(measured)
+    sentences += _undecided(best, open_rows, norm, tolerance)
     sentences += _better_in_mse(best, measured)
-    return best.name, " ".join(sentences)
+    names = tuple(row.name for row in open_rows)
+    text = " ".join(s for s in sentences if s)
+    return Recommendation(best.name if best else None, text, names)
 
 
-def _key(row: Row) -> tuple[float, float]:
-    assert row.variance_time is not None and row.milliseconds is not None
-    return row.variance_time, row.milliseconds
+def undecided(measured: Sequence[Row], best: Row | None) -> list[Row]:
+    """Rows that would be better than the best, were their bias acceptable."""
+    return [
+        row
+        for row in measured
+        if row.acceptable is None
+        and row.comparable
+        and (best is None or _score(row) < _score(best))
+        and (best is None or not _tie(row, best))
+    ]
 
 
-def _nothing(measured: Sequence[Row]) -> str:
+def draws_needed(row: Row, limit: float, bias: float) -> float:
+    """Roughly the draws that tell whether a bias is within the limit.
+
+    Args:
+        row: What was measured.
+        limit: The largest acceptable bias.
+        bias: The bias that there is.
+    """
+    margin = abs(bias - limit)
+    if row.draws is None or row.bias_detectable is None or margin == 0.0:
+        return math.inf
+    return row.draws * (row.bias_detectable / margin) ** 2
+
+
+def _score(row: Row) -> float:
+    assert row.variance_evaluations is not None
+    return row.variance_evaluations
+
+
+def _tie(row: Row, best: Row) -> bool:
+    """Whether the noise of the two variances explains their difference."""
+    errors = [
+        (r.variance_error or 0.0) * (r.evaluations or 1) for r in (row, best)
+    ]
+    return abs(_score(row) - _score(best)) <= 3.0 * math.hypot(*errors)
+
+
+def _best(chosen: Sequence[Row]) -> tuple[Row | None, list[Row]]:
+    """The recommended one and those it is tied with."""
+    if not chosen:
+        return None, []
+    least = min(chosen, key=_score)
+    near = [row for row in chosen if _tie(row, least)]
+    near.sort(key=lambda row: (not row.unbiased, _score(row)))
+    return near[0], near[1:]
+
+
+def _first(
+    best: Row | None, measured: Sequence[Row], norm: float | None
+) -> str:
+    if best is not None:
+        return f"Recommended: {best.name}."
     if not measured:
         return "Recommended: none, since no estimator could be measured."
+    known = "" if norm is not None else ", or unknown"
     return (
-        "Recommended: none. Every estimator measured is biased, or may be "
-        "(past the limit of enumeration the bias is unknown); add an unbiased "
-        "one, such as rloo."
+        f"Recommended: none. The bias of every estimator measured is too "
+        f"large, or undecided{known}; add an unbiased one, such as rloo."
     )
 
 
-def _reason(ranked: Sequence[Row]) -> str:
-    best = ranked[0]
-    if len(ranked) == 1:
-        return "It is the only one measured without a bias."
+def _reason(
+    best: Row | None,
+    chosen: Sequence[Row],
+    tied: Sequence[Row],
+    norm: float | None,
+) -> list[str]:
+    if best is None:
+        return []
+    if len(chosen) == 1:
+        return ["No other has an acceptable bias."]
     text = (
-        f"Of the {len(ranked)} that are unbiased or show no bias, it has the "
-        f"least variance * time, {number(best.variance_time)}"
+        f"Of the {len(chosen)} with an acceptable bias it has the least "
+        f"variance * evaluations, {number(_score(best))}"
     )
-    second = ranked[1]
-    if best.variance_time:
-        assert second.variance_time is not None
-        ratio = second.variance_time / best.variance_time
-        text += f"; next is {second.name} with {number(ratio)} times as much"
-    return text + "."
+    if tied:
+        text += f", tied with {_names(tied)}"
+    others = [r for r in chosen if r is not best and r not in tied]
+    if others and _score(best):
+        second = min(others, key=_score)
+        ratio = number(_score(second) / _score(best), 2)
+        text += f"; next is {second.name} with {ratio} times as much"
+    sentences = [text + "."]
+    if not best.unbiased and norm and best.bias_upper is not None:
+        sentences.append(
+            "It is biased by construction, by "
+            f"{number(best.bias_upper / norm, 2)} of the gradient's norm at "
+            "most."
+        )
+    return sentences
 
 
-def _better_in_mse(best: Row, measured: Sequence[Row]) -> list[str]:
-    if best.mse is None:
+def _names(rows: Sequence[Row]) -> str:
+    *others, last = [row.name for row in rows]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _by_time(best: Row, chosen: Sequence[Row]) -> list[str]:
+    """Who is better by the clock, beyond the spread of both times."""
+    faster = [
+        row
+        for row in chosen
+        if row is not best and _most_time(row) < _least_time(best)
+    ]
+    if not faster:
+        return []
+    first = min(faster, key=lambda row: row.variance_time or 0.0)
+    assert best.variance_time is not None and first.variance_time is not None
+    ratio = first.variance_time / best.variance_time
+    return [
+        f"By variance * time, on this machine, {first.name} comes first, with "
+        f"{number(ratio, 2)} of it."
+    ]
+
+
+def _most_time(row: Row) -> float:
+    spread = row.milliseconds_spread or 0.0
+    return (row.variance or 0.0) * ((row.milliseconds or 0.0) + spread)
+
+
+def _least_time(row: Row) -> float:
+    spread = row.milliseconds_spread or 0.0
+    return (row.variance or 0.0) * ((row.milliseconds or 0.0) - spread)
+
+
+def _contradicted(measured: Sequence[Row]) -> list[str]:
+    wrong = [row for row in measured if row.unbiased and row.bias_detected]
+    if not wrong:
+        return []
+    be = "is" if len(wrong) == 1 else "are"
+    return [
+        f"{_names(wrong)} {be} unbiased by construction, yet a bias was "
+        f"detected, which happens by chance in {percent(ALPHA)} of tables."
+    ]
+
+
+def _undecided(
+    best: Row | None,
+    rows: Sequence[Row],
+    norm: float | None,
+    tolerance: float,
+) -> list[str]:
+    if not rows:
+        return []
+    if norm is None:
+        return [f"Undecided: {_names(rows)}, of unknown bias."]
+    first = min(rows, key=_score)
+    text = f"Undecided: {_names(rows)}"
+    if best is not None:
+        ratio = number(_score(best) / _score(first), 2)
+        who = f", {first.name} among them," if len(rows) > 1 else ""
+        text += f"{who} with {ratio} times less variance * evaluations"
+    text += (
+        ". The draws do not say whether the bias is below "
+        f"{percent(tolerance)} of the gradient's norm"
+    )
+    needed = draws_needed(first, tolerance * norm, first.bias or 0.0)
+    if needed < 1e9:
+        text += f"; about {float(f'{needed:.1g}'):,.0f} would"
+    return [text + "."]
+
+
+def _better_in_mse(best: Row | None, measured: Sequence[Row]) -> list[str]:
+    if best is None or best.mse is None:
         return []
     better = [
         row
         for row in measured
-        if row.bias_detected and row.mse is not None and row.mse < best.mse
+        if row.acceptable is False
+        and row.mse is not None
+        and row.mse < best.mse
     ]
+    if not better:
+        return []
+    be = "is" if len(better) == 1 else "are"
     return [
-        f"{row.name} is biased but has a lower mean square error "
-        f"(bias^2 + variance {number(row.mse)} against {number(best.mse)}): "
-        "it can be the better one while gradients are large, and ends at "
-        "another optimum."
-        for row in better
+        f"{_names(better)} {be} biased but of lower mean square error, bias^2 "
+        "+ variance: good while gradients are large, to another optimum in "
+        "the end."
     ]

@@ -36,7 +36,7 @@ def select(
             name: entry
             for name, entry in every.items()
             if isinstance(entry, Estimator)
-            and entry.objective == "expected cost"
+            and not has_another_objective(entry)
             and (enumerable or not entry.exact)
         }
     estimators = [estimators] if isinstance(estimators, str) else estimators
@@ -73,3 +73,8 @@ def _entry(
             return get(entry, distribution=distribution)
         except ValueError as error:
             return error
+
+
+def has_another_objective(estimator: Estimator) -> bool:
+    """Whether what it estimates is not the gradient of E f."""
+    return estimator.objective != "expected cost"

@@ -7,15 +7,20 @@ import textwrap
 from collections.abc import Sequence
 
 
-def number(value: float | None) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     """Three digits, as short as they can be; `-` for `None`."""
     if value is None:
         return "-"
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     if 0.01 <= abs(value) < 1000:
-        return f"{value:#.3g}".rstrip(".")
-    return f"{value:.2e}".replace("e-0", "e-").replace("e+0", "e+")
+        return f"{value:#.{digits}g}".rstrip(".")
+    return f"{value:.{digits - 1}e}".replace("e-0", "e-").replace("e+0", "e+")
+
+
+def percent(share: float) -> str:
+    """A share in whole per cent."""
+    return f"{100.0 * share:.0f} %"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,10 +8,11 @@ import time
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfgumbel.diagnostics import estimates
-from tfgumbel.diagnostics.moments import Moments
+from tfgumbel.diagnostics.chunks import Chunks
 from tfgumbel.diagnostics.problems import Problem
 from tfgumbel.estimators import Estimator
 
@@ -123,16 +124,17 @@ def _step(problem: Problem, estimator: Estimator, seed: int) -> Any:
 def _probe(problem: Problem, estimator: Estimator, draws: int) -> Any:
     logits = problem.logits(problem.probe)
     context = problem.context(problem.probe)
-    repeats = estimates.repeats_for(estimator, logits, 5 * draws)
+    repeats, _ = estimates.layout(estimator, logits, draws, calls=1)
     draw = estimates.Draws(
         estimator, problem.cost_fn(problem.probe), logits, context, repeats
     )
 
     def variance(seed: tf.Tensor) -> float:
-        moments = Moments()
+        inputs = (problem.logits(problem.probe), context)
         with estimates.unchanged(estimator.non_trainable_variables):
-            mean, squares = draw(seed, (problem.logits(problem.probe), context))
-        moments.add(mean, squares, repeats)
-        return moments.variance / draw.batch
+            found = draw(seed, inputs=inputs)
+        chunks = Chunks(np.zeros(found[0].shape[1:]))
+        chunks.add(*found)
+        return chunks.variance / draw.batch
 
     return variance

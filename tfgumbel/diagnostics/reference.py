@@ -1,0 +1,123 @@
+"""The gradient that means of estimates are compared with."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgumbel.diagnostics.bias_test import BiasTest
+from tfgumbel.diagnostics.chunks import Chunks
+from tfgumbel.distributions import Distribution, Enumerable
+from tfgumbel.estimators import CostFn, Exact
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """∇E f, exact or itself a mean of estimates.
+
+    Attributes:
+        gradient: `[B, C]`.
+        noise: Copies of its error, `[M, B, C]`; `None` if it is exact.
+        rounding: Length of a difference that float32 explains.
+        source: How it was found, in words.
+    """
+
+    gradient: np.ndarray
+    noise: np.ndarray | None
+    rounding: float
+    source: str
+
+    def norm(self) -> float:
+        """|∇E f|, root mean square over examples, noise taken off."""
+        return self._rms(self._trace(self._test()))
+
+    def bounds(self, alpha: float) -> tuple[float, float]:
+        """The norm lies between these, up to an error rate of alpha."""
+        if self.noise is None:
+            return self.norm(), self.norm()
+        test, root = self._test(), math.sqrt(len(self.gradient))
+        return test.lower(alpha / 2) / root, test.upper(alpha / 2) / root
+
+    def _test(self) -> BiasTest:
+        noise = np.zeros([2, 1]) if self.noise is None else self.noise
+        gradient = self.gradient.ravel()
+        noise = noise.reshape(len(noise), -1) * np.ones_like(gradient)
+        return BiasTest(gradient, noise)
+
+    def _trace(self, test: BiasTest) -> float:
+        return max(0.0, test.square - test.trace)
+
+    def _rms(self, square: float) -> float:
+        return math.sqrt(square / len(self.gradient))
+
+
+def given(exact: Any, logits: Any) -> Reference:
+    """From a gradient that the caller knows."""
+    several = isinstance(logits, tuple)
+    parts = [np.asarray(part, np.float64) for part in exact if several] or [
+        np.asarray(exact, np.float64)
+    ]
+    shapes = [tuple(part.shape) for part in tf.nest.flatten(logits)]
+    if [part.shape for part in parts] != shapes:
+        expected = ", ".join(map(str, shapes))
+        received = ", ".join(str(part.shape) for part in parts)
+        raise ValueError(
+            f"Argument `exact` must have the logits' shape, {expected}. "
+            f"Received: an array of shape {received}"
+        )
+    gradient = _flat(parts)
+    return Reference(gradient, None, _rounding(gradient), "as given")
+
+
+def enumerated(
+    cost_fn: CostFn,
+    logits: Any,
+    context: Any,
+    distribution: Distribution,
+    limit: int,
+) -> Reference | None:
+    """By enumeration; `None` past the limit of joint states."""
+    if Exact.refusal(distribution) is not None:
+        return None
+    assert isinstance(distribution, Enumerable)
+    if distribution.count(logits.shape) > limit:
+        return None
+    exact = Exact(distribution, limit=limit, chunk_size=256)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        cost = exact(cost_fn, logits, [0, 0], context)
+    found = tape.gradient(
+        cost, logits, unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+    gradient = _flat(tf.nest.flatten(found))
+    size = float(np.linalg.norm(cost.numpy()))
+    rounding = _rounding(gradient) + 3e-7 * size
+    return Reference(gradient, None, rounding, "by enumeration")
+
+
+def sampled(name: str, chunks: Chunks) -> Reference:
+    """From draws of an unbiased estimator, which have noise of their own."""
+    return Reference(
+        chunks.mean,
+        chunks.noise(),
+        _rounding(chunks.mean),
+        f"the mean of {chunks.count} draws of {name}",
+    )
+
+
+def _flat(parts: Sequence[Any]) -> np.ndarray:
+    """`[B, C]`, one parameter after the other."""
+    arrays = [np.asarray(part, np.float64) for part in parts]
+    return np.concatenate(
+        [array.reshape(len(array), -1) for array in arrays], axis=-1
+    )
+
+
+def _rounding(gradient: np.ndarray) -> float:
+    # Estimates that hardly vary differ from the sum over states by rounding.
+    return 1e-5 * float(np.linalg.norm(gradient)) + 1e-8
