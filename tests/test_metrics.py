@@ -32,6 +32,8 @@ def by_numpy(name, codes, weights=None, shared=False):
     if shared:
         weights = np.repeat(weights, codes.shape[1])
         codes = codes.reshape(-1, 1, codes.shape[-1])
+    if name != "perplexity":  # of the largest entry
+        codes = np.eye(codes.shape[-1])[codes.argmax(axis=-1)]
     average = np.einsum("bdk,b->dk", np.float64(codes), np.float64(weights))
     average /= average.sum(axis=-1, keepdims=True)
     if name == "perplexity":

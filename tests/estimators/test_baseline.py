@@ -180,7 +180,7 @@ def test_get_passes_layers_through():
 
 
 def test_unknown_name_is_an_error():
-    message = "one of None, 'moving_average', 'nvil'. Received: .*'rloo'"
+    message = "None, 'moving_average', 'nvil', 'leave_one_out'. Rec.*'rloo'"
     with pytest.raises(ValueError, match=message):
         estimators.get_baseline("rloo")
     with pytest.raises(TypeError, match="Received: baseline=0.5"):

@@ -36,7 +36,7 @@ def test_log_variance_is_clipped_as_documented():
     """log σ at ±30: half of a log-variance of ±60."""
     layer = tg.ReparamGaussian(seed=2)
     scale = tf.constant([-1e4, -60.0, 60.0, 1e4])[:, None] * tf.ones([4, 2])
+    noise = tg.random.normal([4, 2], layer.peek_seed())
     z = layer((tf.zeros([4, 2]), scale), training=True)
-    noise = tg.random.normal([4, 2], [2, 0])
     expected = noise * np.exp([-30.0, -30.0, 30.0, 30.0])[:, None]
     np.testing.assert_allclose(z, expected, rtol=1e-5)

@@ -121,8 +121,9 @@ def current() -> SamplingScope | None:
     """Returns the innermost scope of this thread, checked, if any."""
     if not _stack():
         return None
+    for outer in _stack():
+        outer._asked = True
     scope = _stack()[-1]
-    scope._asked = True
     scope._path()
     return scope
 
