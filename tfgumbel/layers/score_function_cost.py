@@ -94,6 +94,8 @@ class ScoreFunctionCost(CalledOnce):
     def _surrogate(
         self, cost: tf.Tensor, log_prob: tf.Tensor, context: Any, training: Any
     ) -> tf.Tensor:
+        if self.baseline is not None:
+            self.warn_if_recorded(training, [cost, log_prob])
         if self.baseline is None or not training:
             return ops.score_function_cost(cost, log_prob)
         if context is None:
