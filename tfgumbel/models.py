@@ -210,23 +210,25 @@ def _settle(
     cost = tf.math.divide_no_nan(share * batch, weights)
     zero = tf.zeros([])
     for draw in draws:
-        _require_a_row_per_example(draw, cost)
-        surrogate = draw.surrogate(cost, weights)
+        surrogate = draw.surrogate(_one_per_draw(draw, cost), weights)
         zero += tf.reduce_sum(
             weights / batch * (surrogate - tf.stop_gradient(surrogate))
         )
     return zero
 
 
-def _require_a_row_per_example(draw: Draw, cost: tf.Tensor) -> None:
-    """Stops the step, at the latest, where a sampler drew other rows."""
-    if draw.log_prob.shape[0] is None or cost.shape[0] is None:
-        tf.debugging.assert_equal(
-            tf.shape(draw.log_prob)[0],
-            tf.shape(cost)[0],
-            f"ReinforceSampler {draw.name!r} must draw once per example. Put "
-            "several draws of an example on an axis after that of the batch",
-        )
+def _one_per_draw(draw: Draw, cost: tf.Tensor) -> tf.Tensor:
+    """The costs; stops the step, at the latest, if there are other draws."""
+    if None not in (draw.log_prob.shape[0], cost.shape[0]):
+        return cost
+    right = tf.debugging.assert_equal(
+        tf.shape(draw.log_prob)[0],
+        tf.shape(cost)[0],
+        f"ReinforceSampler {draw.name!r} must draw once per example. Put "
+        "several draws of an example on an axis after that of the batch",
+    )
+    with tf.control_dependencies([right]):
+        return tf.identity(cost)
 
 
 def _targets(compiled: Any, loss: Any, y: Any, y_pred: Any) -> tuple[Any, Any]:

@@ -66,6 +66,8 @@ class ScoreFunctionCost(CalledOnce):
         super().__init__(autocast=False, **kwargs)
         self.baseline = estimators.get_baseline(baseline, normalize)
         self.normalize = bool(normalize)
+        if self.baseline is None or self.baseline.network is None:
+            self.build(None)  # so that a `train_step` may be the first to call
 
     def build(
         self,
