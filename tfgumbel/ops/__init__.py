@@ -30,6 +30,7 @@ from tfgumbel.ops.concrete_log_probs import (
 )
 from tfgumbel.ops.conditional_gumbel import conditional_gumbel
 from tfgumbel.ops.conditional_logistic import conditional_logistic
+from tfgumbel.ops.enumerate_subsets import enumerate_subsets
 from tfgumbel.ops.exp_concrete import exp_concrete
 from tfgumbel.ops.gapped_straight_through import gapped_straight_through
 from tfgumbel.ops.gaussian import (
@@ -43,6 +44,7 @@ from tfgumbel.ops.gaussian_tril import (
     gaussian_tril_size,
     reparameterize_gaussian_tril,
 )
+from tfgumbel.ops.group import group, ungroup
 from tfgumbel.ops.gumbel_max import exponential_min, gumbel_max
 from tfgumbel.ops.gumbel_rao import gumbel_rao
 from tfgumbel.ops.gumbel_softmax import gumbel_softmax
@@ -68,6 +70,7 @@ from tfgumbel.ops.minimum_variance_straight_through import (
 from tfgumbel.ops.recommended_temperature import recommended_temperature
 from tfgumbel.ops.reinmax import reinmax
 from tfgumbel.ops.relaxed_top_k import relaxed_top_k
+from tfgumbel.ops.sample_subset import sample_subset
 from tfgumbel.ops.score_function_cost import score_function_cost
 from tfgumbel.ops.straight_through import (
     straight_through,
@@ -76,6 +79,12 @@ from tfgumbel.ops.straight_through import (
 from tfgumbel.ops.straight_through_embedding import (
     straight_through_embedding,
 )
+from tfgumbel.ops.straight_through_subset import straight_through_subset
+from tfgumbel.ops.subset_entropy import subset_entropy, subset_kl
+from tfgumbel.ops.subset_log_normalizer import subset_log_normalizer
+from tfgumbel.ops.subset_log_prob import subset_log_prob
+from tfgumbel.ops.subset_marginals import subset_marginals
+from tfgumbel.ops.subset_mode import subset_mode
 from tfgumbel.ops.zgr import zgr
 
 __all__ = [
@@ -93,6 +102,7 @@ __all__ = [
     "concrete_log_prob",
     "conditional_gumbel",
     "conditional_logistic",
+    "enumerate_subsets",
     "exp_concrete",
     "exp_concrete_log_prob",
     "exponential_min",
@@ -104,6 +114,7 @@ __all__ = [
     "gaussian_tril_kl",
     "gaussian_tril_log_prob",
     "gaussian_tril_size",
+    "group",
     "gumbel_max",
     "gumbel_rao",
     "gumbel_softmax",
@@ -123,6 +134,7 @@ __all__ = [
     "relaxed_top_k",
     "reparameterize_gaussian",
     "reparameterize_gaussian_tril",
+    "sample_subset",
     "score_function_cost",
     "straight_through",
     "straight_through_bernoulli",
@@ -130,5 +142,13 @@ __all__ = [
     "truncated_normal_log_prob",
     "truncated_normal_sample",
     "von_mises_sample",
+    "straight_through_subset",
+    "subset_entropy",
+    "subset_kl",
+    "subset_log_normalizer",
+    "subset_log_prob",
+    "subset_marginals",
+    "subset_mode",
+    "ungroup",
     "zgr",
 ]
