@@ -17,7 +17,8 @@ conjugate values.)
 
 The variables stand in blocks of s, `[R, s, m]`. In a block the probability of
 each number of ones comes from products of non-negative numbers, which keep
-their relative precision; from block to block go the L numbers, in complex128.
+their relative precision; from block to block go the L numbers, in complex128,
+or in complex64 where a gradient needs no more.
 Given S = k the items are a complex mixture, with the weights
 
     c_l ∝ φ(ω_l) e^{-iω_l k},   Σ_l c_l = 1,
@@ -58,8 +59,13 @@ class Conditioned(NamedTuple):
     selection: tf.Tensor  # Σ of e^{-iω_l c} over these numbers, [R, L]
 
 
-def conditioned(rows: tf.Tensor, tilt: Tilt, width: int = 0) -> Conditioned:
-    """Rows of logits, tilted, and frequencies for `width` numbers at least."""
+def conditioned(
+    rows: tf.Tensor, tilt: Tilt, width: int = 0, single: bool = False
+) -> Conditioned:
+    """Rows of logits, tilted, and frequencies for `width` numbers at least.
+
+    With `single`, in the precision of the rows, which may be float32.
+    """
     n = rows.shape[-1]
     log_odds = fold(tilt.log_odds(rows), LOWEST)
     angles, period = _frequencies(tilt, rows.dtype, n)
@@ -67,14 +73,16 @@ def conditioned(rows: tf.Tensor, tilt: Tilt, width: int = 0) -> Conditioned:
     halves = tf.constant([1.0] + [2.0] * (terms - 1), tf.float64)
     width = max(width, log_odds.shape[1] + 1)
     low, high = _wanted(tilt, period, n)
+    real = rows.dtype if single else tf.float64
+    complex_ = tf.complex64 if real == tf.float32 else tf.complex128
     return Conditioned(
         tf.sigmoid(log_odds),
         tf.sigmoid(-log_odds),
-        _powers(angles, width),
-        halves / period,
+        tf.cast(_powers(angles, width), complex_),
+        tf.cast(halves / period, real),
         low,
         high,
-        _selection(tilt, angles, low, high),
+        tf.cast(_selection(tilt, angles, low, high), complex_),
     )
 
 
@@ -233,7 +241,7 @@ def spectrum(given: Conditioned, coefficients: tf.Tensor) -> tf.Tensor:
     circle = given.circle[..., : coefficients.shape[1]]
     terms = circle.shape[1]
     matrix = tf.concat([tf.math.real(circle), tf.math.imag(circle)], axis=1)
-    product = tf.matmul(matrix, tf.cast(coefficients, tf.float64))
+    product = tf.matmul(matrix, tf.cast(coefficients, matrix.dtype))
     return tf.complex(product[:, :terms], product[:, terms:])
 
 
@@ -275,17 +283,17 @@ def mixture(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The weights c_l, `[R, L]`, and the logarithm of their sum before, `[R]`.
 
-    That is log P(the number of ones is one that is wanted), in float64.
+    That is log P(the number of ones is one that is wanted).
     """
     root = products(leaves)[-1][..., 0]
-    terms = as_complex(given.weights) * given.selection * root
+    terms = as_complex(given, given.weights) * given.selection * root
     total = tf.reduce_sum(tf.math.real(terms), axis=-1)
-    return terms / as_complex(total)[:, None], tf.math.log(total)
+    return terms / as_complex(given, total)[:, None], tf.math.log(total)
 
 
-def as_complex(real: tf.Tensor) -> tf.Tensor:
-    """The numbers in complex128."""
-    return tf.cast(real, tf.complex128)
+def as_complex(given: Conditioned, real: tf.Tensor) -> tf.Tensor:
+    """The numbers as complex ones."""
+    return tf.cast(real, given.circle.dtype)
 
 
 def log_total(rows: tf.Tensor, tilt: Tilt) -> tf.Tensor:

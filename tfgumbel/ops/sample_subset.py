@@ -105,7 +105,9 @@ def _number(
 
 def _pmf(given: sums.Conditioned, nodes: tf.Tensor, count: int) -> tf.Tensor:
     """P(c ones in a node), c < count: from `[R, L, N]` to `[R, N, count]`."""
-    amplitudes = tf.math.conj(nodes) * sums.as_complex(given.weights)[..., None]
+    amplitudes = (
+        tf.math.conj(nodes) * sums.as_complex(given, given.weights)[..., None]
+    )
     return tf.maximum(sums.projection(given, amplitudes, count, last=True), 0.0)
 
 

@@ -112,7 +112,7 @@ def row_covariance_product(
 
         Cov(z) g = Σ_l c_l [a_l (G_l - Ḡ) + g a_l (1 - a_l)],  Ḡ = Σ_l c_l G_l.
     """
-    given = sums.conditioned(logits, found)
+    given = sums.conditioned(logits, found, single=True)
     g = sums.fold(tf.cast(vector, logits.dtype), 0.0)
     polynomials = sums.suffix_polynomials(given)
     moments = sums.suffix_moments(given, g, polynomials)
@@ -125,7 +125,7 @@ def row_covariance_product(
         tf.math.real(weights[..., None] * total), axis=1, keepdims=True
     )
     amplitudes = weights[..., None] / leaves
-    others = amplitudes * (total - inside - sums.as_complex(mean))
+    others = amplitudes * (total - inside - sums.as_complex(given, mean))
     outside = sums.projection(
         given,
         tf.concat([amplitudes, others], axis=-1),
