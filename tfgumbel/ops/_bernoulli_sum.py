@@ -54,36 +54,37 @@ class Conditioned(NamedTuple):
     off: tf.Tensor  # q = 1 - p
     circle: tf.Tensor  # e^{iω_l c}, [R, L, W]
     weights: tf.Tensor  # of the sum over frequencies, [R, L]
-    low: tf.Tensor  # the least number of ones that is wanted, [R, 1]
-    high: tf.Tensor  # the largest one
-    selection: tf.Tensor  # Σ of e^{-iω_l c} over these numbers, [R, L]
+    selection: tf.Tensor  # Σ of e^{-iω_l c} over the numbers wanted, [R, L]
 
 
 def conditioned(
-    rows: tf.Tensor, tilt: Tilt, width: int = 0, single: bool = False
+    rows: tf.Tensor, tilt: Tilt, single: bool = False
 ) -> Conditioned:
-    """Rows of logits, tilted, and frequencies for `width` numbers at least.
+    """Rows of logits, tilted, and the frequencies.
 
     With `single`, in the precision of the rows, which may be float32.
     """
     n = rows.shape[-1]
-    log_odds = fold(tilt.log_odds(rows), LOWEST)
+    on, off = blocks(rows, tilt)
     angles, period = _frequencies(tilt, rows.dtype, n)
     terms = angles.shape[-1]
     halves = tf.constant([1.0] + [2.0] * (terms - 1), tf.float64)
-    width = max(width, log_odds.shape[1] + 1)
     low, high = _wanted(tilt, period, n)
     real = rows.dtype if single else tf.float64
     complex_ = tf.complex64 if real == tf.float32 else tf.complex128
     return Conditioned(
-        tf.sigmoid(log_odds),
-        tf.sigmoid(-log_odds),
-        tf.cast(_powers(angles, width), complex_),
+        on,
+        off,
+        tf.cast(_powers(angles, on.shape[1] + 1), complex_),
         tf.cast(halves / period, real),
-        low,
-        high,
         tf.cast(_selection(tilt, angles, low, high), complex_),
     )
+
+
+def blocks(rows: tf.Tensor, tilt: Tilt) -> tuple[tf.Tensor, tf.Tensor]:
+    """Probabilities of one and of zero, `[R, s, m]`, of tilted logits."""
+    log_odds = fold(tilt.log_odds(rows), LOWEST)
+    return tf.sigmoid(log_odds), tf.sigmoid(-log_odds)
 
 
 def block_shape(items: int) -> tuple[int, int]:
@@ -116,11 +117,7 @@ def _frequencies(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The angles ω_l, `[R, L]`, and the period M, `[R, 1]`, in float64."""
     terms = _FREQUENCIES[dtype]
-    # Bernstein's bound, with the tail that 2L - 1 numbers leave where
-    # exp(-2v) is as small: there the circle is just covered.
-    tail = (2 * terms - 1) / (1.0 / 3.0 + math.sqrt(10.0) / 3.0)
-    variance = tf.cast(tilt.variance, tf.float64)
-    reach = tail / 3.0 + tf.sqrt(tail**2 / 9.0 + 2.0 * tail * variance)
+    reach = _reach(tf.cast(tilt.variance, tf.float64), terms)
     if not tilt.size.fixed:
         # All numbers within reach, on either side.
         terms, reach = 2 * terms, 2.0 * reach
@@ -130,6 +127,16 @@ def _frequencies(
     period = tf.maximum(reach, tf.cast(2 * terms - 1, tf.float64))
     period = 2.0 * tf.math.ceil(0.5 * (period - 1.0)) + 1.0  # never ω = π
     return 2.0 * math.pi * tf.range(terms, dtype=tf.float64) / period, period
+
+
+def _reach(variance: tf.Tensor, terms: int) -> tf.Tensor:
+    """How far from its mean the number of ones may be, but for the tail.
+
+    Bernstein's bound, with the tail that 2L - 1 numbers leave where exp(-2v)
+    is as small: there the circle is just covered.
+    """
+    tail = (2 * terms - 1) / (1.0 / 3.0 + math.sqrt(10.0) / 3.0)
+    return tail / 3.0 + tf.sqrt(tail**2 / 9.0 + 2.0 * tail * variance)
 
 
 def _powers(angles: tf.Tensor, width: int) -> tf.Tensor:
@@ -199,14 +206,14 @@ def _wave(angles: tf.Tensor, size: Any = 1.0) -> tf.Tensor:
     return tf.complex(size * tf.cos(angles), size * tf.sin(angles))
 
 
-def suffix_polynomials(given: Conditioned) -> list[tf.Tensor]:
+def suffix_polynomials(on: tf.Tensor, off: tf.Tensor) -> list[tf.Tensor]:
     """P(c ones among the items j … s-1 of a block), `[R, s-j+1, m]` for each j.
 
     The coefficients of Π_i (q_i + p_i x). The first is that of whole blocks.
     """
-    found = [tf.ones_like(given.on[:, :1])]
-    for on, off in reversed(items(given.on, given.off)):
-        found.append(shifted(off * found[-1], on * found[-1]))
+    found = [tf.ones_like(on[:, :1])]
+    for p, q in reversed(items(on, off)):
+        found.append(shifted(q * found[-1], p * found[-1]))
     return found[::-1]
 
 
@@ -246,36 +253,15 @@ def spectrum(given: Conditioned, coefficients: tf.Tensor) -> tf.Tensor:
 
 
 def projection(
-    given: Conditioned,
-    amplitudes: tf.Tensor,
-    count: int,
-    last: bool = False,
+    given: Conditioned, amplitudes: tf.Tensor, count: int
 ) -> tf.Tensor:
-    """Re Σ_l amplitudes_l e^{iω_l c}: from `[R, L, m]` to `[R, count, m]`.
-
-    Or to `[R, m, count]`, with the numbers last.
-    """
+    """Re Σ_l amplitudes_l e^{iω_l c}: from `[R, L, m]` to `[R, count, m]`."""
     circle = given.circle[..., :count]
     matrix = tf.concat([tf.math.real(circle), -tf.math.imag(circle)], axis=1)
     vector = tf.concat(
         [tf.math.real(amplitudes), tf.math.imag(amplitudes)], axis=1
     )
-    if last:
-        return tf.matmul(vector, matrix, transpose_a=True)
     return tf.matmul(matrix, vector, transpose_a=True)
-
-
-def products(leaves: tf.Tensor) -> list[tf.Tensor]:
-    """Products over 1, 2, 4, … blocks, `[R, L, m]` … `[R, L, 1]`.
-
-    Of two halves, the first goes with the second: node j of 2h has node j of
-    h for its parent.
-    """
-    levels = [leaves]
-    while levels[-1].shape[-1] > 1:
-        first, second = tf.split(levels[-1], 2, axis=-1)
-        levels.append(first * second)
-    return levels
 
 
 def mixture(
@@ -285,7 +271,11 @@ def mixture(
 
     That is log P(the number of ones is one that is wanted).
     """
-    root = products(leaves)[-1][..., 0]
+    root = leaves
+    while root.shape[-1] > 1:
+        first, second = tf.split(root, 2, axis=-1)
+        root = first * second
+    root = root[..., 0]
     terms = as_complex(given, given.weights) * given.selection * root
     total = tf.reduce_sum(tf.math.real(terms), axis=-1)
     return terms / as_complex(given, total)[:, None], tf.math.log(total)
@@ -299,5 +289,5 @@ def as_complex(given: Conditioned, real: tf.Tensor) -> tf.Tensor:
 def log_total(rows: tf.Tensor, tilt: Tilt) -> tf.Tensor:
     """log Σ_c exp(-t (c - centre)) P_t(c ones), c as wanted, `[R]`, float64."""
     given = conditioned(rows, tilt)
-    leaves = spectrum(given, suffix_polynomials(given)[0])
+    leaves = spectrum(given, suffix_polynomials(given.on, given.off)[0])
     return mixture(given, leaves)[1]

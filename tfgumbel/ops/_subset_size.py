@@ -19,8 +19,9 @@ class SubsetSize(NamedTuple):
 
     low: tf.Tensor
     high: tf.Tensor
-    # One number, not a range; and the largest number that can occur.
-    fixed: bool
+    fixed: bool  # one number, not a range
+    # The least and the largest number that can occur, as far as is known.
+    least: int
     most: int
 
 
@@ -53,11 +54,15 @@ def subset_size(k: Any, logits: tf.Tensor, axis: int) -> SubsetSize:
             )
         low, high = (_one_size(part, k, 0, logits, axis) for part in k)
         _require_order(low, high, k)
-        most = high if isinstance(high, int) else items
-        return SubsetSize(_rows(low), _rows(high), False, most)
+        return _bounded(low, high, False, items)
     size = _one_size(k, k, 1, logits, axis)
-    most = size if isinstance(size, int) else items
-    return SubsetSize(_rows(size), _rows(size), True, most)
+    return _bounded(size, size, True, items)
+
+
+def _bounded(low: Any, high: Any, fixed: bool, items: int) -> SubsetSize:
+    least = low if isinstance(low, int) else 0
+    most = high if isinstance(high, int) else items
+    return SubsetSize(_rows(low), _rows(high), fixed, least, most)
 
 
 def _one_size(

@@ -68,7 +68,8 @@ def tilt(rows: tf.Tensor, size: SubsetSize) -> Tilt:
     shift, variance = _solve(logits, target, top, inside)
     # A row with NaN and one whose size cannot be are NaN from here on.
     possible = (low >= 0) & (low <= high) & (high <= rows.shape[-1])
-    shift += tf.where(possible, 0.0, tf.cast(math.nan, rows.dtype))
+    nan = tf.cast(math.nan, rows.dtype)
+    shift += tf.where(possible, tf.zeros_like(nan), nan)
     shift += nan_rows(rows, -1)
     centre = tf.clip_by_value(tf.round(target), low, high)
     centre = tf.broadcast_to(centre, tf.shape(shift))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfgumbel.ops import _bernoulli_sum as sums
@@ -16,6 +18,9 @@ from tfgumbel.ops._subset_size import (
     subset_size,
 )
 from tfgumbel.ops._tilt import Tilt, tilt
+
+# exp(-17) is less than float32 can tell from 0 next to 1.
+_TAIL = 17.0
 
 
 def sample_subset(logits: Any, noise: Any, k: Any, axis: int = -1) -> tf.Tensor:
@@ -73,42 +78,112 @@ def sample_subset(logits: Any, noise: Any, k: Any, axis: int = -1) -> tf.Tensor:
 
 
 def _sample(logits: tf.Tensor, noise: tf.Tensor, size: SubsetSize) -> tf.Tensor:
-    n = logits.shape[-1]
     found = tilt(logits, size)
-    given = sums.conditioned(logits, found, size.most + 1)
-    polynomials = sums.suffix_polynomials(given)
-    levels = sums.products(sums.spectrum(given, polynomials[0]))
+    on, off = sums.blocks(logits, found)
+    polynomials = sums.suffix_polynomials(on, off)
+    grid = _grid(logits.shape[-1], on.shape[1], size)
+    levels = _levels(polynomials[0], grid)
     noise = sums.fold(noise, 0.5)
     # A block's last item is what is left: its noise draws numbers instead.
-    number = _number(given, levels[-1], noise[:, 0, :1], found)
-    numbers = _split(given, levels, polynomials[0], noise[:, 0, 1:], number)
-    sample = _within_blocks(given, polynomials, noise[:, 1:], numbers)
-    return sums.unfold(sample, n) + nan_values(found.shift)
+    number = _number(grid, levels, noise[:, 0, :1], found)
+    numbers = _split(grid, levels, noise[:, 0, 1:], number, on, off)
+    sample = _within_blocks(on, off, polynomials, noise[:, 1:], numbers)
+    sample = sums.unfold(sample, logits.shape[-1])
+    return sample + nan_values(found.shift)
+
+
+class _Grid(NamedTuple):
+    """Frequencies 2πl/M, l = 0 … M/2, for nodes of any size."""
+
+    period: int  # M
+    most: int  # the largest number of ones
+    block: int  # items in a block
+    variance: float  # no sum of the variables has a larger one
+
+    def step(self, level: int) -> int:
+        """Every which frequency tells all of nodes of 2^level blocks."""
+        items = self.block * 2**level
+        enough = min(items + 1, _reach(min(items / 4, self.variance)))
+        step = 1
+        while self.period % (4 * step) == 0 and (
+            self.period // (2 * step) >= enough
+        ):
+            step *= 2
+        return step
+
+    def waves(self, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """cos ω_l c and sin ω_l c, `[M/(2 step) + 1, count]`."""
+        index = np.arange(0, self.period // 2 + 1, step)
+        turns = np.outer(index, np.arange(count)) % self.period
+        angles = 2.0 * np.pi * turns / self.period
+        return np.cos(angles), np.sin(angles)
+
+
+def _grid(items: int, block: int, size: SubsetSize) -> _Grid:
+    # The expected number, in [least, most], with the largest variance.
+    mean = min(max(items / 2, size.least), size.most)
+    variance = min(mean * (1.0 - mean / items) + 1.0, items / 4)
+    reach = _reach(variance)
+    if not size.fixed:
+        reach *= 2.0  # on either side of the mean
+    # Sixteenths, so that small nodes can do with every eighth frequency.
+    period = 16 * math.ceil(min(reach, items + 1) / 16)
+    return _Grid(period, size.most, block, variance)
+
+
+def _reach(variance: float) -> float:
+    """Farther from its mean a sum is with probability 1e-7 (Bernstein)."""
+    return _TAIL / 3.0 + math.sqrt(_TAIL**2 / 9.0 + 2.0 * _TAIL * variance)
+
+
+def _levels(polynomials: tf.Tensor, grid: _Grid) -> list[tf.Tensor]:
+    """Spectra of 1, 2, 4, … blocks: `[R, m, M/2 + 1]` … `[R, 1, M/2 + 1]`.
+
+    Of two halves, the first goes with the second: node j of 2h has node j of
+    h for its parent.
+    """
+    cos, sin = grid.waves(1, polynomials.shape[1])
+    leaves = tf.cast(tf.transpose(polynomials, [0, 2, 1]), tf.float64)
+    spectra = tf.tensordot(leaves, tf.constant(np.hstack([cos.T, sin.T])), 1)
+    levels = [tf.complex(*tf.split(spectra, 2, axis=-1))]
+    while levels[-1].shape[1] > 1:
+        first, second = tf.split(levels[-1], 2, axis=1)
+        levels.append(first * second)
+    return levels
+
+
+def _pmf(grid: _Grid, nodes: tf.Tensor, level: int) -> tf.Tensor:
+    """P(c ones in a node), c = 0, 1, …: `[R, N, M/2 + 1]` to `[R, N, C]`."""
+    step = grid.step(level)
+    count = min(grid.block * 2**level, grid.most) + 1
+    cos, sin = grid.waves(step, count)
+    weights = np.full([len(cos), 1], 2.0 * step / grid.period)
+    weights[[0, -1]] /= 2.0
+    nodes = nodes[..., ::step]
+    parts = tf.concat([tf.math.real(nodes), tf.math.imag(nodes)], axis=-1)
+    matrix = tf.constant(np.vstack([cos * weights, sin * weights]))
+    return tf.maximum(tf.tensordot(parts, matrix, 1), 0.0)
 
 
 def _number(
-    given: sums.Conditioned, root: tf.Tensor, noise: tf.Tensor, found: Tilt
+    grid: _Grid, levels: list[tf.Tensor], noise: tf.Tensor, found: Tilt
 ) -> tf.Tensor:
     """How many items the whole subset has, `[R, 1]`."""
     size = found.size
     if size.fixed:
         return tf.broadcast_to(size.low, tf.shape(noise))
-    number = tf.range(size.most + 1, dtype=tf.float64)
-    wanted = (given.low <= number) & (number <= given.high)
-    distance = tf.where(wanted, number - tf.cast(found.centre, tf.float64), 0.0)
-    mass = tf.exp(-tf.cast(found.amount, tf.float64) * distance)
-    mass *= _pmf(given, root, size.most + 1)[:, 0]
-    mass = tf.where(wanted, mass, tf.zeros_like(mass))
+    mass = _pmf(grid, levels[-1], len(levels) - 1)[:, 0]
+    number = tf.range(mass.shape[-1], dtype=tf.float64)
+    low, high = (tf.cast(k, tf.float64) for k in (size.low, size.high))
+    centre = tf.cast(found.centre, tf.float64)
+    wanted = (low <= number) & (number <= high)
+    # A number far from the mean is the alias of another.
+    wanted &= tf.abs(number - centre) < 0.5 * grid.period
+    exponent = tf.cast(found.amount, tf.float64) * (centre - number)
+    exponent = tf.where(wanted, exponent, tf.zeros_like(exponent))
+    mass = tf.where(wanted, tf.exp(exponent) * mass, tf.zeros_like(mass))
     index = _quantile(mass[:, None], noise)
     return tf.clip_by_value(index, size.low, size.high)
-
-
-def _pmf(given: sums.Conditioned, nodes: tf.Tensor, count: int) -> tf.Tensor:
-    """P(c ones in a node), c < count: from `[R, L, N]` to `[R, N, count]`."""
-    amplitudes = (
-        tf.math.conj(nodes) * sums.as_complex(given, given.weights)[..., None]
-    )
-    return tf.maximum(sums.projection(given, amplitudes, count, last=True), 0.0)
 
 
 def _quantile(mass: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
@@ -119,24 +194,19 @@ def _quantile(mass: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
 
 
 def _split(
-    given: sums.Conditioned,
+    grid: _Grid,
     levels: list[tf.Tensor],
-    leaves: tf.Tensor,
     noise: tf.Tensor,
     number: tf.Tensor,
+    on: tf.Tensor,
+    off: tf.Tensor,
 ) -> tf.Tensor:
     """How many items each block has, `[R, m]`, of a number `[R, 1]` in all."""
-    bounds = _bounds(given, len(levels))
+    bounds = _bounds(on, off)
     used = 0
     for level in reversed(range(len(levels) - 1)):
-        nodes = levels[level].shape[-1] // 2
-        items = given.on.shape[1] * 2**level
-        count = min(items + 1, given.circle.shape[-1])
-        if level:
-            pmf = _pmf(given, levels[level], count)
-        else:
-            pmf = tf.cast(leaves[:, :count], tf.float64)
-            pmf = tf.transpose(pmf, [0, 2, 1])
+        nodes = levels[level].shape[1] // 2
+        pmf = _pmf(grid, levels[level], level)
         uniform = noise[:, used : used + nodes]
         number = _split_nodes(pmf, uniform, number, *bounds[level])
         used += nodes
@@ -171,14 +241,12 @@ def _split_nodes(
     return tf.concat([chosen, number - chosen], axis=1)
 
 
-def _bounds(
-    given: sums.Conditioned, levels: int
-) -> list[tuple[tf.Tensor, tf.Tensor]]:
+def _bounds(on: tf.Tensor, off: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
     """How many ones a node has at least and at most, level by level."""
-    certain = tf.cast(given.off <= 0.0, tf.int32)
-    possible = tf.cast(given.on > 0.0, tf.int32)
+    certain = tf.cast(off <= 0.0, tf.int32)
+    possible = tf.cast(on > 0.0, tf.int32)
     bounds = [(tf.reduce_sum(certain, 1), tf.reduce_sum(possible, 1))]
-    for _ in range(levels - 1):
+    while bounds[-1][0].shape[-1] > 1:
         halves = [tf.split(bound, 2, axis=-1) for bound in bounds[-1]]
         least, most = (first + second for first, second in halves)
         bounds.append((least, most))
@@ -186,7 +254,8 @@ def _bounds(
 
 
 def _within_blocks(
-    given: sums.Conditioned,
+    on: tf.Tensor,
+    off: tf.Tensor,
     polynomials: list[tf.Tensor],
     noise: tf.Tensor,
     number: tf.Tensor,
@@ -196,15 +265,15 @@ def _within_blocks(
     P(b_j = 1 | r of j … s-1) ∝ p_j P(r - 1 of j+1 … s-1).
     """
     sample = []
-    items = sums.items(given.on, given.off)
-    for j, ((on, off), rest) in enumerate(
+    items = sums.items(on, off)
+    for j, ((p, q), rest) in enumerate(
         zip(items[:-1], polynomials[1:-1], strict=True)
     ):
         chosen = tf.one_hot(number, rest.shape[1] + 1, axis=1, dtype=rest.dtype)
-        zero = off[:, 0] * tf.reduce_sum(chosen[:, :-1] * rest, axis=1)
-        one = on[:, 0] * tf.reduce_sum(chosen[:, 1:] * rest, axis=1)
+        zero = q[:, 0] * tf.reduce_sum(chosen[:, :-1] * rest, axis=1)
+        one = p[:, 0] * tf.reduce_sum(chosen[:, 1:] * rest, axis=1)
         one, zero = tf.cast(one, tf.float64), tf.cast(zero, tf.float64)
         drawn = noise[:, j] * (one + zero) < one
         sample.append(tf.cast(drawn, rest.dtype))
         number -= tf.cast(drawn, tf.int32)
-    return [*sample, tf.cast(number, given.on.dtype)]
+    return [*sample, tf.cast(number, on.dtype)]

@@ -84,7 +84,7 @@ def row_expectations(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """μ of each row, `[R, n]`, and log P(the size is right), `[R]`, float64."""
     given = sums.conditioned(logits, found)
-    polynomials = sums.suffix_polynomials(given)
+    polynomials = sums.suffix_polynomials(given.on, given.off)
     leaves = sums.spectrum(given, polynomials[0])
     weights, log_total = sums.mixture(given, leaves)
     # P(what the other blocks need, given c ones in this one).
@@ -114,7 +114,7 @@ def row_covariance_product(
     """
     given = sums.conditioned(logits, found, single=True)
     g = sums.fold(tf.cast(vector, logits.dtype), 0.0)
-    polynomials = sums.suffix_polynomials(given)
+    polynomials = sums.suffix_polynomials(given.on, given.off)
     moments = sums.suffix_moments(given, g, polynomials)
     leaves = sums.spectrum(given, polynomials[0])
     weights, _ = sums.mixture(given, leaves)
