@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.conftest import eager_and_slow_xla, graph_and_xla
+from tests.conftest import eager_and_slow_xla
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
@@ -183,11 +183,10 @@ def test_samples_follow_their_probabilities(k, compiled):
     assert_frequencies(which(z, drawn), probabilities)
 
 
-@graph_and_xla
 def test_samples_from_several_blocks(compiled):
-    """Ten items stand in two blocks; any size from 1 to 3."""
-    n, k = 10, (1, 3)
-    logits = np.linspace(-1.5, -0.5, n).astype(np.float32)
+    """Nine items stand in two blocks; any size from 1 to 3."""
+    n, k = 9, (1, 3)
+    logits = np.linspace(-1.2, -0.5, n).astype(np.float32)
     z = subsets(n, k)
     probabilities = np.exp(
         tg.ops.subset_log_prob(np.tile(logits, [len(z), 1]), z, k)
@@ -195,8 +194,8 @@ def test_samples_from_several_blocks(compiled):
 
     @compiled
     def draw(seed):
-        many = tf.broadcast_to(logits, [200_000, n])
-        noise = tg.random.uniform64([200_000, n], seed)
+        many = tf.broadcast_to(logits, [60_000, n])
+        noise = tg.random.uniform64([60_000, n], seed)
         return tg.ops.sample_subset(many, noise, k)
 
     assert_frequencies(which(z, draw([1, 9]).numpy()), probabilities)
