@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from tfgumbel import _checks
 from tfgumbel.ops._precision import (
-    finite_logits,
+    in_working_precision,
     nan_values,
+    without_infinity,
 )
 from tfgumbel.ops.maximal_matching import maximal_matching, square_matrices
 from tfgumbel.ops.sample_permutation import permutation_matrix
@@ -50,12 +51,13 @@ def sinkhorn(logits: Any, iterations: int = 100) -> tf.Tensor:
     """
     logits = square_matrices(logits)
     iterations = _checks.positive_integer("iterations", iterations)
-    return tf.cast(_sinkhorn(finite_logits(logits), iterations), logits.dtype)
+    matrix = _sinkhorn(in_working_precision(logits), iterations)
+    return tf.cast(matrix, logits.dtype)
 
 
 def _sinkhorn(logits: tf.Tensor, iterations: int) -> tf.Tensor:
     """With NaN of an entry in all of its matrix."""
-    logits += _nan_matrices(logits)
+    logits = without_infinity(logits) + _nan_matrices(logits)
 
     def normalise(step: tf.Tensor, log_p: tf.Tensor) -> Any:
         log_p -= tf.reduce_logsumexp(log_p, axis=-1, keepdims=True)
@@ -124,7 +126,7 @@ def gumbel_sinkhorn(
     """
     logits = square_matrices(logits)
     iterations = _checks.positive_integer("iterations", iterations)
-    scores = finite_logits(logits)
+    scores = in_working_precision(logits)
     scores += _checks.noise(noise, scores)
     tau = _checks.guarded_temperature(temperature, scores.dtype)
     matrix = _sinkhorn(scores / tau, iterations)

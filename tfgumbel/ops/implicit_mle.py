@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import finite_logits
+from tfgumbel.ops._precision import in_working_precision
 from tfgumbel.ops._subset_size import subset_logits
 from tfgumbel.ops.subset_mode import subset_mode
 
@@ -62,7 +62,7 @@ def implicit_mle(
         raise ValueError(
             f"Argument `k` must be one size, no range, here. Received: k={k!r}"
         )
-    working = finite_logits(logits)
+    working = in_working_precision(logits)
     noise = _checks.noise(noise, working)
     step = _checks.guarded_temperature(step, working.dtype, "step")
 

@@ -7,7 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import finite_logits, nan_rows
+from tfgumbel.ops._precision import (
+    in_working_precision,
+    nan_rows,
+    without_infinity,
+)
 
 
 def plackett_luce_log_prob(logits: Any, order: Any) -> tf.Tensor:
@@ -46,11 +50,12 @@ def plackett_luce_log_prob(logits: Any, order: Any) -> tf.Tensor:
     """
     logits = item_logits(logits)
     order = _order(order, logits)
-    scores = finite_logits(logits)
+    working = in_working_precision(logits)
+    scores = without_infinity(working)
     ordered = tf.gather(scores, order, batch_dims=scores.shape.rank - 1)
     if order.shape[-1] != logits.shape[-1]:
         ordered = tf.concat([ordered, _rest(scores, order)], axis=-1)
-    return _log_prob(ordered + nan_rows(scores, -1))
+    return _log_prob(ordered + nan_rows(working, -1))
 
 
 def item_logits(logits: Any) -> tf.Tensor:

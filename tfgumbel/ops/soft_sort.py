@@ -58,14 +58,17 @@ def soft_sort(
         operator. ICML 2020.
     """
     logits = item_logits(logits)
-    scores = finite_logits(logits)
-    scores += _checks.noise(noise, scores)
+    working = in_working_precision(logits)
+    noise = _checks.noise(noise, working)
+    scores = finite_logits(working) + noise
     tau = _checks.guarded_temperature(temperature, scores.dtype)
+    # NaN of an item, which the gradient has to bring back to all of them.
+    tau += nan_rows(working + noise, -1)[..., None]
     matrix = _sorting_matrix(scores)
     ordered = tf.linalg.matvec(matrix, scores)
     distance = tf.abs(ordered[..., :, None] - scores[..., None, :])
     soft = tf.nn.softmax(-distance / tau)
-    return _finished(soft, matrix, scores, tau, hard, logits.dtype)
+    return _finished(soft, matrix, tau, hard, logits.dtype)
 
 
 def neural_sort(
@@ -108,6 +111,8 @@ def neural_sort(
     scores = in_working_precision(logits)
     scores += _checks.noise(noise, scores)
     tau = _checks.guarded_temperature(temperature, scores.dtype)
+    # NaN of an item, and of inf - inf, in all of them.
+    tau += nan_rows(scores - scores, -1)[..., None]
     n = logits.shape[-1]
     distance = tf.abs(scores[..., :, None] - scores[..., None, :])
     spread = tf.reduce_sum(distance, axis=-1)
@@ -115,7 +120,7 @@ def neural_sort(
     soft = place[:, None] * scores[..., None, :] - spread[..., None, :]
     soft = tf.nn.softmax(soft / tau)
     matrix = _sorting_matrix(scores)
-    return _finished(soft, matrix, scores, tau, hard, logits.dtype)
+    return _finished(soft, matrix, tau, hard, logits.dtype)
 
 
 def _sorting_matrix(scores: tf.Tensor) -> tf.Tensor:
@@ -127,16 +132,13 @@ def _sorting_matrix(scores: tf.Tensor) -> tf.Tensor:
 def _finished(
     soft: tf.Tensor,
     matrix: tf.Tensor,
-    scores: tf.Tensor,
     tau: tf.Tensor,
     hard: bool,
     dtype: tf.DType,
 ) -> tf.Tensor:
-    """The soft or the hard matrix; NaN, and a bad temperature, show."""
-    soft += nan_rows(scores, -1)[..., None]
+    """The soft or the hard matrix; what is amiss with τ shows."""
     if hard:
-        nan = nan_rows(tf.stop_gradient(scores), -1)[..., None]
-        soft = with_value(soft, matrix + nan + nan_values(tau))
+        soft = with_value(soft, matrix + nan_values(tf.stop_gradient(tau)))
     return tf.cast(soft, dtype)
 
 
