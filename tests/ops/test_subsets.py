@@ -212,28 +212,28 @@ def which(subsets, samples):
 
 
 @pytest.mark.parametrize("seed", [3, 4])
-def test_samples_of_many_items_have_the_marginals(seed):
+def test_samples_of_many_items_have_the_moments(seed):
     """Two hundred items, of very different odds, in 32 blocks."""
-    logits = 2.0 * np.random.default_rng(seed).normal(size=200)
-    marginals = tg.ops.subset_marginals(logits, 30).numpy()
+    generator = np.random.default_rng(seed)
+    logits, vector = 2.0 * generator.normal(size=(2, 1, 200))
+    with tf.GradientTape() as tape:
+        x = tf.constant(logits)
+        tape.watch(x)
+        marginals = tg.ops.subset_marginals(x, 30)
+    covariance = tape.gradient(marginals, x, tf.constant(vector))
     many = tf.broadcast_to(tf.constant(logits, tf.float32), [20_000, 200])
     noise = tg.random.uniform64([20_000, 200], [seed, 1])
     drawn = tf.function(tg.ops.sample_subset)(many, noise, 30).numpy()
     assert np.all(drawn.sum(axis=1) == 30)
-    error = (drawn.mean(axis=0) - marginals) / np.sqrt(
-        marginals * (1 - marginals) / 20_000 + 1e-12
+    # What is drawn a few times in all has no normal error.
+    often = marginals.numpy()[0] > 0.002
+    assert np.sum(often) > 150
+    off = drawn - marginals.numpy()
+    assert_mean(off[:, often], 0.0, smallest_bias=0.02)
+    product = off * (off @ vector[0])[:, None]
+    assert_mean(
+        product[:, often], covariance.numpy()[0, often], smallest_bias=0.2
     )
-    assert np.max(np.abs(error)) < 5.0
-    # Neighbours in a block and far apart: the covariance, too.
-    for i, j in ((0, 32), (0, 1), (5, 180)):
-        direction = tf.one_hot([j], 200, dtype=tf.float64)
-        with tf.GradientTape() as tape:
-            x = tf.constant(logits[None])
-            tape.watch(x)
-            mean = tg.ops.subset_marginals(x, 30)
-        expected = tape.gradient(mean, x, direction)[0, i]
-        product = (drawn[:, i] - marginals[i]) * (drawn[:, j] - marginals[j])
-        assert_mean(product, expected.numpy(), smallest_bias=0.02)
 
 
 def gumbel_top_k_hot(logits, seed, k):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfgumbel import _checks
 from tfgumbel.ops._precision import in_working_precision
+from tfgumbel.ops.hard_concrete import cut_off
 
 _STDDEV = 0.5
 
@@ -52,7 +53,7 @@ def gaussian_gate(mean: Any, noise: Any, stddev: float = _STDDEV) -> tf.Tensor:
             "Argument `noise` must have the shape of the mean, "
             f"{mean.shape}. Received: noise of shape {noise.shape}"
         )
-    gate = tf.clip_by_value(working + stddev * noise, 0.0, 1.0)
+    gate = cut_off(working + stddev * noise, 0.0, 1.0)
     return tf.cast(gate, mean.dtype)
 
 
@@ -104,7 +105,7 @@ def gaussian_gate_mode(mean: Any) -> tf.Tensor:
     >>> tg.ops.gaussian_gate_mode([-0.3, 0.4, 1.2]).numpy()
     array([0. , 0.4, 1. ], dtype=float32)
     """
-    return tf.clip_by_value(_mean(mean), 0.0, 1.0)
+    return cut_off(_mean(mean), 0.0, 1.0)
 
 
 def _mean(mean: Any) -> tf.Tensor:

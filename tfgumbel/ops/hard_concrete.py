@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import finite_log_odds
+from tfgumbel.ops._precision import LOWEST, in_working_precision
 
 _STRETCH = (-0.1, 1.1)
 
@@ -54,7 +54,7 @@ def hard_concrete(
     """
     logits = _checks.bernoulli_logits(logits)
     low, high = _stretch(stretch)
-    working = finite_log_odds(logits)
+    working = _finite(logits)
     noise = _checks.noise(noise, working)
     tau = _checks.guarded_temperature(temperature, working.dtype)
     return _cut(tf.sigmoid((working + noise) / tau), low, high, logits.dtype)
@@ -90,7 +90,7 @@ def hard_concrete_open_probability(
     0.8318
     """
     low, high = _stretch(stretch)
-    working = finite_log_odds(_checks.bernoulli_logits(logits))
+    working = _finite(_checks.bernoulli_logits(logits))
     tau = _checks.guarded_temperature(temperature, working.dtype)
     return tf.sigmoid(working - tau * math.log(-low / high))
 
@@ -121,12 +121,21 @@ def hard_concrete_mode(
     """
     logits = _checks.bernoulli_logits(logits)
     low, high = _stretch(stretch)
-    return _cut(tf.sigmoid(finite_log_odds(logits)), low, high, logits.dtype)
+    return _cut(tf.sigmoid(_finite(logits)), low, high, logits.dtype)
+
+
+def _finite(logits: tf.Tensor) -> tf.Tensor:
+    return cut_off(in_working_precision(logits), LOWEST, -LOWEST)
 
 
 def _cut(s: tf.Tensor, low: float, high: float, dtype: tf.DType) -> tf.Tensor:
-    stretched = s * (high - low) + low
-    return tf.cast(tf.clip_by_value(stretched, 0.0, 1.0), dtype)
+    return tf.cast(cut_off(s * (high - low) + low, 0.0, 1.0), dtype)
+
+
+def cut_off(values: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    """Clips the values; NaN stays in the gradient too, as it would not else."""
+    values = tf.where(values < low, tf.cast(low, values.dtype), values)
+    return tf.where(values > high, tf.cast(high, values.dtype), values)
 
 
 def _stretch(stretch: Any) -> tuple[float, float]:

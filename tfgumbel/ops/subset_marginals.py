@@ -52,8 +52,8 @@ def subset_marginals(logits: Any, k: Any, axis: int = -1) -> tf.Tensor:
     Example:
 
     >>> import tfgumbel as tg
-    >>> tg.ops.subset_marginals([0.0, 0.0, 0.0, 0.0], k=2).numpy()
-    array([0.5, 0.5, 0.5, 0.5], dtype=float32)
+    >>> tg.ops.subset_marginals([0.0, 0.0, 9.0], k=2).numpy().round(2)
+    array([0.5, 0.5, 1. ], dtype=float32)
 
     Reference:
         Chen, Liu. Statistical applications of the Poisson-binomial and
