@@ -247,9 +247,9 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def log_slope(rows: Sequence[dict[str, Any]], axis: str) -> float:
-    """Of log time in the log of a size, by least squares."""
+    """Of log processor time in the log of a size, by least squares."""
     x = np.log([row[axis] for row in rows])
-    y = np.log([row["median_ms"] for row in rows])
+    y = np.log([row["cpu_ms"] for row in rows])
     return round(float(np.polyfit(x, y, 1)[0]), 3)
 
 

@@ -30,7 +30,7 @@ def sample_subset(logits: Any, noise: Any, k: Any, axis: int = -1) -> tf.Tensor:
     are one: q(z) ∝ exp(z · logits) on the k-hot vectors. The number of ones is
     split between two halves of the items, by the distributions of theirs, and
     each part again, down to blocks of a few items; those are gone through one
-    by one. The time is that of n log n items, whatever k is.
+    by one. The time grows as n log n and slowly with k.
 
     Gumbel top-k (`gumbel_top_k`) draws k of n by another distribution.
     Carries no gradient; `straight_through_subset` gives it one.
@@ -82,11 +82,16 @@ def _sample(logits: tf.Tensor, noise: tf.Tensor, size: SubsetSize) -> tf.Tensor:
     on, off = sums.blocks(logits, found)
     polynomials = sums.suffix_polynomials(on, off)
     grid = _grid(logits.shape[-1], on.shape[1], size)
-    levels = _levels(polynomials[0], grid)
+    leaves = tf.cast(tf.transpose(polynomials[0], [0, 2, 1]), tf.float64)
+    levels = _levels(leaves, grid)
     noise = sums.fold(noise, 0.5)
     # A block's last item is what is left: its noise draws numbers instead.
     number = _number(grid, levels, noise[:, 0, :1], found)
-    numbers = _split(grid, levels, noise[:, 0, 1:], number, on, off)
+    pmfs = [leaves[..., : size.most + 1]]
+    pmfs += [
+        _pmf(grid, x, level) for level, x in enumerate(levels[:-1]) if level
+    ]
+    numbers = _split(pmfs, noise[:, 0, 1:], number, _bounds(on, off))
     sample = _within_blocks(on, off, polynomials, noise[:, 1:], numbers)
     sample = sums.unfold(sample, logits.shape[-1])
     return sample + nan_values(found.shift)
@@ -101,9 +106,13 @@ class _Grid(NamedTuple):
     variance: float  # no sum of the variables has a larger one
 
     def step(self, level: int) -> int:
-        """Every which frequency tells all of nodes of 2^level blocks."""
+        """Every which frequency tells all of nodes of 2^level blocks.
+
+        An alias of the number of ones in a node and what is left for its
+        neighbour must be out of the reach of both together.
+        """
         items = self.block * 2**level
-        enough = min(items + 1, _reach(min(items / 4, self.variance)))
+        enough = min(items + 1, _reach(min(items / 2, self.variance)))
         step = 1
         while self.period % (4 * step) == 0 and (
             self.period // (2 * step) >= enough
@@ -136,14 +145,13 @@ def _reach(variance: float) -> float:
     return _TAIL / 3.0 + math.sqrt(_TAIL**2 / 9.0 + 2.0 * _TAIL * variance)
 
 
-def _levels(polynomials: tf.Tensor, grid: _Grid) -> list[tf.Tensor]:
+def _levels(leaves: tf.Tensor, grid: _Grid) -> list[tf.Tensor]:
     """Spectra of 1, 2, 4, … blocks: `[R, m, M/2 + 1]` … `[R, 1, M/2 + 1]`.
 
     Of two halves, the first goes with the second: node j of 2h has node j of
     h for its parent.
     """
-    cos, sin = grid.waves(1, polynomials.shape[1])
-    leaves = tf.cast(tf.transpose(polynomials, [0, 2, 1]), tf.float64)
+    cos, sin = grid.waves(1, leaves.shape[-1])
     spectra = tf.tensordot(leaves, tf.constant(np.hstack([cos.T, sin.T])), 1)
     levels = [tf.complex(*tf.split(spectra, 2, axis=-1))]
     while levels[-1].shape[1] > 1:
@@ -177,8 +185,9 @@ def _number(
     low, high = (tf.cast(k, tf.float64) for k in (size.low, size.high))
     centre = tf.cast(found.centre, tf.float64)
     wanted = (low <= number) & (number <= high)
-    # A number far from the mean is the alias of another.
-    wanted &= tf.abs(number - centre) < 0.5 * grid.period
+    if grid.period < mass.shape[-1]:
+        # A number far from the mean is the alias of another.
+        wanted &= tf.abs(number - centre) < 0.5 * grid.period
     exponent = tf.cast(found.amount, tf.float64) * (centre - number)
     exponent = tf.where(wanted, exponent, tf.zeros_like(exponent))
     mass = tf.where(wanted, tf.exp(exponent) * mass, tf.zeros_like(mass))
@@ -194,21 +203,17 @@ def _quantile(mass: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
 
 
 def _split(
-    grid: _Grid,
-    levels: list[tf.Tensor],
+    pmfs: list[tf.Tensor],
     noise: tf.Tensor,
     number: tf.Tensor,
-    on: tf.Tensor,
-    off: tf.Tensor,
+    bounds: list[tuple[tf.Tensor, tf.Tensor]],
 ) -> tf.Tensor:
     """How many items each block has, `[R, m]`, of a number `[R, 1]` in all."""
-    bounds = _bounds(on, off)
     used = 0
-    for level in reversed(range(len(levels) - 1)):
-        nodes = levels[level].shape[1] // 2
-        pmf = _pmf(grid, levels[level], level)
+    for level in reversed(range(len(bounds) - 1)):
+        nodes = pmfs[level].shape[1] // 2
         uniform = noise[:, used : used + nodes]
-        number = _split_nodes(pmf, uniform, number, *bounds[level])
+        number = _split_nodes(pmfs[level], uniform, number, *bounds[level])
         used += nodes
     return number
 
