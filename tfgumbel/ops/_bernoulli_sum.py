@@ -264,21 +264,49 @@ def projection(
     return tf.matmul(matrix, vector, transpose_a=True)
 
 
-def mixture(
-    given: Conditioned, leaves: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """The weights c_l, `[R, L]`, and the logarithm of their sum before, `[R]`.
+# A function of the frequency, alone or with its derivative in some direction.
+Spectra = tuple[tf.Tensor, ...]
 
-    That is log P(the number of ones is one that is wanted).
+
+def products(leaves: Spectra) -> tuple[Spectra, Spectra]:
+    """The product over all blocks, `[R, L, 1]`, and that over all but each.
+
+    In a tree, up and down: a division would fail where a block's is zero.
     """
-    root = leaves
-    while root.shape[-1] > 1:
-        first, second = tf.split(root, 2, axis=-1)
-        root = first * second
-    root = root[..., 0]
-    terms = as_complex(given, given.weights) * given.selection * root
-    total = tf.reduce_sum(tf.math.real(terms), axis=-1)
-    return terms / as_complex(given, total)[:, None], tf.math.log(total)
+    levels = [leaves]
+    while levels[-1][0].shape[-1] > 1:
+        levels.append(_times(*_halves(levels[-1])))
+    root = levels.pop()
+    one = (tf.ones_like(root[0]), tf.zeros_like(root[0]))
+    others: Spectra = one[: len(root)]
+    for level in reversed(levels):
+        first, second = _halves(level)
+        parts = zip(_times(others, second), _times(others, first), strict=True)
+        others = tuple(tf.concat(pair, axis=-1) for pair in parts)
+    return root, others
+
+
+def _halves(spectra: Spectra) -> tuple[Spectra, Spectra]:
+    halves = [tf.split(x, 2, axis=-1) for x in spectra]
+    return tuple(x for x, _ in halves), tuple(x for _, x in halves)
+
+
+def _times(first: Spectra, second: Spectra) -> Spectra:
+    product = first[0] * second[0]
+    if len(first) == 1:
+        return (product,)
+    return product, first[0] * second[1] + first[1] * second[0]
+
+
+def selected(given: Conditioned) -> tf.Tensor:
+    """What turns φ into the probability of the numbers wanted, `[R, L, 1]`."""
+    weights = as_complex(given, given.weights) * given.selection
+    return weights[..., None]
+
+
+def total(amplitudes: tf.Tensor) -> tf.Tensor:
+    """The sum over frequencies, `[R, 1, m]`, real."""
+    return tf.reduce_sum(tf.math.real(amplitudes), axis=1, keepdims=True)
 
 
 def as_complex(given: Conditioned, real: tf.Tensor) -> tf.Tensor:
@@ -290,4 +318,5 @@ def log_total(rows: tf.Tensor, tilt: Tilt) -> tf.Tensor:
     """log Σ_c exp(-t (c - centre)) P_t(c ones), c as wanted, `[R]`, float64."""
     given = conditioned(rows, tilt)
     leaves = spectrum(given, suffix_polynomials(given.on, given.off)[0])
-    return mixture(given, leaves)[1]
+    (root,), _ = products((leaves,))
+    return tf.math.log(total(selected(given) * root)[:, 0, 0])

@@ -86,11 +86,12 @@ def row_expectations(
     given = sums.conditioned(logits, found)
     polynomials = sums.suffix_polynomials(given.on, given.off)
     leaves = sums.spectrum(given, polynomials[0])
-    weights, log_total = sums.mixture(given, leaves)
-    # P(what the other blocks need, given c ones in this one).
-    outside = sums.projection(
-        given, weights[..., None] / leaves, polynomials[0].shape[1]
-    )
+    (root,), (others,) = sums.products((leaves,))
+    selected = sums.selected(given)
+    total = sums.total(selected * root)
+    # P(what the other blocks need, given c ones in this one), c = 0, 1, …
+    outside = sums.projection(given, selected * others, polynomials[0].shape[1])
+    outside /= total
     outside = tf.cast(outside, logits.dtype)
     means = []
     for (on, off), rest in zip(
@@ -99,6 +100,7 @@ def row_expectations(
         raised = outside[:, 1:]
         means.append(on[:, 0] * tf.reduce_sum(raised * rest, axis=1))
         outside = off * outside[:, :-1] + on * raised
+    log_total = tf.math.log(total[:, 0, 0])
     return sums.unfold(means, logits.shape[-1]), log_total
 
 
@@ -117,20 +119,16 @@ def row_covariance_product(
     polynomials = sums.suffix_polynomials(given.on, given.off)
     moments = sums.suffix_moments(given, g, polynomials)
     leaves = sums.spectrum(given, polynomials[0])
-    weights, _ = sums.mixture(given, leaves)
-    # G_l of this block and of the others, less the mean of all.
-    inside = sums.spectrum(given, moments[0]) / leaves
-    total = tf.reduce_sum(inside, axis=-1, keepdims=True)
-    mean = tf.reduce_sum(
-        tf.math.real(weights[..., None] * total), axis=1, keepdims=True
+    (root, moment), (others, moment_of_others) = sums.products(
+        (leaves, sums.spectrum(given, moments[0]))
     )
-    amplitudes = weights[..., None] / leaves
-    others = amplitudes * (total - inside - sums.as_complex(given, mean))
-    outside = sums.projection(
-        given,
-        tf.concat([amplitudes, others], axis=-1),
-        polynomials[0].shape[1],
-    )
+    selected = sums.selected(given)
+    total = sums.total(selected * root)
+    mean = sums.as_complex(given, sums.total(selected * moment) / total)
+    # What the other blocks need and, of E[g·z] less its mean, what they give.
+    both = tf.concat([others, moment_of_others - mean * others], axis=-1)
+    outside = sums.projection(given, selected * both, polynomials[0].shape[1])
+    outside /= total
     first, second = tf.split(tf.cast(outside, logits.dtype), 2, axis=-1)
     products = []
     for (on, off, g_item), rest, rest_moment in zip(
