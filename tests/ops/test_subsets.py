@@ -25,17 +25,24 @@ FOUR = np.log(THETA / (1 - THETA))
 # Several sizes, in one block of items and in more, and ranges of sizes.
 SIZES = [
     (1, 1),
+    (6, 1),
     (4, 2),
     (5, 5),
-    (6, 1),
     (9, 4),
     (12, 7),
+    (10, (3, 4)),
     (4, (1, 3)),
     (7, (0, 2)),
     (9, (0, 9)),
-    (10, (3, 4)),
 ]
-sizes = pytest.mark.parametrize(("n", "k"), SIZES)
+# Half of them run by default.
+sizes = pytest.mark.parametrize(
+    ("n", "k"),
+    [
+        pytest.param(*size, marks=[pytest.mark.slow] if i % 2 else [])
+        for i, size in enumerate(SIZES)
+    ],
+)
 ZERO_ONE = [[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]]
 
 
