@@ -64,9 +64,8 @@ def log_z_by_recursion(logits: Any, k: int) -> Any:
     """log Σ_{|S|=k} exp(Σ_S logits), one item after the other."""
     import tensorflow as tf
 
-    start = tf.concat(
-        [tf.zeros_like(logits[:, :1]), tf.fill([len(logits), k], -1e30)], 1
-    )
+    empty = tf.fill([tf.shape(logits)[0], k], -1e30)
+    start = tf.concat([tf.zeros_like(logits[:, :1]), empty], axis=1)
 
     def add(step: Any, table: Any) -> Any:
         with_item = table[:, :-1] + tf.gather(logits, [step], axis=1)
