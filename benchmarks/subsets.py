@@ -90,11 +90,11 @@ def draws(k: int) -> dict[str, Callable[[Any, Any], Any]]:
 
     def sample(logits: Any, seed: Any) -> Any:
         noise = tg.random.uniform64(tf.shape(logits), seed)
-        return tg.ops.sample_subset(logits, noise, k)
+        return tg.ops.sample_subset(logits, noise, k=k)
 
     def exact(logits: Any, seed: Any) -> Any:
         z = sample(logits, seed)
-        return tg.ops.straight_through_subset(logits, z, k)
+        return tg.ops.straight_through_subset(logits, z, k=k)
 
     def recursion(logits: Any, seed: Any) -> Any:
         with tf.GradientTape() as tape:
@@ -104,12 +104,14 @@ def draws(k: int) -> dict[str, Callable[[Any, Any], Any]]:
 
     def top_k(logits: Any, seed: Any) -> Any:
         noise = tg.random.gumbel(tf.shape(logits), seed)
-        return tg.ops.relaxed_top_k(logits, noise, k, TEMPERATURE, hard=True)
+        return tg.ops.relaxed_top_k(
+            logits, noise, k=k, temperature=TEMPERATURE, hard=True
+        )
 
     return {
         SOFTMAX: lambda logits, seed: tf.nn.softmax(logits),
         EXACT: exact,
-        MARGINALS: lambda logits, seed: tg.ops.subset_marginals(logits, k),
+        MARGINALS: lambda logits, seed: tg.ops.subset_marginals(logits, k=k),
         SAMPLE: sample,
         RECURSION: recursion,
         TOP_K: top_k,

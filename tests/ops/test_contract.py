@@ -164,11 +164,14 @@ def gaussian_case():
 
 
 def hard_concrete_case():
+    def op(logits, noise, temperature):
+        return tg.ops.hard_concrete(logits, noise, temperature=temperature)
+
     def composed(logits, noise, temperature):
         y = tf.sigmoid((logits + noise) / temperature)
         return tf.minimum(tf.maximum(1.2 * y - 0.1, 0.0), 1.0)
 
-    return Case(tg.ops.hard_concrete, composed, (LOGITS, NOISE))
+    return Case(op, composed, (LOGITS, NOISE))
 
 
 def gaussian_gate_case():
@@ -191,8 +194,8 @@ def pair_marginals(logits, axis):
 def subset_case(axis=-1, sample=False):
     def op(logits, z):
         if sample:
-            return tg.ops.straight_through_subset(logits, z, 2, axis)
-        return tg.ops.subset_marginals(logits, 2, axis)
+            return tg.ops.straight_through_subset(logits, z, k=2, axis=axis)
+        return tg.ops.subset_marginals(logits, k=2, axis=axis)
 
     def composed(logits, z):
         marginals = pair_marginals(logits, axis)
@@ -205,7 +208,7 @@ def subset_case(axis=-1, sample=False):
 
 def sort_case(op, hard=False):
     def hard_or_soft(logits, noise, temperature):
-        return op(logits, noise, temperature, hard)
+        return op(logits, noise, temperature=temperature, hard=hard)
 
     def composed(logits, noise, temperature):
         s = logits + noise
@@ -227,7 +230,9 @@ def sort_case(op, hard=False):
 
 def sinkhorn_case():
     def op(logits, noise, temperature):
-        return tg.ops.gumbel_sinkhorn(logits, noise, temperature, 5)
+        return tg.ops.gumbel_sinkhorn(
+            logits, noise, temperature=temperature, iterations=5
+        )
 
     def composed(logits, noise, temperature):
         y = (logits + noise) / temperature
@@ -490,6 +495,11 @@ def at_temperature_1(density):
     return lambda logits, sample, axis: density(logits, 1, sample, axis=axis)
 
 
+def of_one(op):
+    """The op of logits alone, one of n, with a second argument to spare."""
+    return lambda logits, _: op(logits, k=1)
+
+
 CATEGORICAL = {
     "gumbel_softmax": tied(tg.ops.gumbel_softmax),
     "straight_through": tied(tg.ops.straight_through),
@@ -548,15 +558,15 @@ def test_bad_categories_are_an_error(op, logits, axis, error, message):
         (tg.ops.gaussian_kl, "mean"),
         (tg.ops.exp_concrete, "logits"),
         (tg.ops.logit_binary_concrete, "logits"),
-        (tg.ops.subset_marginals, "logits"),
-        (tg.ops.subset_log_normalizer, "logits"),
-        (tg.ops.subset_entropy, "logits"),
-        (tg.ops.subset_kl, "logits"),
-        (tg.ops.subset_mode, "logits"),
-        (partial(tg.ops.subset_log_prob, k=1), "logits"),
-        (partial(tg.ops.sample_subset, k=1), "logits"),
-        (partial(tg.ops.straight_through_subset, k=1), "logits"),
-        (partial(tg.ops.implicit_mle, k=1), "logits"),
+        (of_one(tg.ops.subset_marginals), "logits"),
+        (of_one(tg.ops.subset_log_normalizer), "logits"),
+        (of_one(tg.ops.subset_entropy), "logits"),
+        (functools.partial(tg.ops.subset_kl, k=1), "logits"),
+        (of_one(tg.ops.subset_mode), "logits"),
+        (functools.partial(tg.ops.subset_log_prob, k=1), "logits"),
+        (functools.partial(tg.ops.sample_subset, k=1), "logits"),
+        (functools.partial(tg.ops.straight_through_subset, k=1), "logits"),
+        (functools.partial(tg.ops.implicit_mle, k=1), "logits"),
         (tg.ops.sample_permutation, "logits"),
         (tg.ops.plackett_luce_log_prob, "logits"),
         (tg.ops.soft_sort, "logits"),

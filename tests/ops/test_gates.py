@@ -33,7 +33,10 @@ def test_hard_concrete_is_its_formula(compiled):
 
     @compiled
     def of_op(*arguments):
-        return derivatives(tg.ops.hard_concrete, list(arguments))
+        return derivatives(
+            lambda x, noise, t: tg.ops.hard_concrete(x, noise, temperature=t),
+            list(arguments),
+        )
 
     expected = derivatives(composed_hard_concrete, arguments)
     assert_close(of_op(*arguments), expected, rtol=1e-10, atol=1e-12)
@@ -60,8 +63,10 @@ def test_probability_of_an_open_hard_concrete_gate():
     noise = tg.random.logistic([100_000, 6], [1, 1])
     many = tf.broadcast_to(logits, noise.shape)
     for temperature in (2 / 3, 0.3):
-        gate = tg.ops.hard_concrete(many, noise, temperature)
-        probability = tg.ops.hard_concrete_open_probability(logits, temperature)
+        gate = tg.ops.hard_concrete(many, noise, temperature=temperature)
+        probability = tg.ops.hard_concrete_open_probability(
+            logits, temperature=temperature
+        )
         assert_mean(gate.numpy() > 0, probability, smallest_bias=0.01)
     expected = 1 / (1 + np.exp(-(LOGITS - 2 / 3 * np.log(0.1 / 1.1))))
     np.testing.assert_allclose(
@@ -72,8 +77,10 @@ def test_probability_of_an_open_hard_concrete_gate():
 def test_probability_of_an_open_gaussian_gate():
     mean = tf.constant(LOGITS.ravel(), tf.float32)
     noise = tg.random.normal([100_000, 6], [1, 4])
-    gate = tg.ops.gaussian_gate(tf.broadcast_to(mean, noise.shape), noise, 0.8)
-    probability = tg.ops.gaussian_gate_open_probability(mean, 0.8)
+    gate = tg.ops.gaussian_gate(
+        tf.broadcast_to(mean, noise.shape), noise, stddev=0.8
+    )
+    probability = tg.ops.gaussian_gate_open_probability(mean, stddev=0.8)
     assert_mean(gate.numpy() > 0, probability, smallest_bias=0.01)
     np.testing.assert_allclose(
         tg.ops.gaussian_gate_open_probability(LOGITS),
@@ -144,7 +151,7 @@ def test_half_precision_is_computed_in_float32(op, dtype):
     ("call", "error", "message"),
     [
         (
-            lambda: tg.ops.hard_concrete([0.0], [0.0], 0.0),
+            lambda: tg.ops.hard_concrete([0.0], [0.0], temperature=0.0),
             ValueError,
             "Received: temperature=0",
         ),

@@ -20,7 +20,7 @@ def test_gradient_is_the_difference_of_two_samples(step, k, compiled):
     @compiled
     def of_op(logits):
         return value_and_gradients(
-            lambda x: tg.ops.implicit_mle(x, NOISE, k, step), [logits]
+            lambda x: tg.ops.implicit_mle(x, NOISE, k=k, step=step), [logits]
         )
 
     value, (gradient,) = of_op(tf.constant(LOGITS))
@@ -36,17 +36,17 @@ def test_gradient_is_the_difference_of_two_samples(step, k, compiled):
 def test_a_large_step_shows_a_difference():
     """The test above compares more than zeros."""
     _, (gradient,) = value_and_gradients(
-        lambda x: tg.ops.implicit_mle(x, NOISE, 2, 20.0),
+        lambda x: tg.ops.implicit_mle(x, NOISE, k=2, step=20.0),
         [tf.constant(LOGITS)],
     )
     assert np.any(gradient != 0)
 
 
 def test_value_is_that_of_gumbel_top_k():
-    index = tg.ops.gumbel_top_k(LOGITS, NOISE, 2)
+    index = tg.ops.gumbel_top_k(LOGITS, NOISE, k=2)
     expected = tf.reduce_sum(tf.one_hot(index, 4), axis=-2)
     np.testing.assert_array_equal(
-        tg.ops.implicit_mle(LOGITS, NOISE, 2), expected
+        tg.ops.implicit_mle(LOGITS, NOISE, k=2), expected
     )
 
 
@@ -54,7 +54,7 @@ def test_nan_stays_in_its_example():
     logits = LOGITS.copy()
     logits[0, 1] = np.nan
     value, (gradient,) = value_and_gradients(
-        lambda x: tg.ops.implicit_mle(x, NOISE, 2), [tf.constant(logits)]
+        lambda x: tg.ops.implicit_mle(x, NOISE, k=2), [tf.constant(logits)]
     )
     for tensor in (value, gradient):
         np.testing.assert_array_equal(

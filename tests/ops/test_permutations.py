@@ -132,6 +132,11 @@ def composed_soft_sort(logits, noise, temperature):
     return tf.nn.softmax(-distance / temperature)
 
 
+def at(op, **options):
+    """The op as a function of logits, noise and temperature."""
+    return lambda logits, noise, t: op(logits, noise, temperature=t, **options)
+
+
 def composed_neural_sort(logits, noise, temperature):
     s = logits + noise
     n = s.shape[-1]
@@ -154,15 +159,17 @@ def test_relaxations_are_their_formulas(op, compiled):
 
     @compiled
     def of_op(*arguments):
-        return derivatives(op, list(arguments))
+        return derivatives(at(op), list(arguments))
 
     expected = derivatives(composed, arguments)
     assert_close(of_op(*arguments), expected, rtol=1e-8, atol=1e-10)
-    hard, first = value_and_gradients(lambda *a: op(*a, True), arguments)
+    hard, first = value_and_gradients(
+        lambda *a: op(*a[:2], temperature=a[2], hard=True), arguments
+    )
     assert_close(first, expected[1], rtol=1e-8, atol=1e-10)
     order = np.argsort(-(arguments[0] + arguments[1]), axis=1)
     np.testing.assert_array_equal(
-        hard, tg.ops.permutation_matrix(order, "float64")
+        hard, tg.ops.permutation_matrix(order, dtype="float64")
     )
 
 
@@ -170,10 +177,12 @@ def test_relaxations_are_their_formulas(op, compiled):
 def test_rows_are_probabilities_and_tend_to_the_permutation(op):
     logits, noise = some(20, 6).astype("float32"), some(20, 6, seed=9)
     for temperature in (5.0, 0.5, 1e-3):
-        rows = np.sum(op(logits, noise, temperature), axis=-1)
+        rows = np.sum(op(logits, noise, temperature=temperature), axis=-1)
         np.testing.assert_allclose(rows, 1.0, rtol=1e-5)
-    hard = op(logits, noise, 1.0, hard=True).numpy()
-    np.testing.assert_allclose(op(logits, noise, 1e-5), hard, atol=1e-4)
+    hard = op(logits, noise, hard=True).numpy()
+    np.testing.assert_allclose(
+        op(logits, noise, temperature=1e-5), hard, atol=1e-4
+    )
     for axis in (1, 2):
         np.testing.assert_array_equal(hard.sum(axis=axis), 1.0)
 
@@ -182,7 +191,8 @@ def test_an_impossible_item_stands_last():
     logits = [[0.0, -np.inf, 2.0]]
     zeros = np.zeros([1, 3])
     soft, gradient = value_and_gradients(
-        lambda x: tg.ops.soft_sort(x, zeros, 0.1), [tf.constant(logits)]
+        lambda x: tg.ops.soft_sort(x, zeros, temperature=0.1),
+        [tf.constant(logits)],
     )
     assert_finite([soft, gradient])
     np.testing.assert_allclose(
@@ -205,7 +215,7 @@ def test_sinkhorn_is_doubly_stochastic(compiled):
 
 def test_sinkhorn_scales_rows_and_columns_only():
     logits = some(5, 4, 4)
-    matrix = tg.ops.sinkhorn(logits, 500).numpy()
+    matrix = tg.ops.sinkhorn(logits, iterations=500).numpy()
     change = np.log(matrix) - logits
     change -= change[:, :1, :]
     np.testing.assert_allclose(change, change[:, :, :1] * np.ones(4), atol=1e-9)
@@ -223,7 +233,9 @@ def test_derivatives_of_sinkhorn(compiled):
 
     @compiled
     def of_op(x):
-        return value_and_gradients(lambda x: tg.ops.sinkhorn(x, 7), [x])
+        return value_and_gradients(
+            lambda x: tg.ops.sinkhorn(x, iterations=7), [x]
+        )
 
     expected = value_and_gradients(composed, [logits])
     assert_close(of_op(logits), expected, rtol=1e-9, atol=1e-11)
@@ -236,17 +248,18 @@ def test_sinkhorn_tends_to_the_matching():
     zeros = np.zeros_like(logits)
     hard = tg.ops.gumbel_sinkhorn(logits, zeros, hard=True)
     np.testing.assert_array_equal(hard[0], np.eye(4)[target])
-    soft = tg.ops.gumbel_sinkhorn(logits, zeros, 0.05)
+    soft = tg.ops.gumbel_sinkhorn(logits, zeros, temperature=0.05)
     np.testing.assert_allclose(soft, hard, atol=1e-6)
 
 
 def test_hard_sinkhorn_has_the_gradient_of_the_soft_one():
     arguments = [tf.constant(some(2, 4, 4)), tf.constant(some(2, 4, 4, seed=7))]
     hard, first = value_and_gradients(
-        lambda x, g: tg.ops.gumbel_sinkhorn(x, g, 0.8, hard=True), arguments
+        lambda x, g: tg.ops.gumbel_sinkhorn(x, g, temperature=0.8, hard=True),
+        arguments,
     )
     soft, expected = value_and_gradients(
-        lambda x, g: tg.ops.gumbel_sinkhorn(x, g, 0.8), arguments
+        lambda x, g: tg.ops.gumbel_sinkhorn(x, g, temperature=0.8), arguments
     )
     assert_close(first, expected, rtol=1e-12)
     assert not np.allclose(hard, soft)
@@ -295,7 +308,9 @@ MATRICES = {
 }
 ROWS = {
     "soft_sort": lambda x: tg.ops.soft_sort(x, tf.zeros_like(x)),
-    "hard_soft_sort": lambda x: tg.ops.soft_sort(x, tf.zeros_like(x), 1, True),
+    "hard_soft_sort": lambda x: tg.ops.soft_sort(
+        x, tf.zeros_like(x), temperature=1, hard=True
+    ),
     "neural_sort": lambda x: tg.ops.neural_sort(x, tf.zeros_like(x)),
     "log_prob": lambda x: tg.ops.plackett_luce_log_prob(
         x, tg.ops.permutation_mode(tf.zeros_like(x))
@@ -337,7 +352,7 @@ def test_half_precision_and_unknown_batch(name):
 def test_bad_temperature_is_an_error(op, temperature):
     x = tf.ones([3, 4, 4])
     with pytest.raises(ValueError, match="Received: temperature="):
-        op(x, x, temperature)
+        op(x, x, temperature=temperature)
     bad = tf.constant(float(temperature))
     value = tf.function(op)(x, x, bad)
     assert np.all(np.isnan(value))
@@ -362,7 +377,7 @@ def test_bad_temperature_is_an_error(op, temperature):
             "weights of dtype int32",
         ),
         (
-            lambda: tg.ops.sinkhorn(tf.ones([2, 2]), 0),
+            lambda: tg.ops.sinkhorn(tf.ones([2, 2]), iterations=0),
             ValueError,
             "iterations=0",
         ),

@@ -84,7 +84,7 @@ OPS = {
     "log_prob": lambda x, k: tg.ops.subset_log_prob(
         x,
         np.broadcast_to(subsets(x.shape[-1], k)[-1], x.shape),
-        k,
+        k=k,
     ),
 }
 every_op = pytest.mark.parametrize("name", OPS)
@@ -95,7 +95,7 @@ every_op = pytest.mark.parametrize("name", OPS)
 def test_derivatives_equal_those_of_enumeration(name, n, k):
     """Value, gradient and second derivative."""
     logits = [tf.constant(some_logits(n))]
-    actual = derivatives(lambda x: OPS[name](x, k), logits)
+    actual = derivatives(lambda x: OPS[name](x, k=k), logits)
     expected = derivatives(lambda x: COMPOSED[name](x, k), logits)
     assert_close(actual, expected, rtol=1e-8, atol=1e-10)
 
@@ -107,7 +107,7 @@ def test_a_graph_agrees(name, n, k, compiled):
 
     @compiled
     def of_op(x):
-        return derivatives(lambda x: OPS[name](x, k), [x])
+        return derivatives(lambda x: OPS[name](x, k=k), [x])
 
     expected = derivatives(lambda x: COMPOSED[name](x, k), logits)
     assert_close(of_op(*logits), expected, rtol=1e-8, atol=1e-10)
@@ -122,17 +122,22 @@ def test_divergence_of_two(n, k):
         log_q, log_p = (enumerated(x, k)[1] for x in (q, p))
         return tf.reduce_sum(tf.exp(log_q) * (log_q - log_p), axis=-1)
 
-    actual = derivatives(lambda q, p: tg.ops.subset_kl(q, k, p), arguments)
+    actual = derivatives(
+        lambda q, p: tg.ops.subset_kl(q, k=k, prior_logits=p), arguments
+    )
     expected = derivatives(composed, arguments)
     assert_close(actual, expected, rtol=1e-8, atol=1e-9)
 
 
 def test_divergence_from_the_uniform_one():
     logits = tf.constant(some_logits(6))
-    expected = np.log(15.0) - tg.ops.subset_entropy(logits, 2)
-    assert_close(tg.ops.subset_kl(logits, 2), expected, rtol=1e-10)
+    expected = np.log(15.0) - tg.ops.subset_entropy(logits, k=2)
+    assert_close(tg.ops.subset_kl(logits, k=2), expected, rtol=1e-10)
     assert_close(
-        tg.ops.subset_kl(logits, 2, logits), np.zeros(3), rtol=0, atol=1e-12
+        tg.ops.subset_kl(logits, k=2, prior_logits=logits),
+        np.zeros(3),
+        rtol=0,
+        atol=1e-12,
     )
 
 
@@ -140,18 +145,18 @@ def test_divergence_from_the_uniform_one():
 def test_log_probabilities_add_up_to_one(n, k):
     z = subsets(n, k)
     logits = np.broadcast_to(some_logits(n, rows=1), z.shape)
-    total = np.sum(np.exp(tg.ops.subset_log_prob(logits, z, k)))
+    total = np.sum(np.exp(tg.ops.subset_log_prob(logits, z, k=k)))
     np.testing.assert_allclose(total, 1.0, rtol=1e-11)
 
 
 def test_the_four_items_of_the_literature():
     """The marginals are the unit-test value of SIMPLE's authors, too."""
-    marginals = tg.ops.subset_marginals(FOUR, 2)
+    marginals = tg.ops.subset_marginals(FOUR, k=2)
     expected = [0.3568, 0.7622, 0.6595, 0.2216]
     np.testing.assert_allclose(marginals, expected, atol=5e-5)
-    entropy = tg.ops.subset_entropy(FOUR, 2)
+    entropy = tg.ops.subset_entropy(FOUR, k=2)
     np.testing.assert_allclose(entropy, 1.495486, atol=5e-7)
-    log_sum = tg.ops.subset_log_normalizer(FOUR, 2) + np.sum(np.log1p(-THETA))
+    log_sum = tg.ops.subset_log_normalizer(FOUR, k=2) + np.sum(np.log1p(-THETA))
     np.testing.assert_allclose(log_sum, -0.994252, atol=5e-7)
 
 
@@ -160,9 +165,9 @@ def test_gradient_of_an_expected_cost():
     z = subsets(4, 2)
     logits = np.broadcast_to(FOUR, z.shape)
     cost = np.square(z @ np.sqrt(np.arange(1, 5)))
-    weight = np.exp(tg.ops.subset_log_prob(logits, z, 2))
+    weight = np.exp(tg.ops.subset_log_prob(logits, z, k=2))
     np.testing.assert_allclose(weight @ cost, 9.266297, atol=5e-7)
-    score = z - tg.ops.subset_marginals(FOUR, 2).numpy()
+    score = z - tg.ops.subset_marginals(FOUR, k=2).numpy()
     np.testing.assert_allclose(
         (weight * cost) @ score,
         [-0.91143, -0.11036, 0.40627, 0.61552],
@@ -176,14 +181,14 @@ def test_samples_follow_their_probabilities(k, compiled):
     logits = np.array([0.4, -0.3, 1.0, 0.0, -0.8], np.float32)
     z = subsets(5, k)
     probabilities = np.exp(
-        tg.ops.subset_log_prob(np.tile(logits, [len(z), 1]), z, k)
+        tg.ops.subset_log_prob(np.tile(logits, [len(z), 1]), z, k=k)
     )
 
     @compiled
     def draw(seed):
         many = tf.broadcast_to(logits, [40_000, 5])
         noise = tg.random.uniform64([40_000, 5], seed)
-        return tg.ops.sample_subset(many, noise, k)
+        return tg.ops.sample_subset(many, noise, k=k)
 
     drawn = draw([5, 7]).numpy()
     assert np.all(drawn.sum(axis=1) == k)
@@ -196,14 +201,14 @@ def test_samples_from_several_blocks(compiled):
     logits = np.linspace(-1.2, -0.5, n).astype(np.float32)
     z = subsets(n, k)
     probabilities = np.exp(
-        tg.ops.subset_log_prob(np.tile(logits, [len(z), 1]), z, k)
+        tg.ops.subset_log_prob(np.tile(logits, [len(z), 1]), z, k=k)
     )
 
     @compiled
     def draw(seed):
         many = tf.broadcast_to(logits, [60_000, n])
         noise = tg.random.uniform64([60_000, n], seed)
-        return tg.ops.sample_subset(many, noise, k)
+        return tg.ops.sample_subset(many, noise, k=k)
 
     assert_frequencies(which(z, draw([1, 9]).numpy()), probabilities)
 
@@ -226,11 +231,11 @@ def test_samples_of_many_items_have_the_moments(seed):
     with tf.GradientTape() as tape:
         x = tf.constant(logits)
         tape.watch(x)
-        marginals = tg.ops.subset_marginals(x, 30)
+        marginals = tg.ops.subset_marginals(x, k=30)
     covariance = tape.gradient(marginals, x, tf.constant(vector))
     many = tf.broadcast_to(tf.constant(logits, tf.float32), [20_000, 200])
     noise = tg.random.uniform64([20_000, 200], [seed, 1])
-    drawn = tf.function(tg.ops.sample_subset)(many, noise, 30).numpy()
+    drawn = tf.function(tg.ops.sample_subset)(many, noise, k=30).numpy()
     assert np.all(drawn.sum(axis=1) == 30)
     # What is drawn a few times in all has no normal error.
     often = marginals.numpy()[0] > 0.002
@@ -245,7 +250,7 @@ def test_samples_of_many_items_have_the_moments(seed):
 
 def gumbel_top_k_hot(logits, seed, k):
     noise = tg.random.gumbel(tf.shape(logits), seed)
-    index = tg.ops.gumbel_top_k(logits, noise, k)
+    index = tg.ops.gumbel_top_k(logits, noise, k=k)
     return tf.reduce_sum(tf.one_hot(index, logits.shape[-1]), axis=-2)
 
 
@@ -256,11 +261,11 @@ def test_scores_fit_the_samples_of_one_distribution_only():
     def mean_score(z):
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            log_prob = tg.ops.subset_log_prob(logits, z, 2)
+            log_prob = tg.ops.subset_log_prob(logits, z, k=2)
         return tape.gradient(log_prob, logits).numpy()
 
     noise = tg.random.uniform64([100_000, 4], [1, 2])
-    exact = mean_score(tg.ops.sample_subset(logits, noise, 2))
+    exact = mean_score(tg.ops.sample_subset(logits, noise, k=2))
     assert_mean(exact, np.zeros(4), smallest_bias=0.01)
     mixed = mean_score(gumbel_top_k_hot(logits, [1, 2], 2))
     biased = [-0.028, 0.040, 0.012, -0.024]
@@ -275,7 +280,7 @@ def test_marginals_are_those_of_one_distribution_only():
     np.testing.assert_allclose(
         plackett_luce, [0.3287, 0.8024, 0.6716, 0.1973], atol=5e-5
     )
-    marginals = tg.ops.subset_marginals(FOUR, 2)
+    marginals = tg.ops.subset_marginals(FOUR, k=2)
     assert np.max(np.abs(marginals - plackett_luce)) > 0.02
 
 
@@ -287,11 +292,11 @@ def test_straight_through_has_the_gradient_of_the_marginals(k, compiled):
     @compiled
     def of_op(logits):
         return derivatives(
-            lambda x: tg.ops.straight_through_subset(x, ZERO_ONE, k), [logits]
+            lambda x: tg.ops.straight_through_subset(x, ZERO_ONE, k=k), [logits]
         )
 
     value, first, second = of_op(logits)
-    expected = derivatives(lambda x: tg.ops.subset_marginals(x, k), [logits])
+    expected = derivatives(lambda x: tg.ops.subset_marginals(x, k=k), [logits])
     np.testing.assert_array_equal(value, ZERO_ONE)
     assert_close((first, second), expected[1:], rtol=1e-10, atol=1e-12)
 
@@ -301,7 +306,7 @@ def test_straight_through_is_exact_for_a_linear_cost():
     logits = tf.constant(FOUR[None])
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        z = tg.ops.straight_through_subset(logits, ZERO_ONE[:1], 2)
+        z = tg.ops.straight_through_subset(logits, ZERO_ONE[:1], k=2)
         cost = tf.reduce_sum(z * w)
     z, log_prob, _ = enumerated(logits, 2)
     weight = np.exp(log_prob)[0]
@@ -341,22 +346,24 @@ def test_a_thousand_items(scale, k):
     logits = scale * np.random.default_rng(2).normal(size=1000)
     logits = logits.astype(np.float32).astype(np.float64)
     log_z, marginals = log_space_recursion(logits, k)
-    found = tg.ops.subset_marginals(logits, k).numpy()
+    found = tg.ops.subset_marginals(logits, k=k).numpy()
     np.testing.assert_allclose(found, marginals, rtol=1e-9, atol=1e-13)
     assert abs(found.sum() - k) < 1e-10 * k
     np.testing.assert_allclose(
-        tg.ops.subset_log_normalizer(logits, k), log_z, rtol=1e-13, atol=1e-12
+        tg.ops.subset_log_normalizer(logits, k=k), log_z, rtol=1e-13, atol=1e-12
     )
     single = tf.constant(logits, tf.float32)
-    found32 = tg.ops.subset_marginals(single, k).numpy()
+    found32 = tg.ops.subset_marginals(single, k=k).numpy()
     np.testing.assert_allclose(found32, marginals, rtol=1e-4, atol=1e-9)
     np.testing.assert_allclose(found32, marginals, atol=1e-6)
     assert abs(found32.sum(dtype=np.float64) - k) < 1e-6 * k
     np.testing.assert_allclose(
-        tg.ops.subset_log_normalizer(single, k), log_z, rtol=1e-6, atol=1e-5
+        tg.ops.subset_log_normalizer(single, k=k), log_z, rtol=1e-6, atol=1e-5
     )
     of_single, of_double = (
-        value_and_gradients(lambda x: tg.ops.subset_marginals(x, k), [x])[1][0]
+        value_and_gradients(lambda x: tg.ops.subset_marginals(x, k=k), [x])[1][
+            0
+        ]
         for x in (single, tf.constant(logits))
     )
     np.testing.assert_allclose(of_single, of_double, atol=3e-6)
@@ -365,9 +372,9 @@ def test_a_thousand_items(scale, k):
 def test_equal_logits_share_alike():
     logits = tf.fill([1, 1000], 3.7)
     np.testing.assert_allclose(
-        tg.ops.subset_marginals(logits, 50), 0.05, rtol=1e-6
+        tg.ops.subset_marginals(logits, k=50), 0.05, rtol=1e-6
     )
-    entropy = tg.ops.subset_entropy(logits, 50)
+    entropy = tg.ops.subset_entropy(logits, k=50)
     gammas = [np.sum(np.log(np.arange(1, m + 1))) for m in (1000, 50, 950)]
     np.testing.assert_allclose(
         entropy[0], gammas[0] - gammas[1] - gammas[2], rtol=1e-6
@@ -376,9 +383,9 @@ def test_equal_logits_share_alike():
 
 def test_what_is_left_out_is_a_subset_too():
     logits = some_logits(60)
-    left_out = 1.0 - tg.ops.subset_marginals(-logits, 43)
+    left_out = 1.0 - tg.ops.subset_marginals(-logits, k=43)
     np.testing.assert_allclose(
-        tg.ops.subset_marginals(logits, 17), left_out, atol=1e-13
+        tg.ops.subset_marginals(logits, k=17), left_out, atol=1e-13
     )
 
 
@@ -400,16 +407,16 @@ def test_extreme_logits(logits, k, expected):
     """Finite, and right where it is known."""
     logits = tf.constant(logits, tf.float32)
     marginals, gradient = value_and_gradients(
-        lambda x: tg.ops.subset_marginals(x, k), [logits]
+        lambda x: tg.ops.subset_marginals(x, k=k), [logits]
     )
     entropy = value_and_gradients(
-        lambda x: tg.ops.subset_entropy(x, k), [logits]
+        lambda x: tg.ops.subset_entropy(x, k=k), [logits]
     )
     assert_finite([marginals, gradient, entropy])
     np.testing.assert_allclose(np.sum(marginals), k, rtol=1e-6)
     noise = tg.random.uniform64([200, len(logits)], [2, 2])
     many = tf.broadcast_to(logits, noise.shape)
-    drawn = tg.ops.sample_subset(many, noise, k).numpy()
+    drawn = tg.ops.sample_subset(many, noise, k=k).numpy()
     assert np.all(drawn.sum(axis=1) == k)
     assert np.all(drawn[:, marginals.numpy() == 0] == 0)
     if expected is not None:
@@ -425,7 +432,7 @@ def test_log_probability_is_precise_for_large_logits():
     logits = tf.constant([[1e5] * 10 + [1e5 - 1.0] * 10 + [0.0] * 20])
     z = np.zeros([1, 40], np.float32)
     z[0, 5:15] = 1.0
-    log_prob = tg.ops.subset_log_prob(logits, z, 10)
+    log_prob = tg.ops.subset_log_prob(logits, z, k=10)
     small = np.r_[np.zeros(10), -np.ones(10)]
     log_z, _ = log_space_recursion(small, 10)
     np.testing.assert_allclose(log_prob[0], -5.0 - log_z, rtol=1e-6)
@@ -437,7 +444,7 @@ def test_nan_stays_in_its_example(name):
 
     def of_op(logits):
         return value_and_gradients(
-            lambda x: OPS[name](x, 4), [tf.constant(logits)]
+            lambda x: OPS[name](x, k=4), [tf.constant(logits)]
         )
 
     clean = tf.nest.flatten(of_op(logits))
@@ -453,9 +460,9 @@ def test_nan_stays_in_its_example(name):
 @pytest.mark.parametrize(
     "op",
     [
-        lambda x: tg.ops.sample_subset(x, tf.fill([3, 4], 0.5), 2),
-        lambda x: tg.ops.subset_mode(x, 2),
-        lambda x: tg.ops.straight_through_subset(x, tf.ones([3, 4]), 2),
+        lambda x: tg.ops.sample_subset(x, tf.fill([3, 4], 0.5), k=2),
+        lambda x: tg.ops.subset_mode(x, k=2),
+        lambda x: tg.ops.straight_through_subset(x, tf.ones([3, 4]), k=2),
     ],
 )
 def test_nan_shows_in_the_sample(op):
@@ -473,7 +480,7 @@ def test_half_precision_is_computed_in_float32(dtype):
 
     def of(logits):
         return value_and_gradients(
-            lambda x: tg.ops.subset_marginals(x, 4), [logits]
+            lambda x: tg.ops.subset_marginals(x, k=4), [logits]
         )
 
     (value, (gradient,)), expected = of(halves), of(singles)
@@ -481,10 +488,10 @@ def test_half_precision_is_computed_in_float32(dtype):
     np.testing.assert_allclose(
         tf.cast(value, tf.float32), expected[0], atol=4e-3
     )
-    assert tg.ops.subset_log_normalizer(halves, 4).dtype == tf.float32
-    assert tg.ops.subset_entropy(halves, 4).dtype == tf.float32
+    assert tg.ops.subset_log_normalizer(halves, k=4).dtype == tf.float32
+    assert tg.ops.subset_entropy(halves, k=4).dtype == tf.float32
     noise = tf.fill([3, 9], 0.3)
-    assert tg.ops.sample_subset(halves, noise, 4).dtype == halves.dtype
+    assert tg.ops.sample_subset(halves, noise, k=4).dtype == halves.dtype
 
 
 def test_batch_size_may_be_unknown():
@@ -492,9 +499,9 @@ def test_batch_size_may_be_unknown():
 
     @tf.function(input_signature=[spec, spec])
     def of_op(logits, noise):
-        z = tg.ops.sample_subset(logits, noise, 4)
+        z = tg.ops.sample_subset(logits, noise, k=4)
         return z, value_and_gradients(
-            lambda x: tg.ops.subset_entropy(x, 4), [logits]
+            lambda x: tg.ops.subset_entropy(x, k=4), [logits]
         )
 
     logits = tf.constant(some_logits(9), tf.float32)
@@ -510,7 +517,7 @@ def test_every_axis_may_hold_the_items(axis):
     noise = tg.random.uniform64([2, 3, 5], [7, 7]).numpy()
     k = np.array([[1, 2, 3], [4, 5, 2]])
     moved, moved_noise = (np.moveaxis(x, -1, axis) for x in (logits, noise))
-    drawn = tg.ops.sample_subset(logits, noise, k)
+    drawn = tg.ops.sample_subset(logits, noise, k=k)
     pairs = [
         (tg.ops.subset_marginals, [logits], [moved]),
         (tg.ops.sample_subset, [logits, noise], [moved, moved_noise]),
@@ -522,19 +529,19 @@ def test_every_axis_may_hold_the_items(axis):
         ),
     ]
     for op, arguments, moved_arguments in pairs:
-        expected = np.moveaxis(op(*arguments, k).numpy(), -1, axis)
+        expected = np.moveaxis(op(*arguments, k=k).numpy(), -1, axis)
         np.testing.assert_allclose(
-            op(*moved_arguments, k, axis=axis), expected, atol=1e-12
+            op(*moved_arguments, k=k, axis=axis), expected, atol=1e-12
         )
     for op in (tg.ops.subset_log_normalizer, tg.ops.subset_entropy):
         np.testing.assert_allclose(
-            op(moved, k, axis=axis), op(logits, k), rtol=1e-12
+            op(moved, k=k, axis=axis), op(logits, k=k), rtol=1e-12
         )
     np.testing.assert_allclose(
         tg.ops.subset_log_prob(
-            moved, np.moveaxis(drawn.numpy(), -1, axis), k, axis=axis
+            moved, np.moveaxis(drawn.numpy(), -1, axis), k=k, axis=axis
         ),
-        tg.ops.subset_log_prob(logits, drawn, k),
+        tg.ops.subset_log_prob(logits, drawn, k=k),
         rtol=1e-12,
     )
 
@@ -544,23 +551,23 @@ def test_every_example_may_have_a_size_of_its_own(compiled):
     logits = tf.constant(some_logits(9, rows=4))
     k = tf.constant([0, 1, 4, 9])
     low, high = tf.constant([0, 1, 2, 9]), tf.constant([3, 1, 6, 9])
-    marginals = compiled(tg.ops.subset_marginals)(logits, k)
-    ranges = compiled(tg.ops.subset_marginals)(logits, (low, high))
+    marginals = compiled(tg.ops.subset_marginals)(logits, k=k)
+    ranges = compiled(tg.ops.subset_marginals)(logits, k=(low, high))
     for row in range(1, 4):
         one = logits[row : row + 1]
-        expected = tg.ops.subset_marginals(one, int(k[row]))
+        expected = tg.ops.subset_marginals(one, k=int(k[row]))
         np.testing.assert_allclose(marginals[row], expected[0], atol=1e-13)
         pair = (int(low[row]), int(high[row]))
-        expected = tg.ops.subset_marginals(one, pair)
+        expected = tg.ops.subset_marginals(one, k=pair)
         np.testing.assert_allclose(ranges[row], expected[0], atol=1e-13)
     np.testing.assert_allclose(marginals[0], np.zeros(9), atol=1e-15)
     noise = tg.random.uniform64([4, 9], [3, 1])
-    drawn = compiled(tg.ops.sample_subset)(logits, noise, k)
+    drawn = compiled(tg.ops.sample_subset)(logits, noise, k=k)
     np.testing.assert_array_equal(np.sum(drawn, axis=1), k)
     np.testing.assert_array_equal(
-        np.sum(tg.ops.subset_mode(logits, k), axis=1), k
+        np.sum(tg.ops.subset_mode(logits, k=k), axis=1), k
     )
-    drawn = compiled(tg.ops.sample_subset)(logits, noise, (low, high))
+    drawn = compiled(tg.ops.sample_subset)(logits, noise, k=(low, high))
     assert np.all(np.sum(drawn, 1) >= low) and np.all(np.sum(drawn, 1) <= high)
 
 
@@ -568,12 +575,12 @@ def test_a_wide_range_leaves_the_variables_independent():
     """Any size: the marginals are the sigmoids, of many items too."""
     logits = some_logits(300)
     np.testing.assert_allclose(
-        tg.ops.subset_marginals(logits, (0, 300)),
+        tg.ops.subset_marginals(logits, k=(0, 300)),
         1 / (1 + np.exp(-logits)),
         atol=1e-11,
     )
     np.testing.assert_allclose(
-        tg.ops.subset_log_normalizer(logits, (0, 300)),
+        tg.ops.subset_log_normalizer(logits, k=(0, 300)),
         np.sum(np.log1p(np.exp(logits)), axis=1),
         rtol=1e-12,
     )
@@ -585,7 +592,7 @@ def test_a_range_is_the_sum_of_its_sizes(k):
     log_zs = [log_space_recursion(logits, size)[0] for size in range(*k)]
     log_zs.append(log_space_recursion(logits, k[1])[0])
     np.testing.assert_allclose(
-        tg.ops.subset_log_normalizer(logits, k),
+        tg.ops.subset_log_normalizer(logits, k=k),
         np.logaddexp.reduce(log_zs),
         rtol=1e-11,
     )
@@ -596,8 +603,8 @@ def test_mode_is_the_most_probable_subset():
         logits = tf.constant(some_logits(n))
         z, log_prob, _ = enumerated(logits, k)
         best = tf.gather(z, tf.argmax(log_prob, axis=-1))
-        np.testing.assert_array_equal(tg.ops.subset_mode(logits, k), best)
-    tied = tg.ops.subset_mode([1.0, 1.0, 1.0, 0.0], 2)
+        np.testing.assert_array_equal(tg.ops.subset_mode(logits, k=k), best)
+    tied = tg.ops.subset_mode([1.0, 1.0, 1.0, 0.0], k=2)
     np.testing.assert_array_equal(tied, [1, 1, 0, 0])
 
 
@@ -629,7 +636,7 @@ def test_bad_enumeration_is_an_error(n, k, error):
 
 def test_a_sample_of_another_size_has_no_probability():
     log_prob = tg.ops.subset_log_prob(
-        np.zeros([3, 4], np.float32), [[1, 0, 0, 0], [1, 1, 0, 0], [1] * 4], 2
+        np.zeros([3, 4], np.float32), [[1, 0, 0, 0], [1, 1, 0, 0], [1] * 4], k=2
     )
     np.testing.assert_allclose(
         log_prob, [-np.inf, -np.log(6), -np.inf], rtol=1e-6
@@ -641,21 +648,23 @@ def test_samples_carry_no_gradient():
     with tf.GradientTape() as tape:
         tape.watch(logits)
         noise = tf.fill([3, 4], 0.5)
-        z = tg.ops.sample_subset(logits, noise, 2)
-        mode = tg.ops.subset_mode(logits, 2)
+        z = tg.ops.sample_subset(logits, noise, k=2)
+        mode = tg.ops.subset_mode(logits, k=2)
     assert tape.gradient([z, mode], logits) is None
 
 
 TWO = {
-    "marginals": lambda x, k, axis=-1: tg.ops.subset_marginals(x, k, axis),
+    "marginals": tg.ops.subset_marginals,
     "log_normalizer": tg.ops.subset_log_normalizer,
     "entropy": tg.ops.subset_entropy,
     "mode": tg.ops.subset_mode,
-    "kl": lambda x, k, axis=-1: tg.ops.subset_kl(x, k, axis=axis),
-    "log_prob": lambda x, k, axis=-1: tg.ops.subset_log_prob(x, x, k, axis),
-    "sample": lambda x, k, axis=-1: tg.ops.sample_subset(x, x, k, axis),
+    "kl": tg.ops.subset_kl,
+    "log_prob": lambda x, k, axis=-1: tg.ops.subset_log_prob(
+        x, x, k=k, axis=axis
+    ),
+    "sample": lambda x, k, axis=-1: tg.ops.sample_subset(x, x, k=k, axis=axis),
     "straight_through": lambda x, k, axis=-1: tg.ops.straight_through_subset(
-        x, x, k, axis
+        x, x, k=k, axis=axis
     ),
 }
 
@@ -682,7 +691,7 @@ TWO = {
 )
 def test_bad_size_is_an_error(op, k, error, message):
     with pytest.raises(error, match=message):
-        op(tf.zeros([3, 4]), k)
+        op(tf.zeros([3, 4]), k=k)
 
 
 @pytest.mark.parametrize("op", TWO.values(), ids=TWO.keys())
@@ -697,7 +706,7 @@ def test_bad_size_is_an_error(op, k, error, message):
 )
 def test_bad_items_are_an_error(op, logits, axis, error, message):
     with pytest.raises(error, match=message):
-        op(logits, 1, axis=axis)
+        op(logits, k=1, axis=axis)
 
 
 @pytest.mark.parametrize("name", ["log_prob", "straight_through", "sample"])
@@ -708,25 +717,25 @@ def test_a_sample_of_another_shape_is_an_error(name):
         "sample": tg.ops.sample_subset,
     }[name]
     with pytest.raises(ValueError, match="shape of the logits"):
-        op(tf.ones([3, 4]), tf.ones([4]), 2)
+        op(tf.ones([3, 4]), tf.ones([4]), k=2)
 
 
 def test_an_unknown_number_of_items_is_an_error():
     spec = tf.TensorSpec([None, None], tf.float32)
     with pytest.raises(ValueError, match="known number of items"):
         tf.function(
-            lambda x: tg.ops.subset_marginals(x, 2), input_signature=[spec]
+            lambda x: tg.ops.subset_marginals(x, k=2), input_signature=[spec]
         ).get_concrete_function()
 
 
 def test_a_bad_size_in_a_graph_shows_as_nan():
     of_op = tf.function(tg.ops.subset_marginals)
-    marginals = of_op(tf.zeros([3, 4]), tf.constant([1, 5, -1]))
+    marginals = of_op(tf.zeros([3, 4]), k=tf.constant([1, 5, -1]))
     np.testing.assert_array_equal(
         np.isnan(marginals).all(axis=1), [False, True, True]
     )
     drawn = tf.function(tg.ops.sample_subset)(
-        tf.zeros([2, 4]), tf.fill([2, 4], 0.5), tf.constant([5, 2])
+        tf.zeros([2, 4]), tf.fill([2, 4], 0.5), k=tf.constant([5, 2])
     )
     assert np.all(np.isnan(drawn[0])) and np.sum(drawn[1]) == 2
 
@@ -738,15 +747,15 @@ def test_masked_items_are_never_drawn():
     masked = tg.ops.mask_logits(logits, mask)
     noise = tg.random.uniform64([500, 6], [8, 8])
     many = tf.broadcast_to(masked, [500, 6])
-    drawn = tg.ops.sample_subset(many, noise, 3).numpy()
+    drawn = tg.ops.sample_subset(many, noise, k=3).numpy()
     np.testing.assert_array_equal(drawn, [[1, 1, 1, 0, 0, 0]] * 500)
-    drawn = tg.ops.sample_subset(many, noise, 2).numpy()
+    drawn = tg.ops.sample_subset(many, noise, k=2).numpy()
     np.testing.assert_array_equal(drawn, [[1, 0, 1, 0, 0, 0]] * 500)
 
 
 def test_groups_are_neighbours():
     x = tf.reshape(tf.range(24), [8, 3])
-    grouped = tg.ops.group(x, 4, axis=0)
+    grouped = tg.ops.group(x, size=4, axis=0)
     assert grouped.shape == (2, 4, 3)
     np.testing.assert_array_equal(grouped[1, :, 0], [12, 15, 18, 21])
     np.testing.assert_array_equal(tg.ops.ungroup(grouped, axis=0), x)
@@ -755,8 +764,8 @@ def test_groups_are_neighbours():
 def test_two_of_four_along_the_input_of_a_matrix():
     logits = tf.constant(some_logits(6, rows=16))
     noise = tg.random.uniform64([16, 6], [1, 1])
-    groups = [tg.ops.group(x, 4, axis=0) for x in (logits, noise)]
-    mask = tg.ops.ungroup(tg.ops.sample_subset(*groups, 2, axis=1), axis=0)
+    groups = [tg.ops.group(x, size=4, axis=0) for x in (logits, noise)]
+    mask = tg.ops.ungroup(tg.ops.sample_subset(*groups, k=2, axis=1), axis=0)
     assert mask.shape == logits.shape
     counts = mask.numpy().reshape(4, 4, 6).sum(axis=1)
     np.testing.assert_array_equal(counts, np.full([4, 6], 2.0))
@@ -765,10 +774,10 @@ def test_two_of_four_along_the_input_of_a_matrix():
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        (lambda: tg.ops.group(tf.ones([6]), 4), ValueError),
-        (lambda: tg.ops.group(tf.ones([6]), 0), ValueError),
-        (lambda: tg.ops.group(tf.ones([6]), 2.0), TypeError),
-        (lambda: tg.ops.group(tf.ones([6]), 2, axis=1), ValueError),
+        (lambda: tg.ops.group(tf.ones([6]), size=4), ValueError),
+        (lambda: tg.ops.group(tf.ones([6]), size=0), ValueError),
+        (lambda: tg.ops.group(tf.ones([6]), size=2.0), TypeError),
+        (lambda: tg.ops.group(tf.ones([6]), size=2, axis=1), ValueError),
         (lambda: tg.ops.ungroup(tf.ones([6]), axis=0), ValueError),
         (lambda: tg.ops.ungroup(tf.ones([6, 2]), axis=-1), ValueError),
     ],

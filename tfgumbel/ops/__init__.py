@@ -55,7 +55,6 @@ from tfgumbel.ops.gumbel_rao import gumbel_rao
 from tfgumbel.ops.gumbel_sinkhorn import gumbel_sinkhorn, sinkhorn
 from tfgumbel.ops.gumbel_softmax import gumbel_softmax
 from tfgumbel.ops.gumbel_top_k import gumbel_top_k, k_hot_top
-from tfgumbel.ops.gumbel_top_k import gumbel_top_k
 from tfgumbel.ops.hard_concrete import (
     hard_concrete,
     hard_concrete_mode,
@@ -113,8 +112,8 @@ __all__ = [
     "GAMMA_PROPOSALS",
     "GAUSSIAN_PARAMETERIZATIONS",
     "SURROGATES",
-    "VON_MISES_PROPOSALS",
     "Surrogate",
+    "VON_MISES_PROPOSALS",
     "bernoulli_kl",
     "bernoulli_log_prob",
     "binary_concrete",
@@ -160,8 +159,8 @@ __all__ = [
     "mask_sample",
     "maximal_matching",
     "minimum_variance_straight_through",
-    "normal_mixture_sample",
     "neural_sort",
+    "normal_mixture_sample",
     "permutation_matrix",
     "permutation_mode",
     "plackett_luce_log_prob",
@@ -178,9 +177,6 @@ __all__ = [
     "straight_through",
     "straight_through_bernoulli",
     "straight_through_embedding",
-    "truncated_normal_log_prob",
-    "truncated_normal_sample",
-    "von_mises_sample",
     "straight_through_subset",
     "subset_entropy",
     "subset_kl",
@@ -188,6 +184,9 @@ __all__ = [
     "subset_log_prob",
     "subset_marginals",
     "subset_mode",
+    "truncated_normal_log_prob",
+    "truncated_normal_sample",
     "ungroup",
+    "von_mises_sample",
     "zgr",
 ]

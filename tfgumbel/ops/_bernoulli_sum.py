@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfgumbel.ops._precision import LOWEST
+from tfgumbel._precision import LOWEST
 from tfgumbel.ops._tilt import Tilt
 
 # As many items stand in a block at the most.

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfgumbel.ops._precision import LOWEST, nan_rows
+from tfgumbel._precision import LOWEST, nan_rows
 from tfgumbel.ops._subset_size import SubsetSize
 
 # Half a one more or less than wanted is as good as none.

@@ -7,13 +7,15 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import in_working_precision
+from tfgumbel._precision import in_working_precision
 from tfgumbel.ops.hard_concrete import cut_off
 
 _STDDEV = 0.5
 
 
-def gaussian_gate(mean: Any, noise: Any, stddev: float = _STDDEV) -> tf.Tensor:
+def gaussian_gate(
+    mean: Any, noise: Any, *, stddev: float = _STDDEV
+) -> tf.Tensor:
     """Stochastic gate z = clip(μ + σ ε, 0, 1).
 
     A Gaussian variable cut off at both ends: closed (0) and open (1) with
@@ -58,7 +60,7 @@ def gaussian_gate(mean: Any, noise: Any, stddev: float = _STDDEV) -> tf.Tensor:
 
 
 def gaussian_gate_open_probability(
-    mean: Any, stddev: float = _STDDEV
+    mean: Any, *, stddev: float = _STDDEV
 ) -> tf.Tensor:
     """P(z ≠ 0) = Φ(μ/σ) of a stochastic gate.
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfgumbel import _checks
 
 
-def group(tensor: Any, size: int, axis: int = -1) -> tf.Tensor:
+def group(tensor: Any, *, size: int, axis: int = -1) -> tf.Tensor:
     """Splits an axis into groups of M neighbours: [n] to [n/M, M].
 
     A mask that keeps N of every M neighbours of a matrix (2 of 4, say, which
@@ -59,7 +59,7 @@ def group(tensor: Any, size: int, axis: int = -1) -> tf.Tensor:
     return tf.ensure_shape(tf.reshape(tensor, tf.concat(parts, 0)), static)
 
 
-def ungroup(tensor: Any, axis: int) -> tf.Tensor:
+def ungroup(tensor: Any, *, axis: int) -> tf.Tensor:
     """The inverse of `group`: [n/M, M] to [n].
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import (
+from tfgumbel._precision import (
     in_working_precision,
     nan_values,
     without_infinity,
@@ -17,7 +17,7 @@ from tfgumbel.ops.sample_permutation import permutation_matrix
 from tfgumbel.ops.soft_sort import with_value
 
 
-def sinkhorn(logits: Any, iterations: int = 100) -> tf.Tensor:
+def sinkhorn(logits: Any, *, iterations: int = 100) -> tf.Tensor:
     """The doubly stochastic matrix diag(a) exp(logits) diag(b).
 
     Rows and columns are normalised in turn, in log space. Columns come last
@@ -80,6 +80,7 @@ def _nan_matrices(values: tf.Tensor) -> tf.Tensor:
 def gumbel_sinkhorn(
     logits: Any,
     noise: Any,
+    *,
     temperature: Any = 1.0,
     iterations: int = 100,
     hard: bool = False,
@@ -132,7 +133,7 @@ def gumbel_sinkhorn(
     matrix = _sinkhorn(scores / tau, iterations)
     if hard:
         fixed = tf.stop_gradient(scores)
-        value = permutation_matrix(maximal_matching(fixed), scores.dtype)
+        value = permutation_matrix(maximal_matching(fixed), dtype=scores.dtype)
         value += _nan_matrices(fixed) + nan_values(tau)
         matrix = with_value(matrix, value)
     return tf.cast(matrix, logits.dtype)

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import LOWEST, in_working_precision
+from tfgumbel._precision import LOWEST, in_working_precision
 
 _STRETCH = (-0.1, 1.1)
 
@@ -16,6 +16,7 @@ _STRETCH = (-0.1, 1.1)
 def hard_concrete(
     logits: Any,
     noise: Any,
+    *,
     temperature: Any = 2.0 / 3.0,
     stretch: tuple[float, float] = _STRETCH,
 ) -> tf.Tensor:
@@ -62,6 +63,7 @@ def hard_concrete(
 
 def hard_concrete_open_probability(
     logits: Any,
+    *,
     temperature: Any = 2.0 / 3.0,
     stretch: tuple[float, float] = _STRETCH,
 ) -> tf.Tensor:
@@ -96,7 +98,7 @@ def hard_concrete_open_probability(
 
 
 def hard_concrete_mode(
-    logits: Any, stretch: tuple[float, float] = _STRETCH
+    logits: Any, *, stretch: tuple[float, float] = _STRETCH
 ) -> tf.Tensor:
     """The gate without noise, clip(σ(logits) (ζ - γ) + γ, 0, 1).
 

@@ -7,13 +7,13 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import in_working_precision
+from tfgumbel._precision import in_working_precision
 from tfgumbel.ops._subset_size import subset_logits
 from tfgumbel.ops.subset_mode import subset_mode
 
 
 def implicit_mle(
-    logits: Any, noise: Any, k: Any, step: Any = 1.0, axis: int = -1
+    logits: Any, noise: Any, *, k: Any, step: Any = 1.0, axis: int = -1
 ) -> tf.Tensor:
     """The k largest of logits + noise, with the I-MLE gradient.
 
@@ -70,9 +70,9 @@ def implicit_mle(
     def sample(logits: tf.Tensor) -> Any:
         def grad(upstream: tf.Tensor) -> tf.Tensor:
             keys = logits + noise
-            moved = subset_mode(keys - step * upstream, k, axis)
-            return (subset_mode(keys, k, axis) - moved) / step
+            moved = subset_mode(keys - step * upstream, k=k, axis=axis)
+            return (subset_mode(keys, k=k, axis=axis) - moved) / step
 
-        return subset_mode(logits + noise, k, axis), grad
+        return subset_mode(logits + noise, k=k, axis=axis), grad
 
     return tf.cast(sample(working), logits.dtype)

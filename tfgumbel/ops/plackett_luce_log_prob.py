@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import (
+from tfgumbel._precision import (
     in_working_precision,
     nan_rows,
     without_infinity,

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import finite_logits
+from tfgumbel._precision import finite_logits
 from tfgumbel.ops.plackett_luce_log_prob import item_logits
 
 _MOST = 10
@@ -79,7 +79,7 @@ def descending(scores: tf.Tensor) -> tf.Tensor:
     return tf.argsort(scores, axis=-1, direction="DESCENDING", stable=True)
 
 
-def permutation_matrix(order: Any, dtype: Any = "float32") -> tf.Tensor:
+def permutation_matrix(order: Any, *, dtype: Any = "float32") -> tf.Tensor:
     """The matrix P with P s = s in this order: P[t, i] = 1 if π_t = i.
 
     Args:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfgumbel._precision import in_working_precision, nan_values
 from tfgumbel.ops import _bernoulli_sum as sums
-from tfgumbel.ops._precision import in_working_precision, nan_values
 from tfgumbel.ops._subset_size import (
     SubsetSize,
     like,
@@ -23,7 +23,9 @@ from tfgumbel.ops._tilt import Tilt, tilt
 _TAIL = 17.0
 
 
-def sample_subset(logits: Any, noise: Any, k: Any, axis: int = -1) -> tf.Tensor:
+def sample_subset(
+    logits: Any, noise: Any, *, k: Any, axis: int = -1
+) -> tf.Tensor:
     """Exact sample of exactly k of n items: the conditional Bernoulli one.
 
     Independent Bernoulli variables with these log-odds, given that exactly k

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.ops._precision import (
+from tfgumbel._precision import (
     finite_logits,
     in_working_precision,
     nan_rows,
@@ -18,7 +18,7 @@ from tfgumbel.ops.sample_permutation import descending, permutation_matrix
 
 
 def soft_sort(
-    logits: Any, noise: Any, temperature: Any = 1.0, hard: bool = False
+    logits: Any, noise: Any, *, temperature: Any = 1.0, hard: bool = False
 ) -> tf.Tensor:
     """Relaxed permutation matrix of scores s = logits + G: SoftSort.
 
@@ -72,7 +72,7 @@ def soft_sort(
 
 
 def neural_sort(
-    logits: Any, noise: Any, temperature: Any = 1.0, hard: bool = False
+    logits: Any, noise: Any, *, temperature: Any = 1.0, hard: bool = False
 ) -> tf.Tensor:
     """Relaxed permutation matrix of scores s = logits + G: NeuralSort.
 
@@ -126,7 +126,7 @@ def neural_sort(
 def _sorting_matrix(scores: tf.Tensor) -> tf.Tensor:
     """The permutation matrix that sorts the scores, a constant."""
     order = descending(tf.stop_gradient(scores))
-    return permutation_matrix(order, scores.dtype)
+    return permutation_matrix(order, dtype=scores.dtype)
 
 
 def _finished(

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.ops._precision import in_working_precision, nan_rows
+from tfgumbel._precision import in_working_precision, nan_rows
 from tfgumbel.ops._subset_size import (
     SubsetSize,
     like,
@@ -19,7 +19,7 @@ from tfgumbel.ops.subset_marginals import row_covariance_product
 
 
 def straight_through_subset(
-    logits: Any, sample: Any, k: Any, axis: int = -1
+    logits: Any, sample: Any, *, k: Any, axis: int = -1
 ) -> tf.Tensor:
     """A k-hot sample with the gradient of its marginals (SIMPLE).
 

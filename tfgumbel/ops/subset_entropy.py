@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel._precision import in_working_precision
 from tfgumbel.ops._bernoulli_sum import log_total
-from tfgumbel.ops._precision import in_working_precision
 from tfgumbel.ops._subset_entropies import cross_entropy
 from tfgumbel.ops._subset_size import (
     SubsetSize,
@@ -24,7 +24,7 @@ from tfgumbel.ops.subset_marginals import (
 )
 
 
-def subset_entropy(logits: Any, k: Any, axis: int = -1) -> tf.Tensor:
+def subset_entropy(logits: Any, *, k: Any, axis: int = -1) -> tf.Tensor:
     """H(q) = log Z - μ · logits of the conditional Bernoulli distribution.
 
     Args:
@@ -72,7 +72,7 @@ def _entropy(logits: tf.Tensor, size: SubsetSize) -> tf.Tensor:
 
 
 def subset_kl(
-    logits: Any, k: Any, prior_logits: Any = None, axis: int = -1
+    logits: Any, prior_logits: Any = None, *, k: Any, axis: int = -1
 ) -> tf.Tensor:
     """KL(q ‖ p) = μ · (logits - prior_logits) - log Z + log Z_prior.
 
@@ -80,9 +80,9 @@ def subset_kl(
 
     Args:
         logits: Log-odds of q, with n items on `axis`.
-        k: Size of the subset, as in `subset_marginals`.
         prior_logits: Log-odds of p, broadcastable to `logits`; `None` for the
             same probability for every subset.
+        k: Size of the subset, as in `subset_marginals`.
         axis: Axis of the items.
 
     Returns:

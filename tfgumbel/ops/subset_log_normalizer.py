@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel._precision import in_working_precision
 from tfgumbel.ops._bernoulli_sum import log_total
-from tfgumbel.ops._precision import in_working_precision
 from tfgumbel.ops._subset_size import (
     SubsetSize,
     per_row,
@@ -19,7 +19,7 @@ from tfgumbel.ops._tilt import finite, tilt
 from tfgumbel.ops.subset_marginals import row_marginals
 
 
-def subset_log_normalizer(logits: Any, k: Any, axis: int = -1) -> tf.Tensor:
+def subset_log_normalizer(logits: Any, *, k: Any, axis: int = -1) -> tf.Tensor:
     """log Z = log Σ_{|S|=k} exp(Σ_{i∈S} logits_i).
 
     The logarithm of the k-th elementary symmetric polynomial of exp(logits);

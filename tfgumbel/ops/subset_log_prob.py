@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel._precision import in_working_precision
 from tfgumbel.ops._bernoulli_sum import log_total
-from tfgumbel.ops._precision import in_working_precision
 from tfgumbel.ops._subset_entropies import cross_entropy
 from tfgumbel.ops._subset_size import (
     SubsetSize,
@@ -22,7 +22,7 @@ from tfgumbel.ops.subset_marginals import row_marginals
 
 
 def subset_log_prob(
-    logits: Any, sample: Any, k: Any, axis: int = -1
+    logits: Any, sample: Any, *, k: Any, axis: int = -1
 ) -> tf.Tensor:
     """log q(z) = z · logits - log Z of a subset of exactly k of n.
 

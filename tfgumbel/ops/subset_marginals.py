@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel._precision import in_working_precision
 from tfgumbel.ops import _bernoulli_sum as sums
-from tfgumbel.ops._precision import in_working_precision
 from tfgumbel.ops._subset_size import (
     SubsetSize,
     like,
@@ -18,7 +18,7 @@ from tfgumbel.ops._subset_size import (
 from tfgumbel.ops._tilt import Tilt, tilt
 
 
-def subset_marginals(logits: Any, k: Any, axis: int = -1) -> tf.Tensor:
+def subset_marginals(logits: Any, *, k: Any, axis: int = -1) -> tf.Tensor:
     """Probability of each item to be in a subset of exactly k of n.
 
     Under the conditional Bernoulli distribution, q(z) ∝ exp(z · logits) on

@@ -6,11 +6,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.ops._precision import finite_logits, nan_rows
+from tfgumbel._precision import finite_logits, nan_rows
 from tfgumbel.ops._subset_size import like, rows, subset_logits, subset_size
 
 
-def subset_mode(logits: Any, k: Any, axis: int = -1) -> tf.Tensor:
+def subset_mode(logits: Any, *, k: Any, axis: int = -1) -> tf.Tensor:
     """The k items with the largest logits, as zeros and ones.
 
     Of a range of sizes, all items with positive logits; more or fewer where
