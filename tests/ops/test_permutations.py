@@ -93,7 +93,7 @@ def test_samples_follow_their_probabilities(compiled):
 def test_the_first_of_a_sample_are_those_of_gumbel_top_k():
     logits, noise = some(6, 5), some(6, 5, seed=4)
     order = tg.ops.sample_permutation(logits, noise)
-    top = tg.ops.gumbel_top_k(logits, noise, 3)
+    top = tg.ops.gumbel_top_k(logits, noise, k=3)
     np.testing.assert_array_equal(order[:, :3], top)
 
 
@@ -171,6 +171,26 @@ def test_relaxations_are_their_formulas(op, compiled):
     np.testing.assert_array_equal(
         hard, tg.ops.permutation_matrix(order, dtype="float64")
     )
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize(
+    "op", [*SORTS.values(), tg.ops.gumbel_sinkhorn], ids=lambda op: op.__name__
+)
+def test_the_gradient_may_have_a_temperature_of_its_own(op, hard):
+    """The value is that of τ, the gradient that of the other one."""
+    shape = (2, 4, 4) if op is tg.ops.gumbel_sinkhorn else (2, 4)
+    logits, noise = tf.constant(some(*shape)), some(*shape, seed=8)
+
+    def of_op(**options):
+        return value_and_gradients(
+            lambda x: op(x, noise, hard=hard, **options), [logits]
+        )
+
+    value, gradient = of_op(temperature=0.3, backward_temperature=0.9)
+    np.testing.assert_allclose(value, of_op(temperature=0.3)[0], rtol=1e-12)
+    # A fixed incoming gradient: that of `value_and_gradients` depends on none.
+    assert_close(gradient, of_op(temperature=0.9)[1], rtol=1e-10)
 
 
 @sorts
@@ -354,7 +374,7 @@ def test_bad_temperature_is_an_error(op, temperature):
     with pytest.raises(ValueError, match="Received: temperature="):
         op(x, x, temperature=temperature)
     bad = tf.constant(float(temperature))
-    value = tf.function(op)(x, x, bad)
+    value = tf.function(at(op))(x, x, bad)
     assert np.all(np.isnan(value))
 
 

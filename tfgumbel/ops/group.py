@@ -15,7 +15,7 @@ def group(tensor: Any, *, size: int, axis: int = -1) -> tf.Tensor:
     A mask that keeps N of every M neighbours of a matrix (2 of 4, say, which
     sparse tensor cores multiply twice as fast) is a subset of each group:
 
-        logits = group(logits, 4, axis=0)  # [n/4, 4, m]
+        logits = group(logits, size=4, axis=0)  # [n/4, 4, m]
         mask = ungroup(sample_subset(logits, noise, k=2, axis=1), axis=0)
 
     Args:
@@ -35,7 +35,7 @@ def group(tensor: Any, *, size: int, axis: int = -1) -> tf.Tensor:
     Example:
 
     >>> import tensorflow as tf, tfgumbel as tg
-    >>> tg.ops.group(tf.range(6), 3).numpy()
+    >>> tg.ops.group(tf.range(6), size=3).numpy()
     array([[0, 1, 2],
            [3, 4, 5]], dtype=int32)
 

@@ -84,6 +84,7 @@ def gumbel_sinkhorn(
     temperature: Any = 1.0,
     iterations: int = 100,
     hard: bool = False,
+    backward_temperature: Any = None,
 ) -> tf.Tensor:
     """Relaxed permutation matrix S((logits + G) / τ), S of `sinkhorn`.
 
@@ -102,6 +103,8 @@ def gumbel_sinkhorn(
         temperature: τ > 0, a number or a scalar tensor.
         iterations: How many times rows and columns are normalised.
         hard: Whether to return the permutation matrix.
+        backward_temperature: Another τ for the gradient, as in
+            `gumbel_softmax`.
 
     Returns:
         `[..., n, n]` in the dtype of the logits. Computed in float32 or wider.
@@ -131,6 +134,11 @@ def gumbel_sinkhorn(
     scores += _checks.noise(noise, scores)
     tau = _checks.guarded_temperature(temperature, scores.dtype)
     matrix = _sinkhorn(scores / tau, iterations)
+    if backward_temperature is not None:
+        backward = _checks.guarded_temperature(
+            backward_temperature, scores.dtype, "backward_temperature"
+        )
+        matrix = with_value(_sinkhorn(scores / backward, iterations), matrix)
     if hard:
         fixed = tf.stop_gradient(scores)
         value = permutation_matrix(maximal_matching(fixed), dtype=scores.dtype)

@@ -18,7 +18,12 @@ from tfgumbel.ops.sample_permutation import descending, permutation_matrix
 
 
 def soft_sort(
-    logits: Any, noise: Any, *, temperature: Any = 1.0, hard: bool = False
+    logits: Any,
+    noise: Any,
+    *,
+    temperature: Any = 1.0,
+    hard: bool = False,
+    backward_temperature: Any = None,
 ) -> tf.Tensor:
     """Relaxed permutation matrix of scores s = logits + G: SoftSort.
 
@@ -35,6 +40,8 @@ def soft_sort(
         noise: Noise of the same shape: standard Gumbel, or zeros.
         temperature: τ > 0, a number or a scalar tensor.
         hard: Whether to return the permutation matrix.
+        backward_temperature: Another τ for the gradient, as in
+            `gumbel_softmax`.
 
     Returns:
         `[..., n, n]`, in the dtype of the logits: row t says which item stands
@@ -49,7 +56,8 @@ def soft_sort(
     Example:
 
     >>> import tfgumbel as tg
-    >>> tg.ops.soft_sort([1.0, 9.0], [0.0, 0.0], 0.5).numpy().round(2)
+    >>> scores, noise = [1.0, 9.0], [0.0, 0.0]
+    >>> tg.ops.soft_sort(scores, noise, temperature=0.5).numpy().round(2)
     array([[0., 1.],
            [1., 0.]], dtype=float32)
 
@@ -61,18 +69,22 @@ def soft_sort(
     working = in_working_precision(logits)
     noise = _checks.noise(noise, working)
     scores = finite_logits(working) + noise
-    tau = _checks.guarded_temperature(temperature, scores.dtype)
     # NaN of an item, which the gradient has to bring back to all of them.
-    tau += nan_rows(working + noise, -1)[..., None]
+    nan = nan_rows(working + noise, -1)[..., None]
+    taus = _temperatures(temperature, backward_temperature, nan)
     matrix = _sorting_matrix(scores)
     ordered = tf.linalg.matvec(matrix, scores)
     distance = tf.abs(ordered[..., :, None] - scores[..., None, :])
-    soft = tf.nn.softmax(-distance / tau)
-    return _finished(soft, matrix, tau, hard, logits.dtype)
+    return tf.cast(_finished(-distance, matrix, taus, hard), logits.dtype)
 
 
 def neural_sort(
-    logits: Any, noise: Any, *, temperature: Any = 1.0, hard: bool = False
+    logits: Any,
+    noise: Any,
+    *,
+    temperature: Any = 1.0,
+    hard: bool = False,
+    backward_temperature: Any = None,
 ) -> tf.Tensor:
     """Relaxed permutation matrix of scores s = logits + G: NeuralSort.
 
@@ -85,6 +97,8 @@ def neural_sort(
         noise: Noise of the same shape: standard Gumbel, or zeros.
         temperature: τ > 0, a number or a scalar tensor.
         hard: Whether to return the permutation matrix.
+        backward_temperature: Another τ for the gradient, as in
+            `gumbel_softmax`.
 
     Returns:
         `[..., n, n]`, in the dtype of the logits: row t says which item stands
@@ -99,7 +113,8 @@ def neural_sort(
     Example:
 
     >>> import tfgumbel as tg
-    >>> tg.ops.neural_sort([1.0, 9.0], [0.0, 0.0], 0.5).numpy().round(2)
+    >>> scores, noise = [1.0, 9.0], [0.0, 0.0]
+    >>> tg.ops.neural_sort(scores, noise, temperature=0.5).numpy().round(2)
     array([[0., 1.],
            [1., 0.]], dtype=float32)
 
@@ -110,17 +125,16 @@ def neural_sort(
     logits = item_logits(logits)
     scores = in_working_precision(logits)
     scores += _checks.noise(noise, scores)
-    tau = _checks.guarded_temperature(temperature, scores.dtype)
     # NaN of an item, and of inf - inf, in all of them.
-    tau += nan_rows(scores - scores, -1)[..., None]
+    nan = nan_rows(scores - scores, -1)[..., None]
+    taus = _temperatures(temperature, backward_temperature, nan)
     n = logits.shape[-1]
     distance = tf.abs(scores[..., :, None] - scores[..., None, :])
     spread = tf.reduce_sum(distance, axis=-1)
     place = tf.range(n - 1, -n, -2, dtype=scores.dtype)
-    soft = place[:, None] * scores[..., None, :] - spread[..., None, :]
-    soft = tf.nn.softmax(soft / tau)
+    keys = place[:, None] * scores[..., None, :] - spread[..., None, :]
     matrix = _sorting_matrix(scores)
-    return _finished(soft, matrix, tau, hard, logits.dtype)
+    return tf.cast(_finished(keys, matrix, taus, hard), logits.dtype)
 
 
 def _sorting_matrix(scores: tf.Tensor) -> tf.Tensor:
@@ -129,17 +143,34 @@ def _sorting_matrix(scores: tf.Tensor) -> tf.Tensor:
     return permutation_matrix(order, dtype=scores.dtype)
 
 
+def _temperatures(
+    temperature: Any, backward_temperature: Any, nan: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """τ and that of the gradient, if it is another; NaN in bad examples."""
+    tau = _checks.guarded_temperature(temperature, nan.dtype) + nan
+    if backward_temperature is None:
+        return tau, None
+    name = "backward_temperature"
+    backward = _checks.guarded_temperature(
+        backward_temperature, nan.dtype, name
+    )
+    return tau, backward + nan
+
+
 def _finished(
-    soft: tf.Tensor,
+    keys: tf.Tensor,
     matrix: tf.Tensor,
-    tau: tf.Tensor,
+    taus: tuple[tf.Tensor, tf.Tensor | None],
     hard: bool,
-    dtype: tf.DType,
 ) -> tf.Tensor:
     """The soft or the hard matrix; what is amiss with τ shows."""
+    tau, backward = taus
+    soft = tf.nn.softmax(keys / (tau if backward is None else backward))
     if hard:
-        soft = with_value(soft, matrix + nan_values(tf.stop_gradient(tau)))
-    return tf.cast(soft, dtype)
+        return with_value(soft, matrix + nan_values(tf.stop_gradient(tau)))
+    if backward is None:
+        return soft
+    return with_value(soft, tf.nn.softmax(keys / tau))
 
 
 def with_value(surrogate: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
