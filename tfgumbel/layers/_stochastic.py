@@ -284,6 +284,23 @@ class SamplingLayer(InferringLayer):
         return self.distribution.sample_shape(shapes)
 
 
+def masked(distribution: Distribution, inputs: Any, category_mask: Any) -> Any:
+    """Returns the parameters with masked categories impossible.
+
+    Raises:
+        ValueError: If samples of the distribution are no categories.
+    """
+    if category_mask is None:
+        return inputs
+    if not isinstance(distribution, distributions.Maskable):
+        raise ValueError(
+            "Argument `category_mask` needs a distribution of categories, "
+            "such as 'categorical' or 'subset'. Received: "
+            f"distribution={distribution.name!r}"
+        )
+    return distribution.mask(inputs, category_mask)
+
+
 def is_recorded(inputs: Any) -> bool:
     """Whether some tape records what is computed from the inputs."""
     tensors = [t for t in tf.nest.flatten(inputs) if tf.is_tensor(t)]
