@@ -148,6 +148,9 @@ ROWS = {
         categories, tg.StraightThroughEmbedding, 4, 8
     ),
     "SubsetSampler": sampler(categories, tg.SubsetSampler, 2),
+    "SubsetSampler-relaxed": sampler(
+        categories, tg.SubsetSampler, 2, "plackett_luce"
+    ),
     "ConcreteSelector": sampler(features, tg.ConcreteSelector, 12),
     "BinaryConcrete": sampler(bits, tg.BinaryConcrete),
     "StraightThroughBernoulli": sampler(bits, tg.StraightThroughBernoulli),

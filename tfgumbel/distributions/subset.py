@@ -45,7 +45,7 @@ class Subset(Distribution):
     >>> import tensorflow as tf, tfgumbel as tg
     >>> subset = tg.distributions.Subset(k=2)
     >>> q = subset.constrain(tf.constant([[0.0, 0.0, 100.0]]))
-    >>> subset.mean(q).numpy()
+    >>> subset.mean(q).numpy().round(2)
     array([[0.5, 0.5, 1. ]], dtype=float32)
 
     Reference:
@@ -112,6 +112,13 @@ class Subset(Distribution):
     def mean(self, parameters: Parameters) -> tf.Tensor:
         """The probability of each item."""
         return ops.subset_marginals(parameters[-1], **self._given(parameters))
+
+    def through_mean(
+        self, parameters: Parameters, sample: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns the sample, with the gradient of `mean`."""
+        given = self._given(parameters)
+        return ops.straight_through_subset(parameters[-1], sample, **given)
 
     def mode(self, parameters: Parameters) -> tf.Tensor:
         return ops.subset_mode(parameters[-1], **self._given(parameters))

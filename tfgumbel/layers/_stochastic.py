@@ -351,7 +351,7 @@ class CategoricalLayer(SamplingLayer):
 class TemperatureLayer(schedules.AnnealedLayer):
     """A layer with a temperature, and possibly another for its gradient.
 
-    A subclass calls `add_temperatures` once.
+    A subclass calls `add_temperatures` once, if it has one.
     """
 
     temperature = schedules.AnnealedAttribute()
@@ -397,9 +397,10 @@ class TemperatureLayer(schedules.AnnealedLayer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        backward = self._annealed_backward
+        tau = self.annealed("temperature")
+        backward = self.annealed("backward_temperature")
         return {
             **super().get_config(),
-            "temperature": self._annealed.get_config(),
+            "temperature": tau and tau.get_config(),
             "backward_temperature": backward and backward.get_config(),
         }
