@@ -151,6 +151,8 @@ ROWS = {
     "SubsetSampler-relaxed": sampler(
         categories, tg.SubsetSampler, 2, "plackett_luce"
     ),
+    "PermutationSampler": sampler(categories, tg.PermutationSampler),
+    "StochasticGate": sampler(categories, tg.StochasticGate, weight=1e-3),
     "ConcreteSelector": sampler(features, tg.ConcreteSelector, 12),
     "BinaryConcrete": sampler(bits, tg.BinaryConcrete),
     "StraightThroughBernoulli": sampler(bits, tg.StraightThroughBernoulli),
