@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import ops, random
-from tfgumbel._precision import finite_logits
+from tfgumbel._precision import finite_logits, nan_rows
 from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
 from tfgumbel.distributions.distribution import Distribution, Parameters
@@ -71,7 +71,8 @@ class Permutation(Distribution):
 
     def harden(self, perturbed: tf.Tensor) -> tf.Tensor:
         order = ops.permutation_mode(perturbed)
-        return ops.permutation_matrix(order, dtype=perturbed.dtype)
+        matrix = ops.permutation_matrix(order, dtype=perturbed.dtype)
+        return matrix + nan_rows(perturbed, -1)[..., None]
 
     def soften(self, perturbed: tf.Tensor, temperature: Any) -> tf.Tensor:
         zeros = tf.zeros_like(perturbed)

@@ -176,6 +176,7 @@ class PermutationSampler(TemperatureLayer, SamplingLayer):
 
     def compute_output_spec(self, logits: Any, training: Any = None) -> Any:
         """Returns a matrix for each list, in the compute dtype."""
+        _checks.floating("logits", logits.dtype)
         shape = self.compute_output_shape(logits.shape)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 

@@ -139,14 +139,14 @@ class _Chain:
                 f"input. Received: layer {gate.name!r} with no open gate"
             )
         self.scale = values if self.scale is None else self.scale * values
-        if self.producer is not None:
-            self._drop(values > 0)
+        if self.producer is not None and self.kept is not None:
+            wanted = values > 0
+            self.kept, self.scale = self.kept[wanted], self.scale[wanted]
+            self._drop(self.producer, wanted)
 
-    def _drop(self, wanted: np.ndarray) -> None:
+    def _drop(self, first: int, wanted: np.ndarray) -> None:
         """Takes features out of the producer and what came after it."""
-        assert self.kept is not None and self.scale is not None
-        self.kept, self.scale = self.kept[wanted], self.scale[wanted]
-        for index in range(self.producer, len(self.layers)):
+        for index in range(first, len(self.layers)):
             layer, weights = self.layers[index]
             weights = [weight[..., wanted] for weight in weights]
             self.layers[index] = layer, weights
