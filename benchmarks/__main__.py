@@ -24,6 +24,7 @@ COMMANDS = {
     "scaling": [],
     "large_k": ["--modes", "graph", "--processes", "2"],
     "monte_carlo_gradients": [],
+    "subsets": [],
 }
 
 

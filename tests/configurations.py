@@ -159,6 +159,16 @@ def logits_alone(random, arguments):
     return (tensor(random, shape, dtype, scale),)
 
 
+def logits_and_gates(random, arguments):
+    """Gates of each example, or of a wrong shape; or the layer's own."""
+    shape, dtype, form = map(arguments.get, ("shape", "input_dtype", "form"))
+    arguments.pop("form")
+    (logits,) = logits_alone(random, arguments)
+    if random.random() < 0.5:
+        return (logits,)
+    return logits, formed(random, (*shape[:1], *shape[-1:]), dtype, form)
+
+
 LOGITS = {"shape": SHAPE, "input_dtype": DTYPE, "scale": SCALE}
 MASKED = {**LOGITS, "mask": MASK}
 CATEGORICAL = {
@@ -313,6 +323,8 @@ def estimator_subject(name):
         count = len(estimator.distribution.parameters)
         if law == "binomial" and floating(logits):
             logits = (tf.abs(logits) * 0 + 2, logits)
+        elif law == "subset" and floating(logits) and logits.shape.rank:
+            logits = (tf.ones(logits.shape[:-1], logits.dtype), logits)
         elif count > 1:
             logits = (logits,) * count
         return with_gradients(
@@ -406,9 +418,41 @@ SUBJECTS = {
     "SubsetSampler": layer_subject(
         tg.SubsetSampler,
         logits_and_mask,
-        **{**CATEGORICAL, "inference": inferences("mode", "sample", "relaxed")},
-        k=COUNT,
+        **CATEGORICAL,
+        **{"hard": BOOL, "backward_temperature": OPTIONAL},
+        k=Pool((1, 2, np.int64(3), (1, 2)), (*COUNT.odd, (0, 0), (2,), "12")),
+        distribution=choices("subset", "plackett_luce"),
+        estimator=Pool((None, "marginal", "relaxed", "implicit_mle"), ("st",)),
+        step=POSITIVE,
+        group_size=Pool((None,), (2, 4, *COUNT.odd)),
+    ),
+    "PermutationSampler": layer_subject(
+        tg.PermutationSampler,
+        logits_alone,
+        **LOGITS,
+        relaxation=choices("soft_sort", "neural_sort", "sinkhorn"),
+        temperature=ANNEALED,
+        backward_temperature=OPTIONAL,
         hard=BOOL,
+        iterations=COUNT,
+        inference=inferences("mode", "sample", "relaxed"),
+        seed=SEED,
+        dtype=POLICY,
+    ),
+    "StochasticGate": layer_subject(
+        tg.StochasticGate,
+        logits_and_gates,
+        **LOGITS,
+        form=FORM,
+        kind=choices("hard_concrete", "gaussian"),
+        weight=WEIGHT,
+        axis=AXIS,
+        sparsity=Pool((None, 0.5, 0), (1.0, *EXTREME, *NUMBERS)),
+        temperature=Pool((None,), (*POSITIVE.usual, *POSITIVE.odd)),
+        stddev=Pool((None,), (*POSITIVE.usual, *POSITIVE.odd)),
+        inference=inferences("mode", "sample"),
+        seed=SEED,
+        dtype=POLICY,
     ),
     "ConcreteSelector": layer_subject(
         tg.ConcreteSelector,

@@ -5,6 +5,7 @@ of it gives the gradient that the layer's own must equal.
 """
 
 import functools
+import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -151,10 +152,6 @@ def gumbel_rao_noise(shape, seed, axis=-1):
     return tf.concat([first[None], tf.cast(more, first.dtype)], axis=0)
 
 
-# Noise whose shape depends on the axis of the categories.
-NOISE_OF_ROWS = (row_uniforms, gumbel_rao_noise)
-
-
 def k_hot(values, k, axis):
     descending = tf.sort(values, axis, "DESCENDING")
     least = tf.gather(descending, [k - 1], axis=axis)
@@ -181,6 +178,180 @@ SUBSET_INFERENCE = {
     "mode": lambda layer, logits, mask=None: [
         k_hot(legal(logits, mask), layer.k, layer.axis)
     ],
+}
+
+
+def k_hots(n, k):
+    """Every subset of k of n, `[N, n]`."""
+    rows = itertools.combinations(range(n), k)
+    return np.sum(np.eye(n)[list(rows)], axis=1)
+
+
+def subset_marginals(layer, logits, mask=None):
+    """By enumeration, in plain ops."""
+    logits = legal(logits, mask)
+    logits = tf.maximum(logits, tf.cast(-1e30, logits.dtype))
+    last = tf.experimental.numpy.moveaxis(logits, layer.axis, -1)
+    z = tf.constant(k_hots(last.shape[-1], layer.k), logits.dtype)
+    q = tf.nn.softmax(tf.einsum("...n,sn->...s", last, z))
+    marginals = tf.einsum("...s,sn->...n", q, z)
+    return tf.experimental.numpy.moveaxis(marginals, -1, layer.axis)
+
+
+def subset_exact(layer, noise, logits, mask=None):
+    drawn = tg.ops.sample_subset(
+        legal(logits, mask), noise, k=layer.k, axis=layer.axis
+    )
+    return [through(drawn, subset_marginals(layer, logits, mask))]
+
+
+def implicit_mle(layer, noise, logits):
+    """Its gradient is a difference, which is no derivative of anything."""
+    keys = logits + tf.cast(noise, logits.dtype)
+    z = k_hot(keys, layer.k, layer.axis)
+
+    @tf.custom_gradient
+    def sample(logits):
+        def grad(upstream):
+            moved = k_hot(keys - layer.step * upstream, layer.k, layer.axis)
+            return (z - moved) / layer.step
+
+        return z, grad
+
+    return [sample(logits)]
+
+
+EXACT_SUBSET_INFERENCE = {
+    **SUBSET_INFERENCE,
+    "mean": lambda layer, logits, mask=None: [
+        subset_marginals(layer, logits, mask)
+    ],
+}
+
+
+# Permutations.
+
+
+def sorting_matrix(scores):
+    order = tf.argsort(scores, direction="DESCENDING")
+    return tf.one_hot(order, scores.shape[-1], dtype=scores.dtype)
+
+
+def soft_sort(layer, noise, logits):
+    scores = logits + noise
+    ordered = tf.sort(scores, direction="DESCENDING")
+    distance = tf.abs(ordered[..., :, None] - scores[..., None, :])
+    return [tf.nn.softmax(-distance / temperature_of(layer, logits.dtype))]
+
+
+def neural_sort(layer, noise, logits):
+    scores = logits + noise
+    n = scores.shape[-1]
+    pairs = tf.abs(scores[..., :, None] - scores[..., None, :])
+    rows = [
+        (n + 1 - 2 * t) * scores - tf.reduce_sum(pairs, -1)
+        for t in range(1, n + 1)
+    ]
+    rows = tf.stack(rows, axis=-2)
+    return [tf.nn.softmax(rows / temperature_of(layer, logits.dtype))]
+
+
+def sorted_hard(layer, noise, logits):
+    (y,) = soft_sort(layer, noise, logits)
+    return [through(sorting_matrix(logits + noise), y)]
+
+
+def sinkhorn(layer, noise, logits):
+    y = (logits + noise) / temperature_of(layer, logits.dtype)
+    for _ in range(layer.iterations):
+        y -= tf.reduce_logsumexp(y, -1, keepdims=True)
+        y -= tf.reduce_logsumexp(y, -2, keepdims=True)
+    return [tf.exp(y)]
+
+
+def matching(scores):
+    """The permutation of the largest total, out of all of them."""
+    n = scores.shape[-1]
+    matrices = np.eye(n)[list(itertools.permutations(range(n)))]
+    totals = np.einsum("...ij,pij->...p", np.asarray(scores), matrices)
+    return matrices[np.argmax(totals, axis=-1)]
+
+
+def sinkhorn_hard(layer, noise, logits):
+    (y,) = sinkhorn(layer, noise, logits)
+    return [through(tf.cast(matching(logits + noise), y.dtype), y)]
+
+
+SORT_INFERENCE = {"mode": lambda layer, logits: [sorting_matrix(logits)]}
+MATCHING_INFERENCE = {"mode": lambda layer, logits: [matching(logits)]}
+
+
+# Gates.
+
+
+def gate_noise(kind, shape, seed, axis=-1):
+    """For each example and gate."""
+    return kind([shape[0], shape[axis]], seed)
+
+
+logistic_of_gates = functools.partial(gate_noise, tg.random.logistic)
+normal_of_gates = functools.partial(gate_noise, tg.random.normal)
+
+
+def gate_parameters(layer, inputs, gates):
+    if gates is None:
+        gates = tf.convert_to_tensor(layer.gates)[None]
+    return tf.cast(gates, inputs.dtype)
+
+
+def gated(layer, inputs, gates):
+    values = tf.minimum(tf.maximum(gates, 0.0), 1.0)
+    shape = np.ones(inputs.shape.rank, int)
+    shape[0], shape[layer.axis] = -1, values.shape[-1]
+    return inputs * tf.reshape(values, shape)
+
+
+def open_cost(layer, probability):
+    weight = tf.cast(tf.convert_to_tensor(layer.weight), probability.dtype)
+    return weight * tf.reduce_mean(tf.reduce_sum(probability, axis=-1))
+
+
+def hard_concrete_gate(layer, noise, inputs, gates=None):
+    logits = gate_parameters(layer, inputs, gates)
+    tau = temperature_of(layer, inputs.dtype)
+    stretched = 1.2 * tf.sigmoid((logits + noise) / tau) - 0.1
+    # P(1.2 s - 0.1 > 0) = P(L > τ logit(1/12) - logits)
+    chance = tf.sigmoid(logits + tau * np.log(11.0))
+    return [gated(layer, inputs, stretched), open_cost(layer, chance)]
+
+
+def gaussian_gate(layer, noise, inputs, gates=None):
+    mean = gate_parameters(layer, inputs, gates)
+    values = mean + layer.stddev * noise
+    chance = 0.5 + 0.5 * tf.math.erf(mean / layer.stddev / np.sqrt(2.0))
+    return [gated(layer, inputs, values), open_cost(layer, chance)]
+
+
+HARD_CONCRETE_INFERENCE = {
+    "default": lambda layer, inputs, gates=None: [
+        gated(
+            layer,
+            inputs,
+            1.2 * tf.sigmoid(gate_parameters(layer, inputs, gates)) - 0.1,
+        )
+    ]
+}
+# Noise whose shape depends on the axis of the categories or gates.
+NOISE_OF_ROWS = (
+    row_uniforms,
+    gumbel_rao_noise,
+    logistic_of_gates,
+    normal_of_gates,
+)
+GAUSSIAN_GATE_INFERENCE = {
+    "default": lambda layer, inputs, gates=None: [
+        gated(layer, inputs, gate_parameters(layer, inputs, gates))
+    ]
 }
 
 

@@ -18,6 +18,8 @@ LOGITS = RANDOM.normal(size=(3, 2, 4)).astype("float32")
 MEAN, SCALE = RANDOM.normal(size=(2, 3, 2, 4)).astype("float32")
 COST, LOG_PROB = RANDOM.normal(size=(2, 3)).astype("float32")
 CONTEXT = RANDOM.normal(size=(3, 2)).astype("float32")
+MATRICES = np.random.default_rng(21).normal(size=(3, 4, 4)).astype("float32")
+GATES = np.random.default_rng(22).normal(size=(3, 4)).astype("float32")
 # Legal categories on every axis.
 MASK = np.indices((3, 2, 4)).sum(axis=0) % 3 != 0
 # Mean and triangle of four coordinates.
@@ -42,7 +44,8 @@ class LayerCase:
             inference mode that draws nothing; the default mode first.
         noise: The function of `tfgumbel.random` that the layer draws with, or
             one of `definitions.NOISE_OF_ROWS`.
-        law: What the samples follow: "categorical", "subset", "embedding",
+        law: What the samples follow: "categorical", "subset",
+            "plackett_luce", "order", "matching", "embedding",
             "bernoulli", "gaussian", "gaussian_tril", "continuous".
         relaxed: Whether there is an inference mode "relaxed".
         axes: Axes that may hold the categories, if the layer takes an axis.
@@ -120,13 +123,69 @@ def categorical_row(
     )
 
 
-def subset_row(name, training, mask=False, **kwargs):
+def plackett_luce_row(name, training, mask=False, **kwargs):
     """Two categories of three or four; axis 1 has but two."""
+    kwargs = {"k": 2, "distribution": "plackett_luce", **kwargs}
     return dataclasses.replace(
-        categorical_row(name, tg.SubsetSampler, training, mask, k=2, **kwargs),
+        categorical_row(name, tg.SubsetSampler, training, mask, **kwargs),
         inference=definitions.SUBSET_INFERENCE,
-        law="subset",
+        law="plackett_luce",
         axes=(-3, 0, 2),
+    )
+
+
+def subset_row(name, training, mask=False, **kwargs):
+    return dataclasses.replace(
+        plackett_luce_row(name, training, mask, **kwargs),
+        make=functools.partial(tg.SubsetSampler, k=2, seed=SEED, **kwargs),
+        inference=definitions.EXACT_SUBSET_INFERENCE,
+        noise=tg.random.uniform64,
+        law="subset",
+        anneals=None,
+    )
+
+
+def permutation_row(name, training, inputs=LOGITS, law="order", **kwargs):
+    inference = (
+        definitions.SORT_INFERENCE
+        if law == "order"
+        else definitions.MATCHING_INFERENCE
+    )
+    return LayerCase(
+        f"PermutationSampler-{name}",
+        functools.partial(
+            tg.PermutationSampler,
+            **{"temperature": 0.7, "seed": SEED, **kwargs},
+        ),
+        (inputs,),
+        training,
+        inference,
+        noise=tg.random.gumbel,
+        law=law,
+        relaxed=True,
+        anneals="temperature",
+    )
+
+
+def gate_row(name, training, *gates, **kwargs):
+    hard_concrete = training is definitions.hard_concrete_gate
+    return LayerCase(
+        f"StochasticGate-{name}",
+        functools.partial(
+            tg.StochasticGate,
+            **{"weight": 0.7, "seed": SEED, **kwargs},
+            initializer=keras.initializers.RandomNormal(0.4, seed=3),
+        ),
+        (LOGITS, *gates),
+        training,
+        definitions.HARD_CONCRETE_INFERENCE
+        if hard_concrete
+        else definitions.GAUSSIAN_GATE_INFERENCE,
+        noise=definitions.logistic_of_gates
+        if hard_concrete
+        else definitions.normal_of_gates,
+        axes=() if gates else (-2, 1, 2),
+        anneals="weight",
     )
 
 

@@ -148,6 +148,11 @@ ROWS = {
         categories, tg.StraightThroughEmbedding, 4, 8
     ),
     "SubsetSampler": sampler(categories, tg.SubsetSampler, 2),
+    "SubsetSampler-relaxed": sampler(
+        categories, tg.SubsetSampler, 2, "plackett_luce"
+    ),
+    "PermutationSampler": sampler(categories, tg.PermutationSampler),
+    "StochasticGate": sampler(categories, tg.StochasticGate, weight=1e-3),
     "ConcreteSelector": sampler(features, tg.ConcreteSelector, 12),
     "BinaryConcrete": sampler(bits, tg.BinaryConcrete),
     "StraightThroughBernoulli": sampler(bits, tg.StraightThroughBernoulli),

@@ -110,6 +110,7 @@ PLACES = {
     ),
     "weight": (lambda: tg.CategoricalKL(), ["weight"]),
     "initializer": (lambda: tg.ConcreteSelector(2), ["initializer"]),
+    "initializer of gates": (lambda: tg.StochasticGate(), ["initializer"]),
     "embeddings_initializer": (
         lambda: tg.StraightThroughEmbedding(4, 2),
         ["embeddings_initializer"],

@@ -317,15 +317,6 @@ def category_mask(
     return mask
 
 
-def maskable(distribution: str) -> None:
-    """Raises unless samples of the distribution are categories."""
-    if distribution != "categorical":
-        raise ValueError(
-            "Argument `category_mask` needs distribution='categorical'. "
-            f"Received: distribution={distribution!r}"
-        )
-
-
 def _require_legal_categories(
     mask: tf.Tensor, category_axis: int, least: int
 ) -> None:

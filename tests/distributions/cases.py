@@ -8,6 +8,7 @@ smooth.
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -52,6 +53,7 @@ class Case:
         prior: Parameters of a prior for the divergence.
         learned: Indices of the parameters that receive a gradient.
         dense: Whether the nodes are dense around zero, for a peak or a tail.
+        atoms: All values, `[N, event]`, where vectors are discrete.
     """
 
     id: str
@@ -68,6 +70,7 @@ class Case:
     prior: tuple | None = None
     learned: tuple | None = None
     dense: bool = False
+    atoms: np.ndarray | None = None
 
     @property
     def distribution(self):
@@ -84,6 +87,8 @@ class Case:
 
     def nodes(self, count=600):
         """Where the integrand is evaluated, and the weight of each node."""
+        if self.atoms is not None:
+            return self.atoms, np.ones(len(self.atoms))
         low, high = self.support
         if self.whole:
             z = np.arange(low, high + 1.0)
@@ -197,6 +202,47 @@ def gaussian_tril(z, mean, factor):
     return scipy.stats.multivariate_normal(mean, covariance).logpdf(z)
 
 
+def subset(z, *parameters):
+    """By the sum over all subsets of the sizes that there are among z."""
+    *size, logits = parameters
+    sizes = size or np.unique(z.sum(-1))
+    states = np.array(list(itertools.product((0.0, 1.0), repeat=logits.size)))
+    states = states[np.isin(states.sum(-1), sizes)]
+    log_z = scipy.special.logsumexp(states @ logits)
+    inside = np.isin(z.sum(-1), sizes)
+    return np.where(inside, z @ logits - log_z, -np.inf)
+
+
+def subset_case(id, raw, sizes, **options):
+    z = np.array(list(itertools.product((0.0, 1.0), repeat=4)))
+    z = z[np.isin(z.sum(-1), sizes)]
+    best = z[np.argmax(z @ raw[-1])]
+    return Case(
+        id,
+        "subset",
+        raw,
+        (identity,) * len(raw),
+        subset,
+        (0.0, 1.0),
+        mean=lambda *q: np.exp(subset(z, *q)) @ z,
+        mode=lambda *q: best,
+        event=4,
+        whole=True,
+        atoms=z,
+        **options,
+    )
+
+
+def plackett_luce(z, logits):
+    """Items drawn one after the other, each from those that are left."""
+    order = z.reshape(-1, logits.size, logits.size).argmax(-1)
+    log_prob, weight = np.zeros(len(order)), np.exp(logits)
+    for place in range(logits.size):
+        left = weight[order[:, place:]].sum(-1)
+        log_prob += np.log(weight[order[:, place]] / left)
+    return log_prob
+
+
 def gaussian(parameterization, scale, bijection):
     return Case(
         f"gaussian-{parameterization}",
@@ -211,6 +257,9 @@ def gaussian(parameterization, scale, bijection):
         prior=(0.5, 1.3),
     )
 
+
+# The log-odds of 0.3, 0.6, 0.5 and 0.2.
+FOUR = scipy.special.logit(np.array([0.3, 0.6, 0.5, 0.2]))
 
 CASES = (
     gaussian("log_variance", -0.4, lambda raw: np.exp(raw / 2)),
@@ -416,6 +465,39 @@ CASES = (
         (-14.0, 14.0),
         mean=lambda logits, mean, _: scipy.special.softmax(logits) @ mean,
         prior=([0.0, 0.1], [0.2, -0.1], [1.0, 1.4]),
+    ),
+    subset_case(
+        "subset",
+        (FOUR,),
+        (2,),
+        options={"k": 2},
+        prior=(np.array([0.3, 0.0, -0.4, 0.2]),),
+    ),
+    subset_case(
+        "subset-range",
+        (FOUR,),
+        (1, 2, 3),
+        options={"k": (1, 3)},
+        prior=(np.array([0.3, 0.0, -0.4, 0.2]),),
+    ),
+    subset_case(
+        "subset-sizes",
+        (np.array(3.0), FOUR),
+        (3,),
+        prior=(3.0, np.array([0.3, 0.0, -0.4, 0.2])),
+        learned=(1,),
+    ),
+    Case(
+        "permutation",
+        "permutation",
+        (np.array([0.4, -0.5, 0.9]),),
+        (identity,),
+        plackett_luce,
+        (0.0, 1.0),
+        mode=lambda logits: np.eye(3)[[2, 0, 1]],
+        event=9,
+        whole=True,
+        atoms=np.eye(3)[list(itertools.permutations(range(3)))].reshape(-1, 9),
     ),
 )
 BY_ID = {case.id: case for case in CASES}

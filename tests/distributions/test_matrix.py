@@ -23,19 +23,26 @@ ARGUMENTS = {
     "pathwise": {"samples": 2},
     "muprop": {"samples": 2},
     "measure_valued": {},
+    "rebar": {},
+    "relax": {"relaxed_cost": True},
 }
+# A biased estimator has a bias curve instead.
 CELLS = [
     (case, name)
     for case in CASES
     for name in estimators.available(case.distribution)
+    if estimators.get(name).unbiased and name != "exact"
 ]
 # One through the probability and one through the sample for each row.
 OFTEN = ("rloo", "pathwise")
 
 
-def of_vector(z):
-    """A number, of two entries of a vector."""
-    return z[:, 0] + 0.5 * z[:, 1]
+def of_vector(case, z):
+    """A number: of two entries of a vector, or of all if it is discrete."""
+    if case.atoms is None:
+        return z[:, 0] + 0.5 * z[:, 1]
+    weights = np.cos(1.0 + 2.0 * np.arange(case.event)).astype(np.float32)
+    return (z @ weights[:, None])[:, 0]
 
 
 def wave(case, z, sin=np.sin):
@@ -47,7 +54,7 @@ def wave(case, z, sin=np.sin):
 
 def exact_wave(case):
     def cost(z):
-        return wave(case, of_vector(z) if case.event else z)
+        return wave(case, of_vector(case, z) if case.event else z)
 
     return cost
 
@@ -55,7 +62,7 @@ def exact_wave(case):
 def cost(case):
     def cost_fn(z):
         z = tf.reshape(z, [tf.shape(z)[0], max(case.event, 1)])
-        return wave(case, of_vector(z) if case.event else z[:, 0], tf.sin)
+        return wave(case, of_vector(case, z) if case.event else z[:, 0], tf.sin)
 
     return cost_fn
 
@@ -95,7 +102,8 @@ def marks(name):
     [
         pytest.param(c, n, id=f"{c.id}-{n}", marks=marks(n))
         for c, n in CELLS
-        if not (n == "vimco" and c.event)  # its integral has four dimensions
+        # Of vectors, its integral has four dimensions.
+        if not (n == "vimco" and c.event and c.atoms is None)
     ],
 )
 def test_gradient(case, name):
@@ -106,6 +114,23 @@ def test_gradient(case, name):
     largest = max(np.abs(part).max() for part in expected)
     for found, part in zip(gradients, expected, strict=True):
         assert_mean(found, part, smallest_bias=0.15 * largest + 0.01)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [c for c in CASES if "exact" in estimators.available(c.distribution)],
+    ids=lambda case: case.id,
+)
+def test_enumeration_of_vectors(case):
+    estimator = estimators.Exact(case.distribution)
+    logits = tiled(case, 3)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = estimator(cost(case), logits, [0, 0])
+    gradient = tape.gradient(value, logits)[:, 0]
+    expected_value, (expected,) = exact(case, "exact")
+    np.testing.assert_allclose(value, [expected_value] * 3, rtol=1e-5)
+    np.testing.assert_allclose(gradient, [expected] * 3, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -174,10 +199,14 @@ def test_capabilities_say_who_serves_whom():
     score = {"reinforce", "nvil", "rloo", "vimco"}
     assert all(score <= served for served in matrix.values())
     for name, served in matrix.items():
-        whole = name in (*DISCRETE, "poisson", "binomial")
+        structured = name in ("subset", "permutation")
+        whole = structured or name in (*DISCRETE, "poisson", "binomial")
         assert ("pathwise" in served) != whole, name
-        assert ("exact" in served) == (name in DISCRETE)
-        assert ("rebar" in served) == (name in DISCRETE)
+        # By name, the size of a subset is an input.
+        finite = name in (*DISCRETE, "permutation")
+        assert ("exact" in served) == finite
+        assert ("rebar" in served) == finite
+        assert ("gumbel_softmax" in served) == finite
         assert ("reinmax" in served) == (name in DISCRETE)
         assert ("arm" in served) == (name == "bernoulli")
     weak = {n for n, served in matrix.items() if "measure_valued" in served}
@@ -185,7 +214,11 @@ def test_capabilities_say_who_serves_whom():
         *("bernoulli", "gaussian", "exponential", "poisson", "binomial")
     }
     without_mean = {n for n, s in matrix.items() if "muprop" not in s}
-    assert without_mean == {"logistic_normal", "student_t", "von_mises"}
+    assert without_mean == {
+        *("logistic_normal", "student_t", "von_mises", "permutation")
+    }
+    sized = set(estimators.available("subset", k=2))
+    assert sized == {"exact", "muprop", *score}
 
 
 @pytest.mark.parametrize("name", ["gamma", "weibull"])

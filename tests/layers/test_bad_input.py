@@ -16,7 +16,8 @@ annealed = layer_cases(lambda case: case.anneals is not None)
 cooled = layer_cases(lambda case: case.anneals == "temperature")
 categorical = layer_cases(
     lambda case: (
-        case.axes or (case.law == "categorical" and len(case.inputs) == 1)
+        "Gate" not in case.id
+        and (case.axes or (case.law == "categorical" and len(case.inputs) == 1))
     )
 )
 every_layer = layer_cases()

@@ -1,5 +1,7 @@
 """Samples follow their law exactly, rare categories included."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -13,6 +15,7 @@ from tests.layers.continuous import CASES
 from tests.statistics import (
     assert_distribution,
     assert_frequencies,
+    plackett_luce,
     sigmoid,
     softmax,
     subset_law,
@@ -111,13 +114,25 @@ def assert_gaussian(sample, case, layer, inputs):
     assert_distribution(standard, scipy.stats.norm.cdf)
 
 
+def subset_probabilities(logits, k):
+    """Every k-hot vector, and its share of the sum over them all."""
+    k_hots = definitions.k_hots(logits.size, k)
+    k_hots = k_hots[np.lexsort(k_hots.T[::-1])]
+    scores = np.sum(np.where(k_hots > 0, logits, 0.0), axis=1)
+    return k_hots, softmax(scores)
+
+
 def assert_subset(sample, case, layer, inputs):
+    assert_plackett_luce(sample, case, layer, inputs, subset_probabilities)
+
+
+def assert_plackett_luce(sample, case, layer, inputs, law=subset_law):
     """Chi-square over every subset of each variable."""
     logits = inputs[0].numpy()[0].astype(np.float64)
     if len(inputs) > 1:
         logits = np.where(inputs[1].numpy()[0], logits, -np.inf)
     for d, row in enumerate(logits):
-        k_hots, probabilities = subset_law(row, layer.k)
+        k_hots, probabilities = law(row, layer.k)
         possible = probabilities > 0
         # A subset as a number in base 2; they come in ascending order.
         base = 2 ** np.arange(4)[::-1]
@@ -126,6 +141,41 @@ def assert_subset(sample, case, layer, inputs):
         if len(codes) > 1:
             indices = np.searchsorted(codes, drawn)
             assert_frequencies(indices, probabilities[possible])
+
+
+def assert_order(sample, case, layer, inputs):
+    """Chi-square over every order of each list."""
+    for d, row in enumerate(inputs[0].numpy()[0]):
+        orders, probabilities = plackett_luce(row, row.size)
+        drawn = sample[:, d].argmax(axis=-1)
+        same = np.all(drawn[:, None] == orders, axis=-1)
+        assert_pooled(same.argmax(axis=-1), probabilities)
+
+
+def assert_pooled(indices, probabilities):
+    """Chi-square, the rare ones together."""
+    often = probabilities * len(indices) > 200
+    places = np.where(often, np.cumsum(often) - 1, often.sum())
+    shares = np.append(probabilities[often], probabilities[~often].sum())
+    assert shares[-1] == 0 or shares[-1] * len(indices) > 100
+    shares = shares if shares[-1] else shares[:-1]
+    assert_frequencies(places[indices], shares)
+
+
+def assert_matching(sample, case, layer, inputs):
+    """Against matchings of other noise, found by trying all."""
+    scores = inputs[0].numpy()[0]
+    gumbel = np.random.default_rng(5).gumbel(size=(50_000, *scores.shape))
+    orders = np.array(list(itertools.permutations(range(4))))
+
+    def index(matrices):
+        same = np.all(matrices.argmax(-1)[:, None] == orders, axis=-1)
+        assert np.all(same.sum(axis=-1) == 1)
+        return same.argmax(axis=-1)
+
+    expected = index(definitions.matching(scores + gumbel))
+    counts = np.bincount(expected, minlength=len(orders))
+    assert_pooled(index(sample), counts / len(gumbel))
 
 
 def assert_gaussian_tril(sample, case, layer, inputs):
@@ -149,7 +199,10 @@ def assert_continuous(sample, case, layer, inputs):
 LAWS = {
     "categorical": assert_categorical,
     "subset": assert_subset,
+    "plackett_luce": assert_plackett_luce,
     "bernoulli": assert_bernoulli,
+    "order": assert_order,
+    "matching": assert_matching,
     "embedding": assert_embedding,
     "gaussian": assert_gaussian,
     "gaussian_tril": assert_gaussian_tril,

@@ -1,5 +1,6 @@
 """What a `SubsetSampler` does beyond the contract of every layer."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,6 +19,7 @@ modes = pytest.mark.parametrize("mode", MODES)
 
 def sampler(mode, k=2, **kwargs):
     inference = "mode" if mode == "training" else mode
+    kwargs = {"distribution": "plackett_luce", **kwargs}
     return tg.SubsetSampler(k, inference=inference, seed=3, **kwargs)
 
 
@@ -26,16 +28,15 @@ def test_one_category_is_gumbel_softmax(hard):
     """The same value and gradient for the same noise."""
     results = []
     for layer in (
-        tg.SubsetSampler(1, 0.6, hard=hard),
-        tg.GumbelSoftmax(0.6, hard),
+        sampler("training", 1, temperature=0.6, hard=hard),
+        tg.GumbelSoftmax(0.6, hard, seed=3),
     ):
-        with tg.SamplingScope(3):
-            results.append(
-                differentiated(
-                    lambda x, la=layer: [la(*x, training=True)],
-                    [tf.constant(LOGITS)],
-                )
+        with tg.SamplingScope(seed=3, inference=None):
+            found = differentiated(
+                lambda x, la=layer: [la(*x, training=True)],
+                [tf.constant(LOGITS)],
             )
+        results.append(found)
     assert_close(*results, rtol=1e-5, atol=1e-6)
 
 
@@ -43,7 +44,7 @@ def test_one_category_is_gumbel_softmax(hard):
 def test_inclusion_probabilities_are_those_of_enumeration(k):
     """In training, of every category; also when it follows from the law."""
     logits = np.log([0.1, 0.4, 0.2, 0.3]).astype("float32")
-    layer = tg.SubsetSampler(k, seed=5)
+    layer = tg.SubsetSampler(k, "plackett_luce", seed=5)
     z = layer(np.tile(logits, (50_000, 1)), training=True).numpy()
     assert set(np.unique(z)) == {0, 1} and np.all(z.sum(axis=-1) == k)
     k_hots, probabilities = subset_law(logits, k)
@@ -102,10 +103,172 @@ def test_too_few_legal_categories_are_all_chosen_in_a_graph(mode):
 def test_bad_size_is_an_error(k):
     error = TypeError if isinstance(k, float | bool) else ValueError
     with pytest.raises(error, match=f"`k` must .*Received: k={k}"):
-        tg.SubsetSampler(k)(LOGITS)
+        tg.SubsetSampler(k, "plackett_luce")(LOGITS)
 
 
 def test_there_is_no_mean():
     message = "`inference` must be one of 'mode', 'sample', 'relaxed'"
     with pytest.raises(ValueError, match=message):
-        tg.SubsetSampler(2, inference="mean")
+        tg.SubsetSampler(2, "plackett_luce", inference="mean")
+
+
+# The exact distribution.
+
+
+def test_the_default_is_exactly_k_of_n():
+    layer = tg.SubsetSampler(2)
+    assert layer.get_config()["distribution"] == "subset"
+    assert layer.estimator == "marginal"
+
+
+def test_marginals_are_those_of_the_conditional_distribution():
+    """Of the four items of the docstring, under either distribution."""
+    odds = np.array([0.3, 0.6, 0.5, 0.2])
+    logits = np.log(odds / (1 - odds)).astype("float32")
+    many = np.tile(logits, (50_000, 1))
+    for name, expected in (
+        ("subset", [0.3568, 0.7622, 0.6595, 0.2216]),
+        ("plackett_luce", [0.3287, 0.8024, 0.6716, 0.1973]),
+    ):
+        z = tg.SubsetSampler(2, name, seed=5)(many, training=True).numpy()
+        assert_mean(z, expected, smallest_bias=0.015)
+    mean = tg.SubsetSampler(2, inference="mean")(many[:1])
+    np.testing.assert_allclose(
+        mean[0], [0.3568, 0.7622, 0.6595, 0.2216], atol=1e-4
+    )
+
+
+def test_the_marginal_gradient_is_exact_for_a_linear_cost():
+    logits = tf.constant(LOGITS[:1])
+    weights = tf.constant([1.0, -2.0, 3.0, 0.5])
+    layer = tg.SubsetSampler(2, seed=1)
+    exact = tg.ExpectedCost(
+        lambda z: tf.linalg.matvec(z, weights), "exact", distribution="subset",
+        k=2,
+    )  # fmt: skip
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(logits)
+        of_layer = tf.linalg.matvec(layer(logits, training=True), weights)
+        of_sum = exact(logits, training=True)
+    np.testing.assert_allclose(
+        tape.gradient(of_layer, logits),
+        tape.gradient(of_sum, logits),
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("mode", ["training", "mode", "sample", "mean"])
+def test_an_exact_sampler_never_draws_what_is_masked(mode):
+    inference = "mode" if mode == "training" else mode
+    layer = tg.SubsetSampler(2, inference=inference, seed=3)
+    logits = tf.constant(LOGITS)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        y = layer(logits, MASK, training=mode == "training")
+        total = tf.reduce_sum(y * [1.0, 2.0, 3.0, 5.0])
+    assert np.all(y[:, 1] == 0)
+    np.testing.assert_allclose(np.sum(y, axis=-1), 2.0, rtol=1e-5)
+    if mode == "training":
+        gradient = tape.gradient(total, logits)
+        assert np.all(gradient[:, 1] == 0) and np.all(gradient[:, 0] != 0)
+
+
+def test_too_few_legal_items_in_a_graph():
+    layer = tg.SubsetSampler(2, seed=3)
+    mask = np.tile(MASK, (200, 1))
+    mask[7, 2:] = mask[8] = False
+
+    @tf.function
+    def value_and_gradient(logits, mask):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            y = layer(logits, mask, training=True)
+            total = tf.reduce_sum(y * [1.0, 2.0, 3.0, 5.0])
+        return y, tape.gradient(total, logits)
+
+    y, gradient = value_and_gradient(tf.constant(LOGITS), tf.constant(mask))
+    np.testing.assert_array_equal(y[7:9], [[1, 0, 0, 0], [0, 0, 0, 0]])
+    assert np.all(np.isfinite(gradient)) and np.all(gradient[8] == 0)
+    with pytest.raises(ValueError, match="at least 2 legal"):
+        layer(LOGITS, mask, training=True)
+
+
+@pytest.mark.parametrize("k", [(1, 3), None])
+def test_sizes_other_than_one_number(k):
+    inputs = tf.constant(LOGITS)
+    if k is None:
+        sizes = tf.constant(np.arange(200) % 5, tf.float32)
+        inputs = (sizes, inputs)
+    for layer in (tg.SubsetSampler(k, seed=2), again(tg.SubsetSampler(k))):
+        z = layer(inputs, training=True)
+        number = np.sum(z, axis=-1)
+        if k is None:
+            np.testing.assert_array_equal(number, sizes)
+        else:
+            assert set(number) == {1, 2, 3}
+
+
+def again(layer):
+    return tg.SubsetSampler.from_config(layer.get_config())
+
+
+@pytest.mark.parametrize("distribution", ["subset", "plackett_luce"])
+@pytest.mark.parametrize("axis", [1, -2, -1])
+def test_groups_of_four(distribution, axis):
+    """Two of every four neighbours; each group as one by itself."""
+    logits = np.random.default_rng(1).normal(size=(5, 8, 12)).astype("float32")
+    layer = tg.SubsetSampler(
+        2, distribution, axis=axis, group_size=4, seed=1, inference="sample"
+    )
+    for z in (
+        layer(logits, training=True),
+        layer(logits),
+        again(layer)(logits),
+    ):
+        last = np.moveaxis(z, axis, -1)
+        groups = last.reshape(*last.shape[:-1], -1, 4)
+        np.testing.assert_array_equal(groups.sum(axis=-1), 2.0)
+    mask = np.ones([8, 12], bool)
+    mask[::4] = axis == -1  # the first of each group
+    mask[:, ::4] = axis != -1
+    z = layer(logits, mask, training=True).numpy()
+    assert np.all(z[:, ~mask] == 0)
+
+
+def test_a_symbolic_call_in_groups():
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, tg.SubsetSampler(2, group_size=4)(inputs))
+    assert model.output_shape == (None, 8)
+    z = model.predict(np.zeros([3, 8], "float32"), verbose=0)
+    np.testing.assert_array_equal(z, [[1, 1, 0, 0] * 2] * 3)
+    with pytest.raises(ValueError, match="divide .*group_size=3"):
+        tg.SubsetSampler(2, group_size=3)(inputs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"k": 5}, ValueError, "k=5"),
+        ({"k": 0}, ValueError, "k=0"),
+        ({"k": (1, 3), "distribution": "plackett_luce"}, TypeError, "integer"),
+        ({"k": 4, "distribution": "plackett_luce"}, ValueError, "below"),
+        ({"k": 2, "distribution": "gumbel"}, ValueError, "'plackett_luce'"),
+        ({"k": 2, "estimator": "relaxed"}, ValueError, "'marginal'"),
+        ({"k": 2, "temperature": 0.5}, ValueError, "belongs to .*'relaxed'"),
+        ({"k": 2, "hard": False}, ValueError, "`hard` belongs to"),
+        ({"k": None, "group_size": 2}, ValueError, "needs `k`"),
+        ({"k": 2, "group_size": 0}, ValueError, "group_size=0"),
+        ({"k": 2, "step": 0.0}, ValueError, "step=0.0"),
+        ({"k": 3, "group_size": 2}, ValueError, "k=3"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        tg.SubsetSampler(**arguments)(LOGITS)
+
+
+def test_a_temperature_that_is_not_there():
+    layer = tg.SubsetSampler(2)
+    assert layer.temperature is None
+    with pytest.raises(ValueError, match="made without a `temperature`"):
+        layer.temperature = 0.5

@@ -163,6 +163,88 @@ def gaussian_case():
     return Case(op, composed, arguments, has_temperature=False)
 
 
+def hard_concrete_case():
+    def op(logits, noise, temperature):
+        return tg.ops.hard_concrete(logits, noise, temperature=temperature)
+
+    def composed(logits, noise, temperature):
+        y = tf.sigmoid((logits + noise) / temperature)
+        return tf.minimum(tf.maximum(1.2 * y - 0.1, 0.0), 1.0)
+
+    return Case(op, composed, (LOGITS, NOISE))
+
+
+def gaussian_gate_case():
+    def composed(mean, noise):
+        return tf.minimum(tf.maximum(mean + 0.5 * noise, 0.0), 1.0)
+
+    arguments = (LOGITS, NOISE)
+    op = tg.ops.gaussian_gate
+    return Case(op, composed, arguments, has_temperature=False)
+
+
+def pair_marginals(logits, axis):
+    """Marginals of two of four, by elementary symmetric polynomials."""
+    weights = tf.exp(logits)
+    others = tf.reduce_sum(weights, axis, keepdims=True) - weights
+    products = weights * others
+    return 2.0 * products / tf.reduce_sum(products, axis, keepdims=True)
+
+
+def subset_case(axis=-1, sample=False):
+    def op(logits, z):
+        if sample:
+            return tg.ops.straight_through_subset(logits, z, k=2, axis=axis)
+        return tg.ops.subset_marginals(logits, k=2, axis=axis)
+
+    def composed(logits, z):
+        marginals = pair_marginals(logits, axis)
+        return through(z, marginals) if sample else marginals
+
+    rows = np.roll(FIRST, 2, axis=1) + np.array(FIRST)
+    arguments = (on_axis(LOGITS, axis), on_axis(rows, axis))
+    return Case(op, composed, arguments, axis, has_temperature=False)
+
+
+def sort_case(op, hard=False):
+    def hard_or_soft(logits, noise, temperature):
+        return op(logits, noise, temperature=temperature, hard=hard)
+
+    def composed(logits, noise, temperature):
+        s = logits + noise
+        order = tf.argsort(s, direction="DESCENDING")
+        matrix = tf.one_hot(order, 4, dtype=s.dtype)
+        if op is tg.ops.soft_sort:
+            ordered = tf.linalg.matvec(matrix, s)
+            y = -tf.abs(ordered[..., :, None] - s[..., None, :])
+        else:
+            pairs = tf.abs(s[..., :, None] - s[..., None, :])
+            place = tf.constant([3.0, 1.0, -1.0, -3.0], s.dtype)
+            y = place[:, None] * s[..., None, :]
+            y -= tf.reduce_sum(pairs, -1)[..., None, :]
+        y = tf.nn.softmax(y / temperature)
+        return through(matrix, y) if hard else y
+
+    return Case(hard_or_soft, composed, (LOGITS, NOISE))
+
+
+def sinkhorn_case():
+    def op(logits, noise, temperature):
+        return tg.ops.gumbel_sinkhorn(
+            logits, noise, temperature=temperature, iterations=5
+        )
+
+    def composed(logits, noise, temperature):
+        y = (logits + noise) / temperature
+        for _ in range(5):
+            y -= tf.reduce_logsumexp(y, -1, keepdims=True)
+            y -= tf.reduce_logsumexp(y, -2, keepdims=True)
+        return tf.exp(y)
+
+    matrices = [np.array([rows[:2] for rows in x[:2]]) for x in (LOGITS, NOISE)]
+    return Case(op, composed, tuple(matrices))
+
+
 def on_axis(rows, axis):
     """The rows with their categories moved to `axis` of a rank-3 array."""
     rows = np.array(rows)
@@ -187,6 +269,17 @@ CASES = {
     "exp_concrete": exp_concrete_case(),
     "exp_concrete_axis_1": exp_concrete_case(axis=1),
     "logit_binary_concrete": logit_concrete_case(),
+    "hard_concrete": hard_concrete_case(),
+    "gaussian_gate": gaussian_gate_case(),
+    "subset_marginals": subset_case(),
+    "subset_marginals_axis_1": subset_case(axis=1),
+    "straight_through_subset": subset_case(sample=True),
+    "straight_through_subset_axis_-2": subset_case(axis=-2, sample=True),
+    "soft_sort": sort_case(tg.ops.soft_sort),
+    "soft_sort_hard": sort_case(tg.ops.soft_sort, hard=True),
+    "neural_sort": sort_case(tg.ops.neural_sort),
+    "neural_sort_hard": sort_case(tg.ops.neural_sort, hard=True),
+    "gumbel_sinkhorn": sinkhorn_case(),
 }
 all_cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 HALVED = {name: case for name, case in CASES.items() if case.halves}
@@ -202,6 +295,7 @@ SAMPLERS = [
     "straight_through_bernoulli",
     "exp_concrete",
     "logit_binary_concrete",
+    "hard_concrete",
 ]
 samplers = pytest.mark.parametrize(
     "case", [CASES[name] for name in SAMPLERS], ids=SAMPLERS
@@ -401,6 +495,11 @@ def at_temperature_1(density):
     return lambda logits, sample, axis: density(logits, 1, sample, axis=axis)
 
 
+def of_one(op):
+    """The op of logits alone, one of n, with a second argument to spare."""
+    return lambda logits, _: op(logits, k=1)
+
+
 CATEGORICAL = {
     "gumbel_softmax": tied(tg.ops.gumbel_softmax),
     "straight_through": tied(tg.ops.straight_through),
@@ -459,6 +558,22 @@ def test_bad_categories_are_an_error(op, logits, axis, error, message):
         (tg.ops.gaussian_kl, "mean"),
         (tg.ops.exp_concrete, "logits"),
         (tg.ops.logit_binary_concrete, "logits"),
+        (of_one(tg.ops.subset_marginals), "logits"),
+        (of_one(tg.ops.subset_log_normalizer), "logits"),
+        (of_one(tg.ops.subset_entropy), "logits"),
+        (functools.partial(tg.ops.subset_kl, k=1), "logits"),
+        (of_one(tg.ops.subset_mode), "logits"),
+        (functools.partial(tg.ops.subset_log_prob, k=1), "logits"),
+        (functools.partial(tg.ops.sample_subset, k=1), "logits"),
+        (functools.partial(tg.ops.straight_through_subset, k=1), "logits"),
+        (functools.partial(tg.ops.implicit_mle, k=1), "logits"),
+        (tg.ops.sample_permutation, "logits"),
+        (tg.ops.plackett_luce_log_prob, "logits"),
+        (tg.ops.soft_sort, "logits"),
+        (tg.ops.neural_sort, "logits"),
+        (tg.ops.gumbel_sinkhorn, "logits"),
+        (tg.ops.hard_concrete, "logits"),
+        (tg.ops.gaussian_gate, "mean"),
     ],
 )
 def test_integers_are_an_error(op, name):

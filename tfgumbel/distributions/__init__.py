@@ -34,11 +34,14 @@ for the ones they need.
 | `"mixture"` | logits, mean, stddev⁺, each `[..., K]` | mean, sample | MC |
 | `"poisson"` | log_rate* | mode, sample, mean | closed |
 | `"binomial"` | total_count (constant), logits | mode, sample, mean | closed |
+| `"subset"` | logits `[..., n]`; `k=` | mode, sample, mean | closed |
+| `"permutation"` | logits `[..., n]` | mode, sample | none |
 
 ⁺ is softplus(min(x, e¹⁵)) + e⁻¹⁵ (`positive`), * is exp of x clipped to
 [-30, 30] (`from_log`), and real numbers are clipped to [-e²⁰, e²⁰] (`real`), so
 that no input is invalid. The first entry of "inference" is the default. MC: by
-samples, as in `KLDivergence`. `Gaussian` has other parameterisations.
+samples, as in `KLDivergence`. `Gaussian` has other parameterisations, and
+`Subset` takes the size as an input, too.
 
 Every layer and estimator that takes a distribution takes a name, a name with
 options (`distribution="truncated_normal", bounds=(0, 1)`), or an object
@@ -63,6 +66,7 @@ from tfgumbel.distributions.capabilities import (
     ClosedFormKL,
     Conditioned,
     Enumerable,
+    Maskable,
     Mean,
     Relaxed,
     Reparameterized,
@@ -86,8 +90,10 @@ from tfgumbel.distributions.kumaraswamy import Kumaraswamy
 from tfgumbel.distributions.laplace import Laplace
 from tfgumbel.distributions.logistic_normal import LogisticNormal
 from tfgumbel.distributions.mixture import Mixture
+from tfgumbel.distributions.permutation import Permutation
 from tfgumbel.distributions.poisson import Poisson
 from tfgumbel.distributions.student_t import StudentT
+from tfgumbel.distributions.subset import Subset
 from tfgumbel.distributions.truncated_normal import TruncatedNormal
 from tfgumbel.distributions.von_mises import VonMises
 from tfgumbel.distributions.weibull import Weibull
@@ -113,14 +119,17 @@ __all__ = [
     "Kumaraswamy",
     "Laplace",
     "LogisticNormal",
+    "Maskable",
     "Mean",
     "Mixture",
     "Parameters",
+    "Permutation",
     "Poisson",
     "Relaxed",
     "Reparameterized",
     "Scored",
     "StudentT",
+    "Subset",
     "TruncatedNormal",
     "VonMises",
     "WeakDerivative",

@@ -142,6 +142,14 @@ class Scored(Protocol):
 
 
 @runtime_checkable
+class Maskable(Protocol):
+    """Has categories that a mask may forbid."""
+
+    def mask(self, inputs: Any, category_mask: Any) -> Any:
+        """Returns the unconstrained parameters, with `False` impossible."""
+
+
+@runtime_checkable
 class Mean(Protocol):
     """Has a mean in closed form, differentiable in the parameters."""
 
@@ -159,5 +167,6 @@ CAPABILITIES: Sequence[type] = (
     Enumerable,
     ClosedFormKL,
     Scored,
+    Maskable,
     Mean,
 )

@@ -73,6 +73,10 @@ class Categorical(Distribution):
     def refuse_prior(self, name: str, value: np.ndarray) -> str | None:
         return "finite, or -inf" if np.any(np.isposinf(value)) else None
 
+    def mask(self, inputs: Any, category_mask: Any) -> Any:
+        (logits,) = self.check(inputs)
+        return ops.mask_logits(logits, category_mask, axis=self.axis)
+
     def noise(self, parameters: Parameters, seed: Any) -> tf.Tensor:
         return random.gumbel(tf.shape(parameters[0]), seed)
 

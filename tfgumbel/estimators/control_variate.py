@@ -49,7 +49,12 @@ class ControlVariate(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Builds both layers."""
-        sizes = [tf.TensorShape(s)[1:].num_elements() for s in input_shape]
+        perturbed, context = input_shape
+        relaxed = self.distribution.sample_shape([perturbed])
+        sizes = [
+            tf.TensorShape(shape)[1:].num_elements()
+            for shape in (relaxed, context)
+        ]
         self.hidden.build((None, sum(sizes)))
         self.output_layer.build((None, self.units))
         self.built = True

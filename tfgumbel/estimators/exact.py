@@ -102,12 +102,11 @@ class Exact(Estimator):
     def _part(
         self, cost_fn: CostFn, logits: tf.Tensor, states: Any
     ) -> tf.Tensor:
-        count = len(states)
-        # The states as [count, 1, ...] against the batch as [1, B, ...].
-        sample = tf.constant(states)[:, None] + tf.zeros_like(logits)[None]
-        flat = tf.concat([[-1], tf.shape(logits)[1:]], 0)
+        count, batch = len(states), logits.shape[0]
+        rows = None if batch is None else batch * count
         sample = tf.ensure_shape(
-            tf.reshape(sample, flat), self._rows(logits.shape, count)
+            tf.repeat(tf.constant(states), tf.shape(logits)[0], axis=0),
+            [rows, *states.shape[1:]],
         )
         cost = self.evaluate(cost_fn, sample)
         repeated = (repeat(logits, count),)
@@ -117,10 +116,6 @@ class Exact(Estimator):
 
     def _finite(self) -> Enumerable:
         return self.distribution  # type: ignore[return-value]
-
-    def _rows(self, shape: tf.TensorShape, count: int) -> list[int | None]:
-        batch = None if shape[0] is None else shape[0] * count
-        return [batch, *shape[1:]]
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -21,7 +21,8 @@ class GumbelSoftmax(Relaxation):
     defined between the corners. One evaluation of f per sample.
 
     Args:
-        distribution: One with a relaxation: `"categorical"`, `"bernoulli"`.
+        distribution: One with a relaxation: `"categorical"`, `"bernoulli"`,
+            `"permutation"`.
         samples: S, samples per example; the estimate is their mean.
         temperature: τ > 0: a number or a schedule. Assign to it to anneal it.
         **kwargs: As in `Estimator`.

@@ -8,10 +8,13 @@ from tfgumbel.layers.gumbel_softmax import GumbelSoftmax
 from tfgumbel.layers.implicit_reparam import ImplicitReparam
 from tfgumbel.layers.kl_divergence import KLDivergence
 from tfgumbel.layers.kl_layers import BernoulliKL, CategoricalKL, GaussianKL
+from tfgumbel.layers.permutation_sampler import PermutationSampler
+from tfgumbel.layers.prune_gates import prune_gates
 from tfgumbel.layers.reinforce_sampler import ReinforceSampler
 from tfgumbel.layers.reparam_gaussian import ReparamGaussian
 from tfgumbel.layers.sampling_scope import SamplingScope
 from tfgumbel.layers.score_function_cost import ScoreFunctionCost
+from tfgumbel.layers.stochastic_gate import StochasticGate
 from tfgumbel.layers.straight_through_bernoulli import StraightThroughBernoulli
 from tfgumbel.layers.straight_through_categorical import (
     StraightThroughCategorical,
@@ -33,12 +36,15 @@ __all__ = [
     "GumbelSoftmax",
     "ImplicitReparam",
     "KLDivergence",
+    "PermutationSampler",
     "ReinforceSampler",
     "ReparamGaussian",
     "SamplingScope",
     "ScoreFunctionCost",
+    "StochasticGate",
     "StraightThroughBernoulli",
     "StraightThroughCategorical",
     "StraightThroughEmbedding",
     "SubsetSampler",
+    "prune_gates",
 ]

@@ -298,6 +298,23 @@ class SamplingLayer(InferringLayer):
         return self.distribution.sample_shape(shapes)
 
 
+def masked(distribution: Distribution, inputs: Any, category_mask: Any) -> Any:
+    """Returns the parameters with masked categories impossible.
+
+    Raises:
+        ValueError: If samples of the distribution are no categories.
+    """
+    if category_mask is None:
+        return inputs
+    if not isinstance(distribution, distributions.Maskable):
+        raise ValueError(
+            "Argument `category_mask` needs a distribution of categories, "
+            "such as 'categorical' or 'subset'. Received: "
+            f"distribution={distribution.name!r}"
+        )
+    return distribution.mask(inputs, category_mask)
+
+
 def is_recorded(inputs: Any) -> bool:
     """Whether some tape records what is computed from the inputs."""
     tensors = [t for t in tf.nest.flatten(inputs) if tf.is_tensor(t)]
@@ -348,7 +365,7 @@ class CategoricalLayer(SamplingLayer):
 class TemperatureLayer(schedules.AnnealedLayer):
     """A layer with a temperature, and possibly another for its gradient.
 
-    A subclass calls `add_temperatures` once.
+    A subclass calls `add_temperatures` once, if it has one.
     """
 
     temperature = schedules.AnnealedAttribute()
@@ -394,9 +411,10 @@ class TemperatureLayer(schedules.AnnealedLayer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        backward = self._annealed_backward
+        tau = self.annealed("temperature")
+        backward = self.annealed("backward_temperature")
         return {
             **super().get_config(),
-            "temperature": self._annealed.get_config(),
+            "temperature": tau and tau.get_config(),
             "backward_temperature": backward and backward.get_config(),
         }

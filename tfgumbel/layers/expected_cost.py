@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, _saving, distributions, estimators, ops
-from tfgumbel.layers._stochastic import InferringLayer
+from tfgumbel.layers._stochastic import InferringLayer, masked
 
 COSTS = (keras.layers.Layer, keras.losses.Loss)
 COST_FUNCTIONS = ("activations", "losses", "metrics", "ops")
@@ -61,8 +61,8 @@ class ExpectedCost(InferringLayer):
             first, as float32, is what a learned baseline or control variate
             looks at; without it, they look at the logits.
         category_mask: Optional boolean mask of legal categories that
-            broadcasts to the logits, for categorical samples. Masked ones
-            are never drawn and receive no gradient.
+            broadcasts to the logits, for samples of categories or subsets of
+            them. Masked ones are never drawn and receive no gradient.
         training: Whether to estimate a gradient. Keras passes it on by
             itself, except through a subclassed model whose `call` takes no
             argument `training`: the logits then learn nothing.
@@ -165,11 +165,13 @@ class ExpectedCost(InferringLayer):
         seen = _as_float32(context[0]) if context and training else None
         mask = category_mask
         if mask is not None:
-            _checks.maskable(self.distribution.name)
-            # What is learned looks at logits that no mask has made extreme.
-            seen = tf.cast(logits, tf.float32) if seen is None else seen
-            logits = ops.mask_logits(logits, mask)
-            mask = tf.broadcast_to(tf.cast(mask, tf.bool), tf.shape(logits))
+            tensors = tuple(map(_float32, self.distribution.check(logits)))
+            if seen is None:
+                # What is learned looks at logits that no mask made extreme.
+                seen = self.estimator.default_context(tensors)
+            logits = masked(self.distribution, logits, mask)
+            shape = tf.shape(tensors[-1])
+            mask = tf.broadcast_to(tf.cast(mask, tf.bool), shape)
 
         def cost_fn(sample: tf.Tensor) -> tf.Tensor:
             tiled = [estimators.tile_context(c, sample) for c in context]

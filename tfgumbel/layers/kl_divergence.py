@@ -13,15 +13,18 @@ import tensorflow as tf
 # Keras 3.12 to 3.15 have no public way to ask for it.
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
-from tfgumbel import _checks, distributions, ops, random, schedules
+from tfgumbel import _checks, distributions, random, schedules
 from tfgumbel.distributions import (
-    Categorical,
     ClosedFormKL,
     Distribution,
     Parameters,
     Reparameterized,
 )
-from tfgumbel.layers._stochastic import StochasticLayer, is_called_by
+from tfgumbel.layers._stochastic import (
+    StochasticLayer,
+    is_called_by,
+    masked,
+)
 
 
 def _weight(name: str, value: Any) -> float:
@@ -64,9 +67,9 @@ class KLDivergence(StochasticLayer):
             or a tuple of them. Or a pair `[q, p]` of two such, where p takes
             the place of `prior` and may be learned; q is returned.
         category_mask: Optional boolean mask of legal categories, as in
-            `GumbelSoftmax`, for `"categorical"`: q and the prior are
-            restricted to them and normalised there; a variable with none has
-            no divergence.
+            `GumbelSoftmax`, for `"categorical"` and `"subset"`: q and the
+            prior are restricted to them and normalised there; a variable with
+            none has no divergence.
         training: Whether a schedule takes a step, and noise is drawn.
         mask: Keras's mask, `[B, T]` of a sequence: masked steps do not count.
 
@@ -194,17 +197,14 @@ class KLDivergence(StochasticLayer):
 
     def _masked(self, q: Any, p: Any, category_mask: Any) -> tuple[Any, Any]:
         distribution = self.distribution
-        if not isinstance(distribution, Categorical):
-            _checks.maskable(distribution.name)
-        assert isinstance(distribution, Categorical)
+        legal = masked(distribution, q, category_mask)
         if p is None:
-            p = self._prior_like(distribution.constrain(q))[0]
-            p = tf.ensure_shape(tf.broadcast_to(p, tf.shape(q)), q.shape)
-        axis = distribution.axis
-        return (
-            ops.mask_logits(q, category_mask, axis=axis),
-            ops.mask_logits(p, category_mask, axis=axis),
-        )
+            *others, logits = distribution.check(q)
+            prior = self._prior_like(distribution.constrain(q))[-1]
+            prior = tf.broadcast_to(prior, tf.shape(logits))
+            prior = tf.ensure_shape(prior, logits.shape)
+            p = (*others, prior) if others else prior
+        return legal, masked(distribution, p, category_mask)
 
     def _prior_like(self, parameters: Parameters) -> Parameters:
         """The prior's parameters, broadcast to those of q."""

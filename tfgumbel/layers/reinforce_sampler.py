@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, distributions, estimators, ops
+from tfgumbel import distributions, estimators, ops
 from tfgumbel._precision import finite_log_odds
-from tfgumbel.distributions import Categorical, Parameters
-from tfgumbel.layers._stochastic import SamplingLayer, is_recorded
+from tfgumbel.distributions import Parameters
+from tfgumbel.layers._stochastic import SamplingLayer, is_recorded, masked
 from tfgumbel.layers.cost_collector import CostCollector, Draw
 
 
@@ -55,8 +55,9 @@ class ReinforceSampler(SamplingLayer):
             input. `None` stands for the parameters themselves. Its gradient
             is stopped.
         category_mask: Optional boolean mask of legal categories, as in
-            `GumbelSoftmax`, for categorical samples. log q(z) is that among
-            the legal ones; a row with none gives zeros, and log q = 0.
+            `GumbelSoftmax`, for samples of categories or subsets of them.
+            log q(z) is that among the legal ones; a categorical row with none
+            gives zeros, and log q = 0.
         training: Whether to draw a training sample.
 
     Input shape:
@@ -128,7 +129,8 @@ class ReinforceSampler(SamplingLayer):
         training: Any = None,
     ) -> Any:
         """Returns a sample, with its log-probability if so configured."""
-        parameters = self._constrained(logits, category_mask)
+        legal = masked(self.distribution, logits, category_mask)
+        parameters = self.distribution.constrain(legal)
         if self.return_log_prob:
             self._require_a_draw(training, logits)
         if self.trains(training, logits):
@@ -154,13 +156,6 @@ class ReinforceSampler(SamplingLayer):
                 "training=None"
             )
         return result
-
-    def _constrained(self, logits: Any, category_mask: Any) -> Parameters:
-        if category_mask is not None:
-            if not isinstance(self.distribution, Categorical):
-                _checks.maskable(self.distribution.name)
-            logits = ops.mask_logits(logits, category_mask)
-        return self.distribution.constrain(logits)
 
     def _require_a_draw(self, training: Any, logits: Any) -> None:
         if training or self.mode == "sample" or not is_recorded(logits):

@@ -30,6 +30,7 @@ from tfgumbel.ops.concrete_log_probs import (
 )
 from tfgumbel.ops.conditional_gumbel import conditional_gumbel
 from tfgumbel.ops.conditional_logistic import conditional_logistic
+from tfgumbel.ops.enumerate_subsets import enumerate_subsets
 from tfgumbel.ops.exp_concrete import exp_concrete
 from tfgumbel.ops.gapped_straight_through import gapped_straight_through
 from tfgumbel.ops.gaussian import (
@@ -37,16 +38,29 @@ from tfgumbel.ops.gaussian import (
     gaussian_stddev,
     reparameterize_gaussian,
 )
+from tfgumbel.ops.gaussian_gate import (
+    gaussian_gate,
+    gaussian_gate_mode,
+    gaussian_gate_open_probability,
+)
 from tfgumbel.ops.gaussian_tril import (
     gaussian_tril,
     gaussian_tril_log_prob,
     gaussian_tril_size,
     reparameterize_gaussian_tril,
 )
+from tfgumbel.ops.group import group, ungroup
 from tfgumbel.ops.gumbel_max import exponential_min, gumbel_max
 from tfgumbel.ops.gumbel_rao import gumbel_rao
+from tfgumbel.ops.gumbel_sinkhorn import gumbel_sinkhorn, sinkhorn
 from tfgumbel.ops.gumbel_softmax import gumbel_softmax
 from tfgumbel.ops.gumbel_top_k import gumbel_top_k, k_hot_top
+from tfgumbel.ops.hard_concrete import (
+    hard_concrete,
+    hard_concrete_mode,
+    hard_concrete_open_probability,
+)
+from tfgumbel.ops.implicit_mle import implicit_mle
 from tfgumbel.ops.implicit_reparameterization import (
     implicit_reparameterization,
 )
@@ -62,13 +76,23 @@ from tfgumbel.ops.log_probs import (
     gaussian_log_prob,
 )
 from tfgumbel.ops.logit_binary_concrete import logit_binary_concrete
+from tfgumbel.ops.maximal_matching import maximal_matching
 from tfgumbel.ops.minimum_variance_straight_through import (
     minimum_variance_straight_through,
 )
+from tfgumbel.ops.plackett_luce_log_prob import plackett_luce_log_prob
 from tfgumbel.ops.recommended_temperature import recommended_temperature
 from tfgumbel.ops.reinmax import reinmax
 from tfgumbel.ops.relaxed_top_k import relaxed_top_k
+from tfgumbel.ops.sample_permutation import (
+    enumerate_permutations,
+    permutation_matrix,
+    permutation_mode,
+    sample_permutation,
+)
+from tfgumbel.ops.sample_subset import sample_subset
 from tfgumbel.ops.score_function_cost import score_function_cost
+from tfgumbel.ops.soft_sort import neural_sort, soft_sort
 from tfgumbel.ops.straight_through import (
     straight_through,
     straight_through_bernoulli,
@@ -76,14 +100,20 @@ from tfgumbel.ops.straight_through import (
 from tfgumbel.ops.straight_through_embedding import (
     straight_through_embedding,
 )
+from tfgumbel.ops.straight_through_subset import straight_through_subset
+from tfgumbel.ops.subset_entropy import subset_entropy, subset_kl
+from tfgumbel.ops.subset_log_normalizer import subset_log_normalizer
+from tfgumbel.ops.subset_log_prob import subset_log_prob
+from tfgumbel.ops.subset_marginals import subset_marginals
+from tfgumbel.ops.subset_mode import subset_mode
 from tfgumbel.ops.zgr import zgr
 
 __all__ = [
     "GAMMA_PROPOSALS",
     "GAUSSIAN_PARAMETERIZATIONS",
     "SURROGATES",
-    "VON_MISES_PROPOSALS",
     "Surrogate",
+    "VON_MISES_PROPOSALS",
     "bernoulli_kl",
     "bernoulli_log_prob",
     "binary_concrete",
@@ -93,10 +123,15 @@ __all__ = [
     "concrete_log_prob",
     "conditional_gumbel",
     "conditional_logistic",
+    "enumerate_permutations",
+    "enumerate_subsets",
     "exp_concrete",
     "exp_concrete_log_prob",
     "exponential_min",
     "gapped_straight_through",
+    "gaussian_gate",
+    "gaussian_gate_mode",
+    "gaussian_gate_open_probability",
     "gaussian_kl",
     "gaussian_log_prob",
     "gaussian_stddev",
@@ -104,10 +139,16 @@ __all__ = [
     "gaussian_tril_kl",
     "gaussian_tril_log_prob",
     "gaussian_tril_size",
+    "group",
     "gumbel_max",
     "gumbel_rao",
+    "gumbel_sinkhorn",
     "gumbel_softmax",
     "gumbel_top_k",
+    "hard_concrete",
+    "hard_concrete_mode",
+    "hard_concrete_open_probability",
+    "implicit_mle",
     "implicit_reparameterization",
     "inverse_gaussian_sample",
     "k_hot_top",
@@ -116,19 +157,36 @@ __all__ = [
     "logit_binary_concrete_log_prob",
     "mask_logits",
     "mask_sample",
+    "maximal_matching",
     "minimum_variance_straight_through",
+    "neural_sort",
     "normal_mixture_sample",
+    "permutation_matrix",
+    "permutation_mode",
+    "plackett_luce_log_prob",
     "recommended_temperature",
     "reinmax",
     "relaxed_top_k",
     "reparameterize_gaussian",
     "reparameterize_gaussian_tril",
+    "sample_permutation",
+    "sample_subset",
     "score_function_cost",
+    "sinkhorn",
+    "soft_sort",
     "straight_through",
     "straight_through_bernoulli",
     "straight_through_embedding",
+    "straight_through_subset",
+    "subset_entropy",
+    "subset_kl",
+    "subset_log_normalizer",
+    "subset_log_prob",
+    "subset_marginals",
+    "subset_mode",
     "truncated_normal_log_prob",
     "truncated_normal_sample",
+    "ungroup",
     "von_mises_sample",
     "zgr",
 ]

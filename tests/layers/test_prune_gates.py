@@ -1,0 +1,177 @@
+"""A pruned model gives what the gated one gave."""
+
+import keras
+import numpy as np
+import pytest
+
+import tfgumbel as tg
+
+Dense, Conv2D = keras.layers.Dense, keras.layers.Conv2D
+
+
+def randomized(model, seed=1):
+    """Random weights; about half of the gates are closed."""
+    random = np.random.default_rng(seed)
+    for layer in model.layers:
+        scale = 5.0 if isinstance(layer, tg.StochasticGate) else 1.0
+        weights = [
+            np.abs(random.normal(size=w.shape)) + 0.1
+            if isinstance(layer, keras.layers.BatchNormalization)
+            else scale * random.normal(size=w.shape)
+            for w in layer.get_weights()
+        ]
+        layer.set_weights(weights)
+    return model
+
+
+def assert_same(model, smaller, shape):
+    x = np.random.default_rng(2).normal(size=(5, *shape)).astype("float32")
+    expected = model.predict(x, verbose=0)
+    found = smaller.predict(x, verbose=0)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found / scale, expected / scale, atol=2e-6)
+
+
+def stack(*layers, shape=(6,)):
+    return randomized(keras.Sequential([keras.Input(shape), *layers]))
+
+
+@pytest.mark.parametrize("kind", ["hard_concrete", "gaussian"])
+def test_a_stack_of_dense_layers(kind):
+    model = stack(
+        Dense(20, activation="relu"),
+        tg.StochasticGate(kind),
+        Dense(15, activation="tanh"),
+        tg.StochasticGate(kind),
+        keras.layers.Dropout(0.5),
+        Dense(3, activation="softmax"),
+    )
+    smaller = tg.prune_gates(model)
+    assert_same(model, smaller, (6,))
+    opened = [len(model.layers[i].open_gates()) for i in (1, 3)]
+    kernels = [layer.kernel.shape for layer in smaller.layers if layer.weights]
+    first, second = opened
+    assert kernels == [(6, first), (first, second), (second, 3)]
+    assert first < 20 and second < 15
+    # The model itself is as it was.
+    assert model.layers[0].units == 20
+
+
+def test_a_stack_of_convolutions():
+    model = stack(
+        Conv2D(8, 3, padding="same", use_bias=False),
+        keras.layers.BatchNormalization(),
+        keras.layers.Activation("elu"),
+        tg.StochasticGate(),
+        keras.layers.ReLU(),
+        keras.layers.MaxPooling2D(),
+        Conv2D(6, 2, strides=2, activation="tanh"),
+        tg.StochasticGate(),
+        keras.layers.Flatten(),
+        Dense(4),
+        shape=(8, 8, 2),
+    )
+    smaller = tg.prune_gates(model)
+    assert_same(model, smaller, (8, 8, 2))
+    assert smaller.count_params() < model.count_params()
+    assert smaller.layers[0].filters == len(model.layers[3].open_gates())
+
+
+def test_gates_on_the_inputs_and_after_flatten():
+    """Nothing to take out of: zeros in the kernel instead."""
+    model = stack(
+        tg.StochasticGate(),
+        Conv2D(3, 2),
+        keras.layers.Flatten(),
+        tg.StochasticGate(),
+        Dense(2),
+        shape=(4, 4, 3),
+    )
+    model.layers[0].gates.assign([1.0, -9.0, 4.0])
+    smaller = tg.prune_gates(model)
+    assert_same(model, smaller, (4, 4, 3))
+    closed = np.setdiff1d(np.arange(3), model.layers[0].open_gates())
+    np.testing.assert_array_equal(closed, [1])
+    kernel = smaller.layers[0].kernel.numpy()
+    assert np.all(kernel[:, :, closed] == 0)
+
+
+def test_two_gates_in_a_row():
+    model = stack(
+        Dense(30), tg.StochasticGate(), tg.StochasticGate("gaussian"), Dense(2)
+    )
+    assert_same(model, tg.prune_gates(model), (6,))
+
+
+def test_a_functional_model():
+    x = keras.Input((6,), name="features")
+    y = Dense(2)(tg.StochasticGate()(Dense(10)(x)))
+    model = randomized(keras.Model(x, y))
+    assert_same(model, tg.prune_gates(model), (6,))
+
+
+def gated(*after, gate=None):
+    return stack(Dense(4), gate or tg.StochasticGate(), *after)
+
+
+def branched():
+    x = keras.Input((6,))
+    h = Dense(4)(x)
+    y = keras.layers.Add()([tg.StochasticGate()(h), h])
+    return keras.Model(x, Dense(1)(y))
+
+
+def closed():
+    model = gated(Dense(1))
+    model.layers[1].gates.assign(np.full(4, -9.0))
+    return model
+
+
+def sequence():
+    return stack(Dense(4), tg.StochasticGate(axis=1), Dense(1), shape=(3, 6))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: 3, TypeError, "Keras model.*int"),
+        (lambda: gated(), ValueError, "ends in a gate"),
+        (lambda: keras.Sequential([Dense(3)]), ValueError, "built"),
+        (branched, ValueError, "chain"),
+        (closed, ValueError, "no open gate"),
+        (sequence, ValueError, "last axis.*axis=1"),
+        (
+            lambda: gated(keras.layers.Activation("tanh"), Dense(1)),
+            ValueError,
+            "stands between",
+        ),
+        (
+            lambda: gated(keras.layers.ReLU(max_value=1.0), Dense(1)),
+            ValueError,
+            "stands between",
+        ),
+        (
+            lambda: gated(keras.layers.BatchNormalization(), Dense(1)),
+            ValueError,
+            "stands between",
+        ),
+        (
+            lambda: gated(keras.layers.LayerNormalization(), Dense(1)),
+            TypeError,
+            "can be pruned",
+        ),
+        (
+            lambda: stack(
+                Conv2D(4, 2),
+                tg.StochasticGate(),
+                Conv2D(4, 2, groups=2),
+                shape=(5, 5, 2),
+            ),
+            ValueError,
+            "groups=2",
+        ),
+    ],
+)
+def test_what_cannot_be_pruned(make, error, message):
+    with pytest.raises(error, match=message):
+        tg.prune_gates(make())

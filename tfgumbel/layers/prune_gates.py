@@ -1,0 +1,249 @@
+"""A smaller model without the gates that are closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfgumbel.layers.stochastic_gate import StochasticGate
+
+_WITH_KERNEL = (keras.layers.Dense, keras.layers.Conv2D)
+_POOLS = (
+    keras.layers.MaxPooling2D,
+    keras.layers.AveragePooling2D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalMaxPooling2D,
+)
+# Layers that treat each feature by itself, and scale with what they are given.
+_LINEAR = (keras.layers.Dropout, keras.layers.ReLU, keras.layers.LeakyReLU)
+_LINEAR_ACTIVATIONS = ("linear", "relu", "leaky_relu")
+
+
+def prune_gates(model: keras.Model) -> keras.Sequential:
+    """Returns a smaller model with the outputs that `model` has at inference.
+
+    Each `StochasticGate` is taken out. The units of the `Dense` layer, or the
+    filters of the `Conv2D`, before it whose gate is closed go, with what
+    follows takes of them; open gates are multiplied into the kernel that
+    follows. A gate on the inputs leaves the model's inputs as they are, and
+    zeros in the first kernel (`open_gates()` says which inputs are needed).
+
+    Args:
+        model: A built chain of layers, `keras.Sequential` or functional: of
+            `Dense`, `Conv2D`, learned gates on the last axis, `Flatten`,
+            pooling, dropout and activations. `BatchNormalization` may stand
+            before a gate, and between a gate and the next kernel only what is
+            linear in the size of its inputs, such as ReLU.
+
+    Returns:
+        A new `keras.Sequential` with weights of its own, not compiled.
+
+    Raises:
+        TypeError: If `model` is no Keras model, or has a layer that is none of
+            these.
+        ValueError: If the model is not built or no chain, a gate is not
+            learned or not on the last axis, all gates of a layer are closed,
+            or no kernel follows a gate where one is needed.
+
+    Example:
+
+    >>> import keras, numpy as np, tfgumbel as tg
+    >>> model = keras.Sequential([
+    ...     keras.Input((4,)),
+    ...     keras.layers.Dense(3, activation="relu"),
+    ...     tg.StochasticGate(),
+    ...     keras.layers.Dense(1),
+    ... ])
+    >>> _ = model.layers[1].gates.assign([5.0, -5.0, 0.0])
+    >>> [w.shape for w in tg.prune_gates(model).get_weights()]
+    [(4, 2), (2,), (2, 1), (1,)]
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "Argument `model` must be a Keras model. "
+            f"Received: model of type {type(model).__name__}"
+        )
+    chain = _Chain()
+    for layer in _layers(model):
+        chain.add(layer)
+    return chain.finished(model)
+
+
+def _layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of a chain, in order."""
+    if not model.built or not hasattr(model, "inputs"):
+        raise ValueError(
+            "Argument `model` must be a built keras.Sequential or functional "
+            f"model. Received: model={model!r}"
+        )
+    layers = [
+        layer
+        for layer in model.layers
+        if not isinstance(layer, keras.layers.InputLayer)
+    ]
+    (tensor,) = model.inputs if len(model.inputs) == 1 else (None,)
+    for layer in layers:
+        if len(layer._inbound_nodes) != 1 or layer.input is not tensor:
+            raise ValueError(
+                "Argument `model` must be a chain, in which each layer takes "
+                f"what the one before gives. Received: layer {layer.name!r}"
+            )
+        tensor = layer.output
+    return layers
+
+
+class _Chain:
+    """The smaller layers so far, and what of their output is wanted.
+
+    Attributes:
+        layers: Pairs of a layer and its weights.
+        kept: Which features of the last output of the model there are.
+        scale: What the next kernel has to multiply them by.
+        producer: Index of the layer that features can still be taken out of,
+            if there is one.
+    """
+
+    def __init__(self) -> None:
+        self.layers: list[tuple[keras.layers.Layer, list[np.ndarray]]] = []
+        self.kept: np.ndarray | None = None
+        self.scale: np.ndarray | None = None
+        self.producer: int | None = None
+
+    def add(self, layer: keras.layers.Layer) -> None:
+        """Takes the next layer of the model."""
+        if isinstance(layer, StochasticGate):
+            self._gate(layer)
+        elif isinstance(layer, _WITH_KERNEL):
+            self._kernel(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            self._normalization(layer)
+        elif isinstance(layer, keras.layers.Flatten):
+            self._flatten(layer)
+        else:
+            self._elementwise(layer)
+
+    def _gate(self, gate: StochasticGate) -> None:
+        if gate.axis % len(gate.input.shape) != len(gate.input.shape) - 1:
+            raise ValueError(
+                "Only gates on the last axis can be pruned. Received: layer "
+                f"{gate.name!r} with axis={gate.axis}"
+            )
+        values = gate.fixed_gates()
+        if self.kept is not None:
+            values = values[self.kept]
+        if not np.any(values > 0):
+            raise ValueError(
+                "A model whose gates are all closed gives the same for every "
+                f"input. Received: layer {gate.name!r} with no open gate"
+            )
+        self.scale = values if self.scale is None else self.scale * values
+        if self.producer is not None and self.kept is not None:
+            wanted = values > 0
+            self.kept, self.scale = self.kept[wanted], self.scale[wanted]
+            self._drop(self.producer, wanted)
+
+    def _drop(self, first: int, wanted: np.ndarray) -> None:
+        """Takes features out of the producer and what came after it."""
+        for index in range(first, len(self.layers)):
+            layer, weights = self.layers[index]
+            weights = [weight[..., wanted] for weight in weights]
+            self.layers[index] = layer, weights
+
+    def _kernel(self, layer: Any) -> None:
+        if getattr(layer, "groups", 1) != 1:
+            raise ValueError(
+                "A convolution in groups cannot be pruned. Received: layer "
+                f"{layer.name!r} with groups={layer.groups}"
+            )
+        kernel, *bias = layer.get_weights()
+        if self.kept is not None:
+            kernel = kernel[..., self.kept, :]
+        if self.scale is not None:
+            kernel = kernel * self.scale[:, None]
+        self.producer, self.scale = len(self.layers), None
+        self.kept = np.arange(kernel.shape[-1])
+        self.layers.append((layer, [kernel, *bias]))
+
+    def _normalization(self, layer: keras.layers.BatchNormalization) -> None:
+        self._require_no_scale(layer)
+        if layer.axis % len(layer.input.shape) != len(layer.input.shape) - 1:
+            raise ValueError(
+                "Only normalization of the last axis can be pruned. Received: "
+                f"layer {layer.name!r} with axis={layer.axis}"
+            )
+        weights = layer.get_weights()
+        if self.kept is not None:
+            weights = [weight[self.kept] for weight in weights]
+        self.layers.append((layer, weights))
+
+    def _flatten(self, layer: keras.layers.Flatten) -> None:
+        """Features of all positions, one after the other, stand in a row."""
+        positions = int(np.prod(layer.input.shape[1:-1]))
+        if positions > 1:
+            features = layer.input.shape[-1]
+            if self.kept is not None:
+                first = features * np.arange(positions)[:, None]
+                self.kept = (first + self.kept).ravel()
+            if self.scale is not None:
+                self.scale = np.tile(self.scale, positions)
+            self.producer = None
+        self.layers.append((layer, []))
+
+    def _elementwise(self, layer: keras.layers.Layer) -> None:
+        known = (keras.layers.Activation, *_LINEAR, *_POOLS)
+        if not isinstance(layer, known):
+            raise TypeError(
+                "Argument `model` must consist of layers that can be pruned: "
+                "Dense, Conv2D, gates, BatchNormalization, Flatten, pooling, "
+                "Dropout, ReLU, LeakyReLU and Activation. "
+                f"Received: {layer!r}"
+            )
+        if not _scales(layer):
+            self._require_no_scale(layer)
+        self.layers.append((layer, []))
+
+    def _require_no_scale(self, layer: keras.layers.Layer) -> None:
+        if self.scale is not None:
+            raise ValueError(
+                "Open gates are multiplied into the kernel that follows, and "
+                f"layer {layer.name!r} stands between, which is not linear in "
+                "the size of its inputs"
+            )
+
+    def finished(self, model: keras.Model) -> keras.Sequential:
+        """Returns the smaller model."""
+        if self.scale is not None:
+            raise ValueError(
+                "A gate must be followed by a Dense or Conv2D layer, whose "
+                "kernel takes it up. Received: a model that ends in a gate"
+            )
+        first = model.inputs[0]
+        inputs = keras.Input(first.shape[1:], dtype=first.dtype)
+        smaller = keras.Sequential([inputs], name=f"{model.name}_pruned")
+        for layer, weights in self.layers:
+            smaller.add(_resized(layer, weights))
+            smaller.layers[-1].set_weights(weights)
+        return smaller
+
+
+def _scales(layer: Any) -> bool:
+    """Whether twice the input gives twice the output."""
+    if isinstance(layer, keras.layers.Activation):
+        name = getattr(layer.activation, "__name__", None)
+        return name in _LINEAR_ACTIVATIONS
+    if isinstance(layer, keras.layers.ReLU):
+        return layer.max_value is None and layer.threshold == 0
+    return True
+
+
+def _resized(
+    layer: keras.layers.Layer, weights: list[np.ndarray]
+) -> keras.layers.Layer:
+    """The layer anew, with as many units as its weights have."""
+    config = layer.get_config()
+    for size in ("units", "filters"):
+        if size in config:
+            config[size] = weights[0].shape[-1]
+    return type(layer).from_config(config)

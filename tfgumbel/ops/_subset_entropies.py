@@ -1,0 +1,25 @@
+"""Cross-entropies of subset distributions, on tilted log-odds.
+
+-log q(z) is that of independent Bernoulli variables, less what is known of
+their number. All terms are of the result's own size, however large the logits.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tfgumbel.ops._tilt import Tilt
+
+
+def cross_entropy(
+    logits: tf.Tensor, found: Tilt, log_total: tf.Tensor, means: tf.Tensor
+) -> tf.Tensor:
+    """-E log q(z), `[R]`, for z with these means `[R, n]`, or a z itself."""
+    of_items = tf.nn.sigmoid_cross_entropy_with_logits(
+        labels=means, logits=found.log_odds(logits)
+    )
+    entropy = tf.reduce_sum(of_items, axis=-1)
+    if not found.size.fixed:
+        extra = tf.reduce_sum(means, axis=-1) - found.centre[:, 0]
+        entropy += found.amount[:, 0] * extra
+    return entropy + tf.cast(log_total, logits.dtype)
