@@ -78,7 +78,7 @@ def test_row_without_a_legal_category_is_zero_in_a_graph(
     """Value and gradient; the other rows are what they are without it."""
     layer = make(seed=3, inference="mode" if mode == "training" else mode)
     layer(LOGITS)
-    start = layer.get_weights()
+    start = layer.seed_state.numpy()
 
     @tf.function(jit_compile=jit_compile)
     def value_and_gradient(logits, mask):
@@ -93,7 +93,7 @@ def test_row_without_a_legal_category_is_zero_in_a_graph(
     for legal in (False, True):
         mask = np.tile(MASK, (200, 1))
         mask[7] &= legal
-        layer.set_weights(start)
+        layer.seed_state.assign(start)
         results.append(value_and_gradient(*tensors((LOGITS, mask))))
     others = np.arange(200) != 7
     for masked, expected in zip(*results, strict=True):
