@@ -260,3 +260,42 @@ def test_a_checkpoint_holds_the_noise(tmp_path):
         first.get_layer("code").seed_state.numpy(),
     )
     assert temperature(second) == temperature(first)
+
+
+class Critic(keras.Model):
+    """Steps one of its optimizers three times in a batch, as GANs do."""
+
+    def __init__(self):
+        super().__init__()
+        self.code = tg.GumbelSoftmax()
+        self.number = self.add_weight(shape=(), name="number")
+        self.often, self.rarely = (keras.optimizers.SGD() for _ in range(2))
+
+    def train_step(self, x):
+        for optimizer in (*3 * [self.often], self.rarely):
+            optimizer.apply([tf.ones([])], [self.number])
+        self.code(x, training=True)
+        return {"number": self.number}
+
+
+def accumulating():
+    network = keras.Sequential([keras.layers.Dense(4), tg.GumbelSoftmax()])
+    optimizer = keras.optimizers.SGD(gradient_accumulation_steps=3)
+    network.compile(optimizer, "mse", jit_compile=False)
+    return network
+
+
+def critic():
+    network = Critic()
+    network.compile()
+    return network
+
+
+@pytest.mark.parametrize("make", [critic, accumulating])
+def test_a_later_fit_goes_on_by_batches(make):
+    network, x = make(), np.zeros((32, 4), "float32")
+    data = (x,) if make is critic else (x, x)
+    for last in (7, 15):
+        anneal = tg.TemperatureScheduler(lambda step: 1.0 + step)
+        logged = network.fit(*data, batch_size=4, verbose=0, callbacks=[anneal])
+        assert logged.history["temperature"] == [1.0 + last]

@@ -16,6 +16,7 @@ import pytest
 import tfgumbel
 from docs.scripts import draw, facts, measure
 from tests import registers
+from tests.docs import pages
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -33,6 +34,7 @@ SLOW = {
     "guides/distributed.md",
     "guides/own-distribution.md",
     "guides/saving.md",
+    "guides/training-loop.md",
     "migration/hand-written.md",
     "migration/tfp.md",
 }
@@ -167,23 +169,16 @@ def test_no_bias_was_found_where_there_is_none():
 
 def pages_with_code():
     for page in sorted(DOCS.rglob("*.md")):
-        blocks = re.findall(
-            r"^```python\n(.*?)^```",
-            page.read_text(encoding="utf-8"),
-            flags=re.DOTALL | re.MULTILINE,
-        )
-        if blocks:
+        if pages.blocks(page):
             name = page.relative_to(DOCS).as_posix()
             marks = pytest.mark.slow if name in SLOW else ()
-            yield pytest.param(page, blocks, id=name, marks=marks)
+            yield pytest.param(page, id=name, marks=marks)
 
 
-@pytest.mark.parametrize(("page", "blocks"), list(pages_with_code()))
-def test_the_code_of_a_page_runs(page, blocks):
-    namespace = {"__name__": "docs"}
+@pytest.mark.parametrize("page", list(pages_with_code()))
+def test_the_code_of_a_page_runs(page):
     with registers.unchanged():
-        for block in blocks:
-            exec(compile(block, str(page), "exec"), namespace)
+        pages.run(page)
 
 
 def hook(name):

@@ -46,3 +46,11 @@ def test_model_descends_its_own_output():
     mean = (1.0 + 1.0 + 12.0) / 3
     assert_close(np.float32(history.history["loss"]), [mean])
     assert_close(dense.kernel.numpy(), [[1 - 0.1 * mean]])
+
+
+def test_the_target_may_be_left_out():
+    inputs = keras.Input([])
+    model = keras.Model(inputs, keras.layers.Identity()(inputs))
+    model.compile("sgd", loss=tg.losses.MeanCost())
+    history = model.fit(COST, verbose=0).history
+    assert history["loss"] == [pytest.approx(np.mean(COST))]

@@ -23,7 +23,7 @@ class MeanCost(keras.losses.Loss):
 
     ```python
     model.compile(optimizer="adam", loss=tg.losses.MeanCost())
-    model.fit(x, np.zeros(len(x)))  # the target is not looked at
+    model.fit(x)  # no target, or one that is not looked at
     ```
     """
 
@@ -34,6 +34,13 @@ class MeanCost(keras.losses.Loss):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, reduction=reduction, **kwargs)
+
+    def __call__(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> Any:
+        """Returns the reduced costs; the target may be `None`."""
+        target = y_pred if y_true is None else y_true
+        return super().__call__(target, y_pred, sample_weight)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the costs, unchanged."""

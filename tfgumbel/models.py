@@ -210,11 +210,25 @@ def _settle(
     cost = tf.math.divide_no_nan(share * batch, weights)
     zero = tf.zeros([])
     for draw in draws:
-        surrogate = draw.surrogate(cost, weights)
+        surrogate = draw.surrogate(_one_per_draw(draw, cost), weights)
         zero += tf.reduce_sum(
             weights / batch * (surrogate - tf.stop_gradient(surrogate))
         )
     return zero
+
+
+def _one_per_draw(draw: Draw, cost: tf.Tensor) -> tf.Tensor:
+    """The costs; stops the step, at the latest, if there are other draws."""
+    if None not in (draw.log_prob.shape[0], cost.shape[0]):
+        return cost
+    right = tf.debugging.assert_equal(
+        tf.shape(draw.log_prob)[0],
+        tf.shape(cost)[0],
+        f"ReinforceSampler {draw.name!r} must draw once per example. Put "
+        "several draws of an example on an axis after that of the batch",
+    )
+    with tf.control_dependencies([right]):
+        return tf.identity(cost)
 
 
 def _targets(compiled: Any, loss: Any, y: Any, y_pred: Any) -> tuple[Any, Any]:
@@ -256,7 +270,10 @@ def _checked_rank(loss: Any, target: Any, prediction: Any) -> int:
         raise ValueError(
             "A model with a ReinforceSampler needs losses with one value per "
             f"example, of shape [B]. Received: loss {loss.name!r}, which "
-            "returned a scalar for the whole batch"
+            "returned a scalar for the whole batch. If there is no cost of "
+            "one example (as for a ranking metric), let the sampler return its "
+            "log-probability (`return_log_prob=True`), and add score times "
+            "log-probability to the loss in a `train_step` of your own"
         )
     return len(values.shape)
 
@@ -355,3 +372,15 @@ class StochasticModel(ScoreFunctionMixin, keras.Model):
         Schulman, Heess, Weber, Abbeel. Gradient estimation using stochastic
         computation graphs. NIPS 2015.
     """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Returns a model; says how to write one that is no graph."""
+        if len(args) == 1 and "outputs" not in kwargs:
+            raise TypeError(
+                f"{cls.__name__} takes the inputs and the outputs of a graph. "
+                "For a stack of layers, or a model with a `call` of its own, "
+                "mix `ScoreFunctionMixin` into a class: `class Net("
+                "tg.ScoreFunctionMixin, keras.Sequential): pass`. "
+                f"Received: {args!r}"
+            )
+        return super().__new__(cls, *args, **kwargs)

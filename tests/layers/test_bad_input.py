@@ -24,6 +24,11 @@ every_layer = layer_cases()
 sampling = layer_cases(lambda case: case.law is not None)
 drawing = layer_cases(lambda case: case.noise is not None)
 NAN = float("nan")
+SEVERAL = [
+    tg.ReparamGaussian,
+    lambda: tg.ImplicitReparam("gamma"),
+    lambda: tg.ReinforceSampler("gaussian"),
+]
 
 
 def refused(error, *parts):
@@ -246,3 +251,19 @@ def test_baseline_without_its_context():
     layer.build((3,), (3,), (3, 2))
     with refused(ValueError, "`context`", "Received: context=None"):
         layer(tf.zeros(3), tf.zeros(3), training=True)
+
+
+@pytest.mark.parametrize("layer", SEVERAL, ids=lambda layer: layer().name)
+def test_parameters_one_by_one(layer):
+    """Not as the one tuple that they are."""
+    with refused(TypeError, "as one argument: `layer((", "Received: 2"):
+        layer()(tf.zeros((2, 3)), tf.zeros((2, 3)))
+
+
+def test_a_score_function_cost_on_a_tape_without_training():
+    layer = tg.ScoreFunctionCost("moving_average")
+    with tf.GradientTape() as tape:
+        log_prob = tf.zeros(3)
+        tape.watch(log_prob)
+        with pytest.warns(UserWarning, match="without `training`"):
+            layer(tf.ones(3), log_prob)

@@ -101,3 +101,14 @@ def test_a_nan_cost_does_not_reach_the_statistics():
     bad[1] = np.nan
     network.train_on_batch(problem.INPUTS, bad)
     assert np.isfinite(float(baseline.centre()))
+
+
+@pytest.mark.parametrize("baseline", ["moving_average", "leave_one_out"])
+def test_a_baseline_without_a_network_needs_no_sizes(baseline):
+    """Sequences of unknown length, as padded ones have."""
+    x = keras.Input((None, 1))
+    z = tg.ReinforceSampler(baseline=baseline)(keras.layers.Dense(3)(x))
+    network = tg.StochasticModel(x, keras.layers.Dense(1)(z))
+    network.compile("sgd", "mse")
+    data = np.ones((4, 2, 1), "float32")
+    assert np.isfinite(network.fit(data, data, verbose=0).history["loss"][0])

@@ -145,3 +145,20 @@ def test_a_model_that_does_not_pass_on_training():
 
     with pytest.raises(ValueError, match="argument `training`.*training=None"):
         train(Forgetful(), "mse")
+
+
+def test_a_sampler_of_other_rows_of_unknown_number():
+    """In a graph, where the batch size is not known."""
+    x = keras.Input((2,))
+    twice = keras.layers.Lambda(lambda t: tf.repeat(t, 2, axis=0))(x)
+    z = tg.ReinforceSampler(baseline=None)(problem.encoder()(twice))
+    half = keras.layers.Lambda(lambda t: t[::2])(problem.decoder()(z))
+    network = tg.StochasticModel(x, half)
+    network.compile("sgd", loss="mse", jit_compile=False)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="draw once per"):
+        network.fit(problem.INPUTS, problem.TARGETS, verbose=0)
+
+
+def test_a_stack_of_layers_is_no_graph():
+    with pytest.raises(TypeError, match="mix `ScoreFunctionMixin` into"):
+        tg.StochasticModel([keras.layers.Dense(3), tg.ReinforceSampler()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import weakref
 from typing import Any
 
 import keras
@@ -15,6 +16,12 @@ _LOG_NAMES = {
     "backward_temperature": "backward_temperature",
     "weight": "kl_weight",
 }
+
+
+# What a model's last run came to: its batches, and its optimizers' iterations.
+_runs: weakref.WeakKeyDictionary[Any, tuple[int, list[int]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def _non_negative(value: float) -> float:
@@ -36,10 +43,11 @@ class TemperatureScheduler(keras.callbacks.Callback):
     """Anneals the temperature of a model's layers during `fit`.
 
     The step counts training batches, as a schedule in a layer counts its
-    training calls: with gradient accumulation each batch is one. A run that is
-    stopped and resumed continues where it was, by the iterations of the
-    model's optimizers, those of its own among them (of a GAN, say); restoring
-    the best weights does not take the step back.
+    training calls: with gradient accumulation each batch is one. A later `fit`
+    goes on where the last one ended. So does a run that is resumed from files,
+    by the iterations of the model's optimizers, those of its own among them
+    (of a GAN, say): of the one that has stepped most, which must step once per
+    batch. Restoring the best weights does not take the step back.
 
     The value appears in the progress line, in `History` and, if they come
     later in the list of callbacks, in `CSVLogger` and `TensorBoard`. With
@@ -127,22 +135,28 @@ class TemperatureScheduler(keras.callbacks.Callback):
         self._step = self._first + batch + 1
         self._log(logs)
 
+    def on_train_end(self, logs: Any = None) -> None:
+        """Notes the step for the next run of this model."""
+        if self._step is not None:
+            _runs[self.model] = self._step, self._iterations()
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Shows the value in the epoch's logs."""
         self._log(logs)
 
     def _steps_before(self) -> int:
-        """Training batches so far, by the optimizer that has seen the most."""
+        """Training batches so far."""
+        iterations = self._iterations()
+        batches, known = _runs.get(self.model, (0, None))
+        return batches if known == iterations else max(iterations, default=0)
+
+    def _iterations(self) -> list[int]:
+        """How often each of the model's optimizers was called."""
         found = {id(self.model.optimizer): self.model.optimizer}
         for value in vars(self.model).values():
             if isinstance(value, keras.optimizers.Optimizer):
                 found[id(value)] = value
-        return max(
-            int(optimizer.iterations)
-            * (optimizer.gradient_accumulation_steps or 1)
-            for optimizer in found.values()
-            if optimizer is not None
-        )
+        return [_calls(optimizer) for optimizer in found.values() if optimizer]
 
     def _set(self, step: int) -> None:
         check = _VALUE_CHECKS[self.attribute]
@@ -208,3 +222,10 @@ class TemperatureScheduler(keras.callbacks.Callback):
             f"`{self.attribute}` of the model. Received: those are "
             f"{[layer.name for layer in every]}"
         )
+
+
+def _calls(optimizer: keras.optimizers.Optimizer) -> int:
+    """Its iterations, and the batches that it has accumulated since."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    # Of Keras 3.12 to 3.15: `iterations` has these rounded down to updates.
+    return int(inner._iterations)

@@ -10,7 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import ops, random
-from tfgumbel._precision import finite_log_odds, nan_values
+from tfgumbel._precision import (
+    finite_log_odds,
+    in_working_precision,
+    nan_values,
+)
 from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
 from tfgumbel.distributions.capabilities import WeakDerivative
@@ -29,7 +33,8 @@ class Bernoulli(Distribution):
     array([[0.5, 0.5]], dtype=float32)
     """
 
-    parameters: ClassVar = {"logits": finite_log_odds}
+    # Infinite log-odds stay: the ops bound them where it matters.
+    parameters: ClassVar = {"logits": in_working_precision}
     inference: ClassVar = ("mode", "sample", "mean")
     standard: Sequence[Any] = (0.0,)
 
@@ -104,7 +109,7 @@ class Bernoulli(Distribution):
         self, parameters: Parameters, sample: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, int]:
         # One category out of two, with logits (θ, 0).
-        (logits,) = parameters
+        logits = finite_log_odds(parameters[0])
         pair = tf.stack([logits, tf.zeros_like(logits)], axis=-1)
         return pair, tf.stack([sample, 1.0 - sample], axis=-1), -1
 

@@ -159,11 +159,13 @@ class Baseline(keras.layers.Layer):
         # A batch without a usable signal leaves everything as it was.
         decay = 0.99 if self.decay is None else self.decay
         keep = tf.where(total > 0, decay, 1.0)
-        for statistic, value in (
+        values = [
             (self._mean, signal),
-            (self._square, tf.square(signal)),
             (self._weight, tf.ones_like(signal)),
-        ):
+        ]
+        if self.normalize:
+            values.append((self._square, tf.square(signal)))
+        for statistic, value in values:
             batch = tf.math.divide_no_nan(tf.reduce_sum(weights * value), total)
             old = tf.convert_to_tensor(statistic)
             statistic.assign(keep * old + (1.0 - keep) * batch)

@@ -212,7 +212,8 @@ class Estimator(schedules.AnnealedLayer):
                     " (row s·B + i belongs to example i: repeat what cost_fn "
                     "captures with `tile_context`)"
                     if cost.shape.rank == 1
-                    else " (leave the batch axis unreduced)"
+                    else " (leave the batch axis unreduced: a figure of the "
+                    "whole batch is no cost of a sample)"
                 )
             )
         _checks.floating("cost_fn's result", cost.dtype)

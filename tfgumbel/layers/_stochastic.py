@@ -30,6 +30,27 @@ class CalledOnce(schedules.AnnealedLayer):
     one tensor each.
     """
 
+    _warned = False
+
+    def warn_if_recorded(self, training: Any, inputs: Any) -> None:
+        """Warns, once, where `training` was left open on a tape.
+
+        As in a `train_step` of one's own: what is meant is a sample, and what
+        comes is the value for inference.
+        """
+        if training is not None or self._warned or not is_recorded(inputs):
+            return
+        self._warned = True
+        warnings.warn(
+            f"Layer {self.name!r} was called without `training` while a "
+            "gradient is recorded, and did what it does in inference. To "
+            "train, call the model with training=True (and give a `call` of "
+            "your own an argument `training` that it passes on); to draw "
+            'without training, set inference="sample"; if inference is meant, '
+            "say training=False.",
+            stacklevel=2,
+        )
+
     def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any):
         """Returns `layer_call` itself."""
         return layer_call
@@ -68,7 +89,6 @@ class StochasticLayer(CalledOnce):
         self.seed = None if seed is None else int(seed)
         first = random.default_seed() if seed is None else int(seed)
         self.add_state("seed_state", [first, 0], "int64")
-        self._warned = False
         self._warned_of_twin = False
 
     @property
@@ -109,25 +129,6 @@ class StochasticLayer(CalledOnce):
         kind = zlib.crc32(type(self).__name__.encode())
         state = tf.convert_to_tensor(self.seed_state)
         return state + tf.constant([kind, 0], tf.int64)
-
-    def warn_if_recorded(self, training: Any, inputs: Any) -> None:
-        """Warns, once, where `training` was left open on a tape.
-
-        As in a `train_step` of one's own: what is meant is a sample, and what
-        comes is the value for inference.
-        """
-        if training is not None or self._warned or not is_recorded(inputs):
-            return
-        self._warned = True
-        warnings.warn(
-            f"Layer {self.name!r} was called without `training` while a "
-            "gradient is recorded, and did what it does in inference. To "
-            "train, call the model with training=True (and give a `call` of "
-            "your own an argument `training` that it passes on); to draw "
-            'without training, set inference="sample"; if inference is meant, '
-            "say training=False.",
-            stacklevel=2,
-        )
 
     def _warn_of_twins(self) -> None:
         """Warns, once, where another layer draws the same noise."""
@@ -253,6 +254,19 @@ class SamplingLayer(InferringLayer):
         """What `inference` may be, the default first."""
         modes = self.distribution.inference
         return (*modes, *(m for m in self.training_modes if m not in modes))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the layer; says how several parameters are passed."""
+        names = self.distribution.parameters
+        together = not args or isinstance(args[0], list | tuple)
+        if len(names) > 1 and len(args) > 1 and not together:
+            raise TypeError(
+                f"Layer {self.name!r} takes the parameters of distribution "
+                f"{self.distribution.name!r} as one argument: "
+                f"`layer(({', '.join(names)}))`. Received: {len(args)} "
+                f"argument(s), the first a {type(args[0]).__name__}"
+            )
+        return super().__call__(*args, **kwargs)
 
     def trains(self, training: Any, inputs: Any) -> bool:
         """Whether a call with these arguments returns a training sample."""

@@ -114,7 +114,9 @@ class ReinforceSampler(SamplingLayer):
         shapes = list(logits_shape) if several else [logits_shape]
         self.distribution.check_shapes(shapes)
         if self.baseline is not None and not self.return_log_prob:
-            if context_shape is None:
+            if self.baseline.network is None:
+                context_shape = (shapes[-1][0],)  # is not looked at
+            elif context_shape is None:
                 context_shape = (shapes[-1][0], sum(map(_size, shapes)))
             self.baseline.build(context_shape)
         self.built = True
@@ -187,7 +189,9 @@ class ReinforceSampler(SamplingLayer):
             )
         learned = None
         if self.baseline is not None:
-            if context is None:
+            if self.baseline.network is None:
+                context = log_prob  # whose rows are counted
+            elif context is None:
                 context = _parameters_as_context(parameters)
             learned = self.baseline(context)
 
@@ -237,8 +241,8 @@ def _size(shape: Any) -> int:
         raise ValueError(
             "A baseline needs a context whose axes, except that of the batch, "
             f"have known sizes. Received: parameters of shape {tuple(shape)}. "
-            "Pass another `context`, or use baseline=None or "
-            '"moving_average".'
+            "Pass another `context`, or use a baseline without a network, "
+            'as "moving_average".'
         )
     result = 1
     for size in sizes:

@@ -66,6 +66,8 @@ class ScoreFunctionCost(CalledOnce):
         super().__init__(autocast=False, **kwargs)
         self.baseline = estimators.get_baseline(baseline, normalize)
         self.normalize = bool(normalize)
+        if self.baseline is None or self.baseline.network is None:
+            self.build(None)  # so that a `train_step` may be the first to call
 
     def build(
         self,
@@ -94,6 +96,8 @@ class ScoreFunctionCost(CalledOnce):
     def _surrogate(
         self, cost: tf.Tensor, log_prob: tf.Tensor, context: Any, training: Any
     ) -> tf.Tensor:
+        if self.baseline is not None:
+            self.warn_if_recorded(training, [cost, log_prob])
         if self.baseline is None or not training:
             return ops.score_function_cost(cost, log_prob)
         if context is None:
