@@ -261,7 +261,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         if getattr(args, key) is None:
             setattr(args, key, value)
     if args.k > args.items:
-        parser.error(f"--k {args.k} must be at most --items {args.items}")
+        parser.error(
+            f"argument --k: must be at most --items, {args.items}: {args.k}"
+        )
     return args
 
 

@@ -51,4 +51,6 @@ def test_the_bound_is_that_of_enumeration(name):
 def test_more_items_than_there_are(capsys):
     with pytest.raises(SystemExit):
         subset_vae.parse(["--k=5", "--items=4"])
-    assert "--k 5 must be at most --items 4" in capsys.readouterr().err
+    assert (
+        "argument --k: must be at most --items, 4: 5" in capsys.readouterr().err
+    )
