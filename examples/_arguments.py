@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 _LEAST, _LARGEST = 1e-37, 1e37  # Within the range of float32.
 
 
@@ -136,3 +138,19 @@ def _there(path: pathlib.Path) -> pathlib.Path:
     except FileNotFoundError:
         return _there(path.parent)
     return path
+
+
+def mnist_file(text: str) -> str:
+    """The type of a file in Keras's layout."""
+    try:
+        with np.load(text) as file:
+            missing = {"x_train", "x_test"} - set(file)
+    except (OSError, ValueError, EOFError, AttributeError, TypeError) as error:
+        raise argparse.ArgumentTypeError(
+            f"cannot read {text!r}: {error}"
+        ) from None
+    if missing:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} lacks {', '.join(sorted(missing))}"
+        )
+    return text

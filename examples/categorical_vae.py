@@ -41,7 +41,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib
 import numpy as np
-from _arguments import Parser, check_annealing, integer, number, positive
+from _arguments import (
+    Parser,
+    check_annealing,
+    integer,
+    mnist_file,
+    number,
+    positive,
+)
 from sklearn.datasets import load_digits
 
 import tfgumbel as tg
@@ -399,22 +406,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             setattr(args, name, value)
     check_annealing(parser, args)
     return args
-
-
-def mnist_file(text: str) -> str:
-    """The type of a file in Keras's layout."""
-    try:
-        with np.load(text) as file:
-            missing = {"x_train", "x_test"} - set(file)
-    except (OSError, ValueError, EOFError, AttributeError, TypeError) as error:
-        raise argparse.ArgumentTypeError(
-            f"cannot read {text!r}: {error}"
-        ) from None
-    if missing:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} lacks {', '.join(sorted(missing))}"
-        )
-    return text
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib
 import numpy as np
-from _arguments import Parser, integer, positive
+from _arguments import Parser, integer, mnist_file, positive
 from sklearn.datasets import load_digits
 
 import tfgumbel as tg
@@ -237,6 +237,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--mnist",
         nargs="?",
+        type=mnist_file,
         const=True,
         metavar="FILE.npz",
         help="train on MNIST, from a file in Keras's layout or, without one, "
@@ -260,7 +261,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         if getattr(args, key) is None:
             setattr(args, key, value)
     if args.k > args.items:
-        parser.error(f"--k {args.k} must be at most --items {args.items}")
+        parser.error(
+            f"argument --k: must be at most --items, {args.items}: {args.k}"
+        )
     return args
 
 

@@ -107,3 +107,34 @@ def test_bad_arguments(arguments, shape, error, message, symbolic):
 def test_integers_are_an_error():
     with pytest.raises(TypeError, match="int32"):
         tg.PermutationSampler()(tf.ones([2, 3], tf.int32))
+
+
+@relaxations
+@pytest.mark.parametrize("hard", [False, True])
+def test_the_gradient_may_have_a_temperature_of_its_own(relaxation, hard):
+    """The value is that of τ, the gradient that of the other one."""
+    inputs = tf.constant(inputs_of(relaxation))
+    weights = tf.cos(
+        tf.range(9 if relaxation != "sinkhorn" else 16, dtype=tf.float32)
+    )
+
+    def value_and_gradient(*temperatures):
+        layer = tg.PermutationSampler(
+            relaxation,
+            temperatures[0],
+            hard=hard,
+            backward_temperature=(*temperatures, None)[1],
+            seed=1,
+        )
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            y = layer(inputs, training=True)
+            flat = tf.reshape(y, [len(inputs), -1])
+            total = tf.reduce_sum(tf.linalg.matvec(flat, weights))
+        return y, tape.gradient(total, inputs)
+
+    value, gradient = value_and_gradient(0.5, 2.0)
+    np.testing.assert_allclose(value, value_and_gradient(0.5)[0], atol=1e-6)
+    expected = value_and_gradient(2.0)[1]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
+    assert np.any(np.abs(gradient - value_and_gradient(0.5)[1]) > 1e-3)

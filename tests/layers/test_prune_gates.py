@@ -110,6 +110,14 @@ def test_a_functional_model():
     assert_same(model, tg.prune_gates(model), (6,))
 
 
+def test_a_model_made_layer_by_layer():
+    """Keras calls the first layers anew for each that is added."""
+    model = keras.Sequential([keras.Input((6,))])
+    for layer in (Dense(20), tg.StochasticGate(), Dense(2)):
+        model.add(layer)
+    assert_same(randomized(model), tg.prune_gates(model), (6,))
+
+
 def gated(*after, gate=None):
     return stack(Dense(4), gate or tg.StochasticGate(), *after)
 

@@ -65,32 +65,35 @@ def prune_gates(model: keras.Model) -> keras.Sequential:
             "Argument `model` must be a Keras model. "
             f"Received: model of type {type(model).__name__}"
         )
-    chain = _Chain()
-    for layer in _layers(model):
+    layers = _layers(model)
+    chain = _Chain(model.inputs[0].shape)
+    for layer in layers:
         chain.add(layer)
     return chain.finished(model)
 
 
 def _layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers of a chain, in order."""
-    if not model.built or not hasattr(model, "inputs"):
+    if not model.built or not getattr(model, "inputs", None):
         raise ValueError(
             "Argument `model` must be a built keras.Sequential or functional "
             f"model. Received: model={model!r}"
         )
-    layers = [
-        layer
-        for layer in model.layers
-        if not isinstance(layer, keras.layers.InputLayer)
-    ]
-    (tensor,) = model.inputs if len(model.inputs) == 1 else (None,)
-    for layer in layers:
-        if len(layer._inbound_nodes) != 1 or layer.input is not tensor:
+    if isinstance(model, keras.Sequential):
+        return list(model.layers)
+    # Keras 3.12 to 3.15 have no public way to see which layer feeds which.
+    by_depth = model._nodes_by_depth
+    layers = []
+    for depth in sorted(by_depth, reverse=True):
+        node, *others = by_depth[depth]
+        if others or len(node.input_tensors) > 1:
             raise ValueError(
                 "Argument `model` must be a chain, in which each layer takes "
-                f"what the one before gives. Received: layer {layer.name!r}"
+                "what the one before gives. Received: layer "
+                f"{node.operation.name!r} in {model.name!r}"
             )
-        tensor = layer.output
+        if not node.is_input:
+            layers.append(node.operation)
     return layers
 
 
@@ -103,9 +106,11 @@ class _Chain:
         scale: What the next kernel has to multiply them by.
         producer: Index of the layer that features can still be taken out of,
             if there is one.
+        shape: Shape of the last output of the model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shape: Any) -> None:
+        self.shape = tuple(shape)
         self.layers: list[tuple[keras.layers.Layer, list[np.ndarray]]] = []
         self.kept: np.ndarray | None = None
         self.scale: np.ndarray | None = None
@@ -123,9 +128,10 @@ class _Chain:
             self._flatten(layer)
         else:
             self._elementwise(layer)
+        self.shape = tuple(layer.compute_output_shape(self.shape))
 
     def _gate(self, gate: StochasticGate) -> None:
-        if gate.axis % len(gate.input.shape) != len(gate.input.shape) - 1:
+        if gate.axis % len(self.shape) != len(self.shape) - 1:
             raise ValueError(
                 "Only gates on the last axis can be pruned. Received: layer "
                 f"{gate.name!r} with axis={gate.axis}"
@@ -168,7 +174,7 @@ class _Chain:
 
     def _normalization(self, layer: keras.layers.BatchNormalization) -> None:
         self._require_no_scale(layer)
-        if layer.axis % len(layer.input.shape) != len(layer.input.shape) - 1:
+        if layer.axis % len(self.shape) != len(self.shape) - 1:
             raise ValueError(
                 "Only normalization of the last axis can be pruned. Received: "
                 f"layer {layer.name!r} with axis={layer.axis}"
@@ -180,9 +186,9 @@ class _Chain:
 
     def _flatten(self, layer: keras.layers.Flatten) -> None:
         """Features of all positions, one after the other, stand in a row."""
-        positions = int(np.prod(layer.input.shape[1:-1]))
+        positions = int(np.prod(self.shape[1:-1]))
         if positions > 1:
-            features = layer.input.shape[-1]
+            features = self.shape[-1]
             if self.kept is not None:
                 first = features * np.arange(positions)[:, None]
                 self.kept = (first + self.kept).ravel()
