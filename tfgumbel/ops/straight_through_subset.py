@@ -72,14 +72,12 @@ def straight_through_subset(
 def _pass_through(
     logits: tf.Tensor, sample: tf.Tensor, size: SubsetSize
 ) -> tf.Tensor:
-    sample = tf.stop_gradient(sample)
-
     @tf.custom_gradient
     def subset(logits: tf.Tensor) -> Any:
         def grad(upstream: tf.Tensor) -> tf.Tensor:
             found = tilt(logits, size)
             return row_covariance_product(logits, upstream, found)
 
-        return sample + nan_rows(logits, -1), grad
+        return tf.stop_gradient(sample + nan_rows(logits, -1)), grad
 
     return subset(logits)
