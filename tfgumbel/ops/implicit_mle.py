@@ -24,8 +24,8 @@ def implicit_mle(
 
     what a small step against g would change in the sample. It is biased, with
     many zeros for a small λ. It is not linear in g, so that there is no
-    derivative in forward mode: that is zero. With standard Gumbel noise z is `gumbel_top_k`'s,
-    a Plackett-Luce subset. f must be differentiable.
+    derivative in forward mode: that is zero. With standard Gumbel noise z is
+    `gumbel_top_k`'s, a Plackett-Luce subset. f must be differentiable.
 
     Args:
         logits: θ, scores of the items, with n items on `axis`.
