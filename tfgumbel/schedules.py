@@ -91,8 +91,10 @@ class ExponentialAnnealing(keras.optimizers.schedules.LearningRateSchedule):
         steps = _checks.positive_integer("steps", steps)
         if final > initial:
             raise ValueError(
-                "Argument `final` must not be above `initial`. Received: "
-                f"final={final!r} with initial={initial!r}"
+                "Argument `final` must not be above `initial`. A value that "
+                "rises, such as the weight of a divergence, is Keras's "
+                "`PolynomialDecay(initial, steps, final)`, which is linear. "
+                f"Received: final={final!r} with initial={initial!r}"
             )
         rate = math.log(initial / final) / steps
         return cls(initial, rate, minimum=final, every=every)
