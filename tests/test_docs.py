@@ -34,9 +34,13 @@ SLOW = {
     "guides/distributed.md",
     "guides/own-distribution.md",
     "guides/saving.md",
+    "guides/structured.md",
     "guides/training-loop.md",
+    "migration/concrete-autoencoder.md",
     "migration/hand-written.md",
+    "migration/stochastic-gates.md",
     "migration/tfp.md",
+    "migration/torch-imle.md",
 }
 
 
