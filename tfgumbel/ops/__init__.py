@@ -30,6 +30,7 @@ from tfgumbel.ops.concrete_log_probs import (
 )
 from tfgumbel.ops.conditional_gumbel import conditional_gumbel
 from tfgumbel.ops.conditional_logistic import conditional_logistic
+from tfgumbel.ops.cost_to_go import cost_to_go
 from tfgumbel.ops.exp_concrete import exp_concrete
 from tfgumbel.ops.gapped_straight_through import gapped_straight_through
 from tfgumbel.ops.gaussian import (
@@ -93,6 +94,7 @@ __all__ = [
     "concrete_log_prob",
     "conditional_gumbel",
     "conditional_logistic",
+    "cost_to_go",
     "exp_concrete",
     "exp_concrete_log_prob",
     "exponential_min",
