@@ -31,6 +31,7 @@ SLOW = {
     "guides/annealing.md",
     "guides/bias.md",
     "guides/distributed.md",
+    "guides/loops.md",
     "guides/own-distribution.md",
     "guides/saving.md",
     "migration/hand-written.md",

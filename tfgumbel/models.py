@@ -149,7 +149,7 @@ class ScoreFunctionMixin:
             _refuse_both_directions(self)
             result.steps = tf.add_n(shares)
             result.step_weights = _step_weights(
-                sample_weight, y_pred, collector
+                sample_weight, weights, y_pred, collector
             )
         return result
 
@@ -274,21 +274,28 @@ def _example_weights(sample_weight: Any, ones: tf.Tensor) -> tf.Tensor:
 
 
 def _step_weights(
-    sample_weight: Any, y_pred: Any, collector: CostCollector
+    sample_weight: Any,
+    weights: tf.Tensor,
+    y_pred: Any,
+    collector: CostCollector,
 ) -> tf.Tensor | None:
-    """Weights of the steps, `[B, T]`, if what is drawn has no part in them."""
-    weight = None
+    """Weights of the steps, `[B, T]`; `None` for those of the examples.
+
+    A mask counts if what is drawn has no part in it.
+    """
+    result = None
     if sample_weight is not None and not keras.tree.is_nested(sample_weight):
-        weight = tf.abs(tf.cast(sample_weight, tf.float32))
-        if weight.shape.rank > 2:
-            weight = tf.reduce_mean(weight, list(range(2, weight.shape.rank)))
-        if weight.shape.rank < 2 or weight.shape[1] == 1:
-            weight = None
+        result = tf.abs(tf.cast(sample_weight, tf.float32))
+        if result.shape.rank > 2:
+            result = tf.reduce_mean(result, list(range(2, result.shape.rank)))
+        if result.shape.rank < 2 or result.shape[1] == 1:
+            result = None
     mask = getattr(y_pred, "_keras_mask", None)
-    if mask is not None and not collector.may_depend_on_sample(mask):
-        mask = tf.cast(mask, tf.float32)
-        weight = mask if weight is None else weight * mask
-    return weight
+    if mask is None or collector.may_depend_on_sample(mask):
+        return result
+    return tf.cast(mask, tf.float32) * (
+        weights[:, None] if result is None else result
+    )
 
 
 def _shares(

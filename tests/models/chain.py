@@ -33,6 +33,8 @@ class Chain(keras.layers.Layer):
             kernel_initializer=constant(
                 np.sin, FEATURES + CATEGORIES, CATEGORIES
             ),
+            # Keras sums gradients over the batch in half precision.
+            dtype="float32",
             name="logits",
         )
 
@@ -116,16 +118,11 @@ def exact_gradients(network, weights=None, lengths=None):
                 context = tf.concat([INPUTS[:, t], state], -1)
                 logits = cell_of(network).logits(context)
                 state = tf.repeat(eye[k][None], 4, axis=0)
-                step = tf.nn.log_softmax(logits)[:, k]
-                if lengths is not None:
-                    step *= tf.cast(counts[:, t], tf.float32)
-                log_q += step
-                error = network.get_layer("decoder")(state) - TARGETS[:, t]
+                log_q += tf.nn.log_softmax(tf.cast(logits, tf.float32))[:, k]
+                output = network.get_layer("decoder")(state)
+                error = tf.cast(output, tf.float32) - TARGETS[:, t]
                 loss += weights[:, t] * tf.reduce_mean(error**2, -1)
-            if lengths is None or all(
-                k == 0 or t < max(lengths) for t, k in enumerate(chain)
-            ):
-                total += tf.reduce_mean(tf.exp(log_q) * loss) / STEPS
+            total += tf.reduce_mean(tf.exp(log_q) * loss) / STEPS
     found = tape.gradient(total, [v.value for v in weights_of(network)])
     return [g.numpy() for g in found]
 

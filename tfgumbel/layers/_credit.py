@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfgumbel.layers import _graphs
@@ -93,8 +94,13 @@ class Credit:
 
     def _to_go(self, sampler: Any) -> tuple[tf.Tensor, tf.Tensor]:
         correct = self._draws_once_per_step(sampler)
-        to_go = self._shares.steps_to_go(sampler.discount, correct)
-        return to_go, self._shares.weights_to_go()
+        to_go = self._shares.steps_to_go(sampler.discount)
+        # Under XLA, which drops assertions, nothing else would tell.
+        wrong = tf.fill(tf.shape(to_go), np.nan)
+        weights = self._shares.weights_to_go(sampler.discount)
+        return tf.where(correct, to_go, wrong), tf.where(
+            correct, weights, wrong
+        )
 
     def _draws_once_per_step(self, sampler: Any) -> tf.Tensor:
         """Whether a sampler draws once per step; raises where it is known."""
@@ -134,5 +140,6 @@ class Credit:
                 )
             drawn = sampler.count_draws() - self._starts[sampler, loop]
         actual = tf.shape(steps)[1]
-        tf.debugging.assert_equal(drawn, actual, message=expected)
-        return tf.equal(drawn, actual)
+        told = tf.debugging.assert_equal(drawn, actual, message=expected)
+        with tf.control_dependencies([told] if self._graph else []):
+            return tf.equal(drawn, actual)

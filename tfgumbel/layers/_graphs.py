@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 # TensorFlow builds their gradients after that of what is around them.
@@ -72,5 +73,10 @@ def most_iterations(loop: Any) -> int | None:
     if loop is None or loop.type not in ("While", "StatelessWhile"):
         return None
     # TensorFlow's loops begin with a counter and its limit, -1 for none.
-    limit = tf.get_static_value(loop.inputs[1])
+    limit = loop.inputs[1]
+    if limit.op.type == "Max":  # Keras's RNN takes the maximum of one length.
+        lengths = tf.get_static_value(limit.op.inputs[0])
+        limit = None if lengths is None else np.max(lengths)
+    else:
+        limit = tf.get_static_value(limit)
     return None if limit is None or limit < 0 else int(limit)

@@ -33,6 +33,10 @@ class ReinforceSampler(SamplingLayer):
 
     Trained without either, it raises an error rather than learn nothing.
 
+    In a model it may draw several times in a step, and inside loops, such as
+    the cell of a rolled `keras.layers.RNN`. A sample must then leave the loop
+    by operations that have a gradient, not by `argmax` alone.
+
     Args:
         distribution: A name, such as `"categorical"` (logits `[B, ..., K]`,
             one-hot samples), `"bernoulli"` (log-odds, zeros and ones),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfgumbel import ops
@@ -39,25 +38,22 @@ class Shares:
         size = tf.shape(self.example)[0] * replicas
         self.batch = tf.cast(size, tf.float32)
 
-    def steps_to_go(self, discount: float, correct: Any) -> tf.Tensor:
-        """Returns the share of each step and all later ones, `[B, T]`.
+    def steps_to_go(self, discount: float) -> tf.Tensor:
+        """Returns the share of each step and all later ones, `[B, T]`."""
+        return ops.cost_to_go(self.steps, discount=discount)
 
-        Not a number, if what should be `correct` is not: under XLA nothing
-        else would tell.
+    def weights_to_go(self, discount: float) -> tf.Tensor:
+        """Returns the weights of what is left at each step, `[B, T]`.
+
+        A share to go, divided by these, is the mean cost of the steps that
+        are left: of one size at every step, so that a baseline which knows
+        nothing of the step can learn it. Zero after the last that counts.
         """
-        to_go = ops.cost_to_go(self.steps, discount=discount)
-        return tf.where(correct, to_go, tf.fill(tf.shape(to_go), np.nan))
-
-    def weights_to_go(self) -> tf.Tensor:
-        """Returns the weights of the examples, as of each step, `[B, T]`.
-
-        Zero for what is drawn after the last step that counts.
-        """
-        weights = self.weights[:, None] * tf.ones_like(self.steps)
-        if self.step_weights is None:
-            return weights
-        left = tf.cumsum(self.step_weights, axis=1, reverse=True) > 0.0
-        return weights * tf.cast(left, tf.float32)
+        weights = self.step_weights
+        if weights is None:
+            weights = self.weights[:, None] * tf.ones_like(self.steps)
+        steps = tf.cast(tf.shape(weights)[1], tf.float32)
+        return ops.cost_to_go(weights, discount=discount) / steps
 
     def local(self, depends: Any) -> tf.Tensor:
         """Returns the examples' shares of the losses that depend on a draw.
