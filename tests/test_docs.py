@@ -32,6 +32,7 @@ SLOW = {
     "guides/annealing.md",
     "guides/bias.md",
     "guides/distributed.md",
+    "guides/loops.md",
     "guides/own-distribution.md",
     "guides/saving.md",
     "guides/structured.md",

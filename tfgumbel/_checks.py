@@ -353,6 +353,28 @@ def per_example_spec(name: str, value: Any) -> None:
         )
 
 
+def of_steps(name: str, value: Any) -> tf.Tensor:
+    """Returns `value` as a floating tensor of shape `[B, T]`."""
+    value = tf.convert_to_tensor(value)
+    floating(name, value.dtype)
+    if value.shape.rank not in (2, None):
+        raise ValueError(
+            f"Argument `{name}` must hold one value per example and step, of "
+            f"shape [B, T]. Received: {name} of shape {value.shape}"
+        )
+    return value
+
+
+def discount(value: Any) -> float:
+    """Returns the discount as a float if 0 < discount <= 1."""
+    if not 0.0 < finite_number("discount", value) <= 1.0:
+        raise ValueError(
+            "Argument `discount` must be above 0 and at most 1. "
+            f"Received: discount={value!r}"
+        )
+    return float(value)
+
+
 def noise(value: Any, logits: tf.Tensor) -> tf.Tensor:
     """Returns the noise in the logits' dtype; raises unless of their shape.
 

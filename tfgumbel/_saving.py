@@ -122,7 +122,7 @@ class StatefulLayer(keras.layers.Layer):
                 dtype=dtype,
                 trainable=False,
                 autocast=False,
-                aggregation="only_first_replica",
+                aggregation="none",
                 name=name,
             )
         setattr(self._state, name, variable)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel.layers import CostCollector, Draw
+from tfgumbel.layers import CostCollector, Draw, Shares
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum")
 
@@ -51,13 +51,15 @@ class ScoreFunctionMixin:
         first = not getattr(compiled, "_score_function_checked", False)
         with CostCollector(watch=first) as collector:
             logs = super().train_step(data)  # type: ignore[misc]
-        if collector.draws and not collector.settled:
-            names = ", ".join(repr(draw.name) for draw in collector.draws)
+        if collector.all_draws and not collector.settled:
+            names = ", ".join(repr(draw.name) for draw in collector.all_draws)
             raise RuntimeError(
                 f"The samplers {names} drew in this training step, and no "
                 "cost reached them. A model with `ScoreFunctionMixin` that "
                 "overrides `compute_loss` must call `super().compute_loss`."
             )
+        if self.trainable_variables:  # type: ignore[attr-defined]
+            collector.finish()
         if compiled is not None:
             compiled._score_function_checked = True
         return logs
@@ -73,7 +75,7 @@ class ScoreFunctionMixin:
         """Returns the total loss, with the samplers' gradients attached."""
         compute = super().compute_loss  # type: ignore[misc]
         collector = CostCollector.current()
-        if collector is None or not training or not collector.draws:
+        if collector is None or not training or not collector.all_draws:
             total = compute(x, y, y_pred, sample_weight, training)
             if collector is not None and training:
                 _refuse_unused_log_probs(collector, total)
@@ -84,23 +86,75 @@ class ScoreFunctionMixin:
                 "baselines have seen the costs of this batch by then, and "
                 "would bias the second gradient. Call it once."
             )
-        ones = tf.ones([_batch_size(y_pred, collector.draws)])
+        values = self._loss_values(y, y_pred)
+        ones = _ones(values, y_pred, collector.all_draws)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(ones)
-            rank = self._loss_rank(y, y_pred)
-            weighted = _weighted(sample_weight, ones, rank)
+            weighted = self._weighted(sample_weight, ones, values)
             total = compute(x, y, y_pred, weighted, training)
-        share = _share(tape, total, ones)
+        shares = _shares(tape, total, ones)
         self._refuse_hidden_costs(collector)
         _refuse_unused_log_probs(collector, total)
-        collector.settled = True
-        weights = _example_weights(sample_weight, ones)
-        return total + tf.cast(
-            _settle(collector.draws, share, weights), total.dtype
+        return collector.settle(
+            self._all_shares(shares, sample_weight, y_pred, collector), total
         )
 
-    def _loss_rank(self, y: Any, y_pred: Any) -> int:
-        """The rank of the losses' values, having checked every loss."""
+    def _weighted(self, sample_weight: Any, ones: Any, values: Any) -> Any:
+        """The sample weights with `ones` multiplied into them.
+
+        If there are several ones, a weight for each loss.
+        """
+        ranks = [len(each.shape) for each in values]
+        if len(ones) == 1:
+            return keras.tree.map_structure(
+                lambda weight: _times(weight, ones[0], max(ranks)),
+                sample_weight,
+            )
+        losses = self._compile_loss._flat_losses  # type: ignore[attr-defined]
+        result: dict[Any, Any] = {}
+        for loss, one, rank in zip(losses, ones, ranks, strict=True):
+            weight = sample_weight
+            if weight is not None and keras.tree.is_nested(weight):
+                for key in loss.path:
+                    weight = weight[key]
+            *keys, last = loss.path
+            place = result
+            for key in keys:
+                place = place.setdefault(key, {})
+            place[last] = _times(weight, one, rank)
+        return result
+
+    def _all_shares(
+        self,
+        shares: list[tf.Tensor],
+        sample_weight: Any,
+        y_pred: Any,
+        collector: CostCollector,
+    ) -> Shares:
+        """What the draws can be credited with."""
+        compiled = self._compile_loss  # type: ignore[attr-defined]
+        of_examples = [_per_example(share) for share in shares]
+        example = tf.add_n(of_examples)
+        weights = _example_weights(sample_weight, tf.ones_like(example))
+        result = Shares(example, weights)
+        credits = _credits(collector.all_draws)
+        if "local" in credits:
+            structure = compiled._y_pred_build_structure
+            for loss, share in zip(
+                compiled._flat_losses, of_examples, strict=True
+            ):
+                prediction = _at(structure, loss.path, y_pred)
+                result.terms.append((keras.tree.flatten(prediction), share))
+        if "to_go" in credits:
+            _refuse_both_directions(self)
+            result.steps = tf.add_n(shares)
+            result.step_weights = _step_weights(
+                sample_weight, weights, y_pred, collector
+            )
+        return result
+
+    def _loss_values(self, y: Any, y_pred: Any) -> list[tf.Tensor]:
+        """The values of every loss, having checked it."""
         compiled = getattr(self, "_compile_loss", None)
         if compiled is None:
             raise ValueError(
@@ -112,19 +166,13 @@ class ScoreFunctionMixin:
         if not compiled.built:
             compiled.build(y, y_pred)
         first = not getattr(compiled, "_score_function_checked", False)
-        ranks = []
+        values = []
         for loss in compiled._flat_losses:
             pair = _targets(compiled, loss, y, y_pred)
-            ranks.append(_checked_rank(loss.loss, *pair))
+            values.append(_checked_values(loss.loss, *pair))
             if first:
                 _refuse_mixed_examples(loss.loss, *pair)
-        if max(ranks) - min(ranks) > 1:
-            raise ValueError(
-                "The outputs' losses have values of ranks that differ by more "
-                "than one, so that no weight per example fits them all. "
-                f"Received: ranks {ranks}. Reshape the outputs to one rank."
-            )
-        return max(ranks)
+        return values
 
     def _refuse_hidden_costs(self, collector: CostCollector) -> None:
         for loss in self.losses:  # type: ignore[attr-defined]
@@ -153,20 +201,68 @@ def _batch_size(y_pred: Any, draws: list[Draw]) -> Any:
     return size
 
 
-def _weighted(sample_weight: Any, ones: tf.Tensor, rank: int) -> Any:
-    """The sample weights with `ones` multiplied into them."""
-
-    def leaf(weight: Any) -> tf.Tensor:
-        if weight is None:
-            return _with_rank(ones, rank)
-        weight = tf.cast(tf.convert_to_tensor(weight), tf.float32)
-        return weight * _with_rank(ones, max(1, weight.shape.rank))
-
-    return keras.tree.map_structure(leaf, sample_weight)
+def _credits(draws: list[Draw]) -> set[str]:
+    return {draw.sampler.credit for draw in draws}
 
 
-def _with_rank(vector: tf.Tensor, rank: int) -> tf.Tensor:
-    return tf.reshape(vector, [-1] + [1] * (rank - 1))
+def _ones(values: Any, y_pred: Any, draws: list[Draw]) -> list[tf.Tensor]:
+    """A one for each example, `[B]`; for each loss or step where asked for.
+
+    The derivative of the total in a one is what that example (and loss, and
+    step) contributes to it.
+    """
+    credits = _credits(draws)
+    size = _batch_size(y_pred, draws)
+    if "to_go" in credits:
+        return [tf.ones([size, steps]) for steps in _steps(values, draws)]
+    if "local" in credits:
+        return [tf.ones([size]) for _ in values]
+    ranks = [len(each.shape) for each in values]
+    if max(ranks) - min(ranks) > 1:
+        raise ValueError(
+            "The outputs' losses have values of ranks that differ by more "
+            "than one, so that no weight per example fits them all. "
+            f"Received: ranks {ranks}. Reshape the outputs to one rank."
+        )
+    return [tf.ones([size])]
+
+
+def _steps(values: Any, draws: list[Draw]) -> list[Any]:
+    """The number of steps of each loss; raises if there are none."""
+    names = sorted({d.name for d in draws if d.sampler.credit == "to_go"})
+    shapes = [tuple(each.shape) for each in values]
+    if min(map(len, shapes)) < 2:
+        raise ValueError(
+            f'Samplers with credit="to_go", {names}, need losses with one '
+            "value per step, of shape [B, T], such as the mean squared error "
+            f"of outputs [B, T, D]. Received: losses of shapes {shapes}. Use "
+            'credit="example" for a cost of the whole sequence.'
+        )
+    known = {shape[1] for shape in shapes} - {None}
+    if len(known) > 1:
+        raise ValueError(
+            f'Samplers with credit="to_go", {names}, need losses of the same '
+            f"number of steps. Received: losses of shapes {shapes}"
+        )
+    return [
+        tf.shape(each)[1] if size is None else size
+        for each, (_, size, *_) in zip(values, shapes, strict=True)
+    ]
+
+
+def _times(weight: Any, ones: tf.Tensor, rank: int) -> tf.Tensor:
+    """Sample weights, or none, times ones `[B]` or `[B, T]`."""
+    if weight is None:
+        return _with_rank(ones, rank)
+    weight = tf.cast(tf.convert_to_tensor(weight), tf.float32)
+    rank = max(weight.shape.rank, ones.shape.rank)
+    return _with_rank(weight, rank) * _with_rank(ones, rank)
+
+
+def _with_rank(tensor: tf.Tensor, rank: int) -> tf.Tensor:
+    """The tensor, with axes of size one added at the end."""
+    added = rank - tensor.shape.rank
+    return tf.reshape(tensor, tf.concat([tf.shape(tensor), [1] * added], 0))
 
 
 def _example_weights(sample_weight: Any, ones: tf.Tensor) -> tf.Tensor:
@@ -177,81 +273,89 @@ def _example_weights(sample_weight: Any, ones: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(weight, axis=list(range(1, weight.shape.rank))) * ones
 
 
-def _share(
-    tape: tf.GradientTape, total: tf.Tensor, ones: tf.Tensor
-) -> tf.Tensor:
-    """What each example contributes to the total loss, `[B]`."""
+def _step_weights(
+    sample_weight: Any,
+    weights: tf.Tensor,
+    y_pred: Any,
+    collector: CostCollector,
+) -> tf.Tensor | None:
+    """Weights of the steps, `[B, T]`; `None` for those of the examples.
+
+    A mask counts if what is drawn has no part in it.
+    """
+    result = None
+    if sample_weight is not None and not keras.tree.is_nested(sample_weight):
+        result = tf.abs(tf.cast(sample_weight, tf.float32))
+        if result.shape.rank > 2:
+            result = tf.reduce_mean(result, list(range(2, result.shape.rank)))
+        if result.shape.rank < 2 or result.shape[1] == 1:
+            result = None
+    mask = getattr(y_pred, "_keras_mask", None)
+    if mask is None or collector.may_depend_on_sample(mask):
+        return result
+    return tf.cast(mask, tf.float32) * (
+        weights[:, None] if result is None else result
+    )
+
+
+def _shares(
+    tape: tf.GradientTape, total: tf.Tensor, ones: list[tf.Tensor]
+) -> list[tf.Tensor]:
+    """What each example, or step, contributes to the total loss."""
     if total.shape.rank != 0:
         raise ValueError(
             "A model with a ReinforceSampler needs a loss that is reduced to "
             f"a scalar. Received: a total loss of shape {total.shape}"
         )
-    share = tape.gradient(total, ones)
-    if share is None:
+    shares = tape.gradient(total, ones)
+    if any(share is None for share in shares):
         raise ValueError(
             "A model with a ReinforceSampler needs a loss with one value per "
             "example, weighted by `sample_weight`. Received: a loss that "
             "ignores its sample weights, so that no example's own cost is "
             "known."
         )
-    return tf.stop_gradient(share)
+    return [tf.stop_gradient(share) for share in shares]
 
 
-def _settle(
-    draws: list[Draw], share: tf.Tensor, weights: tf.Tensor
-) -> tf.Tensor:
-    """A zero whose gradient is the samplers' and the baselines'.
-
-    Baselines learn the cost per example in the units of the loss: its share
-    of the total without the 1/B and the sample weight that are in it.
-    """
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    batch = tf.cast(tf.shape(share)[0] * replicas, tf.float32)
-    cost = tf.math.divide_no_nan(share * batch, weights)
-    zero = tf.zeros([])
-    for draw in draws:
-        surrogate = draw.surrogate(_one_per_draw(draw, cost), weights)
-        zero += tf.reduce_sum(
-            weights / batch * (surrogate - tf.stop_gradient(surrogate))
-        )
-    return zero
+def _per_example(share: tf.Tensor) -> tf.Tensor:
+    return share if share.shape.rank == 1 else tf.reduce_sum(share, axis=1)
 
 
-def _one_per_draw(draw: Draw, cost: tf.Tensor) -> tf.Tensor:
-    """The costs; stops the step, at the latest, if there are other draws."""
-    if None not in (draw.log_prob.shape[0], cost.shape[0]):
-        return cost
-    right = tf.debugging.assert_equal(
-        tf.shape(draw.log_prob)[0],
-        tf.shape(cost)[0],
-        f"ReinforceSampler {draw.name!r} must draw once per example. Put "
-        "several draws of an example on an axis after that of the batch",
-    )
-    with tf.control_dependencies([right]):
-        return tf.identity(cost)
+def _refuse_both_directions(model: Any) -> None:
+    """Raises for a `to_go` sampler in a `Bidirectional` layer."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Bidirectional):
+            for inner in layer._flatten_layers():
+                if getattr(inner, "credit", None) == "to_go":
+                    raise ValueError(
+                        f'Sampler {inner.name!r} with credit="to_go" is '
+                        f"inside {layer.name!r}, whose outputs at a step "
+                        "depend on what is drawn at later ones too. Use "
+                        'credit="example".'
+                    )
+
+
+def _at(structure: Any, path: Any, values: Any) -> Any:
+    """The one of the values, packed like the structure, at the path."""
+    if not keras.tree.is_nested(structure):
+        return keras.tree.flatten(values)[0]
+    packed = keras.tree.pack_sequence_as(structure, keras.tree.flatten(values))
+    for key in path:
+        packed = packed[key]
+    return packed
 
 
 def _targets(compiled: Any, loss: Any, y: Any, y_pred: Any) -> tuple[Any, Any]:
     """The pair of target and prediction that a compiled loss looks at."""
-
-    def at_path(structure: Any, values: Any) -> Any:
-        if not keras.tree.is_nested(structure):
-            return keras.tree.flatten(values)[0]
-        packed = keras.tree.pack_sequence_as(
-            structure, keras.tree.flatten(values)
-        )
-        for key in loss.path:
-            packed = packed[key]
-        return packed
-
     return (
-        at_path(compiled._y_true_build_structure, y),
-        at_path(compiled._y_pred_build_structure, y_pred),
+        _at(compiled._y_true_build_structure, loss.path, y),
+        _at(compiled._y_pred_build_structure, loss.path, y_pred),
     )
 
 
-def _checked_rank(loss: Any, target: Any, prediction: Any) -> int:
-    """The rank of a loss's values; raises if they are not per example."""
+def _checked_values(loss: Any, target: Any, prediction: Any) -> tf.Tensor:
+    """A loss's values; raises if they are not per example."""
     if loss.reduction not in _REDUCTIONS:
         raise ValueError(
             "A model with a ReinforceSampler needs losses with a reduction "
@@ -275,7 +379,7 @@ def _checked_rank(loss: Any, target: Any, prediction: Any) -> int:
             "log-probability (`return_log_prob=True`), and add score times "
             "log-probability to the loss in a `train_step` of your own"
         )
-    return len(values.shape)
+    return values
 
 
 def _refuse_unused_log_probs(

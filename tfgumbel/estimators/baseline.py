@@ -7,6 +7,7 @@ weights, and on past costs; never on the cost it is subtracted from.
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import keras
@@ -79,6 +80,8 @@ class Baseline(keras.layers.Layer):
         self._mean = self._statistic("mean")
         self._square = self._statistic("square")
         self._weight = self._statistic("weight")
+        # Out of sight of Keras's tracker and TensorFlow's: always zero.
+        self._hidden = types.SimpleNamespace(zeros=_zeros())
 
     def _statistic(self, name: str) -> keras.Variable:
         return self.add_weight(
@@ -138,6 +141,10 @@ class Baseline(keras.layers.Layer):
             tf.convert_to_tensor(statistic), tf.convert_to_tensor(self._weight)
         )
 
+    def statistics(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns `centre` and `scale`, as a batch is to use them."""
+        return tf.identity(self.centre()), tf.identity(self.scale())
+
     def observe(self, signal: tf.Tensor, weights: Any = None) -> None:
         """Takes a batch of signals f(z) - network(x) into the statistics.
 
@@ -147,26 +154,41 @@ class Baseline(keras.layers.Layer):
             signal: Shape `[B]`. Values that are not finite are left out.
             weights: Weights of the examples, `[B]`; `None` for ones.
         """
-        if self.decay is None and not self.normalize:
-            return
+        self.learn(self.sums(signal, weights))
+
+    def probe(self) -> tf.Tensor:
+        """Returns zeros `[3]` that a tape watches.
+
+        To a loop they bring nothing. What `sums` gives in its steps can be
+        sent to them as a gradient, and adds up on the way out.
+        """
+        return tf.convert_to_tensor(self._hidden.zeros)
+
+    @staticmethod
+    def sums(signal: tf.Tensor, weights: Any = None) -> tf.Tensor:
+        """Returns Σw, Σw·signal and Σw·signal² of the finite signals."""
         signal = tf.stop_gradient(tf.cast(signal, tf.float32))
         finite = tf.math.is_finite(signal)
         weights = tf.cast(finite, tf.float32) * (
             1.0 if weights is None else tf.cast(weights, tf.float32)
         )
         signal = tf.where(finite, signal, tf.zeros_like(signal))
-        total = tf.reduce_sum(weights)
+        terms = (weights, weights * signal, weights * tf.square(signal))
+        return tf.stack([tf.reduce_sum(term) for term in terms])
+
+    def learn(self, sums: tf.Tensor) -> None:
+        """Takes the `sums` of a batch into the statistics."""
+        if self.decay is None and not self.normalize:
+            return
+        total, first, second = tf.unstack(sums)
         # A batch without a usable signal leaves everything as it was.
         decay = 0.99 if self.decay is None else self.decay
         keep = tf.where(total > 0, decay, 1.0)
-        values = [
-            (self._mean, signal),
-            (self._weight, tf.ones_like(signal)),
-        ]
+        values = [(self._mean, first), (self._weight, total)]
         if self.normalize:
-            values.append((self._square, tf.square(signal)))
+            values.append((self._square, second))
         for statistic, value in values:
-            batch = tf.math.divide_no_nan(tf.reduce_sum(weights * value), total)
+            batch = tf.math.divide_no_nan(value, total)
             old = tf.convert_to_tensor(statistic)
             statistic.assign(keep * old + (1.0 - keep) * batch)
 
@@ -190,16 +212,35 @@ class Baseline(keras.layers.Layer):
             weights: Weights of the examples in the statistics; `None` for
                 ones.
         """
-        scale = tf.cast(self.scale(), log_prob.dtype)
-        signal = tf.stop_gradient(tf.cast(cost, tf.float32) - learned)
-        centre = self.centre()
-        if self.leave_one_out:
-            centre = _mean_of_others(signal, weights)
-        surrogate = ops.score_function_cost(
-            cost, log_prob / scale, baseline=learned + centre
+        surrogate, signal = self.attached(
+            cost, log_prob, learned, weights, self.statistics()
         )
         self.observe(signal, weights)
         return surrogate
+
+    def attached(
+        self,
+        cost: tf.Tensor,
+        log_prob: tf.Tensor,
+        learned: tf.Tensor,
+        weights: tf.Tensor | None,
+        statistics: tuple[tf.Tensor, tf.Tensor],
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns what `attach` does, and the signal to observe, `[B]`.
+
+        Several draws for one batch of costs must all be given the
+        `statistics` of before the first is observed.
+        """
+        centre, scale = statistics
+        signal = tf.stop_gradient(tf.cast(cost, tf.float32) - learned)
+        if self.leave_one_out:
+            centre = _mean_of_others(signal, weights)
+        surrogate = ops.score_function_cost(
+            cost,
+            log_prob / tf.cast(scale, log_prob.dtype),
+            baseline=learned + centre,
+        )
+        return surrogate, signal
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -266,6 +307,11 @@ def get_baseline(identifier: Any, normalize: bool = False) -> Baseline | None:
         "'leave_one_out', or a Keras layer that maps the context to one value "
         f"per example. Received: baseline={identifier!r}"
     )
+
+
+def _zeros() -> tf.Variable:
+    # Trainable, for that is what tapes watch; no optimizer ever sees it.
+    return tf.Variable(tf.zeros([3]), trainable=True, name="probe")
 
 
 def _mean_of_others(signal: tf.Tensor, weights: Any) -> tf.Tensor:

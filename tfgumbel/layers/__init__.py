@@ -2,7 +2,8 @@
 
 from tfgumbel.layers.binary_concrete import BinaryConcrete
 from tfgumbel.layers.concrete_selector import ConcreteSelector
-from tfgumbel.layers.cost_collector import CostCollector, Draw
+from tfgumbel.layers.cost_collector import CostCollector
+from tfgumbel.layers.draw import Draw
 from tfgumbel.layers.expected_cost import ExpectedCost
 from tfgumbel.layers.gumbel_softmax import GumbelSoftmax
 from tfgumbel.layers.implicit_reparam import ImplicitReparam
@@ -14,6 +15,7 @@ from tfgumbel.layers.reinforce_sampler import ReinforceSampler
 from tfgumbel.layers.reparam_gaussian import ReparamGaussian
 from tfgumbel.layers.sampling_scope import SamplingScope
 from tfgumbel.layers.score_function_cost import ScoreFunctionCost
+from tfgumbel.layers.shares import Shares
 from tfgumbel.layers.stochastic_gate import StochasticGate
 from tfgumbel.layers.straight_through_bernoulli import StraightThroughBernoulli
 from tfgumbel.layers.straight_through_categorical import (
@@ -41,6 +43,7 @@ __all__ = [
     "ReparamGaussian",
     "SamplingScope",
     "ScoreFunctionCost",
+    "Shares",
     "StochasticGate",
     "StraightThroughBernoulli",
     "StraightThroughCategorical",

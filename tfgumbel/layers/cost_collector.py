@@ -5,6 +5,12 @@ A sampler cannot see the cost in its own backward pass: what arrives there is
 log-probabilities with the collector of that step, and the model, once it
 knows the cost of each example, settles them.
 
+What is drawn inside a loop, such as a rolled `keras.layers.RNN`, cannot be
+left with anyone: its log-probability exists in the loop only. There the cost
+goes to the draw instead. Its gradient function is called when the gradient of
+the loop is built, by which time the costs are known, and a tensor from outside
+may be used inside.
+
 The collector is local to the thread: under a distribution strategy each
 replica runs its step in a thread of its own, and a state kept on the layer
 would mix the replicas' steps.
@@ -13,8 +19,6 @@ would mix the replicas' steps.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -22,25 +26,12 @@ import tensorflow as tf
 # Keras 3.12 to 3.15 have no public way to ask for it.
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
+from tfgumbel.layers import _graphs, sampling_scope
+from tfgumbel.layers._credit import Credit
+from tfgumbel.layers.draw import Draw
+from tfgumbel.layers.shares import Shares
+
 _local = threading.local()
-
-
-@dataclass
-class Draw:
-    """What a sampler leaves with the collector.
-
-    Attributes:
-        name: Name of the layer.
-        sample: What it returned.
-        log_prob: log q(sample) per example, `[B]`.
-        surrogate: Maps costs `[B]` and weights `[B]` to the same costs with
-            the score-function gradient attached.
-    """
-
-    name: str
-    sample: tf.Tensor
-    log_prob: tf.Tensor
-    surrogate: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 class CostCollector:
@@ -49,13 +40,29 @@ class CostCollector:
     Args:
         watch: Whether to record what is computed from the samples, so that
             `depends_on_sample` can answer.
+
+    Attributes:
+        draws: The draws outside loops.
+        looped: Those inside.
+        settled: Whether the costs are known.
     """
 
     def __init__(self, watch: bool = False) -> None:
         self.draws: list[Draw] = []
+        self.looped: list[Draw] = []
         self.returned: dict[str, tf.Tensor] = {}
         self.settled = False
-        self._graph = _graph()
+        self._graph = _graphs.current()
+        self._credit: Credit | None = None
+        # Of what a baseline is asked for before it observes this batch.
+        self._statistics: dict[Any, tuple[tf.Tensor, tf.Tensor]] = {}
+        # Of loops alone: draws before each; the gradient that comes into the
+        # total; draws that a gradient has reached; what baselines observe.
+        self._starts: dict[Any, tf.Tensor] = {}
+        self._upstream: tf.Tensor | None = None
+        self._reached: set[Draw] = set()
+        self._probes: dict[Any, tf.Tensor] = {}
+        self._sums: dict[Any, list[tf.Tensor]] = {}
         self._tape = None
         if watch:
             self._tape = tf.GradientTape(
@@ -79,26 +86,213 @@ class CostCollector:
         """The collector of the training step that this thread is in."""
         return getattr(_local, "collector", None)
 
-    def add(self, draw: Draw) -> None:
-        """Takes a draw.
+    @property
+    def all_draws(self) -> list[Draw]:
+        """The draws outside loops, then those inside."""
+        return [*self.draws, *self.looped]
+
+    def add(self, draw: Draw) -> tf.Tensor:
+        """Takes a draw; returns its sample, to be used in its place.
 
         One that Keras makes to learn shapes, while it builds a subclassed
         model inside its first training step, is no draw of the step.
         """
         if in_symbolic_scope():
-            return
-        if _graph() is not self._graph:
-            raise ValueError(
-                f"ReinforceSampler {draw.name!r} drew inside a `tf.function` "
-                "or a loop of its own within the training step, where the "
-                "cost of each example cannot reach it. Call it in the model's "
-                "`call` itself, or set `return_log_prob=True`, return the "
-                "log-probability, and join it with the cost by "
-                "`ScoreFunctionCost`."
-            )
+            return draw.sample
+        inner = self._graphs_inside(draw)
+        if inner:
+            return self._add_in_loop(draw, inner[-1])
         if self._tape is not None:
             self._tape.watch(draw.sample)
         self.draws.append(draw)
+        return draw.sample
+
+    def _graphs_inside(self, draw: Draw) -> list[Any]:
+        """The graphs from here to the training step's, innermost first."""
+        graph, inner = _graphs.current(), []
+        while graph is not self._graph:
+            if self._graph is None or not _graphs.is_control_flow(graph):
+                raise ValueError(
+                    f"ReinforceSampler {draw.name!r} drew inside a "
+                    "`tf.function` of its own within the training step, where "
+                    "the cost of each example cannot reach it. Call it in the "
+                    "model's `call` itself, or in a loop there, or set "
+                    "`return_log_prob=True`, return the log-probability, and "
+                    "join it with the cost by `ScoreFunctionCost`."
+                )
+            inner.append(graph)
+            graph = graph.outer_graph
+        return inner
+
+    def _add_in_loop(self, draw: Draw, loop: Any) -> tf.Tensor:
+        draw.loop = loop
+        if draw.count is not None:
+            draw.step = draw.count - self._start(draw)
+        self.looped.append(draw)
+        inputs = [draw.log_prob]
+        if draw.sampler.baseline is not None:
+            inputs += [draw.learned, self._probe(draw.sampler.baseline)]
+
+        @tf.custom_gradient
+        def credited(sample, *inputs):
+            def grad(_):
+                return None, *self._gradients(draw, *inputs)
+
+            return tf.identity(sample), grad
+
+        return credited(draw.sample, *inputs)
+
+    def _start(self, draw: Draw) -> tf.Tensor:
+        """How often a sampler had drawn before the loop."""
+        scope = sampling_scope.current()
+        if scope is not None and scope.seed is not None:
+            raise ValueError(
+                f'ReinforceSampler {draw.name!r} with credit="to_go" counts '
+                "the steps of a loop by its own seed, and cannot in a "
+                "SamplingScope that has one. Train without the scope."
+            )
+        key = draw.sampler, draw.loop
+        if key not in self._starts:
+            with self._graph.as_default():
+                self._starts[key] = draw.sampler.count_draws()
+        return self._starts[key]
+
+    def _probe(self, baseline: Any) -> tf.Tensor:
+        """Zeros from outside all loops, whose gradient is to be observed."""
+
+        @tf.custom_gradient
+        def heard(zeros):
+            def grad(sums):
+                self._sums.setdefault(baseline, []).append(sums)
+                return tf.zeros_like(sums)
+
+            return tf.identity(zeros), grad
+
+        if baseline not in self._probes:
+            with self._graph.as_default():
+                self._probes[baseline] = heard(baseline.probe())
+        return self._probes[baseline]
+
+    def _gradients(
+        self, draw: Draw, log_prob: Any, learned: Any = None, probe: Any = None
+    ) -> list[tf.Tensor]:
+        """The gradients of a draw; called in the loop of the gradient."""
+        if self._upstream is None:
+            raise ValueError(
+                f"ReinforceSampler {draw.name!r} drew inside a loop, and "
+                "another loss than the model's own is computed from it, whose "
+                "gradient comes first. Only what `compile(loss=...)` was given "
+                "can be brought to a draw inside a loop."
+            )
+        self._reached.add(draw)
+        sources = [log_prob] if learned is None else [log_prob, learned]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sources)
+            value, sums = self._value(draw, log_prob, learned)
+        found = tape.gradient(value, sources, output_gradients=self._upstream)
+        return found if probe is None else [*found, sums]
+
+    def settle(self, shares: Shares, total: tf.Tensor) -> tf.Tensor:
+        """Returns the total with the gradients of all draws attached.
+
+        Args:
+            shares: What each example contributes to the total.
+            total: The loss of the batch, a scalar.
+        """
+        self.settled = True
+        self._leave_out_trials(total)
+        self._credit = Credit(shares, self.all_draws, self._graph, self._starts)
+        for draw in self.all_draws:
+            baseline = draw.sampler.baseline
+            if baseline is not None and baseline not in self._statistics:
+                self._statistics[baseline] = baseline.statistics()
+        zero = tf.zeros([])
+        for draw in self.draws:
+            value, sums = self._value(draw, draw.log_prob, draw.learned)
+            zero += value - tf.stop_gradient(value)
+            if sums is not None:
+                self._sums.setdefault(draw.sampler.baseline, []).append(sums)
+        total += tf.cast(zero, total.dtype)
+        if not self.looped:
+            self._observe()
+            return total
+        return self._heard(total)
+
+    def _leave_out_trials(self, total: tf.Tensor) -> None:
+        """Forgets draws that were made to learn the shapes of a loop.
+
+        Keras calls a cell, or the function of `keras.ops.map`, once outside
+        the loop and makes no use of the result.
+        """
+        in_loops = {draw.sampler for draw in self.looped}
+        self.draws = [
+            draw
+            for draw in self.draws
+            if draw.sampler not in in_loops
+            or _graphs.descends(self._graph, total, [draw.sample])
+        ]
+        counts: dict[Any, int] = {}
+        for draw in self.draws:
+            draw.step = counts.get(draw.sampler, 0)
+            counts[draw.sampler] = draw.step + 1
+
+    def _value(
+        self, draw: Draw, log_prob: tf.Tensor, learned: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """A scalar with the draw's gradient, and what its baseline observes.
+
+        Inside the loop of a gradient, log q and the baseline have other
+        tensors than in the draw.
+        """
+        assert self._credit is not None
+        cost, weights = self._credit.cost_of(draw)
+        baseline = draw.sampler.baseline
+        surrogate, signal = Draw(
+            draw.sampler, draw.sample, log_prob, learned
+        ).attached(cost, weights, self._statistics.get(baseline))
+        value = tf.reduce_sum(weights / self._credit.batch * surrogate)
+        return value, baseline and baseline.sums(signal, weights)
+
+    def _heard(self, total: tf.Tensor) -> tf.Tensor:
+        """The total, whose incoming gradient is kept for the loops.
+
+        It carries what comes after the loss: the scale of a loss in half
+        precision, the share of a replica.
+        """
+
+        @tf.custom_gradient
+        def heard(total):
+            def grad(upstream):
+                self._upstream = tf.cast(upstream, tf.float32)
+                return upstream
+
+            return tf.identity(total), grad
+
+        return heard(total)
+
+    def _observe(self) -> None:
+        for baseline, sums in self._sums.items():
+            baseline.learn(tf.add_n(sums))
+
+    def finish(self) -> None:
+        """Ends a training step whose gradient has been computed.
+
+        Raises:
+            ValueError: If a draw in a loop was not reached by it.
+        """
+        lost = {d.name for d in self.looped if d not in self._reached}
+        if lost:
+            raise ValueError(
+                f"The samplers {sorted(lost)} drew inside a loop, and the "
+                "gradient of the loss does not reach their samples there, so "
+                "that they would not learn. A sample must leave the loop by "
+                "operations that have a gradient: use the one-hot sample "
+                "itself rather than its `argmax`, or return it from the loop "
+                "and add zero times its sum to the output. (If nothing before "
+                "the sampler is to learn, set its `trainable=False`.)"
+            )
+        if self.looped:
+            self._observe()
 
     def add_returned(self, name: str, log_prob: tf.Tensor) -> None:
         """Takes a log-probability that the sampler returned to the model."""
@@ -112,36 +306,21 @@ class CostCollector:
         In a graph by its operations, those without a gradient among them; in
         eager mode by the gradient alone.
         """
-        return self.depends(value, [draw.sample for draw in self.draws])
+        return self.depends(value, [draw.sample for draw in self.all_draws])
+
+    def may_depend_on_sample(self, value: tf.Tensor) -> bool:
+        """Whether `value` is not known to be independent of the samples."""
+        samples = [draw.sample for draw in self.all_draws]
+        return self._graph is None or _graphs.descends(
+            self._graph, value, samples
+        )
 
     def depends(self, value: tf.Tensor, sources: list[tf.Tensor]) -> bool:
         """Whether `value` was computed from one of the tensors."""
         if self._tape is None or not (tf.is_tensor(value) and sources):
             return False
         if self._graph is not None:
-            return _descends(value, sources)
+            return _graphs.descends(self._graph, value, sources)
         with self._tape.stop_recording():
             gradients = self._tape.gradient(value, sources)
         return any(gradient is not None for gradient in gradients)
-
-
-def _descends(value: tf.Tensor, sources: list[tf.Tensor]) -> bool:
-    """Whether one of the tensors is an ancestor of `value` in the graph."""
-    wanted = {id(source.op) for source in sources}
-    seen: set[int] = set()
-    left = [value.op]
-    while left:
-        op = left.pop()
-        if id(op) in wanted:
-            return True
-        if id(op) not in seen:
-            seen.add(id(op))
-            left += [tensor.op for tensor in op.inputs]
-    return False
-
-
-def _graph() -> Any:
-    """The graph that is being built; `None` in eager mode."""
-    if tf.executing_eagerly():
-        return None
-    return tf.compat.v1.get_default_graph()

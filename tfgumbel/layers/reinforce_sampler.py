@@ -7,11 +7,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import distributions, estimators, ops
+from tfgumbel import _checks, distributions, estimators, ops
 from tfgumbel._precision import finite_log_odds
 from tfgumbel.distributions import Parameters
 from tfgumbel.layers._stochastic import SamplingLayer, is_recorded, masked
-from tfgumbel.layers.cost_collector import CostCollector, Draw
+from tfgumbel.layers.cost_collector import CostCollector
+from tfgumbel.layers.draw import Draw
+
+CREDITS = ("example", "to_go", "local")
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -30,6 +33,10 @@ class ReinforceSampler(SamplingLayer):
 
     Trained without either, it raises an error rather than learn nothing.
 
+    In a model it may draw several times in a step, and inside loops, such as
+    the cell of a rolled `keras.layers.RNN`. A sample must then leave the loop
+    by operations that have a gradient, not by `argmax` alone.
+
     Args:
         distribution: A name, such as `"categorical"` (logits `[B, ..., K]`,
             one-hot samples), `"bernoulli"` (log-odds, zeros and ones),
@@ -46,6 +53,14 @@ class ReinforceSampler(SamplingLayer):
             nothing.
         normalize: Whether to divide the signal by max(1, √v), v its running
             variance (Mnih & Gregor). It rescales the gradient.
+        credit: Which costs a draw is credited with in a `StochasticModel`:
+            `"example"`, all of its example's; `"to_go"`, for a loss with one
+            value per step and a sampler that draws once per step, those of
+            this step and all later ones; `"local"`, for a model of several
+            losses, those computed from the draw. All are unbiased; what a
+            draw cannot act on is noise to it.
+        discount: With `"to_go"`, the factor in (0, 1] by which a cost counts
+            less with every step that it is later. Below one it is a bias.
         seed: An integer makes the layer's noise reproducible.
         **kwargs: As in `keras.layers.Layer`.
 
@@ -92,6 +107,8 @@ class ReinforceSampler(SamplingLayer):
         inference: str | None = None,
         seed: int | None = None,
         normalize: bool = False,
+        credit: str = "example",
+        discount: float = 1.0,
         **kwargs: Any,
     ) -> None:
         options = distributions.options_among(kwargs)
@@ -107,6 +124,24 @@ class ReinforceSampler(SamplingLayer):
         self.return_log_prob = bool(return_log_prob)
         self.normalize = bool(normalize)
         self.baseline = estimators.get_baseline(baseline, normalize)
+        self.credit = _checks.choice("credit", credit, CREDITS)
+        self.discount = _checks.discount(discount)
+        self._refuse_idle_credit()
+
+    def _refuse_idle_credit(self) -> None:
+        if self.discount != 1.0 and self.credit != "to_go":
+            raise ValueError(
+                'Argument `discount` is one of credit="to_go". Received: '
+                f"discount={self.discount} with credit={self.credit!r}"
+            )
+        if self.return_log_prob and self.credit != "example":
+            raise ValueError(
+                "Argument `credit` says which costs a model brings to the "
+                "sampler, and has no effect on a log-probability that is "
+                "returned: give `ScoreFunctionCost` the costs of "
+                f"`ops.cost_to_go`. Received: credit={self.credit!r} with "
+                "return_log_prob=True"
+            )
 
     def build(self, logits_shape: Any, context_shape: Any = None) -> None:
         """Checks the parameters' shapes and builds the baseline."""
@@ -133,6 +168,7 @@ class ReinforceSampler(SamplingLayer):
         parameters = self.distribution.constrain(legal)
         if self.return_log_prob:
             self._require_a_draw(training, logits)
+        count = self.count_draws() if self.credit == "to_go" else None
         if self.trains(training, logits):
             sample = self.distribution.sample(parameters, self.next_seed())
         else:
@@ -147,8 +183,8 @@ class ReinforceSampler(SamplingLayer):
             return result, log_prob
         if training and self.trainable:
             log_prob = self._log_prob(parameters, sample)
-            self._await_cost(log_prob, result, logits, context)
-        elif training is None and CostCollector.current() is not None:
+            return self._await_cost(log_prob, result, logits, context, count)
+        if training is None and CostCollector.current() is not None:
             raise ValueError(
                 f"ReinforceSampler {self.name!r} was called in a training step "
                 "that does not say so, and could not learn. Give the model's "
@@ -172,9 +208,18 @@ class ReinforceSampler(SamplingLayer):
         log_prob = self.distribution.log_prob(parameters, sample)
         return tf.cast(log_prob, tf.float32)
 
+    def count_draws(self) -> tf.Tensor:
+        """Returns how often the layer has drawn from its own seed."""
+        return tf.cast(tf.convert_to_tensor(self.seed_state)[1], tf.int32)
+
     def _await_cost(
-        self, log_prob: Any, result: tf.Tensor, parameters: Any, context: Any
-    ) -> None:
+        self,
+        log_prob: tf.Tensor,
+        result: tf.Tensor,
+        parameters: Any,
+        context: Any,
+        count: tf.Tensor | None,
+    ) -> tf.Tensor:
         collector = CostCollector.current()
         if collector is None:
             raise RuntimeError(
@@ -194,13 +239,7 @@ class ReinforceSampler(SamplingLayer):
             elif context is None:
                 context = _parameters_as_context(parameters)
             learned = self.baseline(context)
-
-        def surrogate(cost: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-            if self.baseline is None:
-                return ops.score_function_cost(cost, log_prob)
-            return self.baseline.attach(cost, log_prob, learned, weights)
-
-        collector.add(Draw(self.name, result, log_prob, surrogate))
+        return collector.add(Draw(self, result, log_prob, learned, count))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the sample's spec, and that of log q(z) if returned."""
@@ -223,6 +262,8 @@ class ReinforceSampler(SamplingLayer):
             "baseline": estimators.serialize_baseline(self.baseline),
             "return_log_prob": self.return_log_prob,
             "normalize": self.normalize,
+            "credit": self.credit,
+            "discount": self.discount,
         }
 
 

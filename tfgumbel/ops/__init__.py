@@ -30,6 +30,7 @@ from tfgumbel.ops.concrete_log_probs import (
 )
 from tfgumbel.ops.conditional_gumbel import conditional_gumbel
 from tfgumbel.ops.conditional_logistic import conditional_logistic
+from tfgumbel.ops.cost_to_go import cost_to_go
 from tfgumbel.ops.enumerate_subsets import enumerate_subsets
 from tfgumbel.ops.exp_concrete import exp_concrete
 from tfgumbel.ops.gapped_straight_through import gapped_straight_through
@@ -123,6 +124,7 @@ __all__ = [
     "concrete_log_prob",
     "conditional_gumbel",
     "conditional_logistic",
+    "cost_to_go",
     "enumerate_permutations",
     "enumerate_subsets",
     "exp_concrete",

@@ -1,0 +1,336 @@
+"""Samplers inside loops, against enumeration and against unrolled loops."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgumbel as tg
+from tests.models import chain, looped, problem
+from tests.statistics import assert_mean
+
+SMALLEST_BIAS = 0.08  # the gradients are of size 0.07 to 0.3
+STEPS, BATCH = 48, 2048
+WEIGHTS = np.array([[1, 0.5, 2], [0, 0, 0], [1, 1, 0], [2, 0, 0]], "float32")
+XLA = [False, pytest.param(True, marks=pytest.mark.slow)]
+of_xla = pytest.mark.parametrize("jit_compile", XLA, ids=["graph", "xla"])
+
+
+def assert_unbiased(gradients, exact, smallest_bias=SMALLEST_BIAS):
+    for measured, expected in zip(gradients, exact, strict=True):
+        assert_mean(measured, expected, smallest_bias)
+
+
+@of_xla
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
+@pytest.mark.parametrize("baseline", [None, "nvil"])
+@pytest.mark.parametrize("credit", ["example", "to_go"])
+@pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "rolled"])
+def test_a_chain_agrees_with_enumeration(
+    unroll, credit, baseline, weights, jit_compile
+):
+    network = chain.model(unroll, baseline=baseline, credit=credit)
+    chain.compiled(network, jit_compile=jit_compile)
+    found = chain.gradients(network, STEPS, BATCH, weights=weights)
+    assert_unbiased(found, chain.exact_gradients(network, weights))
+
+
+@pytest.mark.parametrize("baseline", [None, "nvil"])
+@pytest.mark.parametrize("credit", ["example", "to_go"])
+@pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "rolled"])
+def test_sequences_of_unequal_length(unroll, credit, baseline):
+    lengths = [3, 1, 2, 3]
+    network = chain.model(unroll, True, baseline=baseline, credit=credit)
+    chain.compiled(network)
+    x = chain.INPUTS.copy()
+    for i, length in enumerate(lengths):
+        x[i, length:] = 9.0
+    found = chain.gradients(network, STEPS, BATCH, x=x)
+    exact = chain.exact_gradients(network, lengths=lengths)
+    assert_unbiased(found, exact)
+
+
+def gradients_of_steps(unroll, masked=False, **options):
+    """Those of two steps, and what the baseline has learned."""
+    keras.utils.set_random_seed(3)
+    network = chain.compiled(chain.model(unroll, masked, **options))
+    sampler = chain.cell_of(network).sampler
+    found = []
+    for step in range(2):
+        # A rolled RNN draws once more, for shapes.
+        sampler.seed_state.assign([1, 10 * step + int(unroll)])
+        found += chain.gradients(network, 1, 64)
+    baseline = sampler.baseline
+    return found + ([v.numpy() for v in baseline.weights] if baseline else [])
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
+@pytest.mark.parametrize("credit", ["example", "to_go"])
+@pytest.mark.parametrize(
+    "baseline", [None, "nvil", "moving_average", "leave_one_out"]
+)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_rolled_is_unrolled(baseline, credit, masked, normalize):
+    one_step = functools.partial(
+        gradients_of_steps,
+        masked=masked,
+        baseline=baseline,
+        credit=credit,
+        normalize=normalize,
+    )
+    for a, b in zip(one_step(True), one_step(False), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
+
+
+def looping_model(kind, baseline, **options):
+    x = keras.Input((2,))
+    sampler = tg.ReinforceSampler(seed=1, baseline=baseline)
+    z = looped.Looped(kind, sampler)(problem.encoder()(x))
+    network = tg.StochasticModel(x, problem.decoder()(z))
+    network.compile(
+        keras.optimizers.SGD(problem.LEARNING_RATE), "mse", **options
+    )
+    return network
+
+
+WITHOUT_XLA = ("keras_scan", "keras_fori_loop")  # Keras sets no limit there.
+
+
+@of_xla
+@pytest.mark.parametrize("kind", looped.KINDS)
+def test_every_kind_of_loop(kind, jit_compile):
+    if jit_compile and kind in WITHOUT_XLA:
+        pytest.skip("has no gradient under XLA in Keras")
+    network = looping_model(kind, "nvil", jit_compile=jit_compile)
+    found = problem.fit_gradients(network, STEPS, 4096)
+    exact = problem.exact_gradients(network, problem.squared_error)
+    assert_unbiased(found, exact, 0.1)
+
+
+def test_time_distributed():
+    x = keras.Input((2,))
+    sampler = tg.ReinforceSampler(seed=1, baseline="moving_average")
+    z = keras.layers.TimeDistributed(sampler)(problem.encoder()(x))
+    network = tg.StochasticModel(x, problem.decoder()(z))
+    network.compile(keras.optimizers.SGD(problem.LEARNING_RATE), "mse")
+    found = problem.fit_gradients(network, STEPS, 4096)
+    exact = problem.exact_gradients(network, problem.squared_error)
+    assert_unbiased(found, exact, 0.1)
+
+
+def bidirectional(unroll):
+    x = keras.Input((chain.STEPS, chain.FEATURES))
+    cell = chain.Chain(tg.ReinforceSampler(baseline=None))
+    rnn = keras.layers.RNN(
+        cell, return_sequences=True, unroll=unroll, name="chain"
+    )
+    both = keras.layers.Bidirectional(rnn, merge_mode="sum")
+    network = tg.StochasticModel(x, chain.decoder()(both(x)))
+    samplers = [
+        both.forward_layer.cell.sampler,
+        both.backward_layer.cell.sampler,
+    ]
+    for i, sampler in enumerate(samplers):
+        sampler.seed_state.assign([i, int(unroll)])
+    chain.compiled(network)
+    before = [v.numpy() for v in network.trainable_variables]
+    network.train_on_batch(chain.INPUTS, chain.TARGETS)
+    return [
+        (a - b.numpy()) / chain.RATE
+        for a, b in zip(before, network.trainable_variables, strict=True)
+    ]
+
+
+def test_bidirectional_rolled_is_unrolled():
+    rolled, unrolled = bidirectional(False), bidirectional(True)
+    assert all(np.abs(g).max() > 1e-3 for g in rolled)
+    for a, b in zip(rolled, unrolled, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+class ThroughArgmax(chain.Chain):
+    """Returns the index of the sample, which has no gradient."""
+
+    def call(self, inputs, states, training=None):
+        z, _ = super().call(inputs, states, training=training)
+        index = keras.ops.argmax(z, axis=-1)
+        z = keras.ops.one_hot(index, chain.CATEGORIES)
+        return z, [z]
+
+
+class WithATrace(ThroughArgmax):
+    """Returns zero times the sample, too."""
+
+    def call(self, inputs, states, training=None):
+        context = keras.ops.concatenate([inputs, states[0]], axis=-1)
+        z = self.sampler(self.logits(context), context, training=training)
+        index = keras.ops.argmax(z, axis=-1)
+        z = keras.ops.one_hot(index, chain.CATEGORIES) + 0.0 * z
+        return z, [keras.ops.stop_gradient(z)]
+
+
+def through_argmax(cell, unroll=False):
+    x = keras.Input((chain.STEPS, chain.FEATURES))
+    rnn = keras.layers.RNN(
+        cell(tg.ReinforceSampler(baseline=None, seed=1)),
+        return_sequences=True,
+        unroll=unroll,
+        name="chain",
+    )
+    return chain.compiled(tg.StochasticModel(x, chain.decoder()(rnn(x))))
+
+
+def test_a_sample_that_no_gradient_reaches_is_refused():
+    network = through_argmax(ThroughArgmax)
+    with pytest.raises(ValueError, match="does not reach"):
+        network.train_on_batch(chain.INPUTS, chain.TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("cell", "unroll"), [(ThroughArgmax, True), (WithATrace, False)]
+)
+def test_a_sample_through_argmax_is_credited(cell, unroll):
+    network = through_argmax(cell, unroll)
+    found = chain.gradients(network, STEPS, BATCH)
+    assert_unbiased(found, chain.exact_gradients(network))
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(policy):
+    """With float16 the loss is scaled, and what a loop is brought, too."""
+    keras.config.set_dtype_policy(policy)
+    network = chain.compiled(chain.model(baseline="nvil", credit="to_go"))
+    found = chain.gradients(network, STEPS, BATCH)
+    exact = chain.exact_gradients(network)
+    # Those of the decoder are summed over the batch in half precision.
+    assert_unbiased(found[:2], exact[:2])
+
+
+def trained(rows, steps_per_execution=1, network=None):
+    keras.utils.set_random_seed(5)
+    if network is None:
+        network = chain.model(baseline="nvil", credit="to_go")
+        chain.compiled(network, steps_per_execution=steps_per_execution)
+    x = np.repeat(chain.INPUTS, 8, axis=0)
+    y = np.repeat(chain.TARGETS, 8, axis=0)
+    for start, end in rows:
+        network.fit(
+            x[start:end],
+            y[start:end],
+            batch_size=8,
+            shuffle=False,
+            verbose=0,
+        )
+    return network
+
+
+def variables(network):
+    return [
+        v.numpy()
+        for v in network.variables
+        if "mean_metric" not in v.path and "loss" not in v.path
+    ]
+
+
+def test_several_steps_per_execution():
+    one, two = trained([(0, 32)]), trained([(0, 32)], steps_per_execution=2)
+    for a, b in zip(variables(one), variables(two), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_resumed_run_is_the_same_bit_for_bit(tmp_path):
+    whole = trained([(0, 16), (16, 32)])
+    half = trained([(0, 16)])
+    half.save(tmp_path / "half.keras")
+    loaded = keras.saving.load_model(tmp_path / "half.keras")
+    assert chain.cell_of(loaded).sampler.credit == "to_go"
+    resumed = trained([(16, 32)], network=loaded)
+    for a, b in zip(variables(whole), variables(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("credit", ["example", "to_go"])
+def test_two_replicas(strategy, credit):
+    with strategy.scope():
+        network = chain.model(baseline="nvil", credit=credit)
+        chain.compiled(network, jit_compile=False)
+    found = chain.gradients(network, STEPS, BATCH)
+    assert_unbiased(found, chain.exact_gradients(network))
+    centre = float(chain.cell_of(network).sampler.baseline.centre())
+    assert centre != 0.0
+
+
+def test_gradient_statistics():
+    network = chain.compiled(chain.model(baseline="nvil", seed=1))
+    data = (chain.INPUTS, chain.TARGETS)
+    watched = tg.GradientStatistics(["chain"], data=data, samples=4)
+    alone = chain.compiled(chain.model(baseline="nvil", seed=1))
+    alone.set_weights(network.get_weights())
+    history = network.fit(*data, verbose=0, callbacks=[watched]).history
+    alone.fit(*data, verbose=0)
+    assert history["gradient_variance/chain"][0] > 0
+    for a, b in zip(variables(network), variables(alone), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_baseline_does_not_see_the_cost_of_its_own_batch():
+    """Several draws of one sampler, one example: b must be of past batches."""
+    network = chain.model(unroll=True, baseline="moving_average")
+    chain.compiled(network)
+    baseline = chain.cell_of(network).sampler.baseline
+    network.train_on_batch(chain.INPUTS[:1], chain.TARGETS[:1])
+    loss = network.evaluate(chain.INPUTS[:1], chain.TARGETS[:1], verbose=0)
+    assert np.isfinite(loss)
+    # One batch, however many draws: the mean has the weight of one.
+    assert float(baseline._weight) == pytest.approx(0.1)
+
+
+def test_a_cell_outside_of_a_stochastic_model_is_refused():
+    x = keras.Input((chain.STEPS, chain.FEATURES))
+    rnn = keras.layers.RNN(chain.Chain(tg.ReinforceSampler()))
+    network = keras.Model(x, chain.decoder()(rnn(x)))
+    network.compile("sgd", "mse")
+    with pytest.raises(RuntimeError, match="return_log_prob=True"):
+        network.train_on_batch(chain.INPUTS, chain.TARGETS[:, 0])
+
+
+def test_a_function_of_its_own_is_refused():
+    class Function(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.sampler = tg.ReinforceSampler(baseline=None)
+
+        def call(self, logits, training=None):
+            draw = tf.function(lambda t: self.sampler(t, training=training))
+            return draw(logits)
+
+    x = keras.Input((2,))
+    z = Function()(problem.encoder()(x))
+    network = tg.StochasticModel(x, problem.decoder()(z))
+    network.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="`tf.function` of its own"):
+        network.train_on_batch(problem.INPUTS, problem.TARGETS)
+
+
+def test_a_draw_for_another_number_of_examples_is_refused():
+    class Mapped(keras.layers.Layer):
+        """Draws for one example after the other."""
+
+        def __init__(self):
+            super().__init__()
+            self.sampler = tg.ReinforceSampler(baseline=None)
+
+        def call(self, logits, training=None):
+            return tf.map_fn(
+                lambda row: self.sampler(row[None], training=training)[0],
+                logits,
+            )
+
+    x = keras.Input((2,), batch_size=4)
+    z = Mapped()(problem.encoder()(x))
+    network = tg.StochasticModel(x, problem.decoder()(z))
+    network.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="once per example"):
+        network.train_on_batch(problem.INPUTS, problem.TARGETS)

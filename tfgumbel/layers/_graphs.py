@@ -1,0 +1,82 @@
+"""Questions to TensorFlow's graphs, and to the loops inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+# TensorFlow builds their gradients after that of what is around them.
+CONTROL_FLOW = (
+    "WhileBodyFuncGraph",
+    "WhileCondFuncGraph",
+    "CondBranchFuncGraph",
+)
+# They take the shape of a tensor, and nothing of its value.
+_OF_SHAPES = ("OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike")
+
+
+def current() -> Any:
+    """The graph that is being built; `None` in eager mode."""
+    if tf.executing_eagerly():
+        return None
+    return tf.compat.v1.get_default_graph()
+
+
+def is_control_flow(graph: Any) -> bool:
+    """Whether the graph is the body of a loop or the branch of a condition."""
+    return type(graph).__name__ in CONTROL_FLOW
+
+
+def descends(graph: Any, value: tf.Tensor, sources: Sequence[Any]) -> bool:
+    """Whether `value`, of the graph, was computed from one of the tensors.
+
+    A tensor inside a loop stands for the loop.
+    """
+    wanted = {id(_op_with(graph, source)) for source in sources}
+    seen: set[int] = set()
+    left = [value.op]
+    while left:
+        op = left.pop()
+        if id(op) in wanted:
+            return True
+        if id(op) not in seen and op.type not in _OF_SHAPES:
+            seen.add(id(op))
+            left += [tensor.op for tensor in op.inputs]
+    return False
+
+
+def _op_with(graph: Any, tensor: tf.Tensor) -> Any:
+    """The operation of the graph in which a tensor is computed."""
+    inner = tensor.graph
+    if inner is graph:
+        return tensor.op
+    while inner.outer_graph is not graph:
+        inner = inner.outer_graph
+    return op_of(graph, inner)
+
+
+def op_of(outer: Any, inner: Any) -> Any:
+    """The operation of one graph that runs another one; `None` if none."""
+    for op in outer.get_operations():
+        for value in op.node_def.attr.values():
+            functions = [value.func, *value.list.func]
+            if any(function.name == inner.name for function in functions):
+                return op
+    return None
+
+
+def most_iterations(loop: Any) -> int | None:
+    """The number of iterations that a loop was limited to, if known."""
+    if loop is None or loop.type not in ("While", "StatelessWhile"):
+        return None
+    # TensorFlow's loops begin with a counter and its limit, -1 for none.
+    limit = loop.inputs[1]
+    if limit.op.type == "Max":  # Keras's RNN takes the maximum of one length.
+        lengths = tf.get_static_value(limit.op.inputs[0])
+        limit = None if lengths is None else np.max(lengths)
+    else:
+        limit = tf.get_static_value(limit)
+    return None if limit is None or limit < 0 else int(limit)

@@ -1,0 +1,71 @@
+"""What a sampler leaves for the cost of its examples to be brought to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import ops
+
+
+@dataclass(eq=False)
+class Draw:
+    """What a `ReinforceSampler` leaves with the `CostCollector`.
+
+    Attributes:
+        sampler: The layer.
+        sample: What it returned.
+        log_prob: log q(sample) per example, `[B]`.
+        learned: What its baseline's network says, `[B]`; `None` if it has no
+            baseline.
+        count: How often it had drawn before, where that matters.
+        loop: The graph of the loop in which it drew; the collector sets it.
+        step: Which step of the sequence it drew for; likewise.
+    """
+
+    sampler: Any
+    sample: tf.Tensor
+    log_prob: tf.Tensor
+    learned: tf.Tensor | None = None
+    count: tf.Tensor | None = None
+    loop: Any = None
+    step: Any = None
+
+    @property
+    def name(self) -> str:
+        """Name of the layer."""
+        return self.sampler.name
+
+    def surrogate(self, cost: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """Returns the costs with the score-function gradient attached.
+
+        The baseline then observes them, and is not to be asked again for this
+        batch.
+
+        Args:
+            cost: Cost of each example, `[B]`.
+            weights: Weight of each example, `[B]`.
+        """
+        baseline = self.sampler.baseline
+        if baseline is None:
+            return ops.score_function_cost(cost, self.log_prob)
+        return baseline.attach(cost, self.log_prob, self.learned, weights)
+
+    def attached(
+        self, cost: tf.Tensor, weights: tf.Tensor, statistics: Any
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns what `surrogate` does, and the signal to observe.
+
+        Args:
+            cost: Cost of each example, `[B]`.
+            weights: Weight of each example, `[B]`.
+            statistics: Those of the baseline before this batch.
+        """
+        baseline = self.sampler.baseline
+        if baseline is None:
+            return ops.score_function_cost(cost, self.log_prob), cost
+        return baseline.attached(
+            cost, self.log_prob, self.learned, weights, statistics
+        )

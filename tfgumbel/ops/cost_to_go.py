@@ -1,0 +1,54 @@
+"""What is still to be paid at each step of a sequence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import _checks
+from tfgumbel._precision import in_working_precision
+
+
+def cost_to_go(cost: Any, *, discount: Any = 1.0) -> tf.Tensor:
+    r"""The discounted sum of the costs of this step and all later ones.
+
+    $$g_t = \sum_{t' \ge t} \gamma^{t' - t} c_{t'}$$
+
+    A sample drawn at step t cannot change what was paid before, so that
+    g_t ∇log q(z_t) is, with γ = 1, an estimate of the same gradient as
+    (Σ_t c_t) ∇log q(z_t), and one of less variance. γ < 1 lowers the variance
+    further, and is a bias: late costs count for less.
+
+    Args:
+        cost: c, of shape `[B, T]`, B examples of T steps.
+        discount: γ, in (0, 1].
+
+    Returns:
+        g, of shape `[B, T]`.
+
+    Raises:
+        TypeError: If cost is not floating.
+        ValueError: If cost is not of shape `[B, T]`, or the discount is not
+            in (0, 1].
+
+    Example:
+
+    >>> import tfgumbel as tg
+    >>> tg.ops.cost_to_go([[1.0, 2.0, 4.0]], discount=0.5).numpy()
+    array([[3., 4., 4.]], dtype=float32)
+
+    Reference:
+        Sutton, McAllester, Singh, Mansour. Policy gradient methods for
+        reinforcement learning with function approximation. NIPS 1999.
+    """
+    cost = _checks.of_steps("cost", cost)
+    discount = _checks.discount(discount)
+    working = in_working_precision(cost)
+    if discount == 1.0:
+        return tf.cast(tf.cumsum(working, axis=1, reverse=True), cost.dtype)
+    steps = tf.range(tf.shape(working)[1])
+    later = tf.cast(steps[:, None] - steps[None, :], working.dtype)
+    powers = tf.pow(tf.cast(discount, working.dtype), tf.maximum(later, 0.0))
+    powers = tf.where(later >= 0, powers, tf.zeros_like(powers))
+    return tf.cast(tf.matmul(working, powers), cost.dtype)
