@@ -287,6 +287,24 @@ def test_a_loss_of_another_length_than_the_draws(unroll, jit_compile):
         )
 
 
+def test_costs_to_go_in_eager_mode():
+    train(chain.model(unroll=True, credit="to_go"), run_eagerly=True)
+    with pytest.raises(ValueError, match="run_eagerly=False"):
+        train(chain.model(credit="to_go"), run_eagerly=True)
+
+
+def test_a_seeded_scope_around_a_loop():
+    network = chain.compiled(chain.model(unroll=False, credit="to_go"))
+
+    @tf.function
+    def step(x, y):
+        with tg.SamplingScope(seed=1):
+            return network.train_step((x, y))
+
+    with pytest.raises(ValueError, match="SamplingScope"):
+        step(tf.constant(chain.INPUTS), tf.constant(chain.TARGETS))
+
+
 def of_unknown_length(wanted):
     x = keras.Input((None, chain.FEATURES))
     sampler = tg.ReinforceSampler(baseline=None, credit="to_go")

@@ -296,6 +296,72 @@ def test_a_cell_outside_of_a_stochastic_model_is_refused():
         network.train_on_batch(chain.INPUTS, chain.TARGETS[:, 0])
 
 
+class SumsOfLogProbs(keras.layers.Layer):
+    """Draws each variable in a loop that returns Σ log q."""
+
+    def __init__(self, sampler):
+        super().__init__()
+        self.sampler = sampler
+
+    def build(self, shape):
+        self.sampler.build((None, problem.CATEGORIES))
+        self.built = True
+
+    def call(self, logits, training=None):
+        def body(t, samples, total):
+            z, log_prob = self.sampler(logits[:, t], training=training)
+            return t + 1, samples.write(t, z), total + log_prob
+
+        _, samples, total = tf.while_loop(
+            lambda t, *_: t < problem.VARIABLES,
+            body,
+            (
+                0,
+                tf.TensorArray(tf.float32, problem.VARIABLES),
+                tf.zeros_like(logits[:, 0, 0]),
+            ),
+            maximum_iterations=problem.VARIABLES,
+        )
+        samples = tf.transpose(samples.stack(), [1, 0, 2])
+        return tf.ensure_shape(samples, logits.shape), total
+
+    def compute_output_spec(self, logits, training=None):
+        total = keras.KerasTensor(logits.shape[:1])
+        return keras.KerasTensor(logits.shape), total
+
+
+def test_log_probs_that_a_loop_returns():
+    x, y = keras.Input((2,)), keras.Input((2,))
+    sampler = tg.ReinforceSampler(return_log_prob=True, seed=1)
+    z, log_prob = SumsOfLogProbs(sampler)(problem.encoder()(x))
+    outputs = problem.decoder()(z)
+    cost = keras.layers.Lambda(
+        lambda pair: tf.reduce_mean(tf.square(pair[0] - pair[1]), -1),
+        output_shape=(),
+    )([outputs, y])
+    cost = tg.ScoreFunctionCost("moving_average")(cost, log_prob)
+    network = tg.StochasticModel([x, y], cost)
+    network.compile(
+        keras.optimizers.SGD(problem.LEARNING_RATE), tg.losses.MeanCost()
+    )
+    recorder = problem.GradientRecorder()
+    inputs = [
+        problem.repeated(problem.INPUTS, 4096),
+        problem.repeated(problem.TARGETS, 4096),
+    ]
+    network.fit(
+        inputs,
+        np.zeros(4096),
+        epochs=STEPS,
+        batch_size=4096,
+        verbose=0,
+        callbacks=[recorder],
+    )
+    found = [np.stack(g) for g in zip(*recorder.gradients, strict=True)]
+    exact = problem.exact_gradients(network, problem.squared_error)
+    assert_unbiased(found, exact, 0.1)
+
+
 def test_a_function_of_its_own_is_refused():
     class Function(keras.layers.Layer):
         def __init__(self):

@@ -124,9 +124,13 @@ class Credit:
         known = steps.shape[1]
         if not loops:
             if known not in (None, outside):
+                eager = (
+                    " (Eagerly, Keras draws once more before a loop that is "
+                    "not unrolled, for shapes: use run_eagerly=False.)"
+                )
                 raise ValueError(
                     f"{expected} Received: {outside} draws, and a loss of "
-                    f"{known} steps"
+                    f"{known} steps{'' if self._graph else eager}"
                 )
             if known is not None:
                 return tf.constant(True)
