@@ -18,6 +18,7 @@ from tfgumbel import (
     ops,
     random,
     schedules,
+    testing,
 )
 from tfgumbel.callbacks import GradientStatistics, TemperatureScheduler
 from tfgumbel.layers import (
@@ -81,4 +82,5 @@ __all__ = [
     "random",
     "recommended_temperature",
     "schedules",
+    "testing",
 ]
