@@ -10,7 +10,8 @@ functions. None of them needs a test framework, nor SciPy.
 True
 """
 
+from tfgumbel.testing.check_distribution import check_distribution
 from tfgumbel.testing.check_layer import check_layer
 from tfgumbel.testing.report import Outcome, Report
 
-__all__ = ["Outcome", "Report", "check_layer"]
+__all__ = ["Outcome", "Report", "check_distribution", "check_layer"]

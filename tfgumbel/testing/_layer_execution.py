@@ -28,6 +28,8 @@ def _compiled(subject: Subject, jit: bool) -> Finding:
     if all(map(np.array_equal, *every)):
         raise Fault("two calls of one graph gave the same values")
     samples = [subject.collected(lambda b: draw(b)[0]) for _ in range(2)]
+    if subject.drifts:
+        return most_dependent(subject, samples)
     eager = subject.samples(subject.make())
     return Finding(
         "distance from eager calls, and of one call from another, in standard "

@@ -55,12 +55,12 @@ class Repeated:
 
     Args:
         subject: The layer under test.
-        power: Of the linear cost.
+        bent: Whether the cost is not linear.
     """
 
-    def __init__(self, subject: Subject, power: int = 1) -> None:
+    def __init__(self, subject: Subject, bent: bool = False) -> None:
         self._subject = subject
-        self._power = power
+        self._bent = bent
         self._layer = subject.make()
         self._back = subject.repeater(self._layer)
         batch = subject.rows(64)
@@ -73,14 +73,14 @@ class Repeated:
     def cost(self, batch: Batch) -> np.ndarray:
         self._back()
         call = self._subject.call(self._layer, batch)
-        cost = call.per_example(self._subject.weights, self._power)
+        cost = call.per_example(self._subject.weights, self._bent)
         return np.asarray(cost, np.float64)
 
     def gradients(self, batch: Batch) -> list[np.ndarray]:
         """The layer's own, in each floating input."""
         self._back()
         _, gradients = self._subject.differentiated(
-            self._layer, batch, self._power
+            self._layer, batch, self._bent
         )
         return [
             np.zeros(source.shape) if g is None else _dense(g)
@@ -145,7 +145,7 @@ def gradient_of_the_sample(subject: Subject) -> Finding:
     differs = np.abs(repeated.slope(batch, direction) - quotient) > 0.05 * scale
     share = float(np.mean(differs))
     if share > 0.1:
-        figure = _of_the_mean(subject, direction)
+        figure = _of_the_mean(subject)
         if figure < _measure.STANDARD_ERRORS:
             return Finding(
                 "in the mean over the noise; standard errors",
@@ -164,14 +164,16 @@ def _is_surrogate(subject: Subject) -> bool:
     return subject.surrogate or own is not None
 
 
-def _of_the_mean(subject: Subject, direction: list[np.ndarray]) -> float:
-    """Distance of the mean gradient from that of the mean, of a square.
+def _of_the_mean(subject: Subject) -> float:
+    """Distance of the mean gradient from that of the mean, along itself.
 
     For samples by rejection, whose gradient is implicit. Infinite where the
     noise would hide a difference of a third.
     """
-    repeated = Repeated(subject, power=2)
-    batch = subject.rows(subject.many)
+    repeated, batch = Repeated(subject, bent=True), subject.rows(subject.many)
+    direction = [g.mean(axis=0) for g in repeated.gradients(batch)]
+    length = np.sqrt(sum(np.sum(d**2) for d in direction))
+    direction = [d / length for d in direction]
     slope = repeated.slope(batch, direction)
     differences = slope - repeated.quotient(batch, direction, 0.1)
     error = differences.std() / np.sqrt(len(slope))
@@ -222,6 +224,8 @@ def temperature(subject: Subject) -> Finding:
     names = [n for n in NAMES if getattr(subject.layer, n, None) is not None]
     if not names:
         raise NotApplicable(f"it has no attribute {', '.join(NAMES)}")
+    if subject.drifts:
+        raise NotApplicable("it changes from call to call by itself")
     name = names[0]
     layer, other = subject.make(), subject.make()
     traced = tf.function(lambda b: _sizes(subject, layer, b), autograph=False)

@@ -18,12 +18,13 @@ from tensorflow.python.checkpoint import graph_view
 from tfgumbel import distributions
 from tfgumbel.distributions import Distribution
 from tfgumbel.layers import CostCollector
+from tfgumbel.testing import _measure
 from tfgumbel.testing._run import NotApplicable, shortened
 
 CALLS = 128
 """Calls that a statistic takes where a batch shares its noise."""
 
-RANDOM_OPS = ("Random", "StatelessCase", "RngReadAndSkip", "Multinomial")
+RANDOM_OPS = ("Random", "Rng", "Multinomial", "PyFunc")
 
 
 class Batch(NamedTuple):
@@ -41,24 +42,36 @@ class Call:
         outputs: The outputs, flat.
         losses: What the layer added to the loss.
         draws: What its samplers left for the cost of each example.
+        by_score: Whether the gradient comes through the second output, the
+            log-probability of the sample.
     """
 
     outputs: list[tf.Tensor]
     losses: list[tf.Tensor]
     draws: list[Any]
+    by_score: bool = False
 
     @property
     def sample(self) -> tf.Tensor:
         """The first floating output."""
         return next(o for o in self.outputs if o.dtype.is_floating)
 
-    def per_example(self, weights: Any, power: int = 1) -> tf.Tensor:
+    def per_example(self, weights: Any, bent: bool = False) -> tf.Tensor:
         """A cost of the sample for each example, float32 `[N]`.
 
-        Linear, or a power of that; with the gradient that samplers give it.
+        Linear, or the sine of the first entry; with the gradient that samplers
+        and log-probabilities give it.
         """
         if not self.draws:
-            return _linear(self.sample, weights) ** power
+            cost = _linear(self.sample, weights)
+            if bent:
+                flat = tf.reshape(self.sample, [len(self.sample), -1])
+                cost = tf.sin(tf.cast(flat[:, 0], tf.float32))
+            if self.by_score:
+                log_prob = tf.cast(self.outputs[1], tf.float32)
+                zero = log_prob - tf.stop_gradient(log_prob)
+                cost += tf.stop_gradient(cost) * zero
+            return cost
         costs = [
             draw.surrogate(
                 _linear(draw.sample, weights), tf.ones_like(draw.log_prob)
@@ -120,8 +133,19 @@ class Subject:
         self.full = full
         parameters = inspect.signature(self.layer.call).parameters
         self.takes_training = "training" in parameters
+        self.returns_log_prob = False
         self._require_call()
         self.distribution = self._what_it_draws(distribution)
+        self.returns_log_prob = self._has_log_prob_alone()
+
+    def _has_log_prob_alone(self) -> bool:
+        """Whether the gradient is in a second output, `[B]`, only."""
+        batch = self.rows(4)
+        outputs = self.call(self.layer, batch).outputs
+        if len(outputs) != 2 or outputs[1].shape.rank != 1:
+            return False
+        _, gradients = self.differentiated(self.layer, batch)
+        return all(gradient is None for gradient in gradients)
 
     @property
     def passes_on(self) -> bool:
@@ -136,6 +160,16 @@ class Subject:
     def name(self) -> str:
         """The layer's name and class."""
         return f"Layer {self.layer.name!r} ({type(self.layer).__name__})"
+
+    @functools.cached_property
+    def drifts(self) -> bool:
+        """Whether what it draws changes from call to call, as by a schedule."""
+        layer = self.make()
+        first = self.samples(layer)
+        for _ in range(4):
+            self.call(layer, self.batch)
+        distance = _measure.between_means(first**2, self.samples(layer) ** 2)
+        return distance > _measure.STANDARD_ERRORS
 
     @property
     def many(self) -> int:
@@ -174,10 +208,12 @@ class Subject:
             )
 
     def _is_random(self, first: Call) -> bool:
+        if any(r in op for op in self.operations() for r in RANDOM_OPS):
+            return True
+        if self.passes_on:  # A loss may change by a schedule.
+            return False
         again = self.call(self.layer, self.batch)
         if again.fingerprint() != first.fingerprint():
-            return True
-        if any(r in op for op in self.operations() for r in RANDOM_OPS):
             return True
         try:
             other = self.call(self.make(), self.batch)
@@ -299,7 +335,12 @@ class Subject:
         inputs = tf.nest.map_structure(tf.convert_to_tensor, batch.inputs)
         with CostCollector() as collector:
             outputs = tf.nest.flatten(layer(inputs, **arguments))
-        return Call(outputs, list(layer.losses), list(collector.draws))
+        return Call(
+            outputs,
+            list(layer.losses),
+            list(collector.draws),
+            self.returns_log_prob,
+        )
 
     def collected(
         self, function: Callable[[Batch], Any], count: int | None = None
@@ -323,13 +364,13 @@ class Subject:
         return self.random.normal(size=self.sample_shape).astype("float32")
 
     def differentiated(
-        self, layer: Any, batch: Batch, power: int = 1
+        self, layer: Any, batch: Batch, bent: bool = False
     ) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
         """A cost for each example, and its gradient in the inputs."""
         sources = floating(batch.inputs)
         with tf.GradientTape() as tape:
             tape.watch(sources)
-            cost = self.call(layer, batch).per_example(self.weights, power)
+            cost = self.call(layer, batch).per_example(self.weights, bent)
         return cost, tape.gradient(cost, sources)
 
     def repeater(self, layer: keras.layers.Layer) -> Callable[[], None]:
