@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from tfgumbel.testing import _measure
 from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
-from tfgumbel.testing._subject import Batch, Subject, floating
+from tfgumbel.testing._subject import Batch, Call, Subject, floating
 
 
 @check(
@@ -55,12 +56,16 @@ class Repeated:
 
     Args:
         subject: The layer under test.
-        bent: Whether the cost is not linear.
+        cost_of: Maps a call to the cost of each example; default: linear.
     """
 
-    def __init__(self, subject: Subject, bent: bool = False) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        cost_of: Callable[[Call], tf.Tensor] | None = None,
+    ) -> None:
         self._subject = subject
-        self._bent = bent
+        self._cost_of = cost_of or subject.linear
         self._layer = subject.make()
         self._back = subject.repeater(self._layer)
         batch = subject.rows(64)
@@ -73,14 +78,13 @@ class Repeated:
     def cost(self, batch: Batch) -> np.ndarray:
         self._back()
         call = self._subject.call(self._layer, batch)
-        cost = call.per_example(self._subject.weights, self._bent)
-        return np.asarray(cost, np.float64)
+        return np.asarray(self._cost_of(call), np.float64)
 
     def gradients(self, batch: Batch) -> list[np.ndarray]:
         """The layer's own, in each floating input."""
         self._back()
         _, gradients = self._subject.differentiated(
-            self._layer, batch, self._bent
+            self._layer, batch, self._cost_of
         )
         return [
             np.zeros(source.shape) if g is None else _dense(g)
@@ -170,12 +174,15 @@ def _of_the_mean(subject: Subject) -> float:
     For samples by rejection, whose gradient is implicit. Infinite where the
     noise would hide a difference of a third.
     """
-    repeated, batch = Repeated(subject, bent=True), subject.rows(subject.many)
+    repeated, batch = (
+        Repeated(subject, subject.bent()),
+        subject.rows(subject.many),
+    )
     direction = [g.mean(axis=0) for g in repeated.gradients(batch)]
     length = np.sqrt(sum(np.sum(d**2) for d in direction))
     direction = [d / length for d in direction]
     slope = repeated.slope(batch, direction)
-    differences = slope - repeated.quotient(batch, direction, 0.1)
+    differences = slope - repeated.quotient(batch, direction, 0.05)
     error = differences.std() / np.sqrt(len(slope))
     if _measure.STANDARD_ERRORS * error > np.abs(slope.mean()) / 3.0:
         return float("inf")

@@ -56,17 +56,13 @@ class Call:
         """The first floating output."""
         return next(o for o in self.outputs if o.dtype.is_floating)
 
-    def per_example(self, weights: Any, bent: bool = False) -> tf.Tensor:
-        """A cost of the sample for each example, float32 `[N]`.
+    def per_example(self, weights: Any) -> tf.Tensor:
+        """A linear cost of the sample for each example, float32 `[N]`.
 
-        Linear, or the sine of the first entry; with the gradient that samplers
-        and log-probabilities give it.
+        With the gradient that samplers and log-probabilities give it.
         """
         if not self.draws:
             cost = _linear(self.sample, weights)
-            if bent:
-                flat = tf.reshape(self.sample, [len(self.sample), -1])
-                cost = tf.sin(tf.cast(flat[:, 0], tf.float32))
             if self.by_score:
                 log_prob = tf.cast(self.outputs[1], tf.float32)
                 zero = log_prob - tf.stop_gradient(log_prob)
@@ -79,6 +75,11 @@ class Call:
             for draw in self.draws
         ]
         return tf.add_n(costs)
+
+    def bent(self, middle: float, width: float) -> tf.Tensor:
+        """A cost of the first entry that is not linear, float32 `[N]`."""
+        flat = tf.reshape(self.sample, [len(self.sample), -1])
+        return tf.tanh((tf.cast(flat[:, 0], tf.float32) - middle) / width)
 
     def fingerprint(self) -> bytes:
         """All values, bit for bit."""
@@ -364,14 +365,27 @@ class Subject:
         return self.random.normal(size=self.sample_shape).astype("float32")
 
     def differentiated(
-        self, layer: Any, batch: Batch, bent: bool = False
+        self,
+        layer: Any,
+        batch: Batch,
+        cost_of: Callable[[Call], tf.Tensor] | None = None,
     ) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
         """A cost for each example, and its gradient in the inputs."""
+        cost_of = cost_of or self.linear
         sources = floating(batch.inputs)
         with tf.GradientTape() as tape:
             tape.watch(sources)
-            cost = self.call(layer, batch).per_example(self.weights, bent)
+            cost = cost_of(self.call(layer, batch))
         return cost, tape.gradient(cost, sources)
+
+    def linear(self, call: Call) -> tf.Tensor:
+        """A linear cost for each example."""
+        return call.per_example(self.weights)
+
+    def bent(self) -> Callable[[Call], tf.Tensor]:
+        """Returns another cost, a step about as wide as what is drawn."""
+        first = self.samples(self.make()).reshape(self.many, -1)[:, 0]
+        return lambda call: call.bent(first.mean(), first.std() + 1e-6)
 
     def repeater(self, layer: keras.layers.Layer) -> Callable[[], None]:
         """Returns a function after which the layer draws the same again."""
