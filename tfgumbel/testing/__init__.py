@@ -11,7 +11,14 @@ True
 """
 
 from tfgumbel.testing.check_distribution import check_distribution
+from tfgumbel.testing.check_estimator import check_estimator
 from tfgumbel.testing.check_layer import check_layer
 from tfgumbel.testing.report import Outcome, Report
 
-__all__ = ["Outcome", "Report", "check_distribution", "check_layer"]
+__all__ = [
+    "Outcome",
+    "Report",
+    "check_distribution",
+    "check_estimator",
+    "check_layer",
+]
