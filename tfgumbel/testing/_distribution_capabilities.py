@@ -220,7 +220,7 @@ def divergence(subject: Samples) -> Finding:
     distribution = subject.require(ClosedFormKL)
     parameters = subject.parameters(subject.many)
     raw = tuple(
-        a if name in distribution.constants else a * 0.8 + 0.1
+        a if name in distribution.constants else a * 0.5 + 0.8
         for name, a in zip(distribution.parameters, subject.raw, strict=True)
     )
     prior_inputs = tuple(
