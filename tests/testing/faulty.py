@@ -79,6 +79,7 @@ class Right(keras.layers.Layer):
 def faulty(name, **methods):
     """The right layer with other methods."""
     cls = type(name, (Right,), {**methods, "__module__": __name__})
+    globals()[name] = cls
     return keras.saving.register_keras_serializable("tfgumbel_tests")(cls)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel.testing import _measure
-from tfgumbel.testing._layer_noise import most_dependent
 from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
 from tfgumbel.testing._subject import Subject
 
@@ -29,14 +28,14 @@ def _compiled(subject: Subject, jit: bool) -> Finding:
         raise Fault("two calls of one graph gave the same values")
     samples = [subject.collected(lambda b: draw(b)[0]) for _ in range(2)]
     if subject.drifts:
-        return most_dependent(subject, samples)
+        return subject.most_dependent(samples)
     eager = subject.samples(subject.make())
     return Finding(
         "distance from eager calls, and of one call from another, in standard "
         "errors",
         max(
             _measure.between_means(samples[1], eager),
-            most_dependent(subject, samples).figure or 0.0,
+            subject.most_dependent(samples).figure or 0.0,
         ),
         _measure.STANDARD_ERRORS,
     )

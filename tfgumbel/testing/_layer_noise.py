@@ -11,28 +11,7 @@ import tensorflow as tf
 from tfgumbel import distributions
 from tfgumbel.testing import _measure
 from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
-from tfgumbel.testing._subject import Subject
-
-NOISE = "correlation times the root of the number of examples"
-
-
-def projected(subject: Subject, samples: np.ndarray) -> np.ndarray:
-    """One number for each example: a fixed combination of its entries."""
-    flat = np.reshape(samples, [len(samples), -1])
-    return flat @ np.ravel(subject.weights)
-
-
-def most_dependent(subject: Subject, samples: list[np.ndarray]) -> Finding:
-    """The dependence of any two of these."""
-    if subject.passes_on or _same_rows(samples):
-        return Finding("they differ")
-    rows = [projected(subject, sample) for sample in samples]
-    figure = max(
-        _measure.dependence(one, other)
-        for i, one in enumerate(rows)
-        for other in rows[:i]
-    )
-    return Finding(NOISE, figure, _measure.STANDARD_ERRORS)
+from tfgumbel.testing._subject import NOISE, Subject, same_rows
 
 
 @check(
@@ -49,11 +28,7 @@ def calls(subject: Subject) -> Finding:
     if len(set(prints)) < len(prints):
         raise Fault("two of three training calls gave the same values")
     samples = [np.asarray(tf.cast(c.sample, tf.float32)) for c in every]
-    return most_dependent(subject, samples)
-
-
-def _same_rows(samples: list[np.ndarray]) -> bool:
-    return all(np.all(sample == sample[:1]) for sample in samples)
+    return subject.most_dependent(samples)
 
 
 @check(
@@ -69,14 +44,14 @@ def examples(subject: Subject) -> Finding:
         raise NotApplicable("its noise is not in its output")
     layer = subject.make()
     samples = [subject.samples(layer) for _ in range(2)]
-    if _same_rows(samples):
+    if same_rows(samples):
         figure = float(np.sqrt(subject.many))
         return Finding(
             "all examples of a batch got one noise",
             figure,
             _measure.STANDARD_ERRORS,
         )
-    rows = [projected(subject, sample) for sample in samples]
+    rows = [subject.projected(sample) for sample in samples]
     figure = max(
         _measure.dependence(row[lag:], row[:-lag])
         for row in rows
@@ -130,8 +105,8 @@ def layers(subject: Subject) -> Finding:
     every = [subject.call(layer, batch) for layer in pair]
     if every[0].fingerprint() == every[1].fingerprint():
         raise Fault("two new layers gave the same values in their first call")
-    return most_dependent(
-        subject, [np.asarray(tf.cast(c.sample, tf.float32)) for c in every]
+    return subject.most_dependent(
+        [np.asarray(tf.cast(c.sample, tf.float32)) for c in every]
     )
 
 
@@ -334,7 +309,7 @@ def replicas(subject: Subject) -> Finding:
     ]
     if len(set(prints)) < len(prints):
         raise Fault("two replicas gave the same values")
-    return most_dependent(subject, [np.asarray(v) for v in values[0]])
+    return subject.most_dependent([np.asarray(v) for v in values[0]])
 
 
 CHECKS = (

@@ -19,10 +19,12 @@ from tfgumbel import distributions
 from tfgumbel.distributions import Distribution
 from tfgumbel.layers import CostCollector
 from tfgumbel.testing import _measure
-from tfgumbel.testing._run import NotApplicable, shortened
+from tfgumbel.testing._run import Finding, NotApplicable, shortened
 
 CALLS = 128
 """Calls that a statistic takes where a batch shares its noise."""
+
+NOISE = "correlation times the root of the number of examples"
 
 RANDOM_OPS = ("Random", "Rng", "Multinomial", "PyFunc")
 
@@ -359,6 +361,23 @@ class Subject:
         """Samples for one example, many times, float32 `[N, ...]`."""
         return self.collected(lambda b: self.call(layer, b).sample, count)
 
+    def projected(self, samples: np.ndarray) -> np.ndarray:
+        """One number for each example: a fixed combination of its entries."""
+        flat = np.reshape(samples, [len(samples), -1])
+        return flat @ np.ravel(self.weights)
+
+    def most_dependent(self, samples: list[np.ndarray]) -> Finding:
+        """The dependence of any two of several draws."""
+        if self.passes_on or same_rows(samples):
+            return Finding("they differ")
+        rows = [self.projected(sample) for sample in samples]
+        figure = max(
+            _measure.dependence(one, other)
+            for i, one in enumerate(rows)
+            for other in rows[:i]
+        )
+        return Finding(NOISE, figure, _measure.STANDARD_ERRORS)
+
     @functools.cached_property
     def weights(self) -> np.ndarray:
         """Weights of a linear cost of the sample."""
@@ -410,6 +429,11 @@ def state_of(layer: keras.layers.Layer) -> list[Any]:
     return list(found.values())
 
 
+def same_rows(samples: list[np.ndarray]) -> bool:
+    """Whether all examples of each batch are the same."""
+    return all(np.all(sample == sample[:1]) for sample in samples)
+
+
 def _single(tensor: Any) -> np.ndarray:
     return np.asarray(tf.cast(tensor, tf.float32))
 
@@ -424,16 +448,7 @@ def _arrays(structure: Any) -> Any:
 
 
 def _factory(layer: Any) -> Callable[[], keras.layers.Layer]:
-    kinds = {base.__module__.split(".")[0] for base in type(layer).__mro__}
-    kinds |= {
-        base.__module__.split(".")[0] for base in getattr(layer, "__mro__", ())
-    }
-    if "tf_keras" in kinds:
-        raise TypeError(
-            "Argument `layer` must be a layer of Keras 3; one of tf_keras "
-            "(Keras 2) is none. Import it from `keras`, and unset "
-            f"TF_USE_LEGACY_KERAS. Received: layer={layer!r}"
-        )
+    _refuse_legacy(layer)
     if not callable(layer):
         raise TypeError(
             "Argument `layer` must be a layer of Keras 3, or a function that "
@@ -442,8 +457,19 @@ def _factory(layer: Any) -> Callable[[], keras.layers.Layer]:
     return layer
 
 
+def _refuse_legacy(layer: Any) -> None:
+    bases = [*type(layer).__mro__, *getattr(layer, "__mro__", ())]
+    if any(base.__module__.partition(".")[0] == "tf_keras" for base in bases):
+        raise TypeError(
+            "Argument `layer` must be a layer of Keras 3; one of tf_keras "
+            "(Keras 2) is none. Import it from `keras`, and unset "
+            f"TF_USE_LEGACY_KERAS. Received: layer={layer!r}"
+        )
+
+
 def _made(factory: Callable[[], Any]) -> keras.layers.Layer:
     layer = factory()
+    _refuse_legacy(layer)
     if not isinstance(layer, keras.layers.Layer):
         raise TypeError(
             "Argument `layer` must make a layer of Keras 3. "
