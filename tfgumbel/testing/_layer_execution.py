@@ -31,8 +31,7 @@ def _compiled(subject: Subject, jit: bool) -> Finding:
         return subject.most_dependent(samples)
     eager = subject.samples(subject.make())
     return Finding(
-        "distance from eager calls, and of one call from another, in standard "
-        "errors",
+        "distance from eager calls; standard errors",
         max(
             _measure.between_means(samples[1], eager),
             subject.most_dependent(samples).figure or 0.0,

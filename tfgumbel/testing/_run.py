@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import random as _python_random
+import re
 import time
 import warnings
 import zlib
@@ -63,6 +64,11 @@ class Check:
     function: Callable[[Any], Finding]
     quick: bool = True
 
+    @property
+    def anchor(self) -> str:
+        """Where the documentation has it, on its page."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower().replace("'", ""))
+
     def run(self, subject: Any, page: str) -> Outcome:
         """Returns what it finds; an exception of the subject is a failure."""
         status, figure, bound = FAIL, None, None
@@ -85,7 +91,7 @@ class Check:
             figure,
             bound,
             self.advice,
-            f"{page}#{self.name.replace(' ', '-')}",
+            f"{page}#{self.anchor}",
         )
 
 

@@ -24,7 +24,7 @@ from tfgumbel.testing._run import Finding, NotApplicable, shortened
 CALLS = 128
 """Calls that a statistic takes where a batch shares its noise."""
 
-NOISE = "correlation times the root of the number of examples"
+NOISE = "correlation · √N"
 
 RANDOM_OPS = ("Random", "Rng", "Multinomial", "PyFunc")
 
