@@ -11,7 +11,7 @@ from tfgumbel import distributions
 from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
 from tfgumbel.testing._samples import Samples
 
-EXTREMES = (-1e30, -1e4, -30.0, 0.0, 30.0, 1e4, 1e30)
+EXTREMES = (-1e4, -30.0, 0.0, 30.0, 1e4)
 
 
 @check(
