@@ -165,7 +165,8 @@ def gradient_of_the_sample(subject: Subject) -> Finding:
 
 def _is_surrogate(subject: Subject) -> bool:
     own = getattr(subject.layer, "backward_temperature", None)
-    return subject.surrogate or own is not None
+    through_probability = subject.credits or subject.returns_log_prob
+    return subject.surrogate or through_probability or own is not None
 
 
 def _of_the_mean(subject: Subject) -> float:
@@ -211,8 +212,8 @@ def _along_the_mean(subject: Subject, repeated: Repeated) -> Finding:
         raise NotApplicable("the mean of its samples does not move")
     cosine = float(np.dot(found, exact) / length) if length else 0.0
     return Finding(
-        "its value is a step, so that the gradient is that of another "
-        "function; 1 - cosine of the mean gradient with that of the mean",
+        "its gradient is another function's than its value; 1 - cosine of the "
+        "mean gradient with that of the mean",
         1.0 - cosine,
         0.8,
     )

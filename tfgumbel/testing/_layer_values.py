@@ -227,7 +227,7 @@ def masked_categories(subject: Subject) -> Finding:
         raise NotApplicable("no `category_mask` was given")
     layer, batch = subject.make(), subject.rows(1024, None)
     sample = subject.call(layer, batch).sample
-    if np.any(np.asarray(sample) < 0):
+    if not np.all((sample >= 0) & (sample <= 1)):
         raise NotApplicable("its samples are no categories")
     drawn = np.asarray(sample)[~np.asarray(batch.arguments["category_mask"])]
     return Finding(

@@ -202,6 +202,7 @@ class Subject:
                 f"{', '.join(o.dtype.name for o in call.outputs)}"
             )
         self.sample_shape = tuple(call.sample.shape[1:])
+        self.credits = bool(call.draws)
         if not self._is_random(call):
             raise ValueError(
                 f"{self.name} is not random: a training call holds no random "
