@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import tfgumbel
-from docs.scripts import draw, facts, measure
+from docs.scripts import checks, draw, facts, measure
 from tests import registers
 from tests.docs import pages
 
@@ -34,6 +34,7 @@ SLOW = {
     "guides/distributed.md",
     "guides/loops.md",
     "guides/own-distribution.md",
+    "guides/own-layer.md",
     "guides/saving.md",
     "guides/structured.md",
     "guides/training-loop.md",
@@ -194,6 +195,23 @@ def hook(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def outcomes(text):
+    """Tables as they are; of reports, which checks pass and fail."""
+    reports = re.findall(r"^(pass|FAIL|n/a) +([\w ]+?)  ", text, re.MULTILINE)
+    return re.findall(r"^\| .*$", text, re.MULTILINE), reports
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", checks.PAGES)
+def test_tables_and_reports_of_checks_are_written(name):
+    path = checks.GUIDES / name
+    with registers.unchanged():
+        expected = outcomes(checks.written(path))
+    found = outcomes(path.read_text(encoding="utf-8"))
+    assert found == expected, "run `python -m docs.scripts.checks`"
+    assert name != "own-layer.md" or len(found[1]) > 40
 
 
 def test_every_table_that_a_page_asks_for_is_made():

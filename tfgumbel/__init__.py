@@ -18,6 +18,7 @@ from tfgumbel import (
     ops,
     random,
     schedules,
+    testing,
 )
 from tfgumbel.callbacks import GradientStatistics, TemperatureScheduler
 from tfgumbel.layers import (
@@ -87,4 +88,5 @@ __all__ = [
     "random",
     "recommended_temperature",
     "schedules",
+    "testing",
 ]

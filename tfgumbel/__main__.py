@@ -1,4 +1,4 @@
-"""The command line: `python -m tfgumbel compare`, `... explore`."""
+"""The command line: `python -m tfgumbel check`, `compare`, `explore`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tfgumbel._commands import compare, explore, version
+from tfgumbel._commands import check, compare, explore, version
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"tfgumbel {version()}"
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    check.add_parser(commands)
     compare.add_parser(commands)
     explore.add_parser(commands)
     return parser

@@ -179,22 +179,6 @@ def test_graph_equals_eager(case):
 
 
 @drawing
-def test_seed_decides_the_noise(case):
-    """The same seed repeats it; calls, and layers without one, differ."""
-
-    def first(**kwargs):
-        return numbers(case, case.make(**kwargs))
-
-    layer = case.make()
-    before = numbers(case, layer)
-    assert_equal(first(), before)
-    assert np.any(first(seed=8) != before)
-    assert np.any(numbers(case, layer) != before)
-    keras.utils.set_random_seed(11)
-    assert np.any(first(seed=None) != first(seed=None))
-
-
-@drawing
 def test_set_random_seed_makes_layers_without_a_seed_reproducible(case):
     def first():
         keras.utils.set_random_seed(3)

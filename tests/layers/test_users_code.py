@@ -44,10 +44,6 @@ divergences = layer_cases(
     ),
     exhaustive=is_variant,
 )
-of_steps = layer_cases(
-    lambda case: np.ndim(tf.nest.flatten(case.inputs)[0]) == 3,
-    exhaustive=is_variant,
-)
 WARNING = "called without `training` while a gradient is recorded"
 
 
@@ -143,18 +139,6 @@ def test_state_is_no_weight(case):
         assert "seed_state" in state
     if case.anneals is not None:
         assert case.anneals in state
-
-
-@of_steps
-def test_a_mask_of_keras_is_passed_on(case):
-    inputs = tensors(case.inputs)
-    mask = tf.sequence_mask([1, 2, 0], 2)
-    for tensor in floating(inputs):
-        if tensor.shape.rank == 3:
-            tensor._keras_mask = mask
-    outputs = case.make()(*inputs, training=True)
-    passed = tf.nest.flatten(outputs)[0]._keras_mask
-    np.testing.assert_array_equal(passed, mask)
 
 
 @divergences

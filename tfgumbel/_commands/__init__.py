@@ -4,7 +4,7 @@ A command has `add_parser(commands)`, which describes its options and sets
 `run`, and `run(args, parser)`, which returns the exit status.
 """
 
-from tfgumbel._commands import compare, explore
+from tfgumbel._commands import check, compare, explore
 from tfgumbel._commands.version import version
 
-__all__ = ["compare", "explore", "version"]
+__all__ = ["check", "compare", "explore", "version"]

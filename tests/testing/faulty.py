@@ -1,0 +1,494 @@
+"""Layers as people write them, each with one fault, and one without.
+
+A fault is one method of the right layer, replaced. `FAULTS` says which check
+must find it.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfgumbel as tg
+
+LOGITS = np.random.default_rng(5).normal(size=(4, 3, 5)).astype("float32")
+PAIR = (LOGITS, np.full_like(LOGITS, 2.0))
+TINY = 1e-10
+
+
+@keras.saving.register_keras_serializable("tfgumbel_tests")
+class Right(keras.layers.Layer):
+    """A Gumbel-softmax written by hand, without a fault."""
+
+    def __init__(self, temperature=0.5, hard=False, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.initial, self.hard, self.seed = temperature, hard, seed
+        self.generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = True
+
+    def build(self, shape):
+        self.temperature = self.add_weight(
+            initializer=keras.initializers.Constant(self.initial),
+            trainable=False,
+            dtype="float32",
+            autocast=False,
+            name="temperature",
+        )
+
+    def next_seed(self):
+        return self.generator.next()
+
+    def uniform(self, shape):
+        return tf.random.stateless_uniform(shape, self.next_seed(), minval=TINY)
+
+    def noise(self, logits):
+        return -tf.math.log(-tf.math.log(self.uniform(tf.shape(logits))))
+
+    def soften(self, logits, noise):
+        return tf.nn.softmax((logits + noise) / self.temperature)
+
+    def harden(self, soft):
+        return tf.one_hot(tf.argmax(soft, -1), soft.shape[-1], dtype=soft.dtype)
+
+    def straight_through(self, soft):
+        return soft + tf.stop_gradient(self.harden(soft) - soft)
+
+    def infer(self, logits):
+        return self.harden(logits)
+
+    def sample(self, logits):
+        soft = self.soften(logits, self.noise(logits))
+        return self.straight_through(soft) if self.hard else soft
+
+    def call(self, logits, training=None):
+        logits = tf.cast(logits, tf.float32)
+        found = self.sample(logits) if training else self.infer(logits)
+        return tf.cast(found, self.compute_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "temperature": self.initial,
+            "hard": self.hard,
+            "seed": self.seed,
+        }
+
+
+def faulty(name, **methods):
+    """The right layer with other methods."""
+    cls = type(name, (Right,), {**methods, "__module__": __name__})
+    globals()[name] = cls
+    return keras.saving.register_keras_serializable("tfgumbel_tests")(cls)
+
+
+# Gradients
+
+
+def backwards(self, soft):
+    hard = self.harden(soft)
+    return hard + tf.stop_gradient(soft - hard)
+
+
+def negative(self, soft):
+    return tf.stop_gradient(self.harden(soft) + soft) - soft
+
+
+def half_stopped(self, logits, noise):
+    perturbed = (logits + noise) / self.temperature
+    return tf.nn.softmax(0.5 * (perturbed + tf.stop_gradient(perturbed)))
+
+
+def of_other_noise(self, logits):
+    """As rematerialisation does: the backward pass draws again."""
+    soft = self.soften(logits, self.noise(logits))
+    other = self.soften(logits, self.noise(logits))
+    return other + tf.stop_gradient(soft - other)
+
+
+# Noise
+
+
+def replayed(self, shape):
+    return tf.random.stateless_uniform(shape, [3, 4], minval=TINY)
+
+
+def by_numpy(self, logits):
+    shape = [s or 1 for s in logits.shape]
+    return tf.constant(np.random.gumbel(size=shape), tf.float32)
+
+
+def one_for_the_batch(self, logits):
+    shape = tf.concat([[1], tf.shape(logits)[1:]], axis=0)
+    return -tf.math.log(-tf.math.log(self.uniform(shape)))
+
+
+def one_for_all_variables(self, logits):
+    shape = tf.concat([tf.shape(logits)[:1], [1], tf.shape(logits)[2:]], 0)
+    return -tf.math.log(-tf.math.log(self.uniform(shape)))
+
+
+class Counted(Right):
+    """Draws with the sum of its seed and a counter."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.count = self.add_weight(
+            initializer="zeros", dtype="int64", trainable=False, name="count"
+        )
+        self.first = (
+            np.random.randint(10**6) if self.seed is None else self.seed
+        )
+
+    def next_seed(self):
+        self.count.assign_add(1)
+        count = tf.convert_to_tensor(self.count)
+        return tf.stack([count + self.first, tf.zeros_like(count)])
+
+
+class StateInWeights(Right):
+    """Keeps the state of its noise in a weight."""
+
+    def build(self, shape):
+        super().build(shape)
+        first = np.random.randint(10**6) if self.seed is None else self.seed
+        self.state = self.add_weight(
+            initializer=keras.initializers.Constant(first),
+            dtype="int32",
+            trainable=False,
+            name="state",
+        )
+
+    def next_seed(self):
+        self.state.assign_add(1)
+        state = tf.convert_to_tensor(self.state)
+        return tf.stack([state, 7 * state])
+
+
+class SameDefault(Right):
+    """Has a number as the default of its seed."""
+
+    def __init__(self, temperature=0.5, hard=False, seed=42, **kwargs):
+        super().__init__(temperature, hard, seed, **kwargs)
+
+
+# Rates
+
+
+def smallest(self, logits):
+    return -Right.noise(self, logits)
+
+
+def exponential(self, logits):
+    return -tf.math.log(self.uniform(tf.shape(logits)))
+
+
+def tempered_logits(self, logits, noise):
+    return tf.nn.softmax(logits / self.temperature + noise)
+
+
+def in_half_precision(self, logits):
+    """Keras's uniforms in the layer's own precision."""
+    dtype = self.compute_dtype
+    u = keras.random.uniform(tf.shape(logits), dtype=dtype, seed=self.generator)
+    floor = 6e-8 if dtype == "float16" else TINY
+    noise = -tf.math.log(-tf.math.log(tf.maximum(u, tf.cast(floor, dtype))))
+    return tf.cast(noise, tf.float32)
+
+
+def without_a_floor(self, logits):
+    dtype = self.compute_dtype
+    u = keras.random.uniform(tf.shape(logits), dtype=dtype, seed=self.generator)
+    return tf.cast(-tf.math.log(-tf.math.log(1.0 - u)), tf.float32)
+
+
+# Shapes, values, graphs
+
+
+def static_shape(self, logits):
+    return -tf.math.log(-tf.math.log(self.uniform(list(logits.shape))))
+
+
+def unstable(self, logits, noise):
+    weights = tf.exp((logits + noise) / self.temperature)
+    return weights / tf.reduce_sum(weights, -1, keepdims=True)
+
+
+def normalised_over_the_batch(self, logits, noise):
+    mean = tf.reduce_mean(logits, axis=0, keepdims=True)
+    centred = logits - mean + tf.stop_gradient(mean)
+    return tf.nn.softmax((centred + noise) / self.temperature)
+
+
+def hides_nan(self, logits, noise):
+    logits = tf.where(tf.math.is_finite(logits), logits, 0.0)
+    return tf.nn.softmax((logits + noise) / self.temperature)
+
+
+def float32_always(self, logits, training=None):
+    logits = tf.cast(logits, tf.float32)
+    return self.sample(logits) if training else self.infer(logits)
+
+
+def declared_shape(self, shape):
+    return shape
+
+
+def mixes_dtypes(self, logits, training=None):
+    if not training:
+        return self.harden(logits)
+    return tf.nn.softmax(logits + self.noise(logits))
+
+
+def by_python(self, logits):
+    def draw(shape):
+        return np.random.gumbel(size=shape).astype("float32")
+
+    noise = tf.numpy_function(draw, [tf.shape(logits)], tf.float32)
+    return tf.ensure_shape(noise, logits.shape)
+
+
+def without_mask(self, inputs, mask=None):
+    return None
+
+
+def index(self, logits):
+    return tf.cast(tf.argmax(logits, -1), tf.float32)
+
+
+class NumberAsTemperature(Right):
+    """Reads a Python number while it is traced."""
+
+    def build(self, shape):
+        self.temperature = self.initial
+
+
+def config_without(*names):
+    def get_config(self):
+        config = Right.get_config(self)
+        return {key: config[key] for key in config if key not in names}
+
+    return get_config
+
+
+class HalfStddev(keras.layers.Layer):
+    """Takes the logarithm of the variance for that of the scale."""
+
+    def call(self, inputs, training=None):
+        mean, log_variance = inputs
+        if not training:
+            return mean
+        return mean + tf.exp(log_variance) * tf.random.normal(tf.shape(mean))
+
+
+class Unclipped(keras.layers.Layer):
+    """Bernoulli samples of probabilities, where logits were given."""
+
+    def call(self, logits, training=None):
+        hard = tf.cast(tf.random.uniform(tf.shape(logits)) < logits, tf.float32)
+        return logits + tf.stop_gradient(hard - logits)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """One row.
+
+    Attributes:
+        id: Name in the tests' ids.
+        check: The check that must fail.
+        make: Makes the layer.
+        says: What the report says, a regular expression.
+        inputs: What it is called with.
+        kwargs: Of `check_layer`.
+        times: How far beyond its bound the figure lies at least.
+    """
+
+    id: str
+    check: str
+    make: Callable
+    says: str
+    inputs: object = None
+    kwargs: dict = dataclasses.field(default_factory=dict)
+    times: float = 10.0
+
+
+def fault(name, check, says, methods=None, cls=None, times=10.0, **kwargs):
+    cls = cls or faulty(name, **(methods or {}))
+    options = {k: kwargs.pop(k) for k in ("hard", "seed") if k in kwargs}
+    return Fault(
+        name,
+        check,
+        lambda: cls(**options),
+        says,
+        kwargs.pop("inputs", LOGITS),
+        kwargs,
+        times,
+    )
+
+
+FAULTS = (
+    fault(
+        "StraightThroughBackwards",
+        "gradient",
+        "no gradient",
+        {"straight_through": backwards},
+        hard=True,
+    ),
+    fault(
+        "HardWithoutGradient",
+        "gradient",
+        "no gradient",
+        {"straight_through": Right.harden},
+        hard=True,
+    ),
+    # 1 - cosine is 2 at most: seen where the mean gradient is off by 78°.
+    fault(
+        "NegativeStraightThrough",
+        "gradient of the sample",
+        "cosine",
+        {"straight_through": negative},
+        hard=True,
+        times=2.0,
+    ),
+    # A share of examples is 1 at most, and its bound 0.1.
+    fault(
+        "HalfStopped",
+        "gradient of the sample",
+        "difference quotient",
+        {"soften": half_stopped},
+        times=9.0,
+    ),
+    fault(
+        "OtherNoiseInTheBackwardPass",
+        "gradient of the sample",
+        "difference quotient",
+        {"sample": of_other_noise},
+        times=5.0,
+    ),
+    fault("Replayed", "calls", "same values", {"uniform": replayed}),
+    fault("ReplayedInLayers", "layers", "same values", {"uniform": replayed}),
+    fault("ByNumpy", "graph", "one graph gave the same", {"noise": by_numpy}),
+    fault(
+        "OneForTheBatch", "examples", "one noise", {"noise": one_for_the_batch}
+    ),
+    fault(
+        "OneForAllVariables",
+        "variables",
+        "correlation",
+        {"noise": one_for_all_variables},
+    ),
+    fault("Counted", "seeds", "seed 4 repeat a call with seed 3", cls=Counted),
+    fault("StateInWeights", "weights", "same noise", cls=StateInWeights),
+    fault("SameDefault", "layers", "same values", cls=SameDefault),
+    fault("SeededGenerator", "keras file", "repeats the noise", seed=3),
+    fault("Smallest", "frequencies", "probability 0.001", {"noise": smallest}),
+    fault(
+        "Exponential", "frequencies", "0.001 was drawn", {"noise": exponential}
+    ),
+    fault(
+        "TemperedLogits",
+        "frequencies",
+        "0.001 was drawn",
+        {"soften": tempered_logits},
+    ),
+    # The larger the sample, the farther: 10 times from 2^22 variables on.
+    fault(
+        "InHalfPrecision",
+        "frequencies in bfloat16",
+        "0.001 was drawn",
+        {"noise": in_half_precision},
+        times=1.2,
+    ),
+    fault(
+        "InfiniteInHalfPrecision",
+        "half precision",
+        "not finite",
+        {"noise": without_a_floor},
+    ),
+    fault("StaticShape", "batch size", "", {"noise": static_shape}),
+    fault("Unstable", "extremes", "not finite", {"soften": unstable}),
+    fault(
+        "NormalisedOverTheBatch",
+        "NaN",
+        "NaN of others",
+        {"soften": normalised_over_the_batch},
+    ),
+    fault("HidesNaN", "NaN", "hold NaN gave finite", {"soften": hides_nan}),
+    fault(
+        "Float32Always",
+        "half precision",
+        "declared as float16|declared as bfloat16",
+        {"call": float32_always, "compute_output_shape": declared_shape},
+    ),
+    fault("MixesDtypes", "half precision", "float", {"call": mixes_dtypes}),
+    fault("ByPython", "xla", "", {"noise": by_python}),
+    fault("WithoutMask", "masks", "no mask", {"compute_mask": without_mask}),
+    fault("NoiseInInference", "inference", "differ", {"infer": Right.sample}),
+    fault("Index", "inference", "shape", {"infer": index}),
+    fault(
+        "NumberAsTemperature",
+        "temperature",
+        "standard errors",
+        cls=NumberAsTemperature,
+    ),
+    fault(
+        "TemperatureMissing",
+        "configuration",
+        "takes temperature",
+        {"get_config": config_without("temperature")},
+    ),
+    fault(
+        "SeedMissing",
+        "configuration",
+        "takes seed",
+        {"get_config": config_without("seed")},
+    ),
+    Fault(
+        "HalfStddev",
+        "frequencies",
+        HalfStddev,
+        "distance from gaussian",
+        PAIR,
+        {"distribution": "gaussian"},
+    ),
+    Fault(
+        "ProbabilitiesForLogits",
+        "frequencies",
+        Unclipped,
+        "of 0.3 at",
+        LOGITS,
+        {"distribution": "bernoulli"},
+    ),
+)
+
+for cls in (
+    Counted,
+    StateInWeights,
+    SameDefault,
+    NumberAsTemperature,
+    HalfStddev,
+    Unclipped,
+):
+    keras.saving.register_keras_serializable("tfgumbel_tests")(cls)
+
+
+class OfTFP(keras.layers.Layer):
+    """TFP's relaxed one-hot, in float32, without a mode of its own."""
+
+    def call(self, logits):
+        from tensorflow_probability import distributions as tfd
+
+        logits = tf.cast(logits, tf.float32)
+        sample = tfd.RelaxedOneHotCategorical(0.5, logits).sample()
+        return tf.cast(sample, self.compute_dtype)
+
+
+RIGHT = {
+    "Dropout": lambda: keras.layers.Dropout(0.3),
+    "GaussianNoise": lambda: keras.layers.GaussianNoise(0.7),
+    "hand-written": Right,
+    "hand-written-hard": lambda: Right(hard=True),
+    "tfp": OfTFP,
+    "GumbelSoftmax": lambda: tg.GumbelSoftmax(0.5),
+}

@@ -1,0 +1,303 @@
+"""Distributions and estimators, each with one fault, and the right ones."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+import tfgumbel as tg
+from tfgumbel.estimators import algebra
+
+
+class Rayleigh(tg.distributions.Distribution):
+    """Of the guide, with all that it could have."""
+
+    name = "rayleigh"
+    parameters = {"scale": tg.distributions.positive}
+    standard = (1.0,)
+
+    def reparameterize(self, parameters, seed):
+        noise = tg.random.exponential(tf.shape(parameters[0]), seed)
+        return parameters[0] * tf.sqrt(2.0 * noise)
+
+    def log_probs(self, parameters, sample):
+        ratio = sample / parameters[0]
+        tiny = 1e-30
+        return tf.math.log(ratio / parameters[0] + tiny) - ratio**2 / 2.0
+
+    def mean(self, parameters):
+        return parameters[0] * np.sqrt(np.pi / 2.0)
+
+    def mode(self, parameters):
+        return parameters[0]
+
+    def kl(self, parameters, prior):
+        ratio = tf.square(parameters[0] / prior[0])
+        return ratio - 1.0 - tf.math.log(ratio)
+
+    def score(self, parameters, sample):
+        return ((tf.square(sample / parameters[0]) - 2.0) / parameters[0],)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """A subject, the check that must find its fault, and how far beyond."""
+
+    id: str
+    check: str
+    make: object
+    says: str = ""
+    times: float = 10.0
+    kwargs: dict = dataclasses.field(default_factory=dict)
+
+
+FAR = {"inputs": np.array([2.0, -1.0], "float32")}
+
+
+def rayleigh(name, check, says="", times=10.0, **methods):
+    cls = type(name, (Rayleigh,), methods)
+    return Fault(name, check, cls(), says, times, FAR)
+
+
+def bernoulli(name, check, says="", times=10.0, **methods):
+    cls = type(name, (tg.distributions.Bernoulli,), methods)
+    return Fault(name, check, cls(), says, times)
+
+
+right = Rayleigh()
+
+
+def log_probs_without_constant(self, parameters, sample):
+    return tf.math.log(sample) - (sample / parameters[0]) ** 2 / 2.0
+
+
+def rate_for_scale(self, parameters, seed):
+    return Rayleigh.reparameterize(self, (1.0 / parameters[0],), seed)
+
+
+def detached(self, parameters, seed):
+    return tf.stop_gradient(Rayleigh.reparameterize(self, parameters, seed))
+
+
+def half_gradient(self, parameters, seed):
+    sample = Rayleigh.reparameterize(self, parameters, seed)
+    return 0.5 * (sample + tf.stop_gradient(sample))
+
+
+def weak(self, parameters, seed):
+    mean = self.mean(parameters)
+    one, zero = tf.ones_like(mean), tf.zeros_like(mean)
+    return {"logits": tg.distributions.WeakDerivative(mean, one, zero)}
+
+
+def unconditional(self, parameters, sample, noise):
+    return self.perturb(parameters, noise)
+
+
+def one_sided(self, parameters, sample, noise):
+    found = tf.abs(self.perturb(parameters, noise))
+    return tf.where(sample > 0, found, -found)
+
+
+DISTRIBUTIONS = (
+    rayleigh(
+        "Unnormalised", "normalisation", log_probs=log_probs_without_constant
+    ),
+    rayleigh(
+        "UnnormalisedScore", "score", log_probs=log_probs_without_constant
+    ),
+    rayleigh("RateForScale", "samples", reparameterize=rate_for_scale),
+    rayleigh("WrongMean", "mean", mean=lambda self, p: p[0] * np.sqrt(np.pi)),
+    rayleigh("WrongMode", "mode", mode=lambda self, p: 1.5 * p[0]),
+    rayleigh(
+        "WrongScore",
+        "closed score",
+        score=lambda self, p, z: (-Rayleigh.score(self, p, z)[0],),
+    ),
+    rayleigh(
+        "ReversedDivergence",
+        "divergence",
+        kl=lambda self, p, q: Rayleigh.kl(self, q, p),
+        times=10.0,
+    ),
+    rayleigh(
+        "Detached",
+        "reparameterised sample",
+        "gradient",
+        reparameterize=detached,
+    ),
+    rayleigh(
+        "HalfGradient", "reparameterised sample", reparameterize=half_gradient
+    ),
+    rayleigh(
+        "InfiniteParameters",
+        "extremes",
+        "not finite",
+        parameters={"scale": tf.exp},
+    ),
+    rayleigh(
+        "FixedSeed",
+        "seeds",
+        "two seeds gave one sample",
+        reparameterize=lambda self, p, seed: Rayleigh.reparameterize(
+            self, p, [1, 2]
+        ),
+    ),
+    rayleigh(
+        "LosesFixed",
+        "inference",
+        "shape",
+        mean=lambda self, p: tf.reduce_sum(p[0], -1, keepdims=True),
+    ),
+    bernoulli("WrongWeakDerivative", "weak derivatives", weak_derivatives=weak),
+    bernoulli(
+        "Unconditional",
+        "conditioned noise",
+        "harden",
+        perturb_given=unconditional,
+    ),
+    # 10 times from 2^20 samples on.
+    bernoulli(
+        "OneSided", "conditioned noise", perturb_given=one_sided, times=2.5
+    ),
+    bernoulli(
+        "HalfTheSupport",
+        "enumeration",
+        "mass",
+        count=lambda self, shape: 2,
+        support=lambda self, shape: np.array([[0.0, 0.0], [1.0, 1.0]], "f"),
+    ),
+    bernoulli(
+        "SameAntithetic",
+        "antithetic samples",
+        antithetic=lambda self, p, seed: (
+            self.sample(p, seed),
+            1.0 - self.sample(p, seed),
+            tf.sigmoid(self.noise(p, seed)),
+        ),
+    ),
+)
+
+
+class ScoreFunction(tg.estimators.Estimator):
+    """RLOO written by hand, without a fault."""
+
+    needs_gradient = False
+    unbiased = True
+    least_samples = 2
+
+    def __init__(self, distribution="bernoulli", samples=3, **kwargs):
+        super().__init__(distribution, samples, **kwargs)
+
+    def baseline(self, cost):
+        others = tf.reduce_sum(cost, axis=0) - cost
+        return others / (self.samples - 1)
+
+    def scale(self):
+        return 1.0 / self.samples
+
+    def join(self, cost, parameters, gradients):
+        return algebra.attach(
+            tf.reduce_mean(cost, axis=0), parameters, gradients
+        )
+
+    def rows(self, parameters):
+        return algebra.repeat(parameters, self.samples)
+
+    def estimate(self, cost_fn, parameters, seed, context):
+        repeated = self.rows(parameters)
+        sample = self.draw(repeated, seed)
+        cost = algebra.fold(self.evaluate(cost_fn, sample), self.samples)
+        signal = self.scale() * tf.stop_gradient(cost - self.baseline(cost))
+        scores = algebra.score(self.distribution, repeated, sample)
+        return self.join(cost, parameters, algebra.weigh(signal, scores))
+
+
+def estimator(name, check, says="", times=10.0, **methods):
+    cls = type(name, (ScoreFunction,), methods)
+    return Fault(name, check, cls, says, times)
+
+
+def with_itself(self, cost):
+    """Shrinks the gradient by (S - 1) / S."""
+    return tf.reduce_mean(cost, axis=0)
+
+
+def interleaved(self, parameters):
+    return tuple(tf.repeat(p, self.samples, axis=0) for p in parameters)
+
+
+def without_the_cost(self, cost, parameters, gradients):
+    return ScoreFunction.join(
+        self, tf.stop_gradient(cost), parameters, gradients
+    )
+
+
+def surrogate(self, cost, parameters, gradients):
+    """Adds what is attached to the value, as a loss by hand does."""
+    value = ScoreFunction.join(self, cost, parameters, gradients)
+    return value + algebra.per_example(gradients[0])
+
+
+def ignores_upstream(self, cost, parameters, gradients):
+    value = tf.reduce_mean(cost, axis=0)
+
+    @tf.custom_gradient
+    def join(value, *parameters):
+        return tf.identity(value), lambda dy: (dy, *gradients)
+
+    return join(value, *parameters)
+
+
+class LearnsInTheCost(ScoreFunction):
+    """A control variate whose loss reaches the weights of the cost."""
+
+    def join(self, cost, parameters, gradients):
+        value = ScoreFunction.join(self, cost, parameters, gradients)
+        loss = tf.reduce_mean(tf.square(cost), axis=0)
+        return value + loss - tf.stop_gradient(loss)
+
+
+class Forgets(ScoreFunction):
+    """Has an argument that is not in its configuration."""
+
+    def __init__(self, distribution="bernoulli", samples=3, factor=1.0, **kw):
+        super().__init__(distribution, samples, **kw)
+        self.factor = factor
+
+    def scale(self):
+        return self.factor / self.samples
+
+
+ESTIMATORS = (
+    # Two thirds of the gradient are left: 10 times from 2^22 estimates on.
+    estimator("WithItself", "gradient", baseline=with_itself, times=2.0),
+    estimator("SumOfSamples", "gradient", scale=lambda self: 1.0),
+    estimator("Negative", "gradient", scale=lambda self: -1.0 / self.samples),
+    # As far as the examples differ: 10 times from 2^21 estimates on.
+    estimator("Interleaved", "gradient", rows=interleaved, times=2.5),
+    estimator("OneOfThree", "several samples", scale=lambda self: 1.0 / 3.0),
+    estimator("WithoutTheCost", "cost's own weights", join=without_the_cost),
+    Fault("LearnsInTheCost", "cost's own weights", LearnsInTheCost),
+    estimator("IgnoresUpstream", "incoming gradient", join=ignores_upstream),
+    estimator("Surrogate", "value", join=surrogate, times=0.0),
+    estimator("Miscounts", "evaluations", "where it says 7", evaluations=7),
+    estimator(
+        "SharesNaN",
+        "NaN",
+        baseline=lambda self, cost: tf.reduce_mean(cost),
+    ),
+    estimator(
+        "OneSeed",
+        "seeds",
+        "two seeds gave one estimate",
+        draw=lambda self, p, seed: ScoreFunction.draw(self, p, [1, 2]),
+    ),
+    Fault(
+        "Forgets",
+        "configuration",
+        functools.partial(Forgets, factor=2.0),
+        "another",
+    ),
+)

@@ -1,0 +1,31 @@
+"""`check_layer` finds what is wrong, and accuses nobody falsely."""
+
+import re
+
+import pytest
+
+import tfgumbel as tg
+from tests.testing import faulty
+from tests.testing.faulty import FAULTS, RIGHT
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_a_fault_is_found_and_named(fault):
+    report = tg.testing.check_layer(
+        fault.make, fault.inputs, only=[fault.check], **fault.kwargs
+    )
+    outcome = report[fault.check]
+    assert outcome.status == "fail", outcome
+    assert re.search(fault.says, outcome.detail), outcome
+    assert outcome.times >= fault.times, outcome
+    assert outcome.advice and outcome.link.startswith("guides/own-layer/#")
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in range(1, 5))]
+)
+@pytest.mark.parametrize("name", RIGHT)
+def test_the_right_ones_pass(name, seed):
+    tg.testing.check_layer(
+        RIGHT[name], faulty.LOGITS, seed=seed
+    ).raise_if_failed()

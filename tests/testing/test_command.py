@@ -1,0 +1,87 @@
+"""`python -m tfgumbel check`."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tfgumbel.__main__ import main
+
+FEW = ["--only", "calls", "gradient", "--quiet"]
+
+
+def test_a_right_layer(tmp_path, capsys):
+    out = tmp_path / "report.json"
+    arguments = ["--args", "hard=True", "temperature=0.5", "--out", str(out)]
+    assert main(["check", "tfgumbel:GumbelSoftmax", *FEW, *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "2 passed, 0 failed" in printed and f"Wrote {out}" in printed
+    report = json.loads(out.read_text())
+    assert report["passed"] and report["checks"][0]["figure"] < 5
+
+
+def test_a_faulty_layer(capsys):
+    target = "tests.testing.faulty:StraightThroughBackwards"
+    assert main(["check", target, *FEW, "--args", "hard=True"]) == 1
+    printed = capsys.readouterr().out
+    assert "FAIL  gradient" in printed and "no gradient" in printed
+    assert "Do: hard samples need a gradient" in printed
+
+
+def test_several_inputs(capsys):
+    shapes = ["--shape", "2,3", "--shape", "2,3"]
+    assert main(["check", "tfgumbel:ReparamGaussian", *FEW, *shapes]) == 0
+    assert "2 passed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("target", "check"),
+    [
+        ("tfgumbel.distributions:Gamma", "mean"),
+        ("tfgumbel.estimators:RLOO", "gradient"),
+    ],
+)
+def test_distributions_and_estimators(target, check, capsys):
+    assert main(["check", target, "--only", check, "--quiet"]) == 0
+    assert f"pass  {check}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["keras.layers:Dense", "--args", "units=3"], "is not random"),
+        (["tf_keras.layers:Dropout", "--args", "rate=.5"], "of tf_keras"),
+        (["tfgumbel:ReparamGaussian", "--shape", "3"], "`inputs=`"),
+        (["tfgumbel:Nothing"], "has no attribute 'Nothing'"),
+        (["nothing:Nothing"], "No module named 'nothing'"),
+        (["tfgumbel"], "must be MODULE:NAME, not tfgumbel"),
+        (["tfgumbel:__version__"], "must be a class"),
+        (["tfgumbel:GumbelSoftmax", "--args", "x"], "must be NAME=VALUE"),
+        (["tfgumbel:GumbelSoftmax", "--shape", "0"], "positive whole"),
+        (["tfgumbel:GumbelSoftmax", "--only", "x"], "names of checks: train"),
+        (["tfgumbel:GumbelSoftmax", "--args", "x=1"], "Unrecognized keyword"),
+    ],
+)
+def test_bad_input_is_a_sentence(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", *arguments, "--quiet"])
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_replicas_in_a_fresh_process(tmp_path):
+    def status(target):
+        command = ["-m", "tfgumbel", "check", target, "--only", "replicas"]
+        return subprocess.run(
+            [sys.executable, *command, "--replicas", "--quiet"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    right = status("tfgumbel:GumbelSoftmax")
+    assert right.returncode == 0, right.stdout + right.stderr
+    repeats = status("tests.testing.faulty:Right")
+    assert repeats.returncode == 1
+    assert "two replicas gave the same values" in repeats.stdout

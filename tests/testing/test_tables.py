@@ -1,0 +1,124 @@
+"""Whatever this package offers passes the checks that it offers to others."""
+
+import inspect
+
+import pytest
+
+import tfgumbel as tg
+from tests.cases import ESTIMATORS, is_variant, layer_cases
+from tests.distributions.cases import CASES
+
+
+def is_random(case):
+    divergence = "KL" in case.id and case.noise is None
+    return not (divergence or case.id.startswith("ScoreFunctionCost"))
+
+
+def check(case, **kwargs):
+    """The row's layer, with its inputs by name."""
+    layer = case.make()
+    parameters = inspect.signature(layer.call).parameters
+    names = [name for name in parameters if name != "training"]
+    first, *others = case.inputs
+    return tg.testing.check_layer(
+        layer,
+        first,
+        arguments=dict(zip(names[1:], others, strict=False)),
+        # One selection is for the whole batch.
+        per_example=not isinstance(layer, tg.ConcreteSelector),
+        **kwargs,
+    )
+
+
+@layer_cases(is_random, slow=is_variant)
+def test_layers_pass(case):
+    report = check(case)
+    report.raise_if_failed()
+    assert sum(outcome.status == "pass" for outcome in report) >= 14
+
+
+@layer_cases(is_random, exhaustive=lambda case: True)
+def test_layers_pass_all_checks(case):
+    check(case, full=True).raise_if_failed()
+
+
+@layer_cases(lambda case: not is_random(case), slow=is_variant)
+def test_layers_that_are_not_random_are_refused(case):
+    with pytest.raises(ValueError, match="is not random"):
+        check(case)
+
+
+NOISY = layer_cases(
+    lambda case: is_random(case) and not case.id.startswith("KL"),
+    slow=lambda case: True,
+)
+
+
+@NOISY
+def test_replicas_draw_noise_of_their_own(case, strategy):
+    check(case, only=["replicas"], strategy=strategy).raise_if_failed()
+
+
+DISTRIBUTIONS = {
+    **{
+        case.id: (case.distribution, None)
+        for case in CASES
+        if case.id != "gaussian-tril"
+    },
+    **{
+        name: (tg.distributions.get(name), None)
+        for name in ("bernoulli", "categorical")
+    },
+    "gaussian-tril": (
+        tg.distributions.Gaussian(parameterization="tril"),
+        ([0.3, -0.2], [0.4, 0.5, -0.1]),
+    ),
+}
+
+
+@pytest.mark.parametrize("id", DISTRIBUTIONS)
+def test_distributions_pass(id):
+    distribution, inputs = DISTRIBUTIONS[id]
+    report = tg.testing.check_distribution(distribution, inputs)
+    # A standard deviation is taken as it is, a negative one too.
+    expected = ["extremes"] if id == "gaussian-stddev" else []
+    assert [o.check for o in report.failures] == expected, report
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("id", sorted(set(DISTRIBUTIONS) - {"gaussian-stddev"}))
+def test_distributions_pass_all_checks(id, seed):
+    distribution, inputs = DISTRIBUTIONS[id]
+    tg.testing.check_distribution(
+        distribution, inputs, full=True, seed=seed
+    ).raise_if_failed()
+
+
+# One of each kind; the others, all under enumeration too, are slow tests.
+OFTEN = ("exact", "reinforce", "vimco", "rebar", "arm", "measure_valued", "st")
+
+
+@pytest.mark.parametrize(
+    ("case", "law"),
+    [
+        pytest.param(
+            case,
+            law,
+            id=f"{case.id}-{law}",
+            marks=[]
+            if case.id in OFTEN and law == case.laws[-1]
+            else [pytest.mark.slow],
+        )
+        for case in ESTIMATORS
+        for law in case.laws
+    ],
+)
+def test_estimators_pass(case, law):
+    tg.testing.check_estimator(case.name, law, **case.kwargs).raise_if_failed()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rloo", "muprop", "measure_valued"])
+def test_estimators_of_whole_numbers_pass(name):
+    tg.testing.check_estimator(name, "poisson").raise_if_failed()

@@ -1,0 +1,255 @@
+"""Checks of what a distribution can do beyond samples and densities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgumbel.distributions import (
+    Antithetic,
+    Categories,
+    ClosedFormKL,
+    Conditioned,
+    Relaxed,
+    Reparameterized,
+    WeaklyDifferentiable,
+)
+from tfgumbel.testing import _measure
+from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
+from tfgumbel.testing._samples import Samples
+
+ERRORS = "standard errors"
+
+
+def _agree(subject: Samples, found: list[np.ndarray]) -> Finding:
+    """Gradients by a second road, against the score function's."""
+    pairs = list(zip(found, subject.score_gradient(), strict=True))
+    figure = max(_measure.between_means(f, e) for f, e in pairs)
+    return Finding(
+        f"distance from the score function's gradient; {ERRORS}",
+        figure,
+        _measure.STANDARD_ERRORS,
+    )
+
+
+@check(
+    "reparameterised sample",
+    "A reparameterised sample is a sample, and has the gradient of its mean",
+    "let the gradient flow from the sample to every learned parameter, and "
+    "draw noise that does not depend on them",
+)
+def reparameterised_sample(subject: Samples) -> Finding:
+    distribution = subject.require(Reparameterized)
+    parameters = subject.parameters(subject.many)
+    with tf.GradientTape() as tape:
+        tape.watch(parameters)
+        sample = distribution.reparameterize(parameters, subject.seed())
+        cost = subject.cost(sample)
+    figure = _same(subject, sample)
+    if figure > _measure.KOLMOGOROV:
+        return Finding(
+            "distance from `sample`, by Kolmogorov and Smirnov",
+            figure,
+            _measure.KOLMOGOROV,
+        )
+    gradients = tape.gradient(cost, subject.learned(parameters))
+    if any(g is None for g in gradients):
+        raise Fault("no gradient in a learned parameter")
+    return _agree(
+        subject, [np.reshape(g, [subject.many, -1]) for g in gradients]
+    )
+
+
+def _same(subject: Samples, sample: Any) -> float:
+    """Distance of samples from those of `sample`."""
+    flat = np.reshape(np.asarray(sample, np.float64), [subject.many, -1])
+    return max(
+        _measure.between_distributions(flat[:, v], subject.flat[:, v])
+        for v in range(flat.shape[1])
+    )
+
+
+@check(
+    "weak derivatives",
+    "Weak derivatives give the gradient of an expectation",
+    "check constant and pair of each parameter: c (E f(x⁺) - E f(x⁻))",
+)
+def weak_derivatives(subject: Samples) -> Finding:
+    distribution = subject.require(WeaklyDifferentiable)
+    parameters = subject.parameters(subject.many)
+    found = distribution.weak_derivatives(parameters, subject.seed())
+    exact = dict(
+        zip(distribution.learned(), subject.score_gradient(), strict=True)
+    )
+    figures = []
+    for name, weak in found.items():
+        if name not in exact:
+            continue
+        each = [_weak(subject, weak, v) for v in range(exact[name].shape[1])]
+        figures.append(
+            _measure.between_means(np.stack(each, axis=1), exact[name])
+        )
+    if not figures:
+        raise NotApplicable("the parameters of a variable are several")
+    return Finding(
+        f"distance from the score function's gradient; {ERRORS}",
+        max(figures),
+        _measure.STANDARD_ERRORS,
+    )
+
+
+def _weak(subject: Samples, weak: Any, variable: int) -> np.ndarray:
+    """The estimate for one variable, others as they were drawn."""
+    flat = tf.reshape(subject.drawn, [subject.many, -1])
+    chosen = tf.one_hot(variable, flat.shape[1]) > 0
+    sides = [
+        subject.cost(tf.where(chosen, tf.reshape(side, flat.shape), flat))
+        for side in (weak.positive, weak.negative)
+    ]
+    constant = tf.reshape(weak.constant, flat.shape)[:, variable]
+    return np.asarray(constant * (sides[0] - sides[1]))
+
+
+@check(
+    "relaxation",
+    "Perturbed parameters harden to a sample, and soften towards it",
+    "`harden(perturb(parameters, noise))` is the sample, and `soften` of the "
+    "same goes to it as the temperature goes to zero",
+)
+def relaxation(subject: Samples) -> Finding:
+    distribution = subject.require(Relaxed)
+    parameters = subject.parameters(subject.many)
+    noise = distribution.noise(parameters, subject.seed())
+    perturbed = distribution.perturb(parameters, noise)
+    hard = distribution.harden(perturbed)
+    cold = distribution.soften(perturbed, 1e-3)
+    far = np.mean(np.abs(np.asarray(hard) - np.asarray(cold)) > 0.05)
+    if far > 0.02:
+        raise Fault(
+            f"at a temperature of 0.001 {far:.0%} of the relaxed entries are "
+            "not near the sample's"
+        )
+    flat = np.reshape(hard, [subject.many, -1])
+    return Finding(
+        f"distance of the mean from that of `sample`; {ERRORS}",
+        _measure.between_means(flat, subject.flat),
+        _measure.STANDARD_ERRORS,
+    )
+
+
+@check(
+    "conditioned noise",
+    "Noise given the sample hardens to it, and is the noise if the sample is "
+    "forgotten",
+    "check the conditional formula: a truncated Gumbel or logistic variable",
+)
+def conditioned_noise(subject: Samples) -> Finding:
+    distribution = subject.require(Conditioned)
+    parameters = subject.parameters(subject.many)
+    first, second = (
+        distribution.noise(parameters, subject.seed()) for _ in range(2)
+    )
+    again = distribution.perturb_given(parameters, subject.drawn, first)
+    wrong = np.mean(distribution.harden(again) != subject.drawn)
+    if wrong > 0:
+        raise Fault(f"{wrong:.1%} of the entries harden to something else")
+    plain = distribution.perturb(parameters, second)
+    pair = [np.reshape(t, [subject.many, -1]) for t in (again, plain)]
+    figure = max(
+        _measure.between_distributions(*(p[:, v] for p in pair))
+        for v in range(pair[0].shape[1])
+    )
+    return Finding(
+        "distance from unconditional noise, by Kolmogorov and Smirnov",
+        figure,
+        _measure.KOLMOGOROV,
+    )
+
+
+@check(
+    "antithetic samples",
+    "Both samples of an antithetic pair are samples",
+    "take the second from the opposite of the first one's noise",
+)
+def antithetic_samples(subject: Samples) -> Finding:
+    distribution = subject.require(Antithetic)
+    parameters = subject.parameters(subject.many)
+    first, second, _ = distribution.antithetic(parameters, subject.seed())
+    figures = [
+        _measure.between_means(
+            np.reshape(side, [subject.many, -1]), subject.flat
+        )
+        for side in (first, second)
+    ]
+    return Finding(
+        f"distance of the means from that of `sample`; {ERRORS}",
+        max(figures),
+        _measure.STANDARD_ERRORS,
+    )
+
+
+@check(
+    "categories",
+    "Samples become categories and back, with the same log-probability",
+    "`to_categories` gives logits and one-hots that agree with `log_probs`, "
+    "`from_categories` the sample again",
+)
+def categories(subject: Samples) -> Finding:
+    distribution = subject.require(Categories)
+    parameters, sample = subject.parameters(256), subject.drawn[:256]
+    logits, one_hot, axis = distribution.to_categories(parameters, sample)
+    if not np.array_equal(distribution.from_categories(one_hot), sample):
+        raise Fault("the sample that comes back is another")
+    log_q = tf.reduce_sum(tf.nn.log_softmax(logits, axis) * one_hot, axis)
+    exact = distribution.log_probs(parameters, sample)
+    return Finding(
+        "difference of log-probabilities",
+        float(np.max(np.abs(log_q - exact))),
+        1e-4,
+    )
+
+
+@check(
+    "divergence",
+    "The closed KL divergence is the mean log-ratio",
+    "check the formula, and which of the two is q: KL(q ‖ p) = E_q log q/p",
+)
+def divergence(subject: Samples) -> Finding:
+    distribution = subject.require(ClosedFormKL)
+    parameters = subject.parameters(subject.many)
+    raw = tuple(
+        a if name in distribution.constants else a * 0.5 + 0.8
+        for name, a in zip(distribution.parameters, subject.raw, strict=True)
+    )
+    prior_inputs = tuple(
+        tf.repeat(tf.constant(a, tf.float32)[None], subject.many, axis=0)
+        for a in raw
+    )
+    prior = distribution.constrain(
+        prior_inputs if len(prior_inputs) > 1 else prior_inputs[0]
+    )
+    ratio = distribution.log_probs(
+        parameters, subject.drawn
+    ) - distribution.log_probs(prior, subject.drawn)
+    exact = distribution.kl(parameters, prior)
+    return Finding(
+        ERRORS,
+        _measure.from_mean(
+            np.reshape(ratio, [subject.many, -1]),
+            np.reshape(exact[0], -1),
+        ),
+        _measure.STANDARD_ERRORS,
+    )
+
+
+CHECKS = (
+    reparameterised_sample,
+    weak_derivatives,
+    relaxation,
+    conditioned_noise,
+    antithetic_samples,
+    categories,
+    divergence,
+)

@@ -1,0 +1,243 @@
+"""Checks of samples, log-probabilities, and what follows from the two."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tfgumbel.distributions import Enumerable, Mean, Scored, per_example
+from tfgumbel.testing import _measure
+from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
+from tfgumbel.testing._samples import Samples
+
+PANELS = 40
+NODES = 12
+ERRORS = "standard errors"
+
+
+def _panels(subject: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of samples between quantiles, and their masses by quadrature.
+
+    Whole numbers have a panel each. Both are `[panels, V]`.
+    """
+    values = subject.scalars()
+    if subject.is_whole:
+        return _whole(subject, values)
+    half = len(values) // 2
+    edges = np.quantile(values[:half], np.linspace(0.002, 0.998, PANELS), 0)
+    x, weight = np.polynomial.legendre.leggauss(NODES)
+    width = np.diff(edges, axis=0)
+    nodes = edges[:-1, None] + (x[:, None] + 1.0) / 2.0 * width[:, None]
+    density = subject.density(nodes.reshape(-1, values.shape[1]))
+    density = density.reshape(nodes.shape)
+    mass = np.einsum("pnv,n->pv", density, weight) * width / 2.0
+    other = values[half:]
+    counts = [
+        np.histogram(other[:, v], edges[:, v])[0]
+        for v in range(values.shape[1])
+    ]
+    return np.stack(counts, 1) / len(other), mass
+
+
+def _whole(
+    subject: Samples, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    largest = int(values.max())
+    numbers = np.arange(int(values.min()), largest + 1.0)
+    grid = np.repeat(numbers[:, None], values.shape[1], axis=1)
+    shares = np.mean(values[:, None] == grid[None], axis=0)
+    return shares, subject.density(grid)
+
+
+@check(
+    "samples",
+    "Samples follow the log-probability",
+    "compare `sample` and `log_probs` with the same textbook: a rate is no "
+    "scale, a variance no standard deviation",
+)
+def samples(subject: Samples) -> Finding:
+    shares, mass = _panels(subject)
+    count = subject.many if subject.is_whole else subject.many // 2
+    often = mass * count > 50.0
+    error = np.sqrt(mass * np.abs(1.0 - mass) / count) + 1e-6
+    figure = np.max((np.abs(shares - mass) / error)[often])
+    return Finding(
+        f"shares of {often.sum()} intervals; {ERRORS}",
+        float(figure),
+        _measure.STANDARD_ERRORS,
+    )
+
+
+@check(
+    "normalisation",
+    "The density has the mass one",
+    "find the constant that is missing from `log_probs`: it matters for KL "
+    "divergences and, where it depends on a parameter, for every gradient",
+)
+def normalisation(subject: Samples) -> Finding:
+    shares, mass = _panels(subject)
+    differs = np.max(np.abs(mass.sum(axis=0) / shares.sum(axis=0) - 1.0))
+    return Finding("relative error of the mass", float(differs), 0.02)
+
+
+@check(
+    "score",
+    "The score has the mean zero",
+    "differentiate log q by hand at one value: a term that depends on a "
+    "parameter is missing from `log_probs`, or samples follow other parameters",
+)
+def score(subject: Samples) -> Finding:
+    parameters = subject.parameters(subject.many)
+    with tf.GradientTape() as tape:
+        tape.watch(parameters)
+        log_prob = subject.distribution.log_prob(parameters, subject.drawn)
+    found = tape.gradient(log_prob, subject.learned(parameters))
+    if any(g is None for g in found):
+        raise Fault("log_prob has no gradient in a learned parameter")
+    rows = np.concatenate([np.reshape(g, [subject.many, -1]) for g in found], 1)
+    return Finding(
+        ERRORS, _measure.from_mean(rows, 0.0), _measure.STANDARD_ERRORS
+    )
+
+
+@check(
+    "closed score",
+    "`score` is the gradient of the log-probability",
+    "compare the formula of `score` with the derivative of `log_probs`",
+)
+def closed_score(subject: Samples) -> Finding:
+    distribution = subject.require(Scored)
+    parameters = subject.parameters(256)
+    sample = subject.drawn[:256]
+    with tf.GradientTape() as tape:
+        tape.watch(parameters)
+        log_prob = distribution.log_prob(parameters, sample)
+    exact = tape.gradient(log_prob, subject.learned(parameters))
+    found = subject.learned(distribution.score(parameters, sample))
+    differs = [
+        np.max(np.abs(f - e)) / (np.max(np.abs(e)) + 1e-6)
+        for f, e in zip(found, exact, strict=True)
+    ]
+    return Finding("relative difference", float(max(differs)), 1e-3)
+
+
+@check(
+    "mean",
+    "`mean` is the mean of the samples",
+    "check the formula of the mean, at parameters that are not all equal",
+)
+def mean(subject: Samples) -> Finding:
+    subject.require(Mean)
+    found = _inferred(subject, "mean")
+    return Finding(
+        ERRORS,
+        _measure.from_mean(subject.flat, np.reshape(found, -1)),
+        _measure.STANDARD_ERRORS,
+    )
+
+
+def _inferred(subject: Samples, name: str) -> np.ndarray:
+    if name not in subject.distribution.inference:
+        raise NotApplicable(f"it has no {name}")
+    method = getattr(subject.distribution, name)
+    return np.asarray(method(subject.parameters(1)), np.float64)[0]
+
+
+@check(
+    "mode",
+    "No sample is more probable than `mode`",
+    "check the formula of the mode, also where it lies at an end",
+)
+def mode(subject: Samples) -> Finding:
+    value = tf.cast(_inferred(subject, "mode")[None], subject.drawn.dtype)
+    distribution = subject.distribution
+    at = distribution.log_probs(subject.parameters(1), value)
+    others = distribution.log_probs(
+        subject.parameters(subject.many), subject.drawn
+    )
+    return Finding(
+        "nats above the mode",
+        float(np.max(np.max(others, axis=0) - at[0])),
+        1e-3,
+    )
+
+
+@check(
+    "inference",
+    "What inference offers has the shape of a sample, and is finite",
+    "return one value for each variable from each method that `inference` "
+    "names",
+)
+def inference(subject: Samples) -> Finding:
+    distribution = subject.distribution
+    for name in distribution.inference:
+        value = distribution.infer(subject.parameters(3), name, subject.seed)
+        if value.shape[1:] != subject.drawn.shape[1:]:
+            raise Fault(
+                f"{name} has shape {tuple(value.shape)}, samples "
+                f"{(3, *subject.drawn.shape[1:])}"
+            )
+        if not np.all(np.isfinite(value)):
+            raise Fault(f"{name} is not finite")
+    shapes = [a.shape for a in map(np.asarray, subject.raw)]
+    if tuple(distribution.sample_shape(shapes)) != subject.drawn.shape[1:]:
+        raise Fault("`sample_shape` says otherwise")
+    return Finding(", ".join(distribution.inference))
+
+
+@check(
+    "sums",
+    "`log_prob` is the sum of `log_probs`",
+    "leave `log_prob` to the base class",
+)
+def sums(subject: Samples) -> Finding:
+    given = subject.parameters(64), subject.drawn[:64]
+    each = per_example(subject.distribution.log_probs(*given))
+    total = subject.distribution.log_prob(*given)
+    if not np.allclose(each, total, rtol=1e-5, atol=1e-5):
+        raise Fault("they differ")
+    return Finding("one number for each example")
+
+
+@check(
+    "enumeration",
+    "The support holds every value once, and its mass is one",
+    "list every joint value in `support`, and their number in `count`",
+)
+def enumeration(subject: Samples) -> Finding:
+    distribution = subject.require(Enumerable)
+    shape = subject.drawn.shape
+    support = np.asarray(distribution.support(shape))
+    size = len(support)
+    if size != distribution.count(shape):
+        raise Fault(f"`count` says {distribution.count(shape)}, not {size}")
+    if len(np.unique(support.reshape(size, -1), axis=0)) != size:
+        raise Fault("a value is there twice")
+    values = tf.cast(support, subject.drawn.dtype)
+    mass = np.exp(distribution.log_prob(subject.parameters(size), values))
+    flat = support.reshape(size, -1)
+    code = np.random.default_rng(0).normal(size=flat.shape[1])
+    order = np.argsort(flat @ code)
+    place = np.searchsorted((flat @ code)[order], subject.flat @ code - 1e-6)
+    counts = np.bincount(order[np.minimum(place, size - 1)], minlength=size)
+    differs = abs(float(mass.sum()) - 1.0)
+    if differs > 1e-4:
+        raise Fault(f"its mass is {mass.sum():.4g}")
+    return Finding(
+        f"shares of {size} values; {ERRORS}",
+        _measure.from_shares(counts, mass / mass.sum()),
+        _measure.STANDARD_ERRORS,
+    )
+
+
+CHECKS = (
+    samples,
+    normalisation,
+    score,
+    closed_score,
+    mean,
+    mode,
+    inference,
+    sums,
+    enumeration,
+)

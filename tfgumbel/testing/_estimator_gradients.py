@@ -1,0 +1,210 @@
+"""Checks of an estimator's value and gradients against the exact ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tfgumbel import estimators
+from tfgumbel.testing import _measure
+from tfgumbel.testing._problem import EXAMPLES, Problem, linear, quadratic, step
+from tfgumbel.testing._run import (
+    Fault,
+    Finding,
+    NotApplicable,
+    check,
+    shortened,
+)
+
+ERRORS = "standard errors"
+POWER = 0.15
+"""The bias, relative to the largest entry, that a check must be able to see."""
+
+
+def _distance(found: np.ndarray, exact: np.ndarray, seen: bool = True) -> float:
+    """Of the means of one example, in standard errors, if they are small."""
+    error = found.std(axis=0) / np.sqrt(len(found))
+    largest = np.max(np.abs(exact.mean(axis=0)))
+    if seen and _measure.STANDARD_ERRORS * np.max(error) > POWER * largest:
+        raise NotApplicable(
+            "its variance hides a bias of "
+            f"{_measure.STANDARD_ERRORS * np.max(error) / largest:.0%}: take "
+            "full=True, or other inputs"
+        )
+    if len(exact) == 1:
+        return _measure.from_mean(found, exact[0])
+    return _measure.between_means(found, exact)
+
+
+def _unbiased(problem: Problem, estimator: object, part: str) -> Finding:
+    """One part of the estimates, against the exact one, of each example."""
+    found, exact = problem.estimates(estimator, problem.many), problem.exact
+    figures = [
+        _distance(getattr(found.of(i), part), getattr(exact.of(i), part))
+        for i in range(EXAMPLES)
+    ]
+    return Finding(
+        f"two examples, of which each shows a bias of {POWER:.0%}; {ERRORS}",
+        max(figures),
+        _measure.STANDARD_ERRORS,
+    )
+
+
+@check(
+    "gradient",
+    "The gradient is that of the objective, without bias",
+    "compare with the formula by hand at one variable: a baseline may not "
+    "depend on its own sample, signs and factors of 1/S, and rows "
+    "(row s·B + i is sample s of example i)",
+)
+def gradient(problem: Problem) -> Finding:
+    if not problem.estimator.unbiased:
+        return _direction(problem)
+    return _unbiased(problem, problem.make(), "parameters")
+
+
+def _direction(problem: Problem) -> Finding:
+    """A biased gradient points the right way, for a linear cost."""
+    found = problem.estimates(problem.make(), problem.many, cost=linear)
+    exact = problem.exact_of(linear)
+    cosines = []
+    for example in range(EXAMPLES):
+        pair = [e.of(example).parameters.mean(axis=0) for e in (found, exact)]
+        lengths = [np.linalg.norm(g) for g in pair]
+        cosines.append(pair[0] @ pair[1] / np.prod(lengths))
+    return Finding(
+        "it says that it is biased; 1 - cosine of the mean with the exact "
+        "gradient",
+        float(1.0 - min(cosines)),
+        0.5,
+    )
+
+
+@check(
+    "several samples",
+    "With more samples the estimate is their mean",
+    "divide the sum over an example's samples by their number",
+)
+def several_samples(problem: Problem) -> Finding:
+    if (
+        problem.estimator.exact
+        or problem.estimator.objective != "expected cost"
+    ):
+        raise NotApplicable("its objective is another with more samples")
+    samples = problem.estimator.samples + 2
+    estimator = problem.make(samples=samples)
+    if not estimator.unbiased:
+        pair = [
+            problem.estimates(e, problem.many)
+            for e in (problem.make(), estimator)
+        ]
+        figures = [
+            _measure.between_means(
+                pair[0].of(i).parameters, pair[1].of(i).parameters
+            )
+            for i in range(EXAMPLES)
+        ]
+        return Finding(ERRORS, max(figures), _measure.STANDARD_ERRORS)
+    return _unbiased(problem, estimator, "parameters")
+
+
+@check(
+    "value",
+    "The value is an estimate of the objective",
+    "return the cost, not the surrogate: `algebra.attach` keeps the value",
+)
+def value(problem: Problem) -> Finding:
+    estimator = problem.estimator
+    if not estimator.unbiased and estimator.needs_gradient:
+        samples = problem.estimates(problem.make(), 64).value
+        if not np.all(np.isfinite(samples)):
+            raise Fault("it is not finite")
+        raise NotApplicable("it is that of a relaxed sample")
+    return _unbiased(problem, problem.make(), "value")
+
+
+@check(
+    "cost's own weights",
+    "The weights of the cost get their exact gradient",
+    "leave the value its own gradient, and keep control variates and "
+    "baselines out of it (`tf.stop_gradient`, `algebra.attach_weights`)",
+)
+def weights_of_the_cost(problem: Problem) -> Finding:
+    estimator = problem.estimator
+    if not estimator.unbiased and estimator.needs_gradient:
+        raise NotApplicable("the cost is that of a relaxed sample")
+    return _unbiased(problem, problem.make(), "weights")
+
+
+@check(
+    "incoming gradient",
+    "The incoming gradient scales each example's estimate",
+    "multiply by what comes in (`algebra.attach` does): it carries 1/B, "
+    "sample weights, masks and the loss scale",
+)
+def incoming_gradient(problem: Problem) -> Finding:
+    upstream = tf.constant([0.5, -2.0, 0.0, 1.0])
+    plain = problem.estimates(problem.make(), 2, seed=[1, 2])
+    scaled = problem.estimates(
+        problem.make(), 2, seed=[1, 2], upstream=upstream
+    )
+    differs = [
+        np.max(np.abs(one * upstream[:, None] - other))
+        / (np.max(np.abs(one)) + 1e-6)
+        for one, other in zip(plain[1:], scaled[1:], strict=True)
+    ]
+    return Finding("relative difference", float(max(differs)), 1e-4)
+
+
+@check(
+    "cost without gradient",
+    "A cost without a gradient is served, or refused by name",
+    "say `needs_gradient = True`, and ask `require_gradient` for it",
+)
+def cost_without_gradient(problem: Problem) -> Finding:
+    try:
+        found = problem.estimates(problem.make(), 4, cost=step)
+    except ValueError as error:
+        if "gradient" not in str(error):
+            raise
+        return Finding(f"refused: {shortened(error, 60)}")
+    if problem.estimator.needs_gradient and not np.any(found.parameters):
+        raise Fault("it needs a gradient, and gave zero without a word")
+    if not np.all(np.isfinite(found.parameters)):
+        raise Fault("the estimate is not finite")
+    return Finding("served")
+
+
+@check(
+    "NaN",
+    "A cost that is NaN stays with its example",
+    "leave costs that are not finite out of running means, and out of what "
+    "examples share",
+)
+def nan(problem: Problem) -> Finding:
+    bad = np.arange(8) == 2
+    rows = tf.constant(np.where(bad, np.nan, 0.0), tf.float32)
+
+    def cost(z: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+        return quadratic(z, w) + estimators.tile_context(rows, z)
+
+    estimator = problem.make()
+    found = problem.estimates(estimator, 4, cost=cost)
+    if np.all(np.isfinite(found.value[bad])):
+        raise Fault("the value of the example itself is finite")
+    spoilt = np.sum(~np.isfinite(found.parameters[~bad]).all(axis=1))
+    for variable in estimator.variables:
+        if not np.all(np.isfinite(variable)):
+            raise Fault(f"it is in {variable.path} for ever")
+    return Finding("other examples of 7 that it reached", float(spoilt))
+
+
+CHECKS = (
+    gradient,
+    several_samples,
+    value,
+    weights_of_the_cost,
+    incoming_gradient,
+    cost_without_gradient,
+    nan,
+)

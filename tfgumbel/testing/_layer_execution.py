@@ -1,0 +1,65 @@
+"""Checks of a layer in graphs and under XLA."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgumbel.testing import _measure
+from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
+from tfgumbel.testing._subject import Subject
+
+
+def _compiled(subject: Subject, jit: bool) -> Finding:
+    """Two calls of one graph: other noise, the distribution of eager calls."""
+    layer = subject.make()
+
+    @tf.function(jit_compile=jit, autograph=False)
+    def draw(batch: Any) -> tuple[Any, ...]:
+        call = subject.call(layer, batch)
+        # The cost of samplers is part of what must compile.
+        return call.sample, call.per_example(subject.weights), *call.losses
+
+    batch = subject.rows(256)
+    every = [[np.asarray(value) for value in draw(batch)] for _ in range(2)]
+    if all(map(np.array_equal, *every)):
+        raise Fault("two calls of one graph gave the same values")
+    samples = [subject.collected(lambda b: draw(b)[0]) for _ in range(2)]
+    if subject.drifts:
+        return subject.most_dependent(samples)
+    eager = subject.samples(subject.make())
+    return Finding(
+        "distance from eager calls; standard errors",
+        max(
+            _measure.between_means(samples[1], eager),
+            subject.most_dependent(samples).figure or 0.0,
+        ),
+        _measure.STANDARD_ERRORS,
+    )
+
+
+@check(
+    "graph",
+    "A graph draws anew at each call, as eager calls do",
+    "draw by TensorFlow: NumPy and Python draw once, while the graph is traced",
+)
+def graph(subject: Subject) -> Finding:
+    return _compiled(subject, jit=False)
+
+
+@check(
+    "xla",
+    "Compiled by XLA it draws anew at each call, as eager calls do",
+    "leave out what XLA cannot compile, as `tf.numpy_function`; where a "
+    "sampler has no kernel, say `self.supports_jit = False`",
+    quick=False,
+)
+def xla(subject: Subject) -> Finding:
+    if not getattr(subject.layer, "supports_jit", True):
+        raise NotApplicable("it says `supports_jit = False`")
+    return _compiled(subject, jit=True)
+
+
+CHECKS = (graph, xla)

@@ -1,0 +1,292 @@
+"""Checks of a layer's gradient, and of the temperature that shapes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgumbel.testing import _measure
+from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
+from tfgumbel.testing._subject import Batch, Call, Subject, floating
+
+
+@check(
+    "gradient",
+    "A gradient reaches the inputs and every weight",
+    "hard samples need a gradient from elsewhere, as `y + "
+    "stop_gradient(hard - y)` has it: argmax, one_hot and round have none",
+)
+def gradient(subject: Subject) -> Finding:
+    layer, batch = subject.make(), subject.rows(256)
+    inputs = floating(batch.inputs)
+    weights = [v.value for v in layer.trainable_variables]
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        call = subject.call(layer, batch)
+        cost = tf.reduce_sum(call.per_example(subject.weights))
+        cost = tf.add_n([cost, *(tf.cast(v, cost.dtype) for v in call.losses)])
+    found = tape.gradient(cost, [*inputs, *weights])
+    names = [f"input {i}" for i in range(len(inputs))]
+    names += [v.path for v in layer.trainable_variables]
+    without = [n for n, g in zip(names, found, strict=True) if _is_zero(g)]
+    # Of several parameters some may be constants.
+    if all(n in without for n in names[: len(inputs)]) or (
+        set(without) & set(names[len(inputs) :])
+    ):
+        raise Fault(f"no gradient, or one that is zero, in {without[-1]}")
+    for name, one in zip(names, found, strict=True):
+        if one is not None and not np.all(np.isfinite(_dense(one))):
+            raise Fault(f"the gradient in {name} is not finite")
+    return Finding(f"in {len(found) - len(without)} tensors")
+
+
+def _dense(gradient: Any) -> np.ndarray:
+    return np.asarray(tf.cast(tf.convert_to_tensor(gradient), tf.float32))
+
+
+def _is_zero(gradient: Any) -> bool:
+    return gradient is None or not np.any(_dense(gradient))
+
+
+class Repeated:
+    """A cost of each example, always for the same noise.
+
+    Args:
+        subject: The layer under test.
+        cost_of: Maps a call to the cost of each example; default: linear.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        cost_of: Callable[[Call], tf.Tensor] | None = None,
+    ) -> None:
+        self._subject = subject
+        self._cost_of = cost_of or subject.linear
+        self._layer = subject.make()
+        self._back = subject.repeater(self._layer)
+        batch = subject.rows(64)
+        if not np.array_equal(self.cost(batch), self.cost(batch)):
+            raise NotApplicable(
+                "its noise cannot be repeated: neither its variables nor "
+                "`keras.utils.set_random_seed` decide it"
+            )
+
+    def cost(self, batch: Batch) -> np.ndarray:
+        self._back()
+        call = self._subject.call(self._layer, batch)
+        return np.asarray(self._cost_of(call), np.float64)
+
+    def gradients(self, batch: Batch) -> list[np.ndarray]:
+        """The layer's own, in each floating input."""
+        self._back()
+        _, gradients = self._subject.differentiated(
+            self._layer, batch, self._cost_of
+        )
+        return [
+            np.zeros(source.shape) if g is None else _dense(g)
+            for g, source in zip(gradients, floating(batch.inputs), strict=True)
+        ]
+
+    def slope(self, batch: Batch, direction: list[np.ndarray]) -> np.ndarray:
+        """The layer's own, in a direction."""
+        products = [
+            np.reshape(g * d, [len(g), -1]).sum(axis=1)
+            for g, d in zip(self.gradients(batch), direction, strict=True)
+        ]
+        return np.sum(products, axis=0)
+
+    def quotient(
+        self, batch: Batch, direction: list[np.ndarray], step: float
+    ) -> np.ndarray:
+        """The difference quotient in a direction."""
+        sides = [self.cost(moved(batch, direction, s)) for s in (step, -step)]
+        return (sides[0] - sides[1]) / (2.0 * step)
+
+
+def moved(batch: Batch, direction: list[np.ndarray], step: float) -> Batch:
+    """The batch with the floating inputs moved."""
+    parts = iter(direction)
+    inputs = tf.nest.map_structure(
+        lambda t: (
+            t + tf.cast(step * next(parts), t.dtype)
+            if t.dtype.is_floating
+            else t
+        ),
+        batch.inputs,
+    )
+    return batch._replace(inputs=inputs)
+
+
+STEP = 0.01
+
+
+@check(
+    "gradient of the sample",
+    "The gradient is that of the sample as a function of its noise",
+    "compare with the formula: the noise is a constant, the temperature "
+    "divides logits plus noise, and nothing between is stopped; if another "
+    "function's gradient is meant, give `surrogate=True`",
+)
+def gradient_of_the_sample(subject: Subject) -> Finding:
+    repeated = Repeated(subject)
+    batch = subject.rows(subject.many // 8)
+    direction = [
+        subject.random.normal(size=t.shape[1:]) for t in floating(batch.inputs)
+    ]
+    wide, narrow = (
+        repeated.quotient(batch, direction, step) for step in (STEP, STEP / 2)
+    )
+    quotient = (4.0 * narrow - wide) / 3.0  # Richardson: of fourth order
+    # Rounding moves what is a step in exact arithmetic.
+    moves = np.abs(quotient) > 1e-3 * np.max(np.abs(repeated.cost(batch)))
+    if np.mean(moves) < 0.1 or _is_surrogate(subject):
+        return _along_the_mean(subject, repeated)
+    scale = np.sqrt(np.mean(quotient**2))
+    differs = np.abs(repeated.slope(batch, direction) - quotient) > 0.05 * scale
+    share = float(np.mean(differs))
+    if share > 0.1:
+        figure = _of_the_mean(subject)
+        if figure < _measure.STANDARD_ERRORS:
+            return Finding(
+                "in the mean over the noise; standard errors",
+                figure,
+                _measure.STANDARD_ERRORS,
+            )
+    return Finding(
+        "share of examples whose gradient is not their difference quotient",
+        share,
+        0.1,
+    )
+
+
+def _is_surrogate(subject: Subject) -> bool:
+    own = getattr(subject.layer, "backward_temperature", None)
+    through_probability = subject.credits or subject.returns_log_prob
+    return subject.surrogate or through_probability or own is not None
+
+
+def _of_the_mean(subject: Subject) -> float:
+    """Distance of the mean gradient from that of the mean, along itself.
+
+    For samples by rejection, whose gradient is implicit. Infinite where the
+    noise would hide a difference of a third.
+    """
+    repeated, batch = (
+        Repeated(subject, subject.bent()),
+        subject.rows(subject.many),
+    )
+    direction = [g.mean(axis=0) for g in repeated.gradients(batch)]
+    length = np.sqrt(sum(np.sum(d**2) for d in direction))
+    direction = [d / length for d in direction]
+    slope = repeated.slope(batch, direction)
+    differences = slope - repeated.quotient(batch, direction, 0.05)
+    error = differences.std() / np.sqrt(len(slope))
+    if _measure.STANDARD_ERRORS * error > np.abs(slope.mean()) / 3.0:
+        return float("inf")
+    # The quotient's own error is of second order in its step.
+    left = abs(differences.mean()) - 0.02 * abs(slope.mean())
+    return float(max(0.0, left) / error)
+
+
+COORDINATES = 6
+
+
+def _along_the_mean(subject: Subject, repeated: Repeated) -> Finding:
+    """The mean gradient and that of the mean point the same way."""
+    batch = subject.rows(subject.many // 4)
+    own = [g.mean(axis=0) for g in repeated.gradients(batch)]
+    places = [(i, j) for i, g in enumerate(own) for j in range(g.size)]
+    chosen = subject.random.permutation(len(places))[:COORDINATES]
+    found, exact = [], []
+    for i, j in (places[c] for c in chosen):
+        direction = [np.zeros(g.shape) for g in own]
+        direction[i].flat[j] = 1.0
+        found.append(own[i].flat[j])
+        exact.append(repeated.quotient(batch, direction, 0.25).mean())
+    length = np.linalg.norm(found) * np.linalg.norm(exact)
+    if not np.any(exact):
+        raise NotApplicable("the mean of its samples does not move")
+    cosine = float(np.dot(found, exact) / length) if length else 0.0
+    return Finding(
+        "its gradient is another function's than its value; 1 - cosine of the "
+        "mean gradient with that of the mean",
+        1.0 - cosine,
+        0.8,
+    )
+
+
+NAMES = ("temperature", "tau", "temp")
+
+
+@check(
+    "temperature",
+    "A temperature that is changed takes effect",
+    "keep it in a variable (`add_weight(trainable=False)`) and change it by "
+    "`assign`: a Python number is read once, when the graph is traced",
+)
+def temperature(subject: Subject) -> Finding:
+    names = [n for n in NAMES if getattr(subject.layer, n, None) is not None]
+    if not names:
+        raise NotApplicable(f"it has no attribute {', '.join(NAMES)}")
+    if subject.drifts:
+        raise NotApplicable("it changes from call to call by itself")
+    name = names[0]
+    layer, other = subject.make(), subject.make()
+    traced = tf.function(lambda b: _sizes(subject, layer, b), autograph=False)
+    subject.collected(traced)
+    value = 4.0 * _assigned(layer, name, 4.0)
+    _assigned(other, name, 4.0)
+    if not np.isclose(float(getattr(layer, name)), value):
+        raise NotApplicable(f"it does not let `{name}` be set")
+    figure = _measure.between_means(
+        subject.collected(traced),
+        subject.collected(lambda b: _sizes(subject, other, b)),
+    )
+    return Finding(
+        f"a traced call after `{name}` was changed, against a new layer; "
+        "standard errors",
+        figure,
+        _measure.STANDARD_ERRORS,
+    )
+
+
+def _assigned(layer: Any, name: str, factor: float) -> float:
+    """Multiplies an attribute, and returns what it was."""
+    attribute = getattr(layer, name)
+    before = float(attribute)
+    if hasattr(attribute, "assign"):
+        attribute.assign(factor * before)
+    else:
+        try:
+            setattr(layer, name, factor * before)
+        except (AttributeError, ValueError, TypeError) as error:
+            raise NotApplicable(f"`{name}` cannot be set: {error}") from error
+    return before
+
+
+def _sizes(subject: Subject, layer: Any, batch: Batch) -> tf.Tensor:
+    """Of each example's sample and gradient, `[N, 2]`."""
+    sources = floating(batch.inputs)
+    with tf.GradientTape() as tape:
+        tape.watch(sources)
+        call = subject.call(layer, batch)
+        cost = call.per_example(subject.weights)
+    gradient = tape.gradient(
+        cost, sources[0], unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+    return tf.stack(
+        [
+            tf.reduce_sum(
+                tf.square(tf.cast(t, tf.float32)), axis=range(1, t.shape.rank)
+            )
+            for t in (call.sample, gradient)
+        ],
+        axis=1,
+    )
+
+
+CHECKS = (gradient, gradient_of_the_sample, temperature)

@@ -1,0 +1,75 @@
+"""How far two samples, or a sample and its expectation, lie apart.
+
+All distances are in standard errors, so that one bound does for all: a right
+sampler passes the bound 5 but for one seed in two millions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+STANDARD_ERRORS = 5.0
+KOLMOGOROV = 2.8
+"""Of √n times the distance of two distribution functions: p = 3e-7."""
+
+
+def from_mean(sample: Any, expected: Any) -> float:
+    """Largest distance of a mean over axis 0, in standard errors."""
+    sample = np.asarray(sample, np.float64)
+    error = sample.std(axis=0, ddof=1) / np.sqrt(len(sample))
+    return _in_errors(sample.mean(axis=0) - expected, error, expected)
+
+
+def between_means(first: Any, second: Any, rounding: float = 1e-6) -> float:
+    """Largest distance of two means over axis 0, in standard errors.
+
+    Relative differences up to `rounding` are forgiven.
+    """
+    one, other = (np.asarray(s, np.float64) for s in (first, second))
+    error = np.sqrt(
+        one.var(axis=0, ddof=1) / len(one)
+        + other.var(axis=0, ddof=1) / len(other)
+    )
+    distance = one.mean(axis=0) - other.mean(axis=0)
+    return _in_errors(distance, error, one, rounding)
+
+
+def _in_errors(
+    distance: Any, error: Any, scale: Any, rounding: float = 1e-6
+) -> float:
+    forgiven = rounding * np.max(np.abs(scale), initial=1e-3)
+    distance = np.maximum(0.0, np.abs(distance) - forgiven)
+    # Rounding in float32 is all that is left of a variance of zero.
+    figure = np.max(distance / (error + 0.2 * forgiven), initial=0.0)
+    return float(figure) if np.isfinite(figure) else float("inf")
+
+
+def from_shares(counts: Any, shares: Any) -> float:
+    """Largest distance of counts from their shares, in standard errors."""
+    counts, shares = (np.asarray(a, np.float64) for a in (counts, shares))
+    total = counts.sum()
+    error = np.sqrt(total * shares * (1.0 - shares))
+    return float(np.max(np.abs(counts - total * shares) / error))
+
+
+def between_distributions(first: Any, second: Any) -> float:
+    """Kolmogorov and Smirnov's distance of two scalar samples, times √n."""
+    one, other = (np.sort(np.ravel(s)) for s in (first, second))
+    if not (np.all(np.isfinite(one)) and np.all(np.isfinite(other))):
+        return float("inf")
+    both = np.concatenate([one, other])
+    below = [np.searchsorted(s, both, "right") / len(s) for s in (one, other)]
+    size = len(one) * len(other) / (len(one) + len(other))
+    return float(np.sqrt(size) * np.max(np.abs(below[0] - below[1])))
+
+
+def dependence(first: Any, second: Any) -> float:
+    """|correlation| of two samples times √n: of order 1 if independent."""
+    one, other = (np.asarray(s, np.float64) for s in (first, second))
+    if np.array_equal(one, other):
+        return float(np.sqrt(len(one)))
+    if one.std() == 0.0 or other.std() == 0.0:
+        return 0.0
+    return float(abs(np.corrcoef(one, other)[0, 1]) * np.sqrt(len(one)))

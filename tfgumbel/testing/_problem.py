@@ -1,0 +1,287 @@
+"""An estimator under test, on a problem whose gradient is known.
+
+Two examples with other parameters and other weights of the cost, so that
+samples that meet another example's cost are found. The exact gradient comes by
+enumeration where the support is finite, else from many samples of RLOO, whose
+parts `check_distribution` checks.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfgumbel import distributions, estimators
+from tfgumbel.distributions import Enumerable
+from tfgumbel.estimators import Estimator
+from tfgumbel.testing._run import NotApplicable, shortened
+
+EXAMPLES = 2
+
+
+class Estimates(NamedTuple):
+    """Of each row: the value, and gradients in parameters and weights."""
+
+    value: np.ndarray
+    parameters: np.ndarray
+    weights: np.ndarray
+
+    def of(self, example: int) -> Estimates:
+        """Those of one example."""
+        return Estimates(*(part[example::EXAMPLES] for part in self))
+
+
+def quadratic(z: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+    """A smooth cost, `[n, V]` and `[n, V]` to `[n]`; bounded in z."""
+    return tf.square(tf.reduce_sum(tf.tanh(z) * w, axis=1) + 0.4)
+
+
+def linear(z: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+    """A linear cost, for estimators that are biased."""
+    return tf.reduce_sum(z * w, axis=1)
+
+
+def step(z: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+    """A cost without a gradient in z."""
+    return tf.reduce_sum(tf.cast(z > 0.5, tf.float32) * w, axis=1)
+
+
+class Problem:
+    """An estimator under test.
+
+    Args:
+        estimator: A name, an `Estimator`, or a function that makes one.
+        distribution: What the name is to serve, and where there is no name,
+            what was given already.
+        inputs: Unconstrained parameters of one example, or `None`.
+        seed: Where the noise comes from.
+        full: Whether to take more draws.
+        **options: Of an estimator that is given by name.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        distribution: Any,
+        inputs: Any,
+        seed: int,
+        full: bool,
+        **options: Any,
+    ) -> None:
+        self.random = np.random.default_rng(seed)
+        self.full = full
+        self._seed = seed
+        self._make = _factory(estimator, distribution, options)
+        self.estimator = self._make()
+        self.distribution = self.estimator.distribution
+        given = self._default() if inputs is None else inputs
+        several = isinstance(given, list | tuple)
+        arrays = [
+            np.asarray(a, "float32") for a in (given if several else [given])
+        ]
+        # The second example is another one.
+        self.raw = tuple(
+            np.stack([a, a if name in self.distribution.constants else 0.3 - a])
+            for name, a in zip(
+                self.distribution.parameters, arrays, strict=True
+            )
+        )
+        self._require_call()
+
+    @property
+    def name(self) -> str:
+        """The estimator and its distribution."""
+        kind = type(self.estimator).__name__
+        return f"Estimator {kind} of {self.distribution!r}"
+
+    @property
+    def many(self) -> int:
+        """How many estimates of each example a statistical check takes."""
+        return 2**19 if self.full else 2**17
+
+    def _default(self) -> tuple[np.ndarray, ...]:
+        shape = (2, 3) if self.distribution.event_rank else (2,)
+        return tuple(
+            np.full(shape[:1], 5.0)
+            if name in self.distribution.constants
+            else self.random.uniform(-0.6, 0.9, size=shape)
+            for name in self.distribution.parameters
+        )
+
+    def _require_call(self) -> None:
+        shapes = ", ".join(str(a.shape[1:]) for a in self.raw)
+        parameters = self.distribution.constrain(self.inputs(1))
+        sample = self.distribution.sample(parameters, self.seed())
+        size = int(np.prod(sample.shape[1:]))
+        self.weights = (
+            self.random.normal(size=(EXAMPLES, size)).astype("f") * 0.7
+        )
+        try:
+            self.estimates(self.make(), 1)
+        except Exception as error:
+            raise ValueError(
+                f"{self.name} gives no gradient for inputs of shape {shapes} "
+                f"of one example: {shortened(error)}. Give them as `inputs=`, "
+                "unconstrained, without the batch"
+            ) from error
+
+    def make(self, **changes: Any) -> Estimator:
+        """Returns a new estimator, built, its control variates not zero.
+
+        They are the same each time.
+        """
+        keras.utils.set_random_seed(self._seed)
+        if changes:
+            config = self.estimator.get_config()
+            if set(changes) - set(config):
+                raise NotApplicable(f"it has no {', '.join(changes)}")
+            estimator = type(self.estimator).from_config({**config, **changes})
+        else:
+            estimator = self._make()
+        # Gives running means a past, and makes what learns.
+        self.call(estimator, self.inputs(64), self.tiled(self.weights, 64))
+        random = np.random.default_rng(7)
+        for weight in estimator.trainable_variables:
+            noise = random.normal(size=weight.shape)
+            weight.assign_add(tf.cast(0.1 * noise, weight.dtype))
+        return estimator
+
+    def seed(self) -> np.ndarray:
+        """A fresh seed."""
+        return self.random.integers(2**31, size=2)
+
+    def tiled(self, array: np.ndarray, count: int) -> tf.Tensor:
+        """Examples, one after another, this many times."""
+        return tf.tile(array, [count] + [1] * (array.ndim - 1))
+
+    def inputs(self, count: int) -> Any:
+        """Unconstrained parameters of this many of each example."""
+        tensors = tuple(self.tiled(a, count) for a in self.raw)
+        return tensors if len(tensors) > 1 else tensors[0]
+
+    def call(
+        self,
+        estimator: Any,
+        inputs: Any,
+        weights: tf.Tensor,
+        seed: Any = (1, 2),
+        cost: Callable[..., tf.Tensor] = quadratic,
+    ) -> tf.Tensor:
+        """The estimator's value, one for each row."""
+
+        def cost_fn(z: tf.Tensor) -> tf.Tensor:
+            flat = tf.reshape(z, [tf.shape(z)[0], weights.shape[1]])
+            return cost(flat, estimators.tile_context(weights, z))
+
+        return estimator(cost_fn, inputs, seed)
+
+    def estimates(
+        self,
+        estimator: Any,
+        count: int,
+        *,
+        seed: Any = None,
+        upstream: Any = None,
+        cost: Callable[..., tf.Tensor] = quadratic,
+    ) -> Estimates:
+        """Estimates of each example, `[EXAMPLES · count, ...]`."""
+        seed = self.seed() if seed is None else seed
+        inputs, weights = self.inputs(count), self.tiled(self.weights, count)
+        sources = self.learned(tf.nest.flatten(inputs))
+        with tf.GradientTape() as tape:
+            tape.watch([*sources, weights])
+            value = self.call(estimator, inputs, weights, seed, cost)
+        found = tape.gradient(value, [*sources, weights], upstream)
+        if all(gradient is None for gradient in found[:-1]):
+            raise ValueError("the estimate has no gradient in the parameters")
+        rows = [
+            _rows(g, s) for g, s in zip(found, [*sources, weights], strict=True)
+        ]
+        return Estimates(
+            np.asarray(value)[:, None],
+            np.concatenate(rows[:-1], axis=1),
+            rows[-1],
+        )
+
+    def learned(self, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Those of the parameters that receive a gradient."""
+        names = list(self.distribution.parameters)
+        return [inputs[names.index(n)] for n in self.distribution.learned()]
+
+    @functools.cached_property
+    def exact(self) -> Estimates:
+        """Exact, one row for each example; else many estimates of each."""
+        if self.estimator.objective == "expected cost":
+            return self.exact_of(quadratic)
+        if self.distribution.lacks(Enumerable) is None:
+            return self._exact_bound()
+        raise NotApplicable(
+            f"the {self.estimator.objective} is known where the support is "
+            "finite"
+        )
+
+    def exact_of(self, cost: Callable[..., tf.Tensor]) -> Estimates:
+        """The same, for E f of a cost."""
+        if self.distribution.lacks(Enumerable) is None:
+            reference = estimators.Exact(self.distribution)
+            return self.estimates(reference, 1, cost=cost)
+        reference = estimators.RLOO(self.distribution, samples=8)
+        return self.estimates(reference, self.many, cost=cost)
+
+    def _exact_bound(self) -> Estimates:
+        """Of -E log 1/S Σ exp(-f), over the joint values of S samples."""
+        count = self.estimator.samples
+        exact = estimators.Exact(self.distribution, limit=10**6)
+        (raw,), rows = self.raw, []
+        for example in range(EXAMPLES):
+            inputs = tf.constant(raw[example][None])
+            weights = tf.constant(self.weights[example][None])
+            with tf.GradientTape() as tape:
+                tape.watch([inputs, weights])
+                joint = tf.concat([inputs] * count, axis=1)
+                value = exact(
+                    functools.partial(_bound, weights, count), joint, [0, 0]
+                )
+            both = tape.gradient(value, [inputs, weights])
+            rows.append([np.reshape(t, [1, -1]) for t in (value, *both)])
+        return Estimates(*(np.concatenate(p) for p in zip(*rows, strict=True)))
+
+
+def _bound(weights: tf.Tensor, count: int, z: tf.Tensor) -> tf.Tensor:
+    flat = tf.reshape(z, [-1, weights.shape[1]])
+    repeated = tf.repeat(weights, tf.shape(flat)[0], axis=0)
+    costs = tf.reshape(quadratic(flat, repeated), [-1, count])
+    return np.log(count) - tf.reduce_logsumexp(-costs, axis=1)
+
+
+def _rows(gradient: Any, source: tf.Tensor) -> np.ndarray:
+    found = tf.zeros_like(source) if gradient is None else gradient
+    return np.reshape(found, [len(source), -1])
+
+
+def _factory(
+    estimator: Any, distribution: Any, options: dict[str, Any]
+) -> Callable[[], Estimator]:
+    if isinstance(estimator, str):
+        kind = "categorical" if distribution is None else distribution
+        kind = distributions.get(kind)
+        return lambda: estimators.get(estimator, distribution=kind, **options)
+    if options or distribution is not None:
+        raise ValueError(
+            "Arguments `distribution` and `options` go with the name of an "
+            f"estimator. Received: estimator={estimator!r}"
+        )
+    if isinstance(estimator, Estimator):
+        config = estimator.get_config()
+        return lambda: type(estimator).from_config(config)
+    if callable(estimator) and isinstance(estimator(), Estimator):
+        return estimator
+    raise TypeError(
+        "Argument `estimator` must be a name, an `Estimator` or a function "
+        f"that makes one. Received: estimator={estimator!r}"
+    )

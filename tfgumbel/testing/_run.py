@@ -1,0 +1,169 @@
+"""A check, and how a list of them becomes a report."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import random as _python_random
+import re
+import time
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from tfgumbel.testing.report import (
+    FAIL,
+    NOT_APPLICABLE,
+    PASS,
+    Outcome,
+    Report,
+)
+
+
+class NotApplicable(Exception):
+    """Why a check has nothing to say about its subject."""
+
+
+class Fault(Exception):
+    """What is wrong, where no number says it."""
+
+
+class Finding(NamedTuple):
+    """What a check measured; it passes up to the bound."""
+
+    detail: str
+    figure: float | None = None
+    bound: float = 0.0
+
+    @property
+    def passes(self) -> bool:
+        """Whether the figure is within its bound; NaN is not."""
+        return self.figure is None or self.figure <= self.bound
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One question to a subject.
+
+    Attributes:
+        name: A word or two.
+        asks: The property, as a sentence without a stop.
+        advice: What to do where it fails.
+        function: Maps the subject to a `Finding`; raises `Fault` or
+            `NotApplicable`.
+        quick: Whether it belongs to the quick set.
+    """
+
+    name: str
+    asks: str
+    advice: str
+    function: Callable[[Any], Finding]
+    quick: bool = True
+
+    @property
+    def anchor(self) -> str:
+        """Where the documentation has it, on its page."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower().replace("'", ""))
+
+    def run(self, subject: Any, page: str) -> Outcome:
+        """Returns what it finds; an exception of the subject is a failure."""
+        status, figure, bound = FAIL, None, None
+        try:
+            finding = self.function(subject)
+            status = PASS if finding.passes else FAIL
+            detail, figure = finding.detail, finding.figure
+            bound = None if figure is None else finding.bound
+        except NotApplicable as reason:
+            status, detail = NOT_APPLICABLE, str(reason)
+        except Fault as fault:
+            detail = str(fault)
+        except Exception as error:  # Reported: it is the subject's own.
+            detail = f"{type(error).__name__}: {shortened(error)}"
+        return Outcome(
+            self.name,
+            self.asks,
+            status,
+            detail,
+            figure,
+            bound,
+            self.advice,
+            f"{page}#{self.anchor}",
+        )
+
+
+def check(
+    name: str, asks: str, advice: str, quick: bool = True
+) -> Callable[[Callable[[Any], Finding]], Check]:
+    """Decorator that makes a function a `Check`."""
+    return lambda function: Check(name, asks, advice, function, quick)
+
+
+def shortened(error: BaseException, length: int = 300) -> str:
+    """An exception's message on one line."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def run(
+    checks: Sequence[Check],
+    subject: Any,
+    name: str,
+    *,
+    page: str,
+    seed: int,
+    only: Sequence[str] | None,
+    full: bool,
+    progress: bool,
+) -> Report:
+    """Runs the checks, each from a seed of its own."""
+    start = time.monotonic()
+    chosen = [c for c in checks if _wanted(c, checks, only, full)]
+    bar = keras.utils.Progbar(
+        len(chosen), verbose=int(progress), unit_name="check"
+    )
+    outcomes = []
+    with kept_generators():
+        for each in chosen:
+            keras.utils.set_random_seed(_own_seed(seed, each.name))
+            outcomes.append(each.run(subject, page))
+            bar.add(1)
+    return Report(name, tuple(outcomes), seed, time.monotonic() - start)
+
+
+def _own_seed(seed: int, name: str) -> int:
+    return (seed + zlib.crc32(name.encode())) % 2**31
+
+
+def _wanted(
+    each: Check,
+    checks: Sequence[Check],
+    only: Sequence[str] | None,
+    full: bool,
+) -> bool:
+    if only is None:
+        return full or each.quick
+    known = [c.name for c in checks]
+    unknown = sorted(set(only) - set(known))
+    if unknown:
+        raise ValueError(
+            f"Argument `only` must hold names of checks: {', '.join(known)}. "
+            f"Received: {', '.join(map(repr, unknown))}"
+        )
+    return each.name in only
+
+
+@contextlib.contextmanager
+def kept_generators() -> Iterator[None]:
+    """Puts the generators of Python and NumPy back; warnings are dropped."""
+    python, numpy = _python_random.getstate(), np.random.get_state()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        _python_random.setstate(python)
+        np.random.set_state(numpy)

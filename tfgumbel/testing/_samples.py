@@ -1,0 +1,150 @@
+"""A distribution under test: its parameters, samples and densities."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgumbel import distributions
+from tfgumbel.distributions import Distribution, Parameters
+from tfgumbel.testing._run import NotApplicable, shortened
+
+
+class Samples:
+    """A distribution under test, at parameters of a few variables.
+
+    Args:
+        distribution: A name or a `Distribution`.
+        inputs: Unconstrained parameters of one example, or `None`.
+        seed: Where the noise comes from.
+        full: Whether to take more draws.
+    """
+
+    def __init__(
+        self, distribution: Any, inputs: Any, seed: int, full: bool
+    ) -> None:
+        self.distribution: Distribution = distributions.get(distribution)
+        self.random = np.random.default_rng(seed)
+        self.full = full
+        given = self._default() if inputs is None else inputs
+        several = isinstance(given, list | tuple)
+        arrays = given if several else (given,)
+        self.raw = tuple(np.asarray(a, np.float32) for a in arrays)
+        self._require_parameters()
+
+    @property
+    def name(self) -> str:
+        """The distribution, as it prints."""
+        return f"Distribution {self.distribution!r}"
+
+    @property
+    def many(self) -> int:
+        """How many examples a statistical check takes."""
+        return 2**18 if self.full else 2**16
+
+    def _default(self) -> tuple[Any, ...]:
+        """Two variables, or two vectors of three; constants whole numbers."""
+        shape = (2, 3) if self.distribution.event_rank else (2,)
+        return tuple(
+            np.full(shape[:1], 5.0)
+            if name in self.distribution.constants
+            else self.random.uniform(0.2, 1.0, size=shape)
+            for name in self.distribution.parameters
+        )
+
+    def _require_parameters(self) -> None:
+        shapes = ", ".join(str(a.shape) for a in self.raw)
+        try:
+            parameters = self.parameters(2)
+            self.distribution.sample(parameters, self.seed())
+        except Exception as error:
+            raise ValueError(
+                f"{self.name} takes no parameters of shape {shapes} for one "
+                f"example: {shortened(error)}. Give them as `inputs=`, "
+                "unconstrained, without the batch"
+            ) from error
+
+    def seed(self) -> np.ndarray:
+        """A fresh seed."""
+        return self.random.integers(2**31, size=2)
+
+    def inputs(self, count: int, dtype: str = "float32") -> Any:
+        """Unconstrained parameters of this many equal examples."""
+        tensors = tuple(
+            tf.cast(tf.repeat(tf.constant(a)[None], count, axis=0), dtype)
+            for a in self.raw
+        )
+        return tensors if len(tensors) > 1 else tensors[0]
+
+    def parameters(self, count: int, dtype: str = "float32") -> Parameters:
+        """Constrained parameters of this many equal examples."""
+        return self.distribution.constrain(self.inputs(count, dtype))
+
+    @functools.cached_property
+    def drawn(self) -> tf.Tensor:
+        """Many samples."""
+        return self.distribution.sample(self.parameters(self.many), self.seed())
+
+    @property
+    def flat(self) -> np.ndarray:
+        """These, float64 `[N, V]`."""
+        return np.reshape(np.asarray(self.drawn, np.float64), [self.many, -1])
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether samples are whole numbers."""
+        return bool(np.all(self.flat == np.round(self.flat)))
+
+    def scalars(self) -> np.ndarray:
+        """Samples of scalar variables, `[N, V]`."""
+        if self.distribution.event_rank:
+            raise NotApplicable("its variables are vectors")
+        return self.flat
+
+    def require(self, capability: type) -> Any:
+        """Returns the distribution, if it has the capability."""
+        lack = self.distribution.lacks(capability)
+        if lack is not None:
+            raise NotApplicable(
+                f"{distributions.described(capability)}: {lack}"
+            )
+        return self.distribution
+
+    def density(self, values: np.ndarray) -> np.ndarray:
+        """q at these values of each scalar variable, `[N, V]` to `[N, V]`."""
+        parameters = self.parameters(len(values))
+        shape = [len(values), *self.drawn.shape[1:]]
+        z = tf.reshape(tf.cast(values, self.drawn.dtype), shape)
+        log_probs = self.distribution.log_probs(parameters, z)
+        return np.exp(
+            np.reshape(np.asarray(log_probs, np.float64), values.shape)
+        )
+
+    def cost(self, sample: tf.Tensor) -> tf.Tensor:
+        """A smooth cost of each example, `[N]`, bounded; of period 2π."""
+        flat = tf.reshape(tf.cast(sample, tf.float32), [len(sample), -1])
+        weights = 1.0 + np.arange(flat.shape[1], dtype=np.float32) / 2.0
+        return tf.reduce_sum(tf.sin(flat + 0.3) * weights, axis=1)
+
+    def score_gradient(self) -> list[np.ndarray]:
+        """∇E f by the score function, an estimate in each row and entry."""
+        parameters = self.parameters(self.many)
+        with tf.GradientTape() as tape:
+            tape.watch(parameters)
+            log_prob = self.distribution.log_prob(parameters, self.drawn)
+        cost = self.cost(self.drawn)
+        # Minus the mean of the others: so many of them are the mean.
+        weight = (cost - tf.reduce_mean(cost)) * self.many / (self.many - 1)
+        scores = tape.gradient(
+            log_prob, self.learned(parameters), output_gradients=weight
+        )
+        return [np.reshape(s, [self.many, -1]) for s in scores]
+
+    def learned(self, parameters: Parameters) -> list[tf.Tensor]:
+        """Those that receive a gradient."""
+        names = list(self.distribution.parameters)
+        wanted = self.distribution.learned()
+        return [parameters[names.index(name)] for name in wanted]

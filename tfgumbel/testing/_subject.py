@@ -1,0 +1,479 @@
+"""A layer under test: how it is made anew, called, and made to repeat."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+# TensorFlow 2.20 and 2.21 have no public way to list what an object tracks.
+from tensorflow.python.checkpoint import graph_view
+
+from tfgumbel import distributions
+from tfgumbel.distributions import Distribution
+from tfgumbel.layers import CostCollector
+from tfgumbel.testing import _measure
+from tfgumbel.testing._run import Finding, NotApplicable, shortened
+
+CALLS = 128
+"""Calls that a statistic takes where a batch shares its noise."""
+
+NOISE = "correlation · √N"
+
+RANDOM_OPS = ("Random", "Rng", "Multinomial", "PyFunc")
+
+
+class Batch(NamedTuple):
+    """What a layer is called with: its first argument, and others by name."""
+
+    inputs: Any
+    arguments: dict[str, Any]
+
+
+@dataclasses.dataclass
+class Call:
+    """What a call yields.
+
+    Attributes:
+        outputs: The outputs, flat.
+        losses: What the layer added to the loss.
+        draws: What its samplers left for the cost of each example.
+        by_score: Whether the gradient comes through the second output, the
+            log-probability of the sample.
+    """
+
+    outputs: list[tf.Tensor]
+    losses: list[tf.Tensor]
+    draws: list[Any]
+    by_score: bool = False
+
+    @property
+    def sample(self) -> tf.Tensor:
+        """The first floating output."""
+        return next(o for o in self.outputs if o.dtype.is_floating)
+
+    def per_example(self, weights: Any) -> tf.Tensor:
+        """A linear cost of the sample for each example, float32 `[N]`.
+
+        With the gradient that samplers and log-probabilities give it.
+        """
+        if not self.draws:
+            cost = _linear(self.sample, weights)
+            if self.by_score:
+                log_prob = tf.cast(self.outputs[1], tf.float32)
+                zero = log_prob - tf.stop_gradient(log_prob)
+                cost += tf.stop_gradient(cost) * zero
+            return cost
+        costs = [
+            draw.surrogate(
+                _linear(draw.sample, weights), tf.ones_like(draw.log_prob)
+            )
+            for draw in self.draws
+        ]
+        return tf.add_n(costs)
+
+    def bent(self, middle: float, width: float) -> tf.Tensor:
+        """A cost of the first entry that is not linear, float32 `[N]`."""
+        flat = tf.reshape(self.sample, [len(self.sample), -1])
+        return tf.tanh((tf.cast(flat[:, 0], tf.float32) - middle) / width)
+
+    def fingerprint(self) -> bytes:
+        """All values, bit for bit."""
+        values = [*self.outputs, *self.losses]
+        return b"".join(np.asarray(value).tobytes() for value in values)
+
+
+def _linear(sample: tf.Tensor, weights: Any) -> tf.Tensor:
+    products = tf.cast(sample, tf.float32) * tf.constant(weights, tf.float32)
+    return tf.reduce_sum(products, axis=range(1, products.shape.rank))
+
+
+class Subject:
+    """A layer under test.
+
+    Args:
+        layer: The layer, or a function that makes one.
+        inputs: First argument of a call; `None` for logits.
+        arguments: Other arguments of a call, by name.
+        distribution: What the samples follow, given the inputs as parameters.
+        per_example: Whether each example has noise of its own.
+        surrogate: Whether the gradient is meant to be that of another
+            function than the value's.
+        strategy: A `tf.distribute` strategy of several replicas, or `None`.
+        seed: Where random inputs come from.
+        full: Whether to take more draws.
+    """
+
+    def __init__(
+        self,
+        layer: Any,
+        inputs: Any = None,
+        arguments: dict[str, Any] | None = None,
+        distribution: Any = None,
+        per_example: bool = True,
+        surrogate: bool = False,
+        strategy: Any = None,
+        seed: int = 0,
+        full: bool = False,
+    ) -> None:
+        is_layer = isinstance(layer, keras.layers.Layer)
+        self._factory = None if is_layer else _factory(layer)
+        self.layer = layer if is_layer else _made(layer)
+        self.random = np.random.default_rng(seed)
+        self.batch = Batch(
+            _arrays(self._default() if inputs is None else inputs),
+            _arrays(arguments or {}),
+        )
+        self.per_example = per_example
+        self.surrogate = surrogate
+        self.strategy = strategy
+        self.full = full
+        parameters = inspect.signature(self.layer.call).parameters
+        self.takes_training = "training" in parameters
+        self.returns_log_prob = False
+        self._require_call()
+        self.distribution = self._what_it_draws(distribution)
+        self.returns_log_prob = self._has_log_prob_alone()
+
+    def _has_log_prob_alone(self) -> bool:
+        """Whether the gradient is in a second output, `[B]`, only."""
+        batch = self.rows(4)
+        outputs = self.call(self.layer, batch).outputs
+        if len(outputs) != 2 or outputs[1].shape.rank != 1:
+            return False
+        _, gradients = self.differentiated(self.layer, batch)
+        return all(gradient is None for gradient in gradients)
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether its output is its input, and its noise is in a loss."""
+        sample = self.call(self.layer, self.batch).sample
+        return any(
+            np.array_equal(sample, array)
+            for array in tf.nest.flatten(self.batch.inputs)
+        )
+
+    @property
+    def name(self) -> str:
+        """The layer's name and class."""
+        return f"Layer {self.layer.name!r} ({type(self.layer).__name__})"
+
+    @functools.cached_property
+    def drifts(self) -> bool:
+        """Whether what it draws changes from call to call, as by a schedule."""
+        layer = self.make()
+        first = self.samples(layer)
+        for _ in range(4):
+            self.call(layer, self.batch)
+        distance = _measure.between_means(first**2, self.samples(layer) ** 2)
+        return distance > _measure.STANDARD_ERRORS
+
+    @property
+    def many(self) -> int:
+        """How many examples a statistical check takes."""
+        return 2**17 if self.full else 2**15
+
+    def _default(self) -> Any:
+        own = getattr(self.layer, "distribution", None)
+        count = len(own.parameters) if isinstance(own, Distribution) else 1
+        arrays = self.random.normal(size=(count, 4, 5)).astype("float32")
+        return arrays[0] if count == 1 else tuple(arrays)
+
+    def _require_call(self) -> None:
+        shapes = [a.shape for a in tf.nest.flatten(self.batch.inputs)]
+        try:
+            call = self.call(self.layer, self.batch)
+        except Exception as error:
+            raise ValueError(
+                f"{self.name} cannot be called with inputs of shape "
+                f"{', '.join(map(str, shapes))}: {shortened(error)}. Give what "
+                "it is called with: `inputs=`, the first argument, and "
+                "`arguments={...}`, the others by name"
+            ) from error
+        if not any(o.dtype.is_floating for o in call.outputs):
+            raise ValueError(
+                f"{self.name} must return a floating tensor. Received: "
+                f"{', '.join(o.dtype.name for o in call.outputs)}"
+            )
+        self.sample_shape = tuple(call.sample.shape[1:])
+        self.credits = bool(call.draws)
+        if not self._is_random(call):
+            raise ValueError(
+                f"{self.name} is not random: a training call holds no random "
+                "operation and gives the same values each time, so that there "
+                "is nothing to check. Received: inputs of shape "
+                f"{', '.join(map(str, shapes))}"
+            )
+
+    def _is_random(self, first: Call) -> bool:
+        if any(r in op for op in self.operations() for r in RANDOM_OPS):
+            return True
+        if self.passes_on:  # A loss may change by a schedule.
+            return False
+        again = self.call(self.layer, self.batch)
+        if again.fingerprint() != first.fingerprint():
+            return True
+        try:
+            other = self.call(self.make(), self.batch)
+        except NotApplicable:
+            return False
+        return other.fingerprint() != first.fingerprint()
+
+    def operations(self) -> set[str]:
+        """Types of the operations of a training call, where it has a graph."""
+        function = tf.function(
+            lambda: self.call(self.layer, self.batch).outputs, autograph=False
+        )
+        try:
+            graph = function.get_concrete_function().graph.as_graph_def()
+        except Exception:  # The check of graphs says why.
+            return set()
+        bodies = [f.node_def for f in graph.library.function]
+        return {node.op for body in [graph.node, *bodies] for node in body}
+
+    def _what_it_draws(self, given: Any) -> Distribution | None:
+        """The distribution that was given, or that can be recognised."""
+        if given is not None:
+            return distributions.get(given)
+        if self.passes_on:
+            return None
+        own = getattr(self.layer, "distribution", None)
+        shapes = [a.shape[1:] for a in tf.nest.flatten(self.batch.inputs)]
+        fits = shapes == [self.sample_shape]
+        fits = fits and not self.layer.trainable_weights
+        if isinstance(own, Distribution):
+            shape = own.sample_shape(shapes)
+            if shape != self.sample_shape:
+                return None
+            if not isinstance(own, distributions.Categorical):
+                return own
+            return own if self._on_simplex(own.axis) else None
+        elif fits and len(shapes[0]) and self._on_simplex(-1):
+            return distributions.Categorical()
+        return None
+
+    def _on_simplex(self, axis: int) -> bool:
+        sample = np.asarray(
+            tf.cast(self.call(self.layer, self.batch).sample, tf.float32)
+        )
+        return bool(
+            np.all(sample >= 0)
+            and np.allclose(sample.sum(axis=axis), 1.0, atol=0.02)
+        )
+
+    # Making and calling
+
+    def make(self, **changes: Any) -> keras.layers.Layer:
+        """Returns another layer, built, with the trained weights of this one.
+
+        Args:
+            **changes: Entries of the configuration to replace.
+        """
+        layer = self.make_unbuilt(**changes)
+        self.call(layer, self.batch)
+        for one, other in zip(
+            layer.trainable_variables,
+            self.layer.trainable_variables,
+            strict=True,
+        ):
+            one.assign(tf.cast(tf.convert_to_tensor(other), one.dtype))
+        return layer
+
+    def make_unbuilt(self, **changes: Any) -> keras.layers.Layer:
+        """Returns another layer that was never called."""
+        if self._factory is not None and not changes:
+            return self._factory()
+        return self._from_config(changes)
+
+    def _from_config(self, changes: dict[str, Any]) -> keras.layers.Layer:
+        try:
+            config = self.layer.get_config()
+            missing = sorted(set(changes) - set(config))
+            if missing:
+                raise NotApplicable(
+                    f"its configuration has no {', '.join(missing)}"
+                )
+            return type(self.layer).from_config({**config, **changes})
+        except NotApplicable:
+            raise
+        except Exception as error:
+            raise NotApplicable(
+                "no other layer can be made from its configuration "
+                f"({shortened(error, 100)}); a function that makes one can be "
+                "given instead of the layer"
+            ) from error
+
+    def rows(self, count: int, example: int | None = 0) -> Batch:
+        """Returns a batch of this many examples, all of them one example.
+
+        Args:
+            count: How many.
+            example: Its index; `None` to repeat the whole batch.
+        """
+        size = len(tf.nest.flatten(self.batch.inputs)[0])
+
+        def repeat(array: np.ndarray) -> tf.Tensor:
+            if array.ndim == 0 or len(array) != size:
+                return tf.constant(array)
+            if example is None:
+                repeated = np.resize(array, (count, *array.shape[1:]))
+            else:
+                repeated = np.repeat(array[example][None], count, axis=0)
+            return tf.constant(repeated)
+
+        return Batch(*tf.nest.map_structure(repeat, tuple(self.batch)))
+
+    def call(
+        self, layer: Any, batch: Batch, training: bool | None = True
+    ) -> Call:
+        """Calls the layer, or a model of it."""
+        arguments = dict(batch.arguments)
+        if self.takes_training:
+            arguments["training"] = training
+        inputs = tf.nest.map_structure(tf.convert_to_tensor, batch.inputs)
+        with CostCollector() as collector:
+            outputs = tf.nest.flatten(layer(inputs, **arguments))
+        return Call(
+            outputs,
+            list(layer.losses),
+            list(collector.draws),
+            self.returns_log_prob,
+        )
+
+    def collected(
+        self, function: Callable[[Batch], Any], count: int | None = None
+    ) -> np.ndarray:
+        """What a function gives for one example, many times, `[N, ...]`.
+
+        In one call or, where one draw is for the whole batch, in many.
+        """
+        if self.per_example:
+            return _single(function(self.rows(count or self.many)))
+        one = self.rows(1)
+        return np.concatenate([_single(function(one)) for _ in range(CALLS)])
+
+    def samples(self, layer: Any, count: int | None = None) -> np.ndarray:
+        """Samples for one example, many times, float32 `[N, ...]`."""
+        return self.collected(lambda b: self.call(layer, b).sample, count)
+
+    def projected(self, samples: np.ndarray) -> np.ndarray:
+        """One number for each example: a fixed combination of its entries."""
+        flat = np.reshape(samples, [len(samples), -1])
+        return flat @ np.ravel(self.weights)
+
+    def most_dependent(self, samples: list[np.ndarray]) -> Finding:
+        """The dependence of any two of several draws."""
+        if self.passes_on or same_rows(samples):
+            return Finding("they differ")
+        rows = [self.projected(sample) for sample in samples]
+        figure = max(
+            _measure.dependence(one, other)
+            for i, one in enumerate(rows)
+            for other in rows[:i]
+        )
+        return Finding(NOISE, figure, _measure.STANDARD_ERRORS)
+
+    @functools.cached_property
+    def weights(self) -> np.ndarray:
+        """Weights of a linear cost of the sample."""
+        return self.random.normal(size=self.sample_shape).astype("float32")
+
+    def differentiated(
+        self,
+        layer: Any,
+        batch: Batch,
+        cost_of: Callable[[Call], tf.Tensor] | None = None,
+    ) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
+        """A cost for each example, and its gradient in the inputs."""
+        cost_of = cost_of or self.linear
+        sources = floating(batch.inputs)
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            cost = cost_of(self.call(layer, batch))
+        return cost, tape.gradient(cost, sources)
+
+    def linear(self, call: Call) -> tf.Tensor:
+        """A linear cost for each example."""
+        return call.per_example(self.weights)
+
+    def bent(self) -> Callable[[Call], tf.Tensor]:
+        """Returns another cost, a step about as wide as what is drawn."""
+        first = self.samples(self.make()).reshape(self.many, -1)[:, 0]
+        return lambda call: call.bent(first.mean(), first.std() + 1e-6)
+
+    def repeater(self, layer: keras.layers.Layer) -> Callable[[], None]:
+        """Returns a function after which the layer draws the same again."""
+        variables = state_of(layer)
+        values = [variable.numpy() for variable in variables]
+        seed = int(self.random.integers(2**31))
+
+        def back() -> None:
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+            keras.utils.set_random_seed(seed)
+
+        back()
+        return back
+
+
+def state_of(layer: keras.layers.Layer) -> list[Any]:
+    """All variables: those that Keras lists, and those that it does not."""
+    tracked = graph_view.ObjectGraphView(layer).breadth_first_traversal()[0]
+    found = {id(v): v for v in tracked if isinstance(v, tf.Variable)}
+    found |= {id(v.value): v.value for v in layer.variables}
+    return list(found.values())
+
+
+def same_rows(samples: list[np.ndarray]) -> bool:
+    """Whether all examples of each batch are the same."""
+    return all(np.all(sample == sample[:1]) for sample in samples)
+
+
+def _single(tensor: Any) -> np.ndarray:
+    return np.asarray(tf.cast(tensor, tf.float32))
+
+
+def floating(inputs: Any) -> list[tf.Tensor]:
+    """The floating tensors among the inputs."""
+    return [t for t in tf.nest.flatten(inputs) if t.dtype.is_floating]
+
+
+def _arrays(structure: Any) -> Any:
+    return tf.nest.map_structure(np.asarray, structure)
+
+
+def _factory(layer: Any) -> Callable[[], keras.layers.Layer]:
+    _refuse_legacy(layer)
+    if not callable(layer):
+        raise TypeError(
+            "Argument `layer` must be a layer of Keras 3, or a function that "
+            f"makes one. Received: layer={layer!r}"
+        )
+    return layer
+
+
+def _refuse_legacy(layer: Any) -> None:
+    bases = [*type(layer).__mro__, *getattr(layer, "__mro__", ())]
+    if any(base.__module__.partition(".")[0] == "tf_keras" for base in bases):
+        raise TypeError(
+            "Argument `layer` must be a layer of Keras 3; one of tf_keras "
+            "(Keras 2) is none. Import it from `keras`, and unset "
+            f"TF_USE_LEGACY_KERAS. Received: layer={layer!r}"
+        )
+
+
+def _made(factory: Callable[[], Any]) -> keras.layers.Layer:
+    layer = factory()
+    _refuse_legacy(layer)
+    if not isinstance(layer, keras.layers.Layer):
+        raise TypeError(
+            "Argument `layer` must make a layer of Keras 3. "
+            f"Received: a function that returns {layer!r}"
+        )
+    return layer
