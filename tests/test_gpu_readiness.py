@@ -12,7 +12,14 @@ import tensorflow as tf
 from tensorflow.python.framework import kernels
 
 from tests.cases import LAYERS, estimator_cases
-from tests.enumeration import COSTS, LOGITS, WEIGHTS, gradients, repeated
+from tests.enumeration import (
+    COSTS,
+    LOGITS,
+    WEIGHTS,
+    build,
+    gradients,
+    repeated,
+)
 from tests.layers.calls import differentiated, tensors, training_values
 
 # Not run on a device: what feeds a graph, and functions around others.
@@ -96,7 +103,7 @@ def test_estimators(case, law):
     estimator = case.make(law)
     logits = repeated(LOGITS[law], 3)
     w = repeated(WEIGHTS[law], 3)
-    estimator.build(logits.shape, logits.shape)
+    build(estimator, logits)
 
     def train(logits, w, seed):
         return gradients(estimator, COSTS["quadratic"], logits, w, seed)

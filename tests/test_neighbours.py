@@ -189,7 +189,7 @@ def test_keras_tuner_searches_temperature_and_rate(tmp_path):
         callbacks=[warm_up, Logged()],
         verbose=0,
     )
-    assert warm_up._variables == [] and len(LOGS) == 6
+    assert warm_up._scalars == [] and len(LOGS) == 6
     assert all(log["kl_weight"] in (0.4, 0.9) for log in LOGS)
     (best,) = tuner.get_best_hyperparameters()
     model = tuner.hypermodel.build(best)

@@ -112,8 +112,13 @@ def test_a_biased_one_is_recommended_where_it_is_good_enough():
     assert result["st"].acceptable and not result["st"].unbiased
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize(
+    "seed",
+    [
+        *(pytest.param(s, marks=pytest.mark.slow) for s in range(2)),
+        *(pytest.param(s, marks=pytest.mark.exhaustive) for s in range(2, 10)),
+    ],
+)
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_the_advice_has_no_large_bias_on_any_seed(problem, seed):
     check(problem, seed)

@@ -22,7 +22,12 @@ def test_a_fault_is_found_and_named(fault):
 
 
 @pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in range(1, 5))]
+    "seed",
+    [
+        0,
+        pytest.param(1, marks=pytest.mark.slow),
+        *(pytest.param(s, marks=pytest.mark.exhaustive) for s in range(2, 5)),
+    ],
 )
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_right_ones_pass(name, seed):

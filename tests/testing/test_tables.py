@@ -30,7 +30,7 @@ def check(case, **kwargs):
     )
 
 
-@layer_cases(is_random, slow=is_variant)
+@layer_cases(is_random, exhaustive=is_variant)
 def test_layers_pass(case):
     report = check(case)
     report.raise_if_failed()
@@ -42,7 +42,7 @@ def test_layers_pass_all_checks(case):
     check(case, full=True).raise_if_failed()
 
 
-@layer_cases(lambda case: not is_random(case), slow=is_variant)
+@layer_cases(lambda case: not is_random(case), exhaustive=is_variant)
 def test_layers_that_are_not_random_are_refused(case):
     with pytest.raises(ValueError, match="is not random"):
         check(case)
@@ -51,6 +51,7 @@ def test_layers_that_are_not_random_are_refused(case):
 NOISY = layer_cases(
     lambda case: is_random(case) and not case.id.startswith("KL"),
     slow=lambda case: True,
+    exhaustive=is_variant,
 )
 
 
@@ -63,7 +64,7 @@ DISTRIBUTIONS = {
     **{
         case.id: (case.distribution, None)
         for case in CASES
-        if case.id != "gaussian-tril"
+        if case.id not in ("gaussian-tril", "subset-sizes")
     },
     **{
         name: (tg.distributions.get(name), None)
@@ -73,6 +74,7 @@ DISTRIBUTIONS = {
         tg.distributions.Gaussian(parameterization="tril"),
         ([0.3, -0.2], [0.4, 0.5, -0.1]),
     ),
+    "subset-sizes": (tg.distributions.Subset(), (2.0, [0.3, 0.9, 0.5])),
 }
 
 
@@ -95,7 +97,7 @@ def test_distributions_pass_all_checks(id, seed):
     ).raise_if_failed()
 
 
-# One of each kind; the others, all under enumeration too, are slow tests.
+# One of each kind; the others, all under enumeration too, on demand.
 OFTEN = ("exact", "reinforce", "vimco", "rebar", "arm", "measure_valued", "st")
 
 
@@ -108,7 +110,7 @@ OFTEN = ("exact", "reinforce", "vimco", "rebar", "arm", "measure_valued", "st")
             id=f"{case.id}-{law}",
             marks=[]
             if case.id in OFTEN and law == case.laws[-1]
-            else [pytest.mark.slow],
+            else [pytest.mark.exhaustive],
         )
         for case in ESTIMATORS
         for law in case.laws

@@ -8,6 +8,7 @@ import weakref
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfgumbel import _checks, schedules
 
@@ -228,4 +229,4 @@ def _calls(optimizer: keras.optimizers.Optimizer) -> int:
     """Its iterations, and the batches that it has accumulated since."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     # Of Keras 3.12 to 3.15: `iterations` has these rounded down to updates.
-    return int(inner._iterations)
+    return int(tf.convert_to_tensor(inner._iterations))

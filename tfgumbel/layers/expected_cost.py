@@ -275,7 +275,12 @@ def _as_float32(context: Any) -> tf.Tensor:
 
 
 def _float32(parameters: Any) -> Any:
-    return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32), parameters)
+    def cast(tensor: Any) -> tf.Tensor:
+        tensor = tf.convert_to_tensor(tensor)
+        _checks.floating("logits", tensor.dtype)
+        return tf.cast(tensor, tf.float32)
+
+    return tf.nest.map_structure(cast, parameters)
 
 
 def _total_size(shapes: Any) -> int | None:

@@ -206,7 +206,7 @@ def sums(subject: Samples) -> Finding:
 )
 def enumeration(subject: Samples) -> Finding:
     distribution = subject.require(Enumerable)
-    shape = subject.drawn.shape
+    shape = subject.parameters(1)[-1].shape
     support = np.asarray(distribution.support(shape))
     size = len(support)
     if size != distribution.count(shape):
