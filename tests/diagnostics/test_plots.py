@@ -60,7 +60,9 @@ def test_lines_of_a_panel_differ_in_grey_and_without_colour():
         assert one["linestyle"] != other["linestyle"]
 
 
-@pytest.mark.parametrize("count", [0, 3, 20])
+@pytest.mark.parametrize(
+    "count", [0, 3, pytest.param(20, marks=pytest.mark.slow)]
+)
 def test_the_picture_is_drawn(count, tmp_path):
     image = pytest.importorskip("matplotlib.image")
     curves = {

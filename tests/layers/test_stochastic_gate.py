@@ -92,7 +92,9 @@ def test_features_are_selected(kind):
 
 
 @kinds
-@pytest.mark.parametrize("sparsity", [0.25, 0.75])
+@pytest.mark.parametrize(
+    "sparsity", [pytest.param(0.25, marks=pytest.mark.exhaustive), 0.75]
+)
 def test_a_target_is_reached(kind, sparsity):
     """Whatever the task wants: here, every gate open, or none."""
     for sign in (1.0, -1.0):

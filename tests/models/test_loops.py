@@ -23,7 +23,11 @@ def assert_unbiased(gradients, exact, smallest_bias=SMALLEST_BIAS):
         assert_mean(measured, expected, smallest_bias)
 
 
-@of_xla
+@pytest.mark.parametrize(
+    "jit_compile",
+    [False, pytest.param(True, marks=pytest.mark.exhaustive)],
+    ids=["graph", "xla"],
+)
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
 @pytest.mark.parametrize("baseline", [None, "nvil"])
 @pytest.mark.parametrize("credit", ["example", "to_go"])
@@ -71,7 +75,9 @@ def gradients_of_steps(unroll, masked=False, **options):
 @pytest.mark.parametrize(
     "baseline", [None, "nvil", "moving_average", "leave_one_out"]
 )
-@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize(
+    "normalize", [False, pytest.param(True, marks=pytest.mark.exhaustive)]
+)
 def test_rolled_is_unrolled(baseline, credit, masked, normalize):
     one_step = functools.partial(
         gradients_of_steps,

@@ -39,7 +39,7 @@ SIZES = [
 sizes = pytest.mark.parametrize(
     ("n", "k"),
     [
-        pytest.param(*size, marks=[pytest.mark.slow] if i % 2 else [])
+        pytest.param(*size, marks=[pytest.mark.exhaustive] if i % 2 else [])
         for i, size in enumerate(SIZES)
     ],
 )
