@@ -123,7 +123,7 @@ def test_a_detectable_bias_is_found(kind, dimension, where):
     found_at_least_as_often_as_stated(kind, dimension, where, 120)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("where", ["most noise", "anywhere"])
 @pytest.mark.parametrize(("kind", "dimension"), EVERY)
 def test_a_detectable_bias_is_found_everywhere(kind, dimension, where):

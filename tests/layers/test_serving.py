@@ -126,6 +126,7 @@ def assert_batches_equal(actual, expected, names):
         pytest.param(LAYERS, id="all", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*draw the same noise")  # one seed for all
 def test_saved_models_serve_and_train_where_tfgumbel_is_absent(cases, tmp_path):
     """Batches of any size, equal values and gradients, the same noise.
 
@@ -161,16 +162,22 @@ def names_of_gradients(model):
     return ["total", *floating, *(w.path for w in model.trainable_variables)]
 
 
+def converts(case):
+    """The matching of a matrix takes loops that LiteRT does not have."""
+    return "sinkhorn" not in case.id
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 def test_lite_models_infer_the_same():
     """With built-in ops alone; what draws at inference is left out."""
-    model = model_of([case for case in LAYERS if not case.draws_always])
+    cases = [c for c in LAYERS if not c.draws_always and converts(c)]
+    model = model_of(cases)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     lite = tf.lite.Interpreter(model_content=converter.convert())
     runner = lite.get_signature_runner()
     names = serve_elsewhere.in_order(runner.get_input_details())
-    (batch, _) = batches_of([c for c in LAYERS if not c.draws_always])
+    (batch, _) = batches_of(cases)
     results = runner(**dict(zip(names, batch, strict=True)))
     found = [results[n] for n in serve_elsewhere.in_order(results)]
     assert_batches_equal(
