@@ -29,6 +29,7 @@ estimators are made of.
 """
 
 from tfgumbel.estimators import algebra
+from tfgumbel.estimators._relaxation import register_surrogates
 from tfgumbel.estimators._surrogate import (
     surrogate_embedding,
     surrogate_sample,
@@ -69,6 +70,8 @@ from tfgumbel.estimators.st import ST
 from tfgumbel.estimators.st_gumbel import STGumbel
 from tfgumbel.estimators.vimco import VIMCO
 from tfgumbel.estimators.zgr import ZGR
+
+register_surrogates()
 
 __all__ = [
     "ARM",

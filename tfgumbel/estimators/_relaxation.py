@@ -1,4 +1,4 @@
-"""What the estimators with a temperature share."""
+"""What the estimators through a relaxed or discrete sample share."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tfgumbel import ops
 from tfgumbel.distributions import Categories, Parameters
 from tfgumbel.estimators._surrogate import surrogate_sample
+from tfgumbel.estimators.estimator import available, register
 from tfgumbel.estimators.pathwise import ThroughTheSample
 from tfgumbel.schedules import AnnealedAttribute
 
@@ -63,3 +65,35 @@ class StraightThrough(Relaxation):
             temperature=self._temperature(training=True),
             noise_samples=self.noise_samples,
         )
+
+
+class WithoutTemperature(ThroughTheSample):
+    """Base of the straight-through family for a gradient without τ."""
+
+    unbiased: ClassVar[bool] = False
+    needs: ClassVar = (Categories,)
+    surrogate: ClassVar[str]
+
+    def pathwise(self, parameters: Parameters, seed: Any) -> tf.Tensor:
+        """Returns exact samples with the surrogate gradient."""
+        return surrogate_sample(
+            self.surrogate, self.distribution, parameters, seed
+        )
+
+
+def register_surrogates() -> None:
+    """Makes every surrogate gradient an estimator that has no class yet.
+
+    One that takes noise averages over one draw of it; a class of its own may
+    give it options.
+    """
+    for name in sorted(set(ops.SURROGATES) - set(available())):
+        with_temperature = ops.SURROGATES[name].temperature
+        base = StraightThrough if with_temperature else WithoutTemperature
+        title = name.title().replace("_", "")
+        members = {
+            "__doc__": ops.SURROGATES[name].op.__doc__,
+            "__module__": __name__,
+            "surrogate": name,
+        }
+        register(name)(type(title, (base,), members))

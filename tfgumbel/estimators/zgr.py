@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import tensorflow as tf
-
-from tfgumbel.distributions import Categories, Parameters
-from tfgumbel.estimators._surrogate import surrogate_sample
+from tfgumbel.estimators._relaxation import WithoutTemperature
 from tfgumbel.estimators.estimator import register
-from tfgumbel.estimators.pathwise import ThroughTheSample
 
 
 @register("zgr")
-class ZGR(ThroughTheSample):
+class ZGR(WithoutTemperature):
     """ZGR: ½ [J(π) f'(D) + (f'(D)ᵀ(D - π)) (D - π)] at an exact sample D.
 
     Exact in expectation for quadratic f, otherwise **biased**; f must be
@@ -43,9 +39,4 @@ class ZGR(ThroughTheSample):
         Gumbel-softmax gradient estimator. ICML 2023.
     """
 
-    needs: ClassVar = (Categories,)
-    unbiased: ClassVar[bool] = False
-
-    def pathwise(self, parameters: Parameters, seed: Any) -> tf.Tensor:
-        """Returns exact samples with the surrogate gradient."""
-        return surrogate_sample("zgr", self.distribution, parameters, seed)
+    surrogate: ClassVar[str] = "zgr"
