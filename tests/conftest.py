@@ -41,6 +41,35 @@ eager_and_slow_xla = pytest.mark.parametrize(
 )
 
 
+def _subject(item):
+    """What a case is a case of: a test, or one of a `core` test's subjects."""
+    test = item.nodeid.partition("[")[0]
+    if item.get_closest_marker("core") is None:
+        return test
+    case = item.callspec.params.get("case")
+    if case is None:
+        return item.nodeid
+    return test, case.id.partition("-")[0]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Leaves the first case of every test to the run without arguments.
+
+    Whoever names a file or a test gets all of its cases.
+    """
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    seen = set()
+    for item in items:
+        if any(map(item.get_closest_marker, ("slow", "exhaustive", "full"))):
+            continue
+        subject = _subject(item)
+        if subject in seen:
+            item.add_marker("full")
+        seen.add(subject)
+
+
 @pytest.fixture(
     params=[
         pytest.param(mode, marks=[pytest.mark.slow] if mode == "xla" else [])

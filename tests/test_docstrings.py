@@ -16,6 +16,7 @@ MODULES = ["tfgumbel"] + [
 ]
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of_the_docstrings_run(name):
     module = importlib.import_module(name)

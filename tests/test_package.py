@@ -271,6 +271,7 @@ def test_type_information_ships():
     assert importlib.resources.files("tfgumbel").joinpath("py.typed").is_file()
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     "name", [n for n in tfgumbel.__all__ if not n.startswith("__")]
 )

@@ -47,7 +47,7 @@ from tfgumbel.metrics import CodePerplexity, CodeUsage
 from tfgumbel.models import ScoreFunctionMixin, StochasticModel
 from tfgumbel.ops import recommended_temperature
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BernoulliKL",

@@ -49,6 +49,7 @@ def test_parameters_are_what_the_bijections_say(case):
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.core
 @every
 def test_log_probability_is_that_of_scipy(case):
     parameters = constrained(case, 300)

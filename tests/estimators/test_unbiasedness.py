@@ -62,6 +62,7 @@ def is_unbiased(case):
     return case.cls.unbiased
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("cost", ["linear", "quadratic", "step"])
 @pytest.mark.parametrize(("case", "law"), **estimator_cases(is_unbiased))
 def test_unbiased(case, law, cost):

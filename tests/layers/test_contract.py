@@ -75,6 +75,7 @@ def numbers(case, layer):
     return np.concatenate([np.ravel(value) for value in draw(case, layer)])
 
 
+@pytest.mark.core
 @every_row
 def test_training_equals_the_definition(case):
     """Value and gradient, for the noise that was drawn."""
@@ -113,6 +114,7 @@ def assert_inference(case, layer, mode):
     assert_close(outputs, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.core
 @every_row
 def test_inference_is_deterministic_and_draws_nothing(case):
     """By default, and in every mode that does not sample."""
