@@ -255,6 +255,14 @@ class SamplingLayer(InferringLayer):
         modes = self.distribution.inference
         return (*modes, *(m for m in self.training_modes if m not in modes))
 
+    @property
+    def training_distribution(self) -> Distribution | None:
+        """What training samples follow, but for a relaxation of it.
+
+        `None` where that is no distribution with a log-probability here.
+        """
+        return self.distribution
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the layer; says how several parameters are passed."""
         names = self.distribution.parameters

@@ -112,6 +112,12 @@ class PermutationSampler(TemperatureLayer, SamplingLayer):
         """What `inference` may be, the default first."""
         return ("mode", "sample", "relaxed")
 
+    @property
+    def training_distribution(self) -> Permutation | None:
+        """Plackett-Luce, where training samples are permutations of it."""
+        exact = self.hard and self.relaxation != "sinkhorn"
+        return self.distribution if exact else None
+
     def build(self, logits_shape: Any) -> None:
         """Checks the shape of the scores."""
         self._output_shape(logits_shape)

@@ -187,6 +187,12 @@ class SubsetSampler(TemperatureLayer, SamplingLayer):
             return super().inference_modes
         return ("mode", "sample", "relaxed")
 
+    @property
+    def training_distribution(self) -> Subset | None:
+        """The conditional Bernoulli distribution, of "marginal" alone."""
+        exact = self.estimator == "marginal" and self.group_size is None
+        return self.distribution if exact else None
+
     def build(self, logits_shape: Any) -> None:
         """Checks the shapes."""
         self._check_shapes(logits_shape)

@@ -244,6 +244,10 @@ class Subject:
         if self.passes_on:
             return None
         own = getattr(self.layer, "distribution", None)
+        if isinstance(own, Distribution):
+            own = getattr(self.layer, "training_distribution", own)
+            if own is None:
+                return None
         shapes = [a.shape[1:] for a in tf.nest.flatten(self.batch.inputs)]
         fits = shapes == [self.sample_shape]
         fits = fits and not self.layer.trainable_weights
