@@ -3,29 +3,79 @@
 `python -m benchmarks` runs the benchmarks of time and memory one after the
 other, each in a process of its own, writes their JSON to `benchmarks/results`
 and draws `docs/images/performance.png`. `--draw` only draws, from the JSON that
-is there. What trains for long (`comparison`, `jang_table1` and others) has a
-command of its own.
+is there. What trains for long (`comparison`, `jang_table1` and others) runs
+where it is named: `python -m benchmarks --only comparison`. `--list` says what
+each one measures, and how long it took when it last ran to its end this way
+(`benchmarks/results/durations.json`).
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import performance
 
-COMMANDS = {
+HERE = Path(__file__).parent
+DURATIONS = HERE / "results" / "durations.json"
+TIMINGS = [
+    "layers",
+    "estimators",
+    "epoch",
+    "scaling",
+    "large_k",
+    "monte_carlo_gradients",
+    "subsets",
+]
+ARGUMENTS = {
     "layers": ["--repeats", "15"],
-    "estimators": [],
-    "epoch": [],
-    "scaling": [],
     "large_k": ["--modes", "graph", "--processes", "2"],
-    "monte_carlo_gradients": [],
-    "subsets": [],
+    "semi_supervised": ["train"],
 }
+# What the others import, or what only draws.
+NO_BENCHMARKS = ("performance", "report")
+
+
+def titles() -> dict[str, str]:
+    """The first line of every benchmark's docstring, by name."""
+    found = {}
+    for path in sorted(HERE.glob("[a-z]*.py")):
+        if path.stem not in NO_BENCHMARKS:
+            text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+            found[path.stem] = (text or "").split("\n")[0]
+    return found
+
+
+def durations() -> dict[str, float]:
+    """Seconds that a benchmark took when it last ran to its end."""
+    if not DURATIONS.exists():
+        return {}
+    return json.loads(DURATIONS.read_text("utf-8"))
+
+
+def show() -> None:
+    """Prints what each benchmark measures and how long it takes."""
+    seconds = durations()
+    for name, title in titles().items():
+        took = f"{seconds[name]:.0f} s" if name in seconds else "not timed"
+        print(f"{name:22} {took:>9}  {title}")
+
+
+def run(name: str) -> None:
+    """Runs one benchmark and records how long it took."""
+    command = ["-m", f"benchmarks.{name}", *ARGUMENTS.get(name, [])]
+    print(f"\npython {' '.join(command)}", flush=True)
+    start = time.perf_counter()
+    subprocess.run([sys.executable, *command], check=True)
+    took = round(time.perf_counter() - start, 1)
+    found = dict(sorted({**durations(), name: took}.items()))
+    DURATIONS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -34,15 +84,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m benchmarks", description=__doc__.split("\n")[0]
     )
     parser.add_argument(
-        "--only", nargs="+", choices=COMMANDS, default=list(COMMANDS)
+        "--only",
+        nargs="+",
+        choices=titles(),
+        metavar="NAME",
+        default=TIMINGS,
+        help=f"some of {', '.join(titles())}; by default those of time and "
+        f"memory: {', '.join(TIMINGS)}",
+    )
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="only say what each one measures and how long it takes",
     )
     parser.add_argument("--draw", action="store_true", help="only draw")
-    parser.add_argument("--figure", type=Path, default=performance.OUT)
+    parser.add_argument(
+        "--figure",
+        type=Path,
+        default=performance.OUT,
+        help="PNG file of the figure (%(default)s)",
+    )
     options = parser.parse_args(arguments)
+    if options.list:
+        show()
+        return
     for name in [] if options.draw else options.only:
-        command = ["-m", f"benchmarks.{name}", *COMMANDS[name]]
-        print(f"\npython {' '.join(command)}", flush=True)
-        subprocess.run([sys.executable, *command], check=True)
+        run(name)
     performance.draw(options.figure)
     print(f"Wrote {options.figure}.")
 

@@ -14,6 +14,32 @@ def test_figure_is_drawn_from_the_results(tmp_path, monkeypatch, capsys):
     assert str(path) in capsys.readouterr().out
 
 
+def test_the_list_says_what_each_measures_and_how_long(
+    tmp_path, monkeypatch, capsys
+):
+    durations = tmp_path / "durations.json"
+    durations.write_text('{"layers": 61.4}')
+    monkeypatch.setattr(everything, "DURATIONS", durations)
+    everything.main(["--list"])
+    lines = {
+        row.split()[0]: row for row in capsys.readouterr().out.split("\n")[:-1]
+    }
+    assert set(lines) == set(everything.titles())
+    assert "61 s  Times forward and backward" in lines["layers"]
+    assert "not timed  " in lines["scaling"]
+    assert set(everything.TIMINGS) <= set(lines)
+
+
+def test_what_ran_to_its_end_is_timed(tmp_path, monkeypatch):
+    durations = tmp_path / "durations.json"
+    durations.write_text('{"layers": 61.4}')
+    monkeypatch.setattr(everything, "DURATIONS", durations)
+    monkeypatch.setattr(everything.subprocess, "run", lambda *a, **k: None)
+    everything.run("subsets")
+    found = json.loads(durations.read_text())
+    assert found["layers"] == 61.4 and 0 <= found["subsets"] < 10
+
+
 def test_layers_are_relative_to_the_softmax():
     rows = [
         {"shape": [4096, 1000], "name": name, "mode": mode, "median_ms": time}
