@@ -281,7 +281,7 @@ ESTIMATORS = (
     estimator("WithoutTheCost", "cost's own weights", join=without_the_cost),
     Fault("LearnsInTheCost", "cost's own weights", LearnsInTheCost),
     estimator("IgnoresUpstream", "incoming gradient", join=ignores_upstream),
-    estimator("Surrogate", "value", join=surrogate, times=0.0),
+    estimator("Surrogate", "value", join=surrogate),
     estimator("Miscounts", "evaluations", "where it says 7", evaluations=7),
     estimator(
         "SharesNaN",
