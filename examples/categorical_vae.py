@@ -1,5 +1,9 @@
 """The categorical VAE of Jang, Gu and Poole (2017) on handwritten digits.
 
+A digit becomes a code of eight variables of ten categories each, and is drawn
+anew from that code. The gradient passes the discrete samples by any of seven
+estimators, named on the command line.
+
 An encoder maps an image x to the logits of D categorical variables of K
 classes each, q(z|x); a decoder maps their one-hot codes z to the logits of the
 pixels, p(x|z); the prior p(z) is uniform. Training descends the negative

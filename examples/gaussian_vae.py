@@ -1,5 +1,8 @@
 """The Gaussian VAE of Kingma and Welling (2014), and a map of its codes.
 
+A digit becomes a point of the plane, and every point of the plane a digit. Two
+layers, `GaussianKL` and `ReparamGaussian`, make a plain Keras model of it.
+
 An encoder maps an image x to the mean and the log variance of D independent
 Gaussians, q(z|x) = N(μ, diag σ²); a decoder maps a code z to the logits of the
 pixels, p(x|z); the prior p(z) is N(0, I). Training descends the negative

@@ -1,5 +1,8 @@
 """The categorical VAE on several machines, stopped and resumed at will.
 
+Training that goes on from its last checkpoint, on one worker or several, when
+a machine dies. It takes the very steps that the uninterrupted run would take.
+
 Keras 3's `fit` does not run under `MultiWorkerMirroredStrategy`; a training
 loop of one's own does. This is one, around the layers of `categorical_vae.py`:
 it descends the negative evidence lower bound in nats per image,

@@ -1,5 +1,9 @@
 """Thirty labelled digits, fifteen hundred without: a label as a latent.
 
+Of 1,500 digits only thirty are labelled; the label of the others is a latent
+variable. Summed out or sampled, it makes the classifier far better than thirty
+labels alone do.
+
 A generative model draws a class y, uniform over ten, a style z, N(0, I), and
 then the pixels of an image, p(x|y, z). Where the label of an image is known,
 -log p(x, y) has the bound of a conditional VAE,

@@ -1,5 +1,8 @@
 """The lower half of a digit, given its upper half: there is more than one.
 
+Half a digit can be completed in more than one way, and a network of independent
+pixels draws their average. Random bits in the middle give it several answers.
+
 A half circle may end as an 8, a 9, a 3 or a 2. A network that maps the upper
 half x of an image to the probabilities of the 32 lower pixels y has one answer
 for all of these, their average, since it takes the pixels to be independent.

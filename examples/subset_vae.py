@@ -1,5 +1,8 @@
 """A digit in twenty choices of ten out of twenty, and their gradients.
 
+A digit becomes twenty subsets, each of ten items out of twenty. Three gradients
+through such a sample are compared, one of them through exact marginals.
+
 A variational autoencoder whose code z is a matrix of D subsets: in each row
 exactly k of n entries are one. q(z|x) is the conditional Bernoulli
 distribution of `distributions.Subset`, uniform a priori, and its divergence
