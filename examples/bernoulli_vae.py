@@ -19,8 +19,8 @@ whose `estimator=` is all that differs from row to row of the table:
   `disarm` decode two samples, with a baseline from each other or antithetic.
 
 The images are binarised, so that the bound is that of a proper likelihood. In
-the first half of a run the weight of the divergence grows from 0 to 1, lest
-bits fall silent before the decoder has learned to listen. A bit that says
+the first half of a run the weight of the divergence grows from 0 to 1, so that
+no bits fall silent before the decoder has learned to listen. A bit that says
 nothing costs nothing: the table counts those that tell at least 0.01 nats.
 
     python examples/bernoulli_vae.py --out bits-out

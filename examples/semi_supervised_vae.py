@@ -23,10 +23,10 @@ word: `ExpectedCost(bound, estimator="exact")`, `"nvil"` or `"gumbel_softmax"`.
 Beside them stands the classifier trained on the 30 labels alone. Each is
 trained three times, with other images labelled.
 
-With the default settings the labels alone name 81 % of the test digits right,
-the exact expectation 90 %, one sample with NVIL's score function 89 %, and one
-relaxed sample, which is biased and asks the decoder for mixtures of digits,
-86 %.
+With the default settings the exact expectation names far more of the test
+digits right than the labels alone, one sample with NVIL's score function hardly
+fewer, and one relaxed sample, which is biased and asks the decoder for mixtures
+of digits, comes in between.
 
 With the label to itself, z holds what is left, the style: in 8x8 pixels, not
 much. The picture shows test images, and their styles decoded with every class.

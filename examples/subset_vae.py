@@ -1,7 +1,8 @@
 """A digit in twenty choices of ten out of twenty, and their gradients.
 
-A digit becomes twenty subsets, each of ten items out of twenty. Three gradients
-through such a sample are compared, one of them through exact marginals.
+A digit becomes a row of subsets, each of exactly k items out of n. Three
+gradients through such a sample are compared, one of them through exact
+marginals.
 
 A variational autoencoder whose code z is a matrix of D subsets: in each row
 exactly k of n entries are one. q(z|x) is the conditional Bernoulli

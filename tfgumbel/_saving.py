@@ -82,7 +82,7 @@ class StatefulLayer(keras.layers.Layer):
         self._state = types.SimpleNamespace()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls the layer; refuses tensors that Keras cannot take."""
+        """Calls the layer; raises for tensors that Keras cannot take."""
         for value in keras.tree.flatten((args, kwargs)):
             if getattr(getattr(value, "shape", ()), "rank", 0) is None:
                 raise ValueError(

@@ -97,10 +97,17 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_page_content(content: str, page: Any, **_: Any) -> str | None:
-    """Has the report's tables drawn densely."""
-    if page.file.src_path != "results.md":
-        return None
-    return f'<div class="dense">{content}</div>'
+    """Has the report's tables drawn densely, and lets long names break."""
+    if page.file.src_path == "results.md":
+        return f'<div class="dense">{content}</div>'
+    if 'class="dense names"' in content:
+        return re.sub(r"<code>[^<]*</code>", _breakable, content)
+    return None
+
+
+def _breakable(match: re.Match[str]) -> str:
+    """A name that may break before a capital and behind a dot."""
+    return re.sub(r"(?<=[a-z.(_])(?=[A-Z])|(?<=\.)(?=\w)", "<wbr>", match[0])
 
 
 def on_config(config: Any, **_: Any) -> Any:

@@ -12,6 +12,7 @@ minutes.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import re
@@ -48,8 +49,8 @@ PICTURES = {
 # What draws nothing, and why.
 WITHOUT_PICTURE = {
     "multi_worker": "about workers that stop and go on; prints its bound",
-    "tour": "a notebook, which holds its own pictures",
 }
+NOTEBOOK = "tour"  # Saved with its outputs: the last picture is taken.
 LINES = 40  # More of an output than that is cut in the middle.
 
 
@@ -66,7 +67,10 @@ def main(argv: list[str] | None = None) -> None:
     """Runs the examples that are named, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
-    for name in parser.parse_args(argv).names or names():
+    for name in parser.parse_args(argv).names or [NOTEBOOK, *names()]:
+        if name == NOTEBOOK:
+            (IMAGES / f"{name}.png").write_bytes(last_picture(name))
+            continue
         text = run(name)
         found = json.loads(OUT.read_text("utf-8")) if OUT.exists() else {}
         write(OUT, {**found, name: {"output": text}})
@@ -88,6 +92,18 @@ def run(name: str) -> list[str]:
             (picture,) = Path(folder).rglob(PICTURES[name])
             shutil.copy(picture, IMAGES / f"{name}.png")
     return shortened(done.stdout)
+
+
+def last_picture(name: str) -> bytes:
+    """The last picture that a notebook holds."""
+    cells = json.loads((FOLDER / f"{name}.ipynb").read_text("utf-8"))["cells"]
+    pictures = [
+        "".join(output["data"]["image/png"])
+        for cell in cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    return base64.b64decode(pictures[-1])
 
 
 def _quiet(name: str) -> list[str]:

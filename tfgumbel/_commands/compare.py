@@ -213,7 +213,7 @@ def _problem(
 
 
 def _check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Refuses, before any work, what would fail at the end of it."""
+    """Stops, before any work, at what would fail at the end of it."""
     names = args.estimators or []
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -18,7 +18,7 @@ class GumbelSoftmax(RelaxedLayer, CategoricalLayer):
 
     Gradients flow through y by the pathwise derivative J(y)/τ. They are
     unbiased for the relaxed model; for the discrete one they are biased, less
-    so as τ falls, at the price of variance. What follows the layer must be
+    so as τ falls, at the cost of variance. What follows the layer must be
     differentiable.
 
     `hard=True` gives exact one-hot samples in the forward pass with the
