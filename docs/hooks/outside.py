@@ -106,8 +106,8 @@ def on_page_content(content: str, page: Any, **_: Any) -> str | None:
 
 
 def _breakable(match: re.Match[str]) -> str:
-    """A name that may break before a capital and behind a dot."""
-    return re.sub(r"(?<=[a-z.(_])(?=[A-Z])|(?<=\.)(?=\w)", "<wbr>", match[0])
+    """A name that may break before a capital."""
+    return re.sub(r"(?<=[a-z.(_])(?=[A-Z])", "<wbr>", match[0])
 
 
 def on_config(config: Any, **_: Any) -> Any:

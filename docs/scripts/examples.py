@@ -114,7 +114,7 @@ def _quiet(name: str) -> list[str]:
 
 def shortened(text: str) -> list[str]:
     """The lines of an output, without its middle if it is long."""
-    lines = [line.rstrip() for line in text.strip().splitlines()]
+    lines = [line.rstrip() for line in text.strip("\n").splitlines()]
     if len(lines) <= LINES:
         return lines
     return [*lines[: LINES // 4], "...", *lines[-(LINES - LINES // 4) :]]
