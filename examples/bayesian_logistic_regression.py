@@ -279,7 +279,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--samples", type=integer(), default=10, help="samples of w in a step")
     help = "tumours in a step"
     add("--batch-size", type=integer(1, TRAINING), default=32, help=help)
-    help = "of Adam at the start; falls to zero"
+    help = "learning rate of Adam at the start; falls to zero"
     add("--learning-rate", type=positive, default=0.02, help=help)
     add("--every", type=integer(), default=50, help="steps between records")
     help = "estimates that a variance is measured from"

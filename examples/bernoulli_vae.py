@@ -272,7 +272,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     help = "units of the encoder's hidden layer"
     add("--hidden", type=integer(), default=200, help=help)
     add("--epochs", type=integer(), default=60, help="passes over the data")
-    add("--learning-rate", type=positive, default=2e-3, help="of Adam")
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=2e-3, help=help)
     help = "codes for each test image in the bound"
     add("--samples", type=integer(), default=10, help=help)
     return parser.parse_args(argv)

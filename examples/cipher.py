@@ -308,12 +308,18 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--keys", type=integer(), default=64, help="keys searched side by side")
     add("--steps", type=integer(), default=1000, help="steps of descent")
-    add("--swaps", type=integer(), default=8000, help="steps of climbing")
-    add("--every", type=integer(), default=25, help="steps between looks")
-    add("--learning-rate", type=positive, default=0.05, help="of Adam")
+    add(
+        "--swaps",
+        type=integer(),
+        default=8000,
+        help="swaps tried in a search by swaps",
+    )
+    add("--every", type=integer(), default=25, help="steps between records")
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=0.05, help=help)
     help = "λ, what two letters of one meaning cost"
     add("--penalty", type=number(), default=0.05, help=help)
-    help = "at the end of an annealed search, which starts at 1"
+    help = "temperature at the end of an annealed search, from 1"
     add("--minimum-temperature", type=positive, default=0.2, help=help)
     return parser.parse_args(argv)
 

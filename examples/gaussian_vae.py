@@ -291,7 +291,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--epochs", type=integer(), default=120, help="passes over the data")
     add("--batch-size", type=integer(), default=50, help="images in a step")
-    add("--learning-rate", type=positive, default=2e-3, help="of Adam")
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=2e-3, help=help)
     help = "codes for each test image in the bound"
     add("--samples", type=integer(2), default=10, help=help)
     return parser.parse_args(argv)

@@ -365,7 +365,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     help = "weight of the policy's entropy in the loss"
     add("--curiosity", type=number(), default=0.02, help=help)
     add("--epochs", type=integer(), default=100, help="passes over the data")
-    add("--learning-rate", type=positive, default=1e-3, help="of Adam")
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=1e-3, help=help)
     help = "passes over the test data"
     add("--passes", type=integer(), default=10, help=help)
     return parser.parse_args(argv)

@@ -290,7 +290,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     help = "weight of the labels in the loss of the classifier"
     add("--alpha", type=number(), default=20.0, help=help)
     add("--epochs", type=integer(), default=40, help="passes over the data")
-    add("--learning-rate", type=positive, default=2e-3, help="of Adam")
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=2e-3, help=help)
     return parser.parse_args(argv)
 
 

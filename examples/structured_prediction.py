@@ -256,13 +256,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--estimator",
         choices=tg.estimators.surrogates(),
         default="reinmax",
-        help="how the gradient passes the bits",
+        help="how the gradient is taken through the bits",
     )
     add("--hidden", type=integer(), default=128, help="units of a layer")
-    add("--epochs", type=integer(), default=200, help="passes at most")
+    add(
+        "--epochs",
+        type=integer(),
+        default=200,
+        help="passes over the data at most",
+    )
     help = "epochs without progress before training stops"
     add("--patience", type=integer(), default=15, help=help)
-    add("--learning-rate", type=positive, default=2e-3, help="of Adam")
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=2e-3, help=help)
     return parser.parse_args(argv)
 
 
