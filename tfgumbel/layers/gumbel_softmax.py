@@ -28,7 +28,7 @@ class GumbelSoftmax(RelaxedLayer, CategoricalLayer):
     Args:
         temperature: τ > 0: a number, or a schedule `step -> τ` that is then
             followed inside the graph, one step per training call. The
-            current value is the weight `layer.temperature`; a
+            current value is the variable `layer.temperature`; a
             `TemperatureScheduler` sets it.
             `tg.recommended_temperature(K)` gives values that worked.
         hard: Whether training samples are one-hot.
