@@ -54,6 +54,7 @@ def admitted(
     module = getattr(callee, "__module__", None) or ""
     if module.split(".")[0] != "keras":
         return value
+    # Keras 3.12 to 3.15 define their functions under `keras.src`.
     homes = tuple(f"keras.src.{home}." for home in functions)
     if inspect.isroutine(value) and f"{module}.".startswith(homes):
         return value

@@ -324,6 +324,7 @@ def _per_example(share: tf.Tensor) -> tf.Tensor:
 
 def _refuse_both_directions(model: Any) -> None:
     """Raises for a `to_go` sampler in a `Bidirectional` layer."""
+    # Keras 3.12 to 3.15 list nested layers by no public method.
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Bidirectional):
             for inner in layer._flatten_layers():
