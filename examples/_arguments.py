@@ -26,6 +26,8 @@ class Parser(argparse.ArgumentParser):
         description: One line.
         out: The default of `--out`.
         verbose: The default of `--verbose`; `None` for no such option.
+        presets: Defaults that depend on the data, "digits" or "mnist": those of
+            an option are shown with its help.
         **options: As in `argparse.ArgumentParser`.
     """
 
@@ -34,12 +36,14 @@ class Parser(argparse.ArgumentParser):
         description: str,
         out: str,
         verbose: int | None = None,
+        presets: dict[str, dict[str, Any]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(description=description, **options)
+        self.presets = presets or {"digits": {}, "mnist": {}}
         add = self.add_argument
         add("--out", type=folder, default=out, help="folder to write")
-        help = "of weights, data order and noise"
+        help = "seed of weights, data order and noise"
         add("--seed", type=integer(0, 10**9), default=0, help=help)
         if verbose is not None:
             help = "what Keras prints while it trains: 0, 1 or 2"
@@ -48,11 +52,22 @@ class Parser(argparse.ArgumentParser):
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
         """As in argparse; the help goes on with the default, if any."""
         default = options.get("default")
+        key = names[-1].lstrip("-").replace("-", "_")
         if default not in (None, argparse.SUPPRESS):
-            several = isinstance(default, list | tuple)
-            shown = " ".join(map(str, default)) if several else default
-            options["help"] += f" (default: {shown})"
+            options["help"] += f" (default: {_shown(default)})"
+        elif key in getattr(self, "presets", {}).get("digits", ()):
+            digits, mnist = (
+                _shown(self.presets[data][key]) for data in ("digits", "mnist")
+            )
+            options["help"] += f" (default: {digits}; with --mnist {mnist})"
         return super().add_argument(*names, **options)
+
+
+def _shown(value: Any) -> str:
+    """A default as it is typed."""
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    return str(value)
 
 
 def integer(least: int = 1, most: int | None = None) -> Callable[[str], int]:

@@ -1,5 +1,8 @@
 """Bayesian logistic regression with three estimators of one gradient.
 
+Which measurements of a tumour matter, and how sure can one be? A posterior over
+31 weights is fitted by three unbiased gradients, and their variances compared.
+
 The case study of Mohamed et al. (2020). Given the D features x of a tumour
 (standardised, with a constant one), the odds that it is benign are exp(x·w).
 The weights w have the prior N(0, I), and their posterior is approximated by
@@ -276,7 +279,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--samples", type=integer(), default=10, help="samples of w in a step")
     help = "tumours in a step"
     add("--batch-size", type=integer(1, TRAINING), default=32, help=help)
-    help = "of Adam at the start; falls to zero"
+    help = "learning rate of Adam at the start; falls to zero"
     add("--learning-rate", type=positive, default=0.02, help=help)
     add("--every", type=integer(), default=50, help="steps between records")
     help = "estimates that a variance is measured from"

@@ -1,5 +1,8 @@
 """Two hundred random bits for a digit, and six gradients to train them.
 
+A digit becomes 200 random bits, and six estimators train the same model. The
+table compares the bound they reach, and how many bits they keep in use.
+
 The Bernoulli VAE on which gradient estimators are commonly compared: a code z
 of 200 independent bits (Bernoulli variables), uniform a priori, q(z|x) from an
 encoder with one hidden layer, p(x|z) from a decoder that is linear. Training
@@ -16,8 +19,8 @@ whose `estimator=` is all that differs from row to row of the table:
   `disarm` decode two samples, with a baseline from each other or antithetic.
 
 The images are binarised, so that the bound is that of a proper likelihood. In
-the first half of a run the weight of the divergence grows from 0 to 1, lest
-bits fall silent before the decoder has learned to listen. A bit that says
+the first half of a run the weight of the divergence grows from 0 to 1, so that
+no bits fall silent before the decoder has learned to listen. A bit that says
 nothing costs nothing: the table counts those that tell at least 0.01 nats.
 
     python examples/bernoulli_vae.py --out bits-out
@@ -269,7 +272,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     help = "units of the encoder's hidden layer"
     add("--hidden", type=integer(), default=200, help=help)
     add("--epochs", type=integer(), default=60, help="passes over the data")
-    add("--learning-rate", type=positive, default=2e-3, help="of Adam")
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=2e-3, help=help)
     help = "codes for each test image in the bound"
     add("--samples", type=integer(), default=10, help=help)
     return parser.parse_args(argv)

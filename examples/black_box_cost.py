@@ -321,7 +321,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--exploration", type=number(), default=0.1, help=help)
     help = "units of the hidden layer"
     add("--hidden", type=integer(), default=128, help=help)
-    add("--learning-rate", type=positive, default=3e-3, help="of Adam")
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=3e-3, help=help)
     return parser.parse_args(argv)
 
 

@@ -1,5 +1,9 @@
 """The categorical VAE of Jang, Gu and Poole (2017) on handwritten digits.
 
+A digit becomes a code of eight variables of ten categories each, and is drawn
+anew from that code. The gradient passes the discrete samples by any of seven
+estimators, named on the command line.
+
 An encoder maps an image x to the logits of D categorical variables of K
 classes each, q(z|x); a decoder maps their one-hot codes z to the logits of the
 pixels, p(x|z); the prior p(z) is uniform. Training descends the negative
@@ -351,22 +355,18 @@ def plot_prior_samples(
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    presets = [
-        f"on {name}: " + ", ".join(f"{k} {v}" for k, v in preset.items())
-        for name, preset in DEFAULTS.items()
-    ]
     parser = Parser(
         "Categorical VAE (Jang et al. 2017) on digits.",
         out="vae-out",
         verbose=1,
-        epilog="Defaults " + "; ".join(presets) + ".",
+        presets=DEFAULTS,
     )
     add = parser.add_argument
     add(
         "--estimator",
         choices=SAMPLERS,
         default="gumbel_softmax",
-        help="how the gradient passes the sample",
+        help="how the gradient is taken through the sample",
     )
     add(
         "--mnist",
@@ -377,23 +377,22 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="train on MNIST, from a file in Keras's layout or, without one, "
         "from Keras's downloader (default: scikit-learn's 8x8 digits)",
     )
-    below = "(default: see below)"
-    add("--epochs", type=integer(), help=f"passes over the data {below}")
-    add("--batch-size", type=integer(), help=f"images in a step {below}")
-    help = f"D, number of categorical variables {below}"
+    add("--epochs", type=integer(), help="passes over the data")
+    add("--batch-size", type=integer(), help="images in a step")
+    help = "D, number of categorical variables"
     add("--latents", type=integer(1, 100), help=help)
-    help = "K, classes of each"
+    help = "K, number of classes of each"
     add("--classes", type=integer(2, 100), default=10, help=help)
     add(
         "--hidden",
         type=integer(),
         nargs="+",
-        help="units of the encoder's hidden layers, which the decoder reverses "
-        + below,
+        help="units of the encoder's hidden layers, which the decoder reverses",
     )
-    add("--learning-rate", type=positive, help=f"of Adam {below}")
-    add("--temperature", type=positive, default=1.0, help="at the start")
-    help = f"from half-way on {below}"
+    add("--learning-rate", type=positive, help="learning rate of Adam")
+    help = "temperature at the start"
+    add("--temperature", type=positive, default=1.0, help=help)
+    help = "temperature from half-way on"
     add("--minimum-temperature", type=positive, help=help)
     help = "part of the run in which the KL weight rises from 0 to 1"
     add("--kl-warmup", type=number(0, 1), default=0.5, help=help)

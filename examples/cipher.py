@@ -18,13 +18,13 @@ Many searches run side by side, as a batch; the cheapest key wins. The solution
 is used for nothing but to count the letters that came out right, and the
 searches that solve the riddle, with 19 letters in 20.
 
-With the default settings Gumbel-softmax solves it in 8 searches of 64 and its
-straight-through form in 6. ReinMax, which is not annealed, commits itself too
-soon. The score function (`rloo`) needs no derivative of f, but 16 values of it
-a step, and gets stuck with 81 % of the letters right. It must be said that no
-gradient is needed here: swapping two letters of a key at random, and keeping
-what is cheaper, solves 16 of 64, if with 8000 evaluations of f for a search
-instead of 1000. The cheapest key of Gumbel-softmax takes z for j: "the jen of
+With the default settings Gumbel-softmax and its straight-through form solve it
+in some of the searches. ReinMax, which is not annealed, commits itself too
+soon. The score function (`rloo`) needs no derivative of f, but many values of
+it a step, and gets stuck. It must be said that no gradient is needed here:
+swapping two letters of a key at random, and keeping what is cheaper, solves
+more, if with many times the evaluations of f for a search. The cheapest key of
+Gumbel-softmax takes z for j: "the jen of
 python" is likelier than the truth, in the English of a manual.
 
 This is the estimators' plain contract, without Keras: `estimator(cost, logits,
@@ -308,12 +308,18 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--keys", type=integer(), default=64, help="keys searched side by side")
     add("--steps", type=integer(), default=1000, help="steps of descent")
-    add("--swaps", type=integer(), default=8000, help="steps of climbing")
-    add("--every", type=integer(), default=25, help="steps between looks")
-    add("--learning-rate", type=positive, default=0.05, help="of Adam")
+    add(
+        "--swaps",
+        type=integer(),
+        default=8000,
+        help="swaps tried in a search by swaps",
+    )
+    add("--every", type=integer(), default=25, help="steps between records")
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=0.05, help=help)
     help = "λ, what two letters of one meaning cost"
     add("--penalty", type=number(), default=0.05, help=help)
-    help = "at the end of an annealed search, which starts at 1"
+    help = "temperature at the end of an annealed search, from 1"
     add("--minimum-temperature", type=positive, default=0.2, help=help)
     return parser.parse_args(argv)
 

@@ -170,11 +170,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "Topics of digits, by a Dirichlet VAE.", out="topics-out", verbose=1
     )
     add = parser.add_argument
-    add("--topics", type=integer(2, 64), default=12, help="T, how many")
+    add("--topics", type=integer(2, 64), default=12, help="T, number of topics")
     help = "concentration of the prior, the same for all topics"
     add("--alpha", type=positive, default=0.3, help=help)
     add("--epochs", type=integer(), default=60, help="passes over the data")
-    add("--learning-rate", type=positive, default=3e-3, help="of Adam")
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=3e-3, help=help)
     help = "passes of scikit-learn's LDA"
     add("--lda-iterations", type=integer(), default=30, help=help)
     help = "samples for each test image in the bound"

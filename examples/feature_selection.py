@@ -271,11 +271,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--features", type=integer(1, 30), default=5, help=help)
     add("--epochs", type=integer(), default=100, help="passes over the data")
     add("--batch-size", type=integer(), default=64, help="tumours in a step")
-    add("--learning-rate", type=positive, default=0.1, help="of Adam")
-    add("--temperature", type=positive, default=10.0, help="at the start")
-    help = "in the last tenth of the run"
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=0.1, help=help)
+    add(
+        "--temperature",
+        type=positive,
+        default=10.0,
+        help="temperature at the start",
+    )
+    help = "temperature in the last tenth of the run"
     add("--minimum-temperature", type=positive, default=0.05, help=help)
-    help = "random ones to compare with"
+    help = "random subsets to compare with"
     add("--subsets", type=integer(2), default=100, help=help)
     args = parser.parse_args(argv)
     check_annealing(parser, args)

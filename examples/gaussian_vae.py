@@ -1,5 +1,8 @@
 """The Gaussian VAE of Kingma and Welling (2014), and a map of its codes.
 
+A digit becomes a point of the plane, and every point of the plane a digit. Two
+layers, `GaussianKL` and `ReparamGaussian`, make a plain Keras model of it.
+
 An encoder maps an image x to the mean and the log variance of D independent
 Gaussians, q(z|x) = N(μ, diag σ²); a decoder maps a code z to the logits of the
 pixels, p(x|z); the prior p(z) is N(0, I). Training descends the negative
@@ -288,7 +291,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--epochs", type=integer(), default=120, help="passes over the data")
     add("--batch-size", type=integer(), default=50, help="images in a step")
-    add("--learning-rate", type=positive, default=2e-3, help="of Adam")
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=2e-3, help=help)
     help = "codes for each test image in the bound"
     add("--samples", type=integer(2), default=10, help=help)
     return parser.parse_args(argv)

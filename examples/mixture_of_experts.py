@@ -23,7 +23,7 @@ says so.
 The figure of merit is the squared error of test images, as a share of their
 variance. With hard routing an image is three numbers and the name of an expert,
 and costs what one expert costs; the soft mixture has a lower error, at ten
-times the price, since thirty numbers pass through it. The picture shows who
+times the cost, since thirty numbers pass through it. The picture shows who
 draws what; no one told the gate the digits.
 
     python examples/mixture_of_experts.py --out experts-out

@@ -1,5 +1,8 @@
 """The categorical VAE on several machines, stopped and resumed at will.
 
+Training that goes on from its last checkpoint, on one worker or several, when
+a machine dies. It takes the very steps that the uninterrupted run would take.
+
 Keras 3's `fit` does not run under `MultiWorkerMirroredStrategy`; a training
 loop of one's own does. This is one, around the layers of `categorical_vae.py`:
 it descends the negative evidence lower bound in nats per image,
@@ -348,16 +351,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="processes to start on this machine (default: none; this process "
         "trains, as TF_CONFIG says)",
     )
-    help = "of all --workers, after one of them failed"
+    help = "restarts of all --workers, after one of them failed"
     add("--restarts", type=integer(0), default=3, help=help)
     add(
         "--estimator",
         choices=ESTIMATORS,
         default="gumbel_softmax",
-        help="how the gradient passes the sample",
+        help="how the gradient is taken through the sample",
     )
     add("--epochs", type=integer(), default=20, help="passes over the data")
-    help = "in an epoch (default: as many as all images take)"
+    help = "steps in an epoch (default: as many as all images take)"
     add("--steps", type=integer(), help=help)
     help = "steps between checkpoints"
     add("--save-every", type=integer(), default=30, help=help)
@@ -365,8 +368,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--batch-size", type=integer(1, TRAINING), default=50, help=help)
     add("--latents", type=integer(), default=8, help="D, number of variables")
     add("--classes", type=integer(2), default=10, help="K, classes of each")
-    add("--learning-rate", type=positive, default=2e-3, help="of Adam")
-    help = "by which the temperature falls, per step"
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=2e-3, help=help)
+    help = "share by which the temperature falls, per step"
     add("--rate", type=number(), default=4e-3, help=help)
     help = "codes for each test image in the bound"
     add("--samples", type=integer(), default=10, help=help)

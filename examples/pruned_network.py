@@ -204,16 +204,11 @@ def plot(
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    presets = [
-        f"on {name}: "
-        + ", ".join(f"{key} {value}" for key, value in preset.items())
-        for name, preset in DEFAULTS.items()
-    ]
     parser = Parser(
         "A perceptron that sheds pixels and units.",
         out="pruned-out",
         verbose=0,
-        epilog="Defaults " + "; ".join(presets) + ".",
+        presets=DEFAULTS,
     )
     add = parser.add_argument
     add(
@@ -225,13 +220,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="train on MNIST, from a file in Keras's layout or, without one, "
         "from Keras's downloader (default: scikit-learn's 8x8 digits)",
     )
-    below = "(default: see below)"
-    help = f"units of the hidden layers {below}"
+    help = "units of the hidden layers"
     add("--hidden", type=integer(), nargs="+", help=help)
-    add("--weight", type=positive, help=f"cost of an open gate {below}")
-    add("--epochs", type=integer(), help=f"passes over the data {below}")
-    add("--batch-size", type=integer(), help=f"images in a step {below}")
-    add("--learning-rate", type=positive, default=2e-3, help="of Adam")
+    add("--weight", type=positive, help="cost of an open gate, in nats")
+    add("--epochs", type=integer(), help="passes over the data")
+    add("--batch-size", type=integer(), help="images in a step")
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=2e-3, help=help)
     args = parser.parse_args(argv)
     name = "digits" if args.mnist is None else "mnist"
     for key, value in DEFAULTS[name].items():

@@ -1,5 +1,8 @@
 """The lower half of a digit, given its upper half: there is more than one.
 
+Half a digit can be completed in more than one way, and a network of independent
+pixels draws their average. Random bits in the middle give it several answers.
+
 A half circle may end as an 8, a 9, a 3 or a 2. A network that maps the upper
 half x of an image to the probabilities of the 32 lower pixels y has one answer
 for all of these, their average, since it takes the pixels to be independent.
@@ -253,13 +256,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--estimator",
         choices=tg.estimators.surrogates(),
         default="reinmax",
-        help="how the gradient passes the bits",
+        help="how the gradient is taken through the bits",
     )
     add("--hidden", type=integer(), default=128, help="units of a layer")
-    add("--epochs", type=integer(), default=200, help="passes at most")
+    add(
+        "--epochs",
+        type=integer(),
+        default=200,
+        help="passes over the data at most",
+    )
     help = "epochs without progress before training stops"
     add("--patience", type=integer(), default=15, help=help)
-    add("--learning-rate", type=positive, default=2e-3, help="of Adam")
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=2e-3, help=help)
     return parser.parse_args(argv)
 
 

@@ -1,5 +1,9 @@
 """A digit in twenty choices of ten out of twenty, and their gradients.
 
+A digit becomes a row of subsets, each of exactly k items out of n. Three
+gradients through such a sample are compared, one of them through exact
+marginals.
+
 A variational autoencoder whose code z is a matrix of D subsets: in each row
 exactly k of n entries are one. q(z|x) is the conditional Bernoulli
 distribution of `distributions.Subset`, uniform a priori, and its divergence
@@ -214,17 +218,16 @@ def plot(path: pathlib.Path, runs: dict[str, Run], test: np.ndarray) -> None:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    presets = [
-        f"on {name}: "
-        + ", ".join(f"{key} {value}" for key, value in preset.items())
-        + ", {} epochs of batches of {}".format(*LENGTH[name])
+    keys = ("epochs", "batch_size")
+    presets = {
+        name: {**preset, **dict(zip(keys, LENGTH[name], strict=True))}
         for name, preset in DEFAULTS.items()
-    ]
+    }
     parser = Parser(
         "A VAE whose codes are subsets of k of n.",
         out="subset-out",
         verbose=0,
-        epilog="Defaults " + "; ".join(presets) + ".",
+        presets=presets,
     )
     add = parser.add_argument
     add(
@@ -243,21 +246,20 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="train on MNIST, from a file in Keras's layout or, without one, "
         "from Keras's downloader (default: scikit-learn's 8x8 digits)",
     )
-    below = "(default: see below)"
-    add("--groups", type=integer(1, 200), help=f"D, subsets in a code {below}")
-    add("--items", type=integer(2, 200), help=f"n, items of each {below}")
-    add("--k", type=integer(1, 200), help=f"items in a subset {below}")
-    help = f"units of the encoder, reversed by the decoder {below}"
+    add("--groups", type=integer(1, 200), help="D, number of subsets in a code")
+    add("--items", type=integer(2, 200), help="n, items to choose from")
+    add("--k", type=integer(1, 200), help="items in a subset")
+    help = "units of the encoder's hidden layers, which the decoder reverses"
     add("--hidden", type=integer(), nargs="+", help=help)
-    add("--epochs", type=integer(), help=f"passes over the data {below}")
-    add("--batch-size", type=integer(), help=f"images in a step {below}")
-    add("--learning-rate", type=positive, default=5e-4, help="of Adam")
+    add("--epochs", type=integer(), help="passes over the data")
+    add("--batch-size", type=integer(), help="images in a step")
+    help = "learning rate of Adam"
+    add("--learning-rate", type=positive, default=5e-4, help=help)
     help = "codes for each test image in the bound"
     add("--samples", type=integer(), default=5, help=help)
     args = parser.parse_args(argv)
     name = "digits" if args.mnist is None else "mnist"
-    lengths = dict(zip(("epochs", "batch_size"), LENGTH[name], strict=True))
-    for key, value in {**DEFAULTS[name], **lengths}.items():
+    for key, value in presets[name].items():
         if getattr(args, key) is None:
             setattr(args, key, value)
     if args.k > args.items:

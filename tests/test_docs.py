@@ -5,7 +5,6 @@ cannot see.
 """
 
 import ast
-import importlib.util
 import json
 import pathlib
 import re
@@ -14,7 +13,17 @@ import numpy as np
 import pytest
 
 import tfgumbel
-from docs.scripts import checks, draw, facts, measure
+from docs.scripts import (
+    checks,
+    draw,
+    examples,
+    facts,
+    gallery,
+    measure,
+    rooms,
+    tables,
+)
+from docs.scripts import pages as written
 from tests import registers
 from tests.docs import pages
 
@@ -31,10 +40,12 @@ SLOW = {
     "which-estimator.md",
     "guides/annealing.md",
     "guides/bias.md",
+    "guides/costs.md",
     "guides/distributed.md",
     "guides/loops.md",
     "guides/own-distribution.md",
     "guides/own-layer.md",
+    "guides/routing.md",
     "guides/saving.md",
     "guides/structured.md",
     "guides/training-loop.md",
@@ -71,7 +82,7 @@ def referenced():
     found = []
     for page in (DOCS / "reference").glob("*.md"):
         text = page.read_text(encoding="utf-8")
-        found += re.findall(r"^::: (\S+)$", text, flags=re.MULTILINE)
+        found += [name for name, _ in written.ENTRY.findall(text)]
     return found
 
 
@@ -132,7 +143,7 @@ def test_every_distribution_is_in_the_table_of_its_module():
 
 
 def test_the_matrix_says_who_is_refused():
-    lines = hook("tables").matrix("which-estimator").splitlines()
+    lines = tables.matrix("which-estimator").splitlines()
     columns = [re.findall(r"\[`(\w+)`\]", c) for c in lines[0].split("|")[2:-1]]
     assert sorted(sum(columns, [])) == ESTIMATORS
     rows = [line.split(" | ") for line in lines[2:]]
@@ -187,16 +198,6 @@ def test_the_code_of_a_page_runs(page):
         pages.run(page)
 
 
-def hook(name):
-    """A hook, which MkDocs loads from its file as well."""
-    spec = importlib.util.spec_from_file_location(
-        name, DOCS / "hooks" / f"{name}.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def outcomes(text):
     """Tables as they are; of reports, which checks pass and fail."""
     reports = re.findall(r"^(pass|FAIL|n/a) +([\w ]+?)  ", text, re.MULTILINE)
@@ -214,8 +215,29 @@ def test_tables_and_reports_of_checks_are_written(name):
     assert name != "own-layer.md" or len(found[1]) > 40
 
 
-def test_every_table_that_a_page_asks_for_is_made():
-    tables = hook("tables").TABLES
+@pytest.mark.parametrize(
+    "path", written.pages(), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_what_is_made_from_data_stands_in_the_page(path):
+    """Tables, cells, entries of the reference, links: none is unfilled."""
+    text = path.read_text(encoding="utf-8")
+    hint = "Run `python -m docs.scripts.pages`"
+    assert written.filled(path) == text, hint
+    assert text.count("<!-- table:") == text.count("<!-- end of table -->")
+    assert not re.search("^::: ", text, re.MULTILINE), hint
+
+
+def test_an_old_figure_or_an_empty_place_is_filled(tmp_path):
+    page = tmp_path / "rloo.md"
+    page.write_text("a\n\n<!-- table: facts -->\n\nb <!-- vae: zgr -->\n")
+    text = written.filled(page)
+    page.write_text(text)
+    assert "evaluations of f" in text and text == written.filled(page)
+    page.write_text(re.sub(r"\d", "8", text))
+    assert text == written.filled(page)
+
+
+def test_every_table_is_asked_for_and_has_rows():
     asked = [
         (page.stem, name)
         for page in DOCS.rglob("*.md")
@@ -223,25 +245,67 @@ def test_every_table_that_a_page_asks_for_is_made():
             r"<!-- table: (\w+) -->", page.read_text(encoding="utf-8")
         )
     ]
-    assert {name for _, name in asked} == set(tables)
+    assert {name for _, name in asked} == set(tables.TABLES)
     for stem, name in asked:
-        lines = tables[name](stem).splitlines()
+        lines = tables.TABLES[name](stem).splitlines()
         assert len(lines) > 3
-        assert len({line.count("|") for line in lines if "|" in line}) == 1
+        assert len({line.count("|") for line in lines if "|" in line}) <= 1
 
 
 def test_rows_of_measured_cells_are_complete():
-    tables = hook("tables")
     text = (DOCS / "which-estimator.md").read_text(encoding="utf-8")
-    asked = tables.CELLS.findall(text)
+    asked = [match.groups()[1:] for match in written.CELLS.finditer(text)]
     assert {source for source, _ in asked} == {"vae", "gaussian"}
-    filled = tables.CELLS.sub(lambda match: tables.cells(*match.groups()), text)
-    table = re.search(r"(?:^\|.*\n)+", filled, flags=re.MULTILINE)[0]
+    table = re.search(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)[0]
     assert len({line.count("|") for line in table.splitlines()}) == 1
     # A pathwise gradient of x² under N(1, 1) has variance 4, its mean is 2.
     assert tables.cells("gaussian", "pathwise") == "1.0"
     with pytest.raises(KeyError):
         tables.cells("gaussian", "no such row")
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_imports():
+    text = rooms.OUT.read_text(encoding="utf-8")
+    assert text == rooms.drawn(), "Run `python -m docs.scripts.pages`"
+    assert ("ops", "distributions") in rooms.arrows()
+    assert ("ops", "layers") not in rooms.arrows()  # By way of estimators.
+    assert rooms.rank("_checks") == 0 < rooms.rank("ops")
+
+
+@pytest.mark.parametrize("name", gallery.names())
+def test_every_example_is_in_the_gallery_with_a_picture(name):
+    title, text = gallery.head(name)
+    assert title and len(gallery.sentences(text)) > 80
+    assert name in gallery.command(name)
+    made = (DOCS / "images" / f"{name}.png").exists()
+    assert made != (name in examples.WITHOUT_PICTURE), (
+        f"Run `python -m docs.scripts.examples {name}`, or say in that script "
+        "why the example has no picture"
+    )
+
+
+def test_two_sentences_are_two_sentences():
+    text = "What Mohamed et al. did (2020). Is it `here`? It is: a + b. So,"
+    assert (
+        gallery.sentences(text)
+        == "What Mohamed et al. did (2020). Is it `here`?"
+    )
+    assert gallery.sentences("It is. Then, in nats,") == "It is."
+
+
+def test_a_long_output_is_cut_in_the_middle():
+    lines = [f"  line {i}" for i in range(examples.LINES + 1)]
+    text = "\n".join(lines)
+    cut = examples.shortened(text)
+    assert len(cut) == examples.LINES + 1
+    assert cut[0] == lines[0] and cut[-1] == lines[-1] and "..." in cut
+    assert examples.shortened("\n".join(lines[1:])) == lines[1:]
+
+
+@pytest.mark.parametrize("name", examples.names())
+def test_what_an_example_prints_is_on_its_page(name):
+    hint = f"Run `python -m docs.scripts.examples {name}`"
+    assert examples.output(name), hint
 
 
 @pytest.mark.slow

@@ -280,7 +280,7 @@ def categorical_logits(logits: Any, category_axis: int = -1) -> tf.Tensor:
 
 
 def bernoulli_logits(logits: Any) -> tf.Tensor:
-    """Returns the logits of independent bits as a tensor, checked."""
+    """Returns the logits of Bernoulli variables as a tensor, checked."""
     logits = tf.convert_to_tensor(dense("logits", logits))
     floating("logits", logits.dtype)
     return logits
@@ -343,7 +343,7 @@ def per_example(name: str, value: Any) -> tf.Tensor:
 
 
 def per_example_spec(name: str, value: Any) -> None:
-    """Raises unless `value`, maybe symbolic, is floating, of shape `[B]`."""
+    """Raises unless `value`, symbolic or not, is floating, of shape `[B]`."""
     floating(name, value.dtype)
     shape = tf.TensorShape(value.shape)
     if shape.rank not in (1, None):

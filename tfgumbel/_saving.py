@@ -54,6 +54,7 @@ def admitted(
     module = getattr(callee, "__module__", None) or ""
     if module.split(".")[0] != "keras":
         return value
+    # Keras 3.12 to 3.15 define their functions under `keras.src`.
     homes = tuple(f"keras.src.{home}." for home in functions)
     if inspect.isroutine(value) and f"{module}.".startswith(homes):
         return value
@@ -82,7 +83,7 @@ class StatefulLayer(keras.layers.Layer):
         self._state = types.SimpleNamespace()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls the layer; refuses tensors that Keras cannot take."""
+        """Calls the layer; raises for tensors that Keras cannot take."""
         for value in keras.tree.flatten((args, kwargs)):
             if getattr(getattr(value, "shape", ()), "rank", 0) is None:
                 raise ValueError(

@@ -164,7 +164,7 @@ class CodePerplexity(CodeMetric):
         y_pred: One-hot codes or probabilities, floating, `[B, ..., K]`.
             Integer codes go through `keras.ops.one_hot` first.
         sample_weight: Optional weights, `[B]` or for each variable, such as
-            the mask `[B, T]` of frames; a Keras mask is heeded too.
+            the mask `[B, T]` of frames; a Keras mask counts too.
 
     Example:
 

@@ -33,7 +33,7 @@ class ScoreFunctionMixin:
     act on the losses of others through the batch's statistics; these are
     taken as given, as is usual, and that influence is left out.
 
-    What is not a cost per example is refused: a loss that returns a scalar
+    What is not a cost per example raises an error: a loss that returns a scalar
     for the batch, or whose value for one example changes with another one
     (tried once on made-up numbers, where the loss can be called on such);
     `reduction=None` or `"mean_with_sample_weight"`, or a `Loss` that divides
@@ -324,6 +324,7 @@ def _per_example(share: tf.Tensor) -> tf.Tensor:
 
 def _refuse_both_directions(model: Any) -> None:
     """Raises for a `to_go` sampler in a `Bidirectional` layer."""
+    # Keras 3.12 to 3.15 list nested layers by no public method.
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Bidirectional):
             for inner in layer._flatten_layers():
@@ -456,8 +457,8 @@ class StochasticModel(ScoreFunctionMixin, keras.Model):
     `compile(loss=...)` takes any Keras loss that has one value per example;
     `fit` feeds each example's own loss to every sampler inside, including
     those of nested models. `evaluate` and `predict` are Keras's own. See
-    `ScoreFunctionMixin` for what is correct and what is refused, and subclass
-    that mixin (not this class) for a model with its own `call`.
+    `ScoreFunctionMixin` for what is correct and what raises an error, and
+    subclass that mixin (not this class) for a model with its own `call`.
 
     Args:
         inputs: Inputs of the graph, as in `keras.Model`.

@@ -53,7 +53,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         type=_pair,
         default=[],
         metavar="NAME=VALUE",
-        help="arguments that it is made with",
+        help="arguments of its constructor",
     )
     add(
         "--shape",
@@ -63,7 +63,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="shape of an input without the batch; once for each of several. "
         "Default: 5 logits, or the parameters of the layer's distribution",
     )
-    add("--distribution", metavar="NAME", help="what a layer's samples follow")
+    add("--distribution", metavar="NAME", help="of a layer's samples")
     add(
         "--shared-noise",
         action="store_true",
@@ -81,8 +81,15 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     add("--only", nargs="+", metavar="CHECK", help="names of checks to run")
     add("--full", action="store_true", help="more draws, XLA, SavedModel")
-    add("--seed", type=int, default=0, help="default: %(default)s")
-    add("--out", type=pathlib.Path, metavar="FILE", help="JSON to write")
+    add(
+        "--seed", type=int, default=0, help="of the noise; default: %(default)s"
+    )
+    add(
+        "--out",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="JSON file to write; default: none",
+    )
     add("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 

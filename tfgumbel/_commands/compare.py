@@ -115,8 +115,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=estimators.available("bernoulli"),
         metavar="NAME",
-        help="which ones; default: all for Bernoulli variables that estimate "
-        "the gradient of E f. Known: "
+        help="estimators to compare; default: all for Bernoulli variables "
+        "that estimate the gradient of E f. Known: "
         + ", ".join(estimators.available("bernoulli")),
     )
     add(
@@ -128,7 +128,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--steps",
         type=_at_least(1),
-        help="of the training run; default: 5000, for vae 4000",
+        help="steps of the training run; default: 5000, for vae 4000",
     )
     add(
         "--every",
@@ -158,7 +158,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed",
         type=int,
         default=0,
-        help="of noise and initial weights; default: %(default)s",
+        help="seed of noise and initial weights; default: %(default)s",
     )
     add(
         "--out",
@@ -213,7 +213,7 @@ def _problem(
 
 
 def _check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Refuses, before any work, what would fail at the end of it."""
+    """Stops, before any work, at what would fail at the end of it."""
     names = args.estimators or []
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

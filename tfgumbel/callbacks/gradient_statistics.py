@@ -93,6 +93,7 @@ class GradientStatistics(keras.callbacks.Callback):
         """
         super().set_model(model)
         self._watched: dict[str, keras.layers.Layer] = {}
+        # Keras 3.12 to 3.15 list nested layers by no public method.
         if all(layer.built for layer in model._flatten_layers()):
             self._watched = self._find(model)
         self._measured: list[dict[str, float]] = []

@@ -170,6 +170,7 @@ class TemperatureScheduler(keras.callbacks.Callback):
             logs[_LOG_NAMES[self.attribute]] = self._value
 
     def _find(self, model: keras.Model) -> list[keras.layers.Layer]:
+        # Keras 3.12 to 3.15 list nested layers by no public method.
         every = [
             layer
             for layer in model._flatten_layers()

@@ -64,7 +64,7 @@ def compare(
     · evals (`rloo` if there is none), whose own noise is allowed for. p is
     adjusted for the number of estimators, examples and looks at the draws
     (Holm 1979). A bias is detected where p is at most 0.01: one table in a
-    hundred has a false alarm. The bounds of a table hold together with 99 %
+    hundred has a false alarm. The bounds of a table hold jointly with 99 %
     confidence. How the test works, and why this one, is in the docstring of
     `tfgumbel/diagnostics/bias_test.py`.
 

@@ -14,7 +14,7 @@ from tfgumbel.diagnostics.table import number, paragraph, percent, table
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What `compare` returns; `print` shows it as two tables.
+    """Result of `compare`; `print` shows it as two tables.
 
     Attributes:
         rows: One `Row` per estimator, in the order asked for.
@@ -80,7 +80,7 @@ class Comparison:
             f"p: chance of such a mean without a bias, adjusted for the table"
             f"{once}; * detected, at a false-alarm rate of {percent(ALPHA)}.",
             "/norm, at least, at most, 90 %: relative to the gradient's norm. "
-            f"The bounds hold together with {percent(1 - ALPHA)} confidence; "
+            f"The bounds hold jointly with {percent(1 - ALPHA)} confidence; "
             "90 % is the bias found with that probability.",
         ]
 

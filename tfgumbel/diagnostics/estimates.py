@@ -213,6 +213,7 @@ def gradients(
 
 def learns(estimator: Estimator) -> bool:
     """Whether training the estimator would change anything."""
+    # Keras 3.12 to 3.15 list nested layers by no public method.
     return bool(estimator.trainable_variables) or any(
         isinstance(layer, Baseline) for layer in estimator._flatten_layers()
     )

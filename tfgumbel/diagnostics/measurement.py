@@ -25,7 +25,7 @@ _OF_EXACT = 50
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """What all estimators of a comparison have in common, as in `compare`."""
+    """Settings shared by all estimators of a comparison, as in `compare`."""
 
     cost_fn: CostFn
     logits: Any

@@ -185,7 +185,7 @@ def plot_training(
     """Draws log variance and cost against the step.
 
     As in figures 1 and 2 of Tucker et al. (2017). What is biased by
-    construction stands beside the rest, each kind in as many panels as it
+    construction stands next to the rest, each kind in as many panels as it
     takes to have eight lines in one, on common scales. Legends are ordered by
     the cost at the end, which they give. Curves that coincide are one line
     with several names. Estimators that could not be trained are left out, and

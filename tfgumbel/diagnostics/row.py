@@ -1,4 +1,4 @@
-"""What was measured of one estimator."""
+"""Measurements of one estimator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ALPHA = 0.01
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What was measured of one estimator.
+    """Measurements of one estimator.
 
     Gradients are those of one example, with C coordinates; squares and
     variances are summed over coordinates and averaged over the B examples.

@@ -81,7 +81,7 @@ class Study:
             self._interrupted = True
 
     def result(self, settings: dict[str, Any]) -> Comparison:
-        """What was found."""
+        """The results so far."""
         rows, advice = self._advice()
         return Comparison(
             tuple(rows),

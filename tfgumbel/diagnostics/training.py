@@ -19,7 +19,7 @@ from tfgumbel.estimators import Estimator
 
 @dataclasses.dataclass
 class Curve:
-    """What was seen of one estimator, at steps 0, `every`, 2 `every`, ...
+    """Course of one estimator in training, at steps 0, `every`, 2 `every`, ...
 
     Attributes:
         step: Steps of the optimizer.

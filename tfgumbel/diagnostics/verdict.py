@@ -1,4 +1,4 @@
-"""What the draws of one estimator say of its bias."""
+"""Verdict on the bias of one estimator, from its draws."""
 
 from __future__ import annotations
 

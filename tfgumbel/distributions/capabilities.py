@@ -1,4 +1,4 @@
-"""What a distribution may be able to do beyond the contract.
+"""Capabilities: what some distributions can do beyond the contract.
 
 Each is a protocol: a distribution has the capability if it has the methods,
 whatever it inherits from. Estimators and layers ask for the ones they need.

@@ -20,7 +20,7 @@ Bijection = Callable[[tf.Tensor], tf.Tensor]
 
 
 class Distribution:
-    """Base class of the distributions; the room's docstring has the contract.
+    """Base class of the distributions: the contract is that of the module.
 
     A subclass names its parameters and writes `log_probs`, either `sample` or
     `reparameterize`, and what else it can do. Wherever a method takes
@@ -236,7 +236,7 @@ class Distribution:
         """Why it has not a capability, in a clause; `None` if it has.
 
         Args:
-            capability: A protocol of this room, such as `Reparameterized`.
+            capability: A protocol of this module, such as `Reparameterized`.
         """
         if isinstance(self, capability):
             return None

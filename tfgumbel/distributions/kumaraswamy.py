@@ -16,7 +16,7 @@ from tfgumbel.distributions._support import inside_unit
 from tfgumbel.distributions.bijections import positive
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
-# From here on e⁻ˣ is nothing beside 1.
+# From here on e⁻ˣ is nothing next to 1.
 _NEAR = 18.0
 
 

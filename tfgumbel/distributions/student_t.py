@@ -38,7 +38,7 @@ class StudentT(Distribution):
         first, second = random.split(seed, 2)
         log_ratio = tf.math.log(0.5 * df) - log_gamma(0.5 * df, first)
         normal = noise(random.normal, df, second)
-        # The tail is heavy: e⁴⁰ is where it ends, lest products overflow.
+        # The tail is heavy: it ends at e⁴⁰, so that products do not overflow.
         root = tf.exp(tf.minimum(0.5 * log_ratio, 40.0))
         return location + scale * normal * root
 

@@ -1,4 +1,4 @@
-"""What the estimators through a relaxed or discrete sample share."""
+"""Base classes of the estimators through a relaxed or discrete sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What estimators are made of.
+"""Building blocks of estimators.
 
 Rows are samples: row s·B + i of `[S·B, ...]` is sample s of example i. What is
 said of a tensor holds for each tensor of a tuple, as of `Parameters`.

@@ -19,7 +19,7 @@ _ALIASES: dict[str, str] = {}
 
 
 class Estimator(schedules.AnnealedLayer):
-    """Base class of the estimators; the room's docstring has the contract.
+    """Base class of the estimators: the contract is that of the module.
 
     A subclass writes `estimate(cost_fn, parameters, seed, context)`, where the
     parameters are constrained float32 tensors of `self.distribution`; the

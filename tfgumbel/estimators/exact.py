@@ -62,7 +62,7 @@ class Exact(Estimator):
         return self._states
 
     def build(self, parameters_shape: Any, context_shape: Any = None) -> None:
-        """Counts the joint states, and refuses too many."""
+        """Counts the joint states; raises if there are too many."""
         self._states = self._count(tf.TensorShape(parameters_shape))
         self.built = True
 

@@ -1,4 +1,4 @@
-"""What the layers of relaxed samples have in common."""
+"""Base class of the layers of relaxed samples."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RelaxedLayer(TemperatureLayer, SamplingLayer):
 
     @property
     def inference_modes(self) -> tuple[str, ...]:
-        """What `inference` may be, the default first."""
+        """Admitted values of `inference`, the default first."""
         return (*super().inference_modes, "tempered_mean")
 
     def relax(

@@ -1,4 +1,4 @@
-"""What the layers that draw have in common: a seed, a mode, a temperature."""
+"""Base classes of the layers that draw: a seed, a mode, a temperature."""
 
 from __future__ import annotations
 
@@ -206,12 +206,12 @@ class InferringLayer(StochasticLayer):
 
     @property
     def inference_modes(self) -> Sequence[str]:
-        """What `inference` may be, the default first."""
+        """Admitted values of `inference`, the default first."""
         raise NotImplementedError
 
     @property
     def mode(self) -> str:
-        """What a call returns that does not train.
+        """Mode of a call that does not train.
 
         The layer's `inference`, except in a `SamplingScope`.
         """
@@ -251,7 +251,7 @@ class SamplingLayer(InferringLayer):
 
     @property
     def inference_modes(self) -> Sequence[str]:
-        """What `inference` may be, the default first."""
+        """Admitted values of `inference`, the default first."""
         modes = self.distribution.inference
         return (*modes, *(m for m in self.training_modes if m not in modes))
 
@@ -387,7 +387,7 @@ class TemperatureLayer(schedules.AnnealedLayer):
         trainable: bool = False,
         hard: bool = False,
     ) -> None:
-        """Makes the temperatures, and refuses what has no effect."""
+        """Makes the temperatures; raises for what has no effect."""
         if trainable and hard:
             raise ValueError(
                 "Argument `trainable_temperature` needs relaxed samples: a "

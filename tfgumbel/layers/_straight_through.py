@@ -1,4 +1,4 @@
-"""What the layers with a straight-through gradient have in common."""
+"""Base class of the layers with a straight-through gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sampler leaves for the cost of its examples to be brought to."""
+"""Record of a draw, to which the cost of its examples is attached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfgumbel import ops
 
 @dataclass(eq=False)
 class Draw:
-    """What a `ReinforceSampler` leaves with the `CostCollector`.
+    """Record of a draw that a `ReinforceSampler` leaves with a `CostCollector`.
 
     Attributes:
         sampler: The layer.

@@ -133,7 +133,7 @@ class ExpectedCost(InferringLayer):
 
     @property
     def inference_modes(self) -> Sequence[str]:
-        """What `inference` may be, the default first."""
+        """Admitted values of `inference`, the default first."""
         exact = ("exact",) if self.estimator.exact else ()
         return (*exact, "sample", "mode", "mean")
 

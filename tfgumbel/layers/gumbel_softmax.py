@@ -18,7 +18,7 @@ class GumbelSoftmax(RelaxedLayer, CategoricalLayer):
 
     Gradients flow through y by the pathwise derivative J(y)/τ. They are
     unbiased for the relaxed model; for the discrete one they are biased, less
-    so as τ falls, at the price of variance. What follows the layer must be
+    so as τ falls, at the cost of variance. What follows the layer must be
     differentiable.
 
     `hard=True` gives exact one-hot samples in the forward pass with the
@@ -28,7 +28,7 @@ class GumbelSoftmax(RelaxedLayer, CategoricalLayer):
     Args:
         temperature: τ > 0: a number, or a schedule `step -> τ` that is then
             followed inside the graph, one step per training call. The
-            current value is the weight `layer.temperature`; a
+            current value is the variable `layer.temperature`; a
             `TemperatureScheduler` sets it.
             `tg.recommended_temperature(K)` gives values that worked.
         hard: Whether training samples are one-hot.

@@ -90,7 +90,7 @@ class CategoricalKL(KLDivergence):
 class BernoulliKL(KLDivergence):
     """Adds weight · Σ KL(Bernoulli(sigmoid(logits)) ‖ prior) to the loss.
 
-    Summed over the bits of an example, averaged over the batch, in nats.
+    Summed over the variables of an example, averaged over the batch, in nats.
 
     Args:
         prior_logits: Log-odds of the prior, a number or an array that

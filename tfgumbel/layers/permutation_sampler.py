@@ -109,7 +109,7 @@ class PermutationSampler(TemperatureLayer, SamplingLayer):
 
     @property
     def inference_modes(self) -> Sequence[str]:
-        """What `inference` may be, the default first."""
+        """Admitted values of `inference`, the default first."""
         return ("mode", "sample", "relaxed")
 
     @property

@@ -1,4 +1,4 @@
-"""What examples, and their steps, contribute to the loss of a batch."""
+"""Shares of examples, and of their steps, in the loss of a batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfgumbel import ops
 
 @dataclass
 class Shares:
-    """What examples, and their steps, contribute to the total of a batch.
+    """Shares of examples, and of their steps, in the total of a batch.
 
     The share of an example is its weight times ∂total/∂weight: sample weights,
     class weights, masks, loss weights and 1/B are in it.

@@ -165,7 +165,7 @@ class StochasticGate(TemperatureLayer, InferringLayer):
 
     @property
     def inference_modes(self) -> Sequence[str]:
-        """What `inference` may be, the default first."""
+        """Admitted values of `inference`, the default first."""
         return ("mode", "sample")
 
     def build(self, inputs_shape: Any, gates_shape: Any = None) -> None:

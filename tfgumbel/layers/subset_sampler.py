@@ -182,7 +182,7 @@ class SubsetSampler(TemperatureLayer, SamplingLayer):
 
     @property
     def inference_modes(self) -> Sequence[str]:
-        """What `inference` may be, the default first."""
+        """Admitted values of `inference`, the default first."""
         if self._kind == "subset":
             return super().inference_modes
         return ("mode", "sample", "relaxed")

@@ -2,9 +2,9 @@
 
 Shapes: `B` is the batch, `D` the number of variables, `K` the number of
 categories. Logits of categorical variables are `[..., K]` unless `axis` says
-otherwise; logits of bits have any shape. Half precision is computed in
-float32 and cast back at the end. Every gradient written by hand here is
-itself differentiable.
+otherwise; those of Bernoulli variables have any shape. Half precision is
+computed in float32 and cast back at the end. Every gradient written by hand
+here is itself differentiable.
 """
 
 from tfgumbel.ops._pathwise import (

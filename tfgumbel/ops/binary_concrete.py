@@ -29,7 +29,7 @@ def binary_concrete(
     The gradient with respect to the logits is g · y (1 - y) / τ.
 
     Args:
-        logits: Log-odds of independent bits, float tensor of any shape.
+        logits: Log-odds of Bernoulli variables, float tensor of any shape.
         noise: Standard logistic noise of the same shape, as from
             `tfgumbel.random.logistic`.
         temperature: τ > 0, a number or a scalar tensor.

@@ -31,7 +31,7 @@ def binary_concrete_log_prob(
         sample: x, float tensor of any shape.
 
     Returns:
-        Log-density per bit in nats, in float32 or wider.
+        Log-density per variable in nats, in float32 or wider.
 
     Raises:
         TypeError: If sample or logits are not floating.
@@ -75,7 +75,7 @@ def logit_binary_concrete_log_prob(
         sample: y, float tensor of any shape.
 
     Returns:
-        Log-density per bit in nats, in float32 or wider.
+        Log-density per variable in nats, in float32 or wider.
 
     Raises:
         TypeError: If sample or logits are not floating.

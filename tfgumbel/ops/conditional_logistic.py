@@ -1,4 +1,4 @@
-"""Perturbed log-odds given which bit they drew."""
+"""Perturbed log-odds given the value that they drew."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from tfgumbel._precision import in_working_precision
 def conditional_logistic(logits: Any, sample: Any, noise: Any) -> tf.Tensor:
     """Logistic-perturbed log-odds z̃, given that 1[z̃ > 0] is `sample`.
 
-    With s = ±1 the sign that the bit asks for,
+    With s = ±1 the sign that the value asks for,
 
         z̃ = s · [softplus(s · logits - softplus(-s · L)) + softplus(s · L)],
 
     the inverse distribution function of the logistic, cut off at zero and
     written without ever forming the probability, so that it holds for logits
-    of any size. Averaged over the bit, z̃ - logits is standard logistic noise
+    of any size. Averaged over the value, z̃ - logits is standard logistic noise
     again. Differentiable in the logits.
 
     Args:
-        logits: Log-odds of independent bits, of any shape.
-        sample: The bits drawn, zeros and ones, of the same shape.
+        logits: Log-odds of Bernoulli variables, of any shape.
+        sample: The values drawn, zeros and ones, of the same shape.
         noise: Standard logistic noise L of the same shape, independent of
             `sample`.
 
     Returns:
         z̃, of the shape of the logits, in float32 or wider; positive where the
-        bit is one, negative where it is zero.
+        value is one, negative where it is zero.
 
     Raises:
         TypeError: If the logits are not floating.

@@ -1,4 +1,4 @@
-"""What is still to be paid at each step of a sequence."""
+"""The costs that are still to come at each step of a sequence."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ def gumbel_softmax(
     With a `backward_temperature` τ_b the value is as before and the gradient
     is that of softmax((logits + G) / τ_b): J(y_b) g / τ_b. A hard value
     depends on no temperature; where the forward temperature τ_f is meant to
-    sharpen the law that is sampled, as in decoupled straight-through, pass
-    logits / τ_f and a backward temperature of τ_b / τ_f.
+    sharpen the distribution that is sampled, as in decoupled
+    straight-through, pass logits / τ_f and a backward temperature of τ_b / τ_f.
 
     Args:
         logits: Unnormalised log-probabilities, float tensor with K categories

@@ -17,7 +17,7 @@ def gumbel_top_k(
     """Exact sample of k categories without replacement: top-k of log π + G.
 
     With standard Gumbel noise, the ordered sample (i₁, …, i_k) follows the
-    Plackett-Luce law
+    Plackett-Luce distribution
 
         p(i₁, …, i_k) = ∏_j π_{i_j} / (1 - Σ_{l<j} π_{i_l}),
 

@@ -63,7 +63,7 @@ def bernoulli_kl(logits: Any, prior_logits: Any = 0.0) -> tf.Tensor:
             uniform prior.
 
     Returns:
-        Divergence per bit in nats, in float32 or wider.
+        Divergence per variable in nats, in float32 or wider.
 
     Raises:
         TypeError: If the logits are not floating.

@@ -46,14 +46,14 @@ def categorical_log_prob(
 
 
 def bernoulli_log_prob(logits: Any, sample: Any) -> tf.Tensor:
-    """Log-probability of independent bits: b log p + (1 - b) log(1 - p).
+    """Log-probability of Bernoulli variables: b log p + (1 - b) log(1 - p).
 
     Args:
         logits: Log-odds, of any shape.
         sample: Zeros and ones of the same shape. Receives no gradient.
 
     Returns:
-        Log-probability per bit in nats, in float32 or wider.
+        Log-probability per variable in nats, in float32 or wider.
 
     Raises:
         TypeError: If the logits are not floating.

@@ -20,7 +20,7 @@ def logit_binary_concrete(
     `logit_binary_concrete_log_prob`. Pathwise gradients.
 
     Args:
-        logits: Log-odds of independent bits, float tensor of any shape.
+        logits: Log-odds of Bernoulli variables, float tensor of any shape.
         noise: Standard logistic noise of the same shape, as from
             `tfgumbel.random.logistic`.
         temperature: τ > 0, a number or a scalar tensor.

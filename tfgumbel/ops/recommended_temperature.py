@@ -15,7 +15,7 @@ def recommended_temperature(categories: int, role: str = "posterior") -> float:
 
     | K | posterior | prior |
     |---|---|---|
-    | 2 (bits) | 2/3 | 1/2 |
+    | 2 (Bernoulli) | 2/3 | 1/2 |
     | 4 | 1 | 2/3 |
     | 8 | 2/3 | 2/5 |
 

@@ -42,7 +42,7 @@ def relaxed_top_k(
     With `hard=True` the value is the k-hot itself, an exact sample (that of
     `gumbel_top_k`), and the gradient is that of y. Pathwise gradients of
     E f(y) are unbiased for the relaxed problem; for the discrete one they are
-    biased, less so as τ falls, at the price of variance. f must be
+    biased, less so as τ falls, at the cost of variance. f must be
     differentiable. The backward pass holds k tensors of the logits' size.
 
     Args:

@@ -112,7 +112,7 @@ def enumerate_permutations(n: int) -> np.ndarray:
     """Every order of n items, in lexicographic order.
 
     Args:
-        n: Number of items, 10 at the most.
+        n: Number of items, at most 10.
 
     Returns:
         An int32 array of shape `[n!, n]`.

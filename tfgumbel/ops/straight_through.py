@@ -26,7 +26,7 @@ def straight_through_bernoulli(
     Forward `sample`; backward g · p (1 - p) / τ with p = sigmoid(logits / τ).
 
     Args:
-        logits: Log-odds of independent bits, of any shape.
+        logits: Log-odds of Bernoulli variables, of any shape.
         sample: The value, of the same shape: zeros and ones. Receives no
             gradient.
         temperature: τ > 0 of the backward pass, a number or a scalar tensor.

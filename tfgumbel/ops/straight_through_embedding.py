@@ -53,8 +53,8 @@ def straight_through_embedding(
 
     Returns:
         A tensor `[..., dim]` in the dtype of the table. A row with NaN logits
-        is NaN. Second derivatives are right, save that those of the table's
-        gradient in the logits are missing.
+        is NaN. Second derivatives are right, except that those of the
+        table's gradient in the logits are missing.
 
     Raises:
         TypeError: If logits or table are not floating, or the index is not

@@ -1,4 +1,4 @@
-"""What was found: one line for each check, and an exception if asked for."""
+"""Reports of checks: a line for each, and an exception if asked for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOT_APPLICABLE = "not applicable"
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What one check found.
+    """Outcome of one check.
 
     Attributes:
         check: Name of the check.
@@ -71,7 +71,7 @@ def _wrapped(text: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What the checks found on a layer, a distribution or an estimator.
+    """Outcomes of the checks of a layer, a distribution or an estimator.
 
     It prints as text, one line for each check.
 

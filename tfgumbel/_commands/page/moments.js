@@ -101,7 +101,7 @@ function relaxedMoments(problem, perturbed, temperature) {
 
 /**
  * rebar, [f(d) - η f(ỹ)] (d - π) + η ∇f(y) - η ∇f(ỹ). Given d, y and ỹ are
- * independent and of one law: the variances of their parts add up.
+ * independent and of one distribution: the variances of their parts add up.
  */
 function rebarMoments(problem, perturbed, tau = REBAR_TEMPERATURE, eta = 1) {
   const parts = perturbed.map((vectors, index) => {

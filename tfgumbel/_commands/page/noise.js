@@ -33,7 +33,8 @@ function gumbelNoise(seed, count, classes) {
 /**
  * `count` vectors of Gumbel noise, spread evenly rather than at random: the
  * lattice frac(n α + shift) of Kronecker, with α_k = ρ^-k and ρ^(K+1) = ρ + 1.
- * Each vector has the law of the noise; means over them are far more precise.
+ * Each vector is distributed as the noise is; means over them are far more
+ * precise.
  */
 function evenGumbelNoise(seed, count, classes) {
   const next = uniforms(seed);

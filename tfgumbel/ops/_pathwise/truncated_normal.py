@@ -22,8 +22,8 @@ def truncated_normal_sample(
     that both tails are as fine as those of the noise.
 
     Args:
-        low: Lower bound, maybe -inf.
-        high: Upper bound of the same shape, maybe inf.
+        low: Lower bound, possibly -inf.
+        high: Upper bound of the same shape, possibly inf.
         normal: Standard normal noise n of the same shape.
 
     Returns:

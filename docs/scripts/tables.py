@@ -1,4 +1,4 @@
-"""Writes tables from measured data into the pages, when the site is built.
+"""Makes the tables of the documentation from measured data.
 
 A page asks for one with a comment on a line of its own:
 
@@ -10,59 +10,37 @@ A page asks for one with a comment on a line of its own:
     <!-- table: quadratic -->      the same, the other problem
     <!-- table: large_k -->        benchmarks/results/large_k.json
     <!-- table: bias_tests -->     benchmarks/results/bias_tests.json
+    <!-- table: gallery -->        the examples: title, picture, command
 
 or, within a row of a table of its own, for cells:
 
     <!-- vae: rloo, 4 samples -->  its row: evaluations, cost, bias, variance
     <!-- gaussian: pathwise -->    benchmarks/results/monte_carlo_gradients.json
 
-so that no number in a table is written by hand. A comment that asks for
-something else is a warning, which fails `mkdocs build --strict`.
+so that no number in a table is written by hand. `python -m docs.scripts.pages`
+writes them into the pages.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import math
-import re
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-LOG = logging.getLogger("mkdocs.hooks.tables")
+from docs.scripts.gallery import gallery
+
 ROOT = Path(__file__).parents[2]
 FACTS = ROOT / "docs" / "data" / "facts.json"
 RESULTS = ROOT / "benchmarks" / "results"
-PLACE = re.compile(r"^<!-- table: (\w+) -->$", re.M)
-CELLS = re.compile(r"<!-- (vae|gaussian): ([^>]+?) -->")
 
 # Where the number of evaluations depends on the problem.
 EVALUATIONS = {
     "exact": "every joint state",
     "measure_valued": "1 + 2 · variables · parameters",
 }
-
-
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Fills in the tables of the page."""
-
-    def fill(match: re.Match[str]) -> str:
-        table = TABLES.get(match[1])
-        if table is None:
-            LOG.warning("%s: no table %r", page.file.src_path, match[1])
-            return ""
-        return table(Path(page.file.src_path).stem)
-
-    markdown = CELLS.sub(lambda match: cells(*match.groups()), markdown)
-    return PLACE.sub(fill, markdown)
-
-
-def on_config(config: Any, **_: Any) -> Any:
-    """Has the site built anew when a table's data change."""
-    config.watch += [str(FACTS.parent), str(RESULTS)]
-    return config
 
 
 def rows(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -322,4 +300,5 @@ TABLES: dict[str, Callable[[str], str]] = {
     "quadratic": lambda _: comparison("quadratic", 3),
     "large_k": large_k,
     "bias_tests": bias_tests,
+    "gallery": lambda _: gallery(),
 }
