@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tfgumbel import random
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 
 
 def dirichlet(
@@ -53,8 +53,10 @@ def _only_one(count: int, q: tf.Tensor) -> tf.Tensor:
     T is Owen's function and a = √(n / (n - 2)), as correlations of -1/(n-1)
     have it. T(h, a) = 1/2π ∫ exp(-h² / (2 cos² θ)) dθ from 0 to arctan a.
     """
+    if count == 2:  # opposite: never both
+        return tf.ones_like(q)
     square = tf.square(tf.math.ndtri(q))
-    end = math.atan2(math.sqrt(count), math.sqrt(count - 2))
+    end = math.atan(math.sqrt(count / (count - 2)))
     angles = 0.5 * end * (_NODES + 1.0)
     integral = tf.add_n(
         [

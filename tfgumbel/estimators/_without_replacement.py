@@ -56,15 +56,10 @@ def draw_distinct(logits: tf.Tensor, count: int, seed: Any) -> Distinct:
     """Draws S joint values of logits `[B, D, K]`, in the order of arrival."""
     exact = tf.nn.log_softmax(tf.cast(logits, tf.float64))
     levels = tf.transpose(tf.cast(exact, tf.float32), [1, 0, 2])
-    root_seed, seed = random.split(seed, 2)
-    shape = tf.shape(levels)
-    noise = random.gumbel(tf.stack([shape[1], 1, shape[2]]), root_seed)
-    nothing = tf.zeros([shape[1], 1])
-    root = _Beam(nothing, nothing, *[tf.zeros([shape[1], 1], tf.int32)] * 2)
-    first = _padded(_next(root, levels[0], noise, count), count)
-    index, last = _descend(first, levels, count, seed)
+    draw = _of_one if levels.shape[0] == 1 else _of_several
+    index, log_time = draw(levels, count, seed)
     log_prob = tf.reduce_sum(_chosen(exact, index), axis=-1)
-    possible = (last.log_time < float("inf")) & (log_prob > _IMPOSSIBLE)
+    possible = (log_time < float("inf")) & (log_prob > _IMPOSSIBLE)
     # NaN compares false, and is to be seen.
     possible |= tf.math.is_nan(log_prob)
     index = tf.where(possible[..., None], index, index[:, :1])
@@ -72,41 +67,46 @@ def draw_distinct(logits: tf.Tensor, count: int, seed: Any) -> Distinct:
     return Distinct(index, tf.where(possible, log_prob, lowest))
 
 
-def _descend(
-    first: _Beam, levels: tf.Tensor, count: int, seed: Any
-) -> tuple[tf.Tensor, _Beam]:
-    """The joint values, `[B, S, D]`, and the beam of the last level."""
-    if levels.shape[0] == 1:
-        return first.category[..., None], first
+def _of_one(
+    levels: tf.Tensor, count: int, seed: Any
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Categories of one variable, `[B, S, 1]`, and the log-times."""
+    noise = random.gumbel(tf.shape(levels[0][:, None]), seed)
+    beam = _next(_root(levels, 1), levels[0], noise, count)
+    return beam.category[..., None], beam.log_time
+
+
+def _of_several(
+    levels: tf.Tensor, count: int, seed: Any
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Joint values of several variables, `[B, S, D]`, and the log-times."""
     shape = tf.shape(levels)
-    noise = random.gumbel(
-        tf.stack([shape[0] - 1, shape[1], count, shape[2]]), seed
-    )
+    noise = random.gumbel(tf.stack([shape[0], shape[1], count, shape[2]]), seed)
     beams = tf.scan(
-        lambda beam, own: _next(_Beam(*beam), *own, count),
-        (levels[1:], noise),
-        first,
+        lambda beam, level: _next(beam, level[0], level[1], count),
+        (levels, noise),
+        _root(levels, count),
     )
 
-    def trace(state: Any, level: Any) -> Any:
-        place, _ = state
-        parent, category = level
-        return (
-            tf.gather(parent, place, batch_dims=1),
-            tf.gather(category, place, batch_dims=1),
-        )
+    def trace(below: Any, level: Any) -> Any:
+        place, _ = below
+        return tuple(tf.gather(v, place, batch_dims=1) for v in level)
 
-    places = tf.zeros_like(first.parent) + tf.range(count)
-    places, rest = tf.scan(
-        trace,
-        (beams.parent, beams.category),
-        (places, tf.zeros_like(places)),
-        reverse=True,
+    places = tf.zeros_like(beams.parent[0]) + tf.range(count)
+    _, index = tf.scan(
+        trace, (beams.parent, beams.category), (places, places), reverse=True
     )
-    top = tf.gather(first.category, places[0], batch_dims=1)
-    index = tf.concat([top[None], rest], axis=0)
-    last = tf.nest.map_structure(lambda values: values[-1], beams)
-    return tf.transpose(index, [1, 2, 0]), last
+    return tf.transpose(index, [1, 2, 0]), beams.log_time[-1]
+
+
+def _root(levels: tf.Tensor, size: int) -> _Beam:
+    """The root, and nodes below which nothing ever arrives, `[B, size]`."""
+    nothing = tf.zeros_like(levels[0][:, :1])
+    never = tf.fill([tf.shape(nothing)[0], size - 1], float("inf"))
+    log_time = tf.concat([nothing, never], axis=1)
+    zeros = tf.zeros_like(log_time)
+    index = tf.zeros_like(log_time, tf.int32)
+    return _Beam(log_time, zeros, index, index)
 
 
 def _next(
@@ -127,21 +127,9 @@ def _next(
     categories = tf.shape(log_probs)[-1]
     beams = beam.log_time.shape[-1] * log_probs.shape[-1]
     flat = tf.reshape(log_time, [-1, beams])
-    negative, place = tf.math.top_k(-flat, min(count, beams))
+    negative, place = tf.math.top_k(-flat, count)
     chosen = tf.gather(tf.reshape(log_mass, [-1, beams]), place, batch_dims=1)
     return _Beam(-negative, chosen, place // categories, place % categories)
-
-
-def _padded(beam: _Beam, count: int) -> _Beam:
-    """The beam with nodes below which nothing arrives, `[B, S]` in all."""
-    missing = count - beam.log_time.shape[-1]
-    if not missing:
-        return beam
-    never = tf.pad(
-        beam.log_time, [[0, 0], [0, missing]], constant_values=float("inf")
-    )
-    rest = [tf.pad(values, [[0, 0], [0, missing]]) for values in beam[1:]]
-    return _Beam(never, *rest)
 
 
 def _log_add_exp(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
@@ -188,8 +176,8 @@ def leave_one_out(log_prob: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     weight = tf.exp(log_prob + without_one - levels[-1])
     pairs = tf.gather(levels[-3], _without_pairs(count), axis=-1)
     others = log_prob[..., None, :] + pairs - without_one[..., None]
-    apart = 1.0 - tf.eye(count, dtype=log_prob.dtype)
-    return weight, apart * tf.exp(others)
+    apart = ~tf.eye(count, dtype=tf.bool)
+    return weight, tf.where(apart, tf.exp(others), tf.zeros_like(others))
 
 
 def _subsets(count: int, size: int) -> tuple[list, list]:
