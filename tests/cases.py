@@ -346,7 +346,9 @@ ESTIMATORS = (
     EstimatorCase("rloo-2", "rloo"),
     EstimatorCase("rloo-4", "rloo", {"samples": 4}),
     EstimatorCase("unordered_set", "unordered_set"),
-    EstimatorCase("unordered_set-5", "unordered_set", {"samples": 5}),
+    EstimatorCase(
+        "unordered_set-3", "unordered_set", {"samples": 3}, ("categorical",)
+    ),
     EstimatorCase("vimco", "vimco", multi_sample_bound=True),
     EstimatorCase("muprop", "muprop"),
     EstimatorCase("muprop-3", "muprop", {"samples": 3}),

@@ -28,20 +28,21 @@ class UnorderedSet(Estimator):
 
     Σ_{s∈S} p(s) R(S, s) [f(s) - Σ_{t∈S} p(t) R^{D∖s}(S, t) f(t)] ∇log p(s).
 
-    The set S holds different samples: none is evaluated twice. p(s) R(S, s) is
-    the probability that s was drawn first, given which ones were drawn: with
-    p(S) the probability of the set in any order, R(S, s) = p^{D∖s}(S∖s) / p(S),
-    and p^{D∖s} is p without s. A sample is a whole configuration of an
-    example's variables, drawn by stochastic beam search.
+    The set S holds different samples: none is evaluated twice. With p(S) the
+    probability of the set in any order, and p^{D∖s} the distribution without
+    s, R(S, s) = p^{D∖s}(S∖s) / p(S): p(s) R(S, s) is the probability that s
+    was drawn first, given the set. R^{D∖s} is the same for p^{D∖s}, and 1 at
+    t = s. A sample is a whole configuration of an example's variables, drawn
+    by stochastic beam search.
 
     Unbiased, with nothing to learn; f may be anything. If S holds all
     configurations of an example, it is the exact gradient. S evaluations of f,
     in one batch; beyond them, work that grows with 2^S, per example.
 
-    The value is Σ_{s∈S} p(s) R(S, s) f(s), an unbiased estimate of E f, and
-    not the mean cost: samples without replacement count for what they weigh.
-    Where fewer configurations than S have a probability, as with masked
-    categories, f is evaluated at the first one again, with weight 0.
+    The value is Σ_{s∈S} p(s) R(S, s) f(s), an unbiased estimate of E f; the
+    mean cost of samples without replacement would be none. Where fewer
+    configurations than S are possible, as with masked categories, f is
+    evaluated at the first one again, with weight 0.
 
     Args:
         distribution: `"categorical"`, `"bernoulli"`, or another one that has
