@@ -345,6 +345,10 @@ ESTIMATORS = (
     EstimatorCase("nvil-3", "nvil", {"samples": 3}),
     EstimatorCase("rloo-2", "rloo"),
     EstimatorCase("rloo-4", "rloo", {"samples": 4}),
+    EstimatorCase("unordered_set", "unordered_set"),
+    EstimatorCase(
+        "unordered_set-3", "unordered_set", {"samples": 3}, ("categorical",)
+    ),
     EstimatorCase("vimco", "vimco", multi_sample_bound=True),
     EstimatorCase("muprop", "muprop"),
     EstimatorCase("muprop-3", "muprop", {"samples": 3}),
@@ -360,7 +364,7 @@ ESTIMATORS = (
     EstimatorCase("relax-cost", "relax", {"relaxed_cost": True}),
     EstimatorCase("arm", "arm", laws=("bernoulli",)),
     EstimatorCase("arm-2", "arm", {"samples": 2}, laws=("bernoulli",)),
-    EstimatorCase("disarm", "disarm", laws=("bernoulli",)),
+    EstimatorCase("disarm", "disarm"),
     EstimatorCase("pathwise", "pathwise", laws=("gaussian",)),
     EstimatorCase("pathwise-2", "pathwise", {"samples": 2}, ("gaussian",)),
     EstimatorCase(
@@ -372,7 +376,15 @@ ESTIMATORS = (
         {"samples": 2},
         laws=("bernoulli", "gaussian"),
     ),
-    EstimatorCase("disarm-2", "disarm", {"samples": 2}, laws=("bernoulli",)),
+    EstimatorCase("disarm-2", "disarm", {"samples": 2}),
+    EstimatorCase("arms", "arms", laws=("bernoulli",)),
+    EstimatorCase("arms-2", "arms", {"samples": 2}, laws=("bernoulli",)),
+    EstimatorCase(
+        "arms-gaussian",
+        "arms",
+        {"samples": 3, "copula": "gaussian"},
+        laws=("bernoulli",),
+    ),
     *(
         EstimatorCase(f"{name}{suffix}", name, kwargs, biased=True)
         for name, suffix, kwargs in (

@@ -34,6 +34,7 @@ AXES: dict[str, dict[str, Any]] = {
     "arm": dict(
         x="probability of each of 6 variables", scale="linear", **ABSOLUTE
     ),
+    "arms": dict(x="evaluations of f, n"),
     "disarm": dict(x="variables, each of probability 0.8", **ABSOLUTE),
     "exact": dict(x="evaluations of f"),
     "gapped": dict(x="temperature τ"),
@@ -53,6 +54,7 @@ AXES: dict[str, dict[str, Any]] = {
     "rloo": dict(x="samples S"),
     "st": dict(x="temperature τ"),
     "st_gumbel": dict(x="temperature τ"),
+    "unordered_set": dict(x="evaluations of f"),
     "vimco": dict(x="samples S", y="variance / |mean|²"),
     "zgr": dict(x="temperature τ"),
 }

@@ -158,6 +158,36 @@ def rloo(draws: int) -> Series:
     }
 
 
+def unordered_set(draws: int) -> Series:
+    return by_evaluations(
+        {
+            "rloo": lambda n: estimators.RLOO(samples=n),
+            "disarm": lambda n: estimators.DisARM("categorical", n // 2),
+            "unordered_set": lambda n: estimators.UnorderedSet(samples=n),
+        },
+        *((2, 4, 6, 8, 10, 12), draws),
+    )
+
+
+def by_evaluations(
+    labels: Mapping[str, Callable],
+    numbers: Sequence[int],
+    draws: int,
+    cost_fn: Callable = problem.cost,
+    logits: Any = problem.LOGITS,
+    distribution: str = "categorical",
+) -> Series:
+    """Estimators that ask for the same number of evaluations of f."""
+    unit = problem.squared_norm(cost_fn, logits, distribution)
+    series: Series = {label: [] for label in labels}
+    for number in numbers:
+        made = {label: make(number) for label, make in labels.items()}
+        result = compare(made, draws, cost_fn, logits)
+        for label in labels:
+            series[label].append(point(number, result[label], unit))
+    return series
+
+
 def exact(draws: int) -> Series:
     values = (2, 4, 8, 16, 32, 64, 128)
     return {"rloo": sweep("rloo", "samples", values, draws)}
@@ -315,6 +345,20 @@ def disarm(draws: int) -> Series:
     return _bits((1, 2, 4, 6, 8, 10), lambda d: bits(0.8, int(d)), draws)
 
 
+def arms(draws: int) -> Series:
+    return by_evaluations(
+        {
+            "rloo": lambda n: estimators.RLOO("bernoulli", samples=n),
+            "disarm": lambda n: estimators.DisARM(samples=n // 2),
+            "arms": lambda n: estimators.ARMS(samples=n),
+            "arms, Gaussian copula": lambda n: estimators.ARMS(
+                samples=n, copula="gaussian"
+            ),
+        },
+        *((2, 4, 6, 8, 12, 16), draws, *bits(0.8, 6), "bernoulli"),
+    )
+
+
 # Other distributions --------------------------------------------------------
 
 
@@ -379,6 +423,7 @@ def pathwise(draws: int) -> Series:
 
 FIGURES: dict[str, Callable[[int], Series]] = {
     "arm": arm,
+    "arms": arms,
     "disarm": disarm,
     "exact": exact,
     "gapped": by_temperature("gapped"),
@@ -396,6 +441,7 @@ FIGURES: dict[str, Callable[[int], Series]] = {
     "rloo": rloo,
     "st": by_temperature("st"),
     "st_gumbel": by_temperature("st_gumbel"),
+    "unordered_set": unordered_set,
     "vimco": vimco,
     "zgr": zgr,
 }

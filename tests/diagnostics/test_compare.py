@@ -355,7 +355,7 @@ def test_ctrl_c_keeps_what_is_finished(monkeypatch):
 def test_all_that_fit_are_chosen_by_default():
     every = set(tg.estimators.available()) - {"vimco", "pathwise"}
     assert set(select(None, "bernoulli", 0, True)) == every
-    fewer = every - {"arm", "disarm", "measure_valued"}
+    fewer = every - {"arm", "arms", "measure_valued"}
     assert set(select(None, "categorical", 0, True)) == fewer
     assert set(select(None, "categorical", 0, False)) == fewer - {"exact"}
 

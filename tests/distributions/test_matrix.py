@@ -208,7 +208,10 @@ def test_capabilities_say_who_serves_whom():
         assert ("rebar" in served) == finite
         assert ("gumbel_softmax" in served) == finite
         assert ("reinmax" in served) == (name in DISCRETE)
-        assert ("arm" in served) == (name == "bernoulli")
+        assert ("disarm" in served) == (name in DISCRETE)
+        assert ("unordered_set" in served) == (name in DISCRETE)
+        for only in ("arm", "arms"):
+            assert (only in served) == (name == "bernoulli")
     weak = {n for n, served in matrix.items() if "measure_valued" in served}
     assert weak == {
         *("bernoulli", "gaussian", "exponential", "poisson", "binomial")

@@ -76,7 +76,7 @@ def test_fit_trains_with_every_estimator(name):
     )
 
 
-@pytest.mark.parametrize("name", ["arm", "disarm"])
+@pytest.mark.parametrize("name", ["arm", "arms", "disarm"])
 def test_fit_trains_bits(name):
     keras.utils.set_random_seed(2)
     x = keras.Input((6,))
@@ -326,7 +326,7 @@ def test_errors():
     with pytest.raises(
         ValueError, match="needs pairs of opposite samples.*rebar, "
     ):
-        tg.ExpectedCost(plain_cost, "disarm")
+        tg.ExpectedCost(plain_cost, "arm")
     with pytest.raises(ValueError, match="Bernoulli.*'categorical'"):
         tg.ExpectedCost(
             plain_cost, tg.estimators.DisARM(), distribution="categorical"

@@ -37,6 +37,7 @@ from tfgumbel.estimators._surrogate import (
 )
 from tfgumbel.estimators.algebra import tile_context
 from tfgumbel.estimators.arm import ARM
+from tfgumbel.estimators.arms import ARMS
 from tfgumbel.estimators.baseline import (
     Baseline,
     get_baseline,
@@ -68,6 +69,7 @@ from tfgumbel.estimators.relax import RELAX
 from tfgumbel.estimators.rloo import RLOO
 from tfgumbel.estimators.st import ST
 from tfgumbel.estimators.st_gumbel import STGumbel
+from tfgumbel.estimators.unordered_set import UnorderedSet
 from tfgumbel.estimators.vimco import VIMCO
 from tfgumbel.estimators.zgr import ZGR
 
@@ -75,6 +77,7 @@ register_surrogates()
 
 __all__ = [
     "ARM",
+    "ARMS",
     "Baseline",
     "ControlVariate",
     "CostFn",
@@ -96,6 +99,7 @@ __all__ = [
     "Reinforce",
     "ST",
     "STGumbel",
+    "UnorderedSet",
     "VIMCO",
     "ZGR",
     "algebra",

@@ -44,7 +44,7 @@ class ARM(Estimator):
         networks. ICLR 2019.
     """
 
-    needs: ClassVar = (Antithetic,)
+    needs: ClassVar[tuple[type, ...]] = (Antithetic,)
 
     def __init__(
         self,

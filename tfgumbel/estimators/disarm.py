@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import tensorflow as tf
 
+from tfgumbel.distributions import Antithetic, Categories, Parameters
+from tfgumbel.estimators._categories import (
+    from_last,
+    logits_and_axis,
+    sample_of,
+    to_last,
+)
+from tfgumbel.estimators._category_tree import antithetic_pair, direction
+from tfgumbel.estimators.algebra import attach, fold, repeat, weigh
 from tfgumbel.estimators.arm import ARM
-from tfgumbel.estimators.estimator import register
+from tfgumbel.estimators.estimator import CostFn, register
 
 
 @register("disarm")
@@ -16,13 +27,25 @@ class DisARM(ARM):
     the variance is never above ARM's. Unbiased, with nothing to learn; f may
     be anything. Two evaluations of f per pair, in one batch.
 
+    A variable of K categories is drawn by a balanced binary tree, whose leaves
+    are the categories in their order and whose nodes are Bernoulli variables
+    with antithetic noise. Where z and z' part, the node has the log-odds φ and
+    the categories A and A' on its two sides, and the estimate in the logits is
+
+        ½ [f(z) - f(z')] [e_z - e_{z'} - σ(-|φ|) (π_A - π_{A'})],
+
+    with e_z a one-hot and π_A the softmax over A alone (DisARM-Tree). With K =
+    2 it is the formula above.
+
     Args:
-        distribution: `"bernoulli"`, or another one with antithetic samples.
+        distribution: `"bernoulli"`, `"categorical"`, or another one with
+            antithetic samples or with categories.
         samples: S, number of pairs.
         **kwargs: As in `Estimator`.
 
     Raises:
-        ValueError: If the distribution has no antithetic samples.
+        ValueError: If the distribution has neither antithetic samples nor
+            categories, or their number is unknown.
 
     Example:
 
@@ -37,10 +60,39 @@ class DisARM(ARM):
 
     Reference:
         Dong, Mnih, Tucker. DisARM: an antithetic gradient estimator for
-        binary latent variables. NeurIPS 2020. Yin, Ho, Yan, Qian, Zhou.
+        binary latent variables. NeurIPS 2020. Coupled gradient estimators for
+        discrete latent variables. NeurIPS 2021. Yin, Ho, Yan, Qian, Zhou.
         Probabilistic best subset selection via gradient-based optimization.
         2020.
     """
+
+    needs: ClassVar = (Categories,)
+
+    def estimate(
+        self,
+        cost_fn: CostFn,
+        parameters: Parameters,
+        seed: Any,
+        context: tf.Tensor,
+    ) -> tf.Tensor:
+        """Returns the mean cost of all samples."""
+        if isinstance(self.distribution, Antithetic):
+            return super().estimate(cost_fn, parameters, seed, context)
+        logits, axis = logits_and_axis(self.distribution, parameters)
+        repeated = repeat(tf.stop_gradient(logits), self.samples)
+        rows = to_last(repeated, axis)
+        pair = antithetic_pair(rows, seed)
+        sample = [
+            sample_of(self.distribution, index, repeated, axis)
+            for index in (pair.first, pair.second)
+        ]
+        cost = self.evaluate(cost_fn, tf.concat(sample, 0))
+        cost_first, cost_second = tf.unstack(fold(cost, 2))
+        difference = fold(cost_first - cost_second, self.samples)
+        factor = from_last(direction(rows, pair), axis)
+        gradient = weigh(difference / self.samples, [factor])
+        value = tf.reduce_mean(fold(cost, 2 * self.samples), axis=0)
+        return attach(value, (logits,), gradient)
 
     def direction(
         self,
