@@ -17,6 +17,7 @@ from tfgumbel._precision import (
 )
 from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
+from tfgumbel.distributions._slope import with_slope
 from tfgumbel.distributions.capabilities import WeakDerivative
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
@@ -96,6 +97,17 @@ class Bernoulli(Distribution):
         self, parameters: Parameters, sample: tf.Tensor, noise: tf.Tensor
     ) -> tf.Tensor:
         return ops.conditional_logistic(parameters[0], sample, noise)
+
+    def perturb_tied(
+        self, parameters: Parameters, noise: tf.Tensor
+    ) -> tf.Tensor:
+        # v = F(z | b) is fixed, with s = ±1 the sign of z = φ + L:
+        # ∂z/∂φ = 1 - σ(-sφ) / σ(sL).
+        logits = finite_log_odds(parameters[0])
+        perturbed = logits + noise
+        sign = tf.where(perturbed > 0, 1.0, -1.0)
+        ratio = tf.nn.softplus(-sign * noise) - tf.nn.softplus(sign * logits)
+        return with_slope(perturbed, 1.0 - tf.exp(ratio), logits)
 
     def antithetic(
         self, parameters: Parameters, seed: Any

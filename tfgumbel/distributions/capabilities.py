@@ -64,6 +64,16 @@ class Conditioned(Relaxed, Protocol):
     ) -> tf.Tensor:
         """Returns z drawn anew, given that `harden(z)` is the sample."""
 
+    def perturb_tied(
+        self, parameters: Parameters, noise: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns z of this noise, as if it were drawn given its own sample.
+
+        In value it is `perturb(parameters, noise)`; its gradient in the
+        parameters is that of `perturb_given` at the sample of z and at the
+        noise with which that gives z.
+        """
+
 
 @runtime_checkable
 class Antithetic(Protocol):
