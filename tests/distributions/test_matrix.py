@@ -22,6 +22,8 @@ ARGUMENTS = {
     "vimco": {"samples": 2},
     "pathwise": {"samples": 2},
     "muprop": {"samples": 2},
+    "double_cv": {"alpha": -0.8},
+    "rodeo": {},
     "measure_valued": {},
     "rebar": {},
     "relax": {"relaxed_cost": True},

@@ -20,9 +20,11 @@ from tests.enumeration import (
 from tfgumbel import estimators
 
 NEEDING_GRADIENT = {case.name for case in ESTIMATORS if case.biased} | {
+    "double_cv",
     "muprop",
     "pathwise",
     "rebar",
+    "rodeo",
 }
 
 

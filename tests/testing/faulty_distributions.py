@@ -162,6 +162,17 @@ DISTRIBUTIONS = (
         "OneSided", "conditioned noise", perturb_given=one_sided, times=2.5
     ),
     bernoulli(
+        "Untied",
+        "tied noise",
+        perturb_tied=lambda self, p, noise: self.perturb(p, noise),
+    ),
+    bernoulli(
+        "OtherValue",
+        "tied noise",
+        "value",
+        perturb_tied=lambda self, p, noise: self.perturb(p, -noise),
+    ),
+    bernoulli(
         "HalfTheSupport",
         "enumeration",
         "mass",

@@ -105,7 +105,7 @@ class Bernoulli(Distribution):
         # ∂z/∂φ = 1 - σ(-sφ) / σ(sL).
         logits = finite_log_odds(parameters[0])
         perturbed = logits + noise
-        sign = tf.where(perturbed > 0, 1.0, -1.0)
+        sign = 2.0 * tf.cast(perturbed > 0, perturbed.dtype) - 1.0
         ratio = tf.nn.softplus(-sign * noise) - tf.nn.softplus(sign * logits)
         return with_slope(perturbed, 1.0 - tf.exp(ratio), logits)
 

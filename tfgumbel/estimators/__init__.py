@@ -43,6 +43,7 @@ from tfgumbel.estimators.baseline import (
 )
 from tfgumbel.estimators.control_variate import ControlVariate
 from tfgumbel.estimators.disarm import DisARM
+from tfgumbel.estimators.double_cv import DoubleCV
 from tfgumbel.estimators.estimator import (
     CostFn,
     Estimator,
@@ -65,6 +66,7 @@ from tfgumbel.estimators.reinforce import Reinforce
 from tfgumbel.estimators.reinmax import ReinMax
 from tfgumbel.estimators.relax import RELAX
 from tfgumbel.estimators.rloo import RLOO
+from tfgumbel.estimators.rodeo import RODEO
 from tfgumbel.estimators.st import ST
 from tfgumbel.estimators.st_gumbel import STGumbel
 from tfgumbel.estimators.vimco import VIMCO
@@ -76,6 +78,7 @@ __all__ = [
     "ControlVariate",
     "CostFn",
     "DisARM",
+    "DoubleCV",
     "Estimator",
     "Exact",
     "Gapped",
@@ -89,6 +92,7 @@ __all__ = [
     "REBAR",
     "RELAX",
     "RLOO",
+    "RODEO",
     "ReinMax",
     "Reinforce",
     "ST",

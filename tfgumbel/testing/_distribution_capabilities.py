@@ -16,6 +16,7 @@ from tfgumbel.distributions import (
     Reparameterized,
     WeaklyDifferentiable,
 )
+from tfgumbel.estimators.algebra import score
 from tfgumbel.testing import _measure
 from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
 from tfgumbel.testing._samples import Samples
@@ -169,6 +170,48 @@ def conditioned_noise(subject: Samples) -> Finding:
 
 
 @check(
+    "tied noise",
+    "Noise tied to its own sample gives z, with the gradient given the sample",
+    "check the derivative of `perturb_tied`: that of `perturb_given` at the "
+    "sample of z, with the noise that gives z held fixed",
+)
+def tied_noise(subject: Samples) -> Finding:
+    distribution = subject.require(Conditioned)
+    parameters = subject.parameters(subject.many)
+    noise = distribution.noise(parameters, subject.seed())
+    with tf.GradientTape() as tape:
+        tape.watch(parameters)
+        free = distribution.perturb(parameters, noise)
+        tied = distribution.perturb_tied(parameters, noise)
+        costs = [_wave(perturbed) for perturbed in (free, tied)]
+        difference = costs[0] - costs[1]
+    if np.max(np.abs(free - tied) / (1.0 + np.abs(free))) > 1e-4:
+        raise Fault("its value is not that of `perturb`")
+    # ∇E c(z) = E ∇c(z) = E [c(z) ∇log q + ∇c(z̃)].
+    path = tape.gradient(difference, parameters)
+    scores = score(distribution, parameters, distribution.harden(free))
+    weight = tf.reshape(costs[0], [-1] + [1] * (free.shape.rank - 1))
+    figure = max(
+        _measure.between_means(
+            *(np.reshape(t, [subject.many, -1]) for t in (weight * s, p))
+        )
+        for s, p in zip(scores, path, strict=True)
+    )
+    return Finding(
+        f"distance of both sides of REBAR's identity; {ERRORS}",
+        figure,
+        _measure.STANDARD_ERRORS,
+    )
+
+
+def _wave(perturbed: tf.Tensor) -> tf.Tensor:
+    """A bounded, smooth function of perturbed parameters, `[n]`."""
+    flat = tf.reshape(perturbed, [tf.shape(perturbed)[0], -1])
+    weights = tf.cos(tf.range(flat.shape[1], dtype=flat.dtype))
+    return tf.reduce_sum(weights * tf.tanh(flat), axis=1)
+
+
+@check(
     "antithetic samples",
     "Both samples of an antithetic pair are samples",
     "take the second from the opposite of the first one's noise",
@@ -249,6 +292,7 @@ CHECKS = (
     weak_derivatives,
     relaxation,
     conditioned_noise,
+    tied_noise,
     antithetic_samples,
     categories,
     divergence,
