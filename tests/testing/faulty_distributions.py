@@ -164,13 +164,13 @@ DISTRIBUTIONS = (
     bernoulli(
         "Untied",
         "tied noise",
-        perturb_tied=lambda self, p, noise: self.perturb(p, noise),
+        tied_difference=lambda self, p, noise: tf.zeros_like(noise) * p[0],
     ),
     bernoulli(
         "OtherValue",
         "tied noise",
         "value",
-        perturb_tied=lambda self, p, noise: self.perturb(p, -noise),
+        tied_difference=lambda self, p, noise: self.perturb(p, noise),
     ),
     bernoulli(
         "HalfTheSupport",

@@ -1,13 +1,16 @@
-"""A value together with the derivative that it is to have."""
+"""Nothing, together with the derivative that it is to have."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
 
-def with_slope(
-    value: tf.Tensor, slope: tf.Tensor, argument: tf.Tensor
-) -> tf.Tensor:
-    """The value, whose derivative in `argument`, entry by entry, is `slope`."""
-    nothing = argument - tf.stop_gradient(argument)
-    return tf.stop_gradient(value) + tf.stop_gradient(slope) * nothing
+def zero_with_slope(slope: tf.Tensor, argument: tf.Tensor) -> tf.Tensor:
+    """Zero, whose derivative in `argument`, entry by entry, is `slope`."""
+    slope = tf.stop_gradient(slope)
+
+    @tf.custom_gradient
+    def zero(argument):
+        return tf.zeros_like(argument), lambda upstream: upstream * slope
+
+    return zero(argument)

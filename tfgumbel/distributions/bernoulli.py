@@ -17,7 +17,7 @@ from tfgumbel._precision import (
 )
 from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
-from tfgumbel.distributions._slope import with_slope
+from tfgumbel.distributions._slope import zero_with_slope
 from tfgumbel.distributions.capabilities import WeakDerivative
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
@@ -98,16 +98,15 @@ class Bernoulli(Distribution):
     ) -> tf.Tensor:
         return ops.conditional_logistic(parameters[0], sample, noise)
 
-    def perturb_tied(
+    def tied_difference(
         self, parameters: Parameters, noise: tf.Tensor
     ) -> tf.Tensor:
-        # v = F(z | b) is fixed, with s = ±1 the sign of z = φ + L:
-        # ∂z/∂φ = 1 - σ(-sφ) / σ(sL).
-        logits = finite_log_odds(parameters[0])
-        perturbed = logits + noise
-        sign = 2.0 * tf.cast(perturbed > 0, perturbed.dtype) - 1.0
-        ratio = tf.nn.softplus(-sign * noise) - tf.nn.softplus(sign * logits)
-        return with_slope(perturbed, 1.0 - tf.exp(ratio), logits)
+        # With F(z̃ | b) fixed, and s = ±1 the sign of z = φ + L:
+        # ∂z̃/∂φ = 1 - σ(-sφ) / σ(sL).
+        logits = parameters[0]
+        sign = tf.cast(tf.where(logits + noise > 0, 1.0, -1.0), logits.dtype)
+        slope = tf.sigmoid(-sign * logits) / tf.sigmoid(sign * noise)
+        return zero_with_slope(slope, logits)
 
     def antithetic(
         self, parameters: Parameters, seed: Any

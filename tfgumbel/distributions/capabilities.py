@@ -64,14 +64,14 @@ class Conditioned(Relaxed, Protocol):
     ) -> tf.Tensor:
         """Returns z drawn anew, given that `harden(z)` is the sample."""
 
-    def perturb_tied(
+    def tied_difference(
         self, parameters: Parameters, noise: tf.Tensor
     ) -> tf.Tensor:
-        """Returns z of this noise, as if it were drawn given its own sample.
+        """Returns z - z̃, where z̃ has the noise with which it is z.
 
-        In value it is `perturb(parameters, noise)`; its gradient in the
-        parameters is that of `perturb_given` at the sample of z and at the
-        noise with which that gives z.
+        z is `perturb(parameters, noise)` and z̃ is `perturb_given` at the
+        sample of z. The value is zero; the gradients in the parameters are
+        those of z less those of z̃.
         """
 
 

@@ -105,21 +105,21 @@ class Permutation(Distribution):
         places = -tf.math.cumulative_logsumexp(-(noise + left), axis=-1)
         return tf.linalg.matvec(sample, places, transpose_a=True)
 
-    def perturb_tied(
+    def tied_difference(
         self, parameters: Parameters, noise: tf.Tensor
     ) -> tf.Tensor:
         # The noise that gives z: exp(-(G_t + L_t)) = exp(-z_t) - exp(-z_{t-1}),
         # with z_0 = ∞.
-        perturbed = tf.stop_gradient(self.perturb(parameters, noise))
-        sample = self.harden(perturbed)
-        places = tf.linalg.matvec(sample, perturbed)
+        free = self.perturb(parameters, noise)
+        sample = self.harden(tf.stop_gradient(free))
+        places = tf.linalg.matvec(sample, free)
         gap = tf.maximum(places[..., :-1] - places[..., 1:], 1e-6)
         below = tf.math.log(-tf.math.expm1(-gap))
         first = tf.zeros_like(places[..., :1])
         below = tf.concat([first, below], axis=-1)
         given = tf.stop_gradient(places - below - _left(parameters, sample))
         again = self.perturb_given(parameters, sample, given)
-        return tf.stop_gradient(perturbed - again) + again
+        return free - again - tf.stop_gradient(free - again)
 
     def count(self, shape: tf.TensorShape) -> int:
         variables = int(np.prod(shape[1:-1], dtype=np.int64))

@@ -62,15 +62,12 @@ class Coupled:
         slope = tape.gradient(value, self._free)
         if slope is None:
             return value, [None] * len(self._parameters)
-        q, parameters, noise = (
-            self._distribution,
-            self._parameters,
-            self._noise,
-        )
+        parameters = self._parameters
         with tf.GradientTape(**NOTHING_BY_ITSELF) as tape:
             tape.watch(parameters)
-            free = q.perturb(parameters, noise)
-            difference = free - q.perturb_tied(parameters, noise)
+            difference = self._distribution.tied_difference(
+                parameters, self._noise
+            )
         return value, tape.gradient(difference, parameters, slope)
 
     def _apart(self, control: Control) -> tuple[tf.Tensor, Any]:

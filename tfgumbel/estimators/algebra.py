@@ -41,6 +41,8 @@ def fold(rows: tf.Tensor, count: int) -> tf.Tensor:
 
 def mean_of_samples(rows: tf.Tensor, count: int) -> tf.Tensor:
     """The mean over an example's samples, of rows `[count·B, ...]`."""
+    if count == 1:
+        return rows
     return tf.reduce_mean(fold(rows, count), axis=0)
 
 

@@ -14,10 +14,10 @@ from tfgumbel.estimators.algebra import (
     NOTHING_BY_ITSELF,
     attach,
     attach_weights,
+    column,
     mean_of_samples,
     repeat,
     squared_norm,
-    weigh,
 )
 from tfgumbel.estimators.estimator import CostFn, Estimator, register
 
@@ -125,10 +125,11 @@ class REBAR(Estimator):
             path = self.require_gradient(path)
             eta = tf.convert_to_tensor(self.eta)
             residual = tf.stop_gradient(cost) - eta * conditional
-            noisy = weigh(residual[None], draw.scores)
             gradients = [
-                self.mean_gradient(score + eta * slope)
-                for score, slope in zip(noisy, path, strict=True)
+                self.mean_gradient(
+                    column(residual, score) * score + eta * slope
+                )
+                for score, slope in zip(draw.scores, path, strict=True)
             ]
             square = squared_norm(gradients)
         value = mean_of_samples(cost, self.samples)

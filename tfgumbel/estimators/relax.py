@@ -15,11 +15,11 @@ from tfgumbel.estimators.algebra import (
     NOTHING_BY_ITSELF,
     attach,
     attach_weights,
+    column,
     mean_of_samples,
     repeat,
     squared_norm,
     tile_context,
-    weigh,
 )
 from tfgumbel.estimators.control_variate import ControlVariate
 from tfgumbel.estimators.estimator import CostFn, Estimator, register
@@ -142,10 +142,11 @@ class RELAX(Estimator):
             )
             path = self.require_gradient(path)
             residual = tf.stop_gradient(cost) - conditional
-            noisy = weigh(residual[None], draw.scores)
             gradients = [
-                mean_of_samples(score + slope, self.samples)
-                for score, slope in zip(noisy, path, strict=True)
+                mean_of_samples(
+                    column(residual, score) * score + slope, self.samples
+                )
+                for score, slope in zip(draw.scores, path, strict=True)
             ]
             square = squared_norm(gradients)
         value = mean_of_samples(cost, self.samples)
