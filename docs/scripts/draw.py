@@ -35,6 +35,7 @@ AXES: dict[str, dict[str, Any]] = {
         x="probability of each of 6 variables", scale="linear", **ABSOLUTE
     ),
     "disarm": dict(x="variables, each of probability 0.8", **ABSOLUTE),
+    "double_cv": dict(x="curvature α of f = e + α e²"),
     "exact": dict(x="evaluations of f"),
     "gapped": dict(x="temperature τ"),
     "gumbel_rao": dict(x="noises per sample, M"),
@@ -51,6 +52,7 @@ AXES: dict[str, dict[str, Any]] = {
     "reinmax": dict(x="temperature τ"),
     "relax": dict(x="steps of training", scale="symlog", yscale="linear"),
     "rloo": dict(x="samples S"),
+    "rodeo": dict(x="steps of training", scale="symlog", yscale="linear"),
     "st": dict(x="temperature τ"),
     "st_gumbel": dict(x="temperature τ"),
     "vimco": dict(x="samples S", y="variance / |mean|²"),
