@@ -16,11 +16,11 @@ TEXT = """
 200 Bernoulli variables on dynamically binarised MNIST; `benchmarks/variance.py`
 has the set-up. The variance is that of the gradient in the logits, at the run's
 own weights, averaged over the last half of the run; `ratio` is relative to that
-of rodeo at as many evaluations. Published are the ratios of running variances of
-the gradient in the encoder's weights, as read off the authors' figure between
-200,000 and 1,000,000 steps: much later than our runs end, and ratios change in
-training. `train` is -ELBO with one sample on images that were trained on, `test`
-the bound with 100 samples on others.
+of rodeo at as many evaluations. Published are the ratios of running variances
+of the gradient in the encoder's weights, as read off the authors' figure
+between 200,000 and 1,000,000 steps: much later than our runs end, and ratios
+change in training. `train` is -ELBO with one sample on images that were trained
+on, `test` the bound with 100 samples on others.
 """
 
 
