@@ -210,6 +210,7 @@ def test_capabilities_say_who_serves_whom():
         assert ("rebar" in served) == finite
         assert ("gumbel_softmax" in served) == finite
         assert ("reinmax" in served) == (name in DISCRETE)
+        assert ("rodeo" in served) == (name in DISCRETE)
         assert ("arm" in served) == (name == "bernoulli")
     weak = {n for n, served in matrix.items() if "measure_valued" in served}
     assert weak == {
@@ -220,7 +221,9 @@ def test_capabilities_say_who_serves_whom():
         *("logistic_normal", "student_t", "von_mises", "permutation")
     }
     sized = set(estimators.available("subset", k=2))
-    assert sized == {"exact", "muprop", *score}
+    assert sized == {"exact", "double_cv", "muprop", *score}
+    with_mean = {n for n, s in matrix.items() if "double_cv" in s}
+    assert with_mean == set(matrix) - without_mean
 
 
 @pytest.mark.parametrize("name", ["gamma", "weibull"])
