@@ -16,7 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._report import closing, family, gpu, jang, semi_supervised, toy
+from benchmarks._report import (
+    closing,
+    family,
+    gpu,
+    jang,
+    semi_supervised,
+    toy,
+    variance,
+)
 from benchmarks._report.runs import Run, paragraphs
 
 FOLDER = Path(__file__).parent
@@ -25,6 +33,7 @@ NAMES = (
     "straight_through_vae",
     "semi_supervised",
     "rebar_toy",
+    "variance",
 )
 GPU_NAMES = ["layers_gpu", "epoch_gpu"]
 
@@ -71,6 +80,7 @@ def render(
     lines += family.section(reports["straight_through_vae"])
     lines += semi_supervised.section(reports["semi_supervised"])
     lines += toy.section(reports["rebar_toy"])
+    lines += variance.section(reports["variance"])
     lines += closing.best(reports)
     if timings:
         lines += gpu.section(*timings)
@@ -97,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
         options.figures / "straight_through_vae.png",
     )
     toy.plot(reports["rebar_toy"], options.figures / "rebar_toy.png")
+    variance.plot(reports["variance"], options.figures / "variance.png")
     print(f"Wrote {options.out} and figures in {options.figures}")
     return text
 

@@ -349,6 +349,10 @@ ESTIMATORS = (
     EstimatorCase(
         "unordered_set-3", "unordered_set", {"samples": 3}, ("categorical",)
     ),
+    EstimatorCase("double_cv", "double_cv"),
+    EstimatorCase("double_cv-3", "double_cv", {"samples": 3, "alpha": -0.8}),
+    EstimatorCase("rodeo", "rodeo"),
+    EstimatorCase("rodeo-3", "rodeo", {"samples": 3}),
     EstimatorCase("vimco", "vimco", multi_sample_bound=True),
     EstimatorCase("muprop", "muprop"),
     EstimatorCase("muprop-3", "muprop", {"samples": 3}),
@@ -359,9 +363,13 @@ ESTIMATORS = (
         "rebar",
         {"learn_eta": False, "learn_temperature": False},
     ),
+    EstimatorCase("rebar-independent", "rebar", {"tied": False}),
     EstimatorCase("relax", "relax"),
     EstimatorCase("relax-2", "relax", {"samples": 2}),
     EstimatorCase("relax-cost", "relax", {"relaxed_cost": True}),
+    EstimatorCase(
+        "relax-independent", "relax", {"relaxed_cost": True, "tied": False}
+    ),
     EstimatorCase("arm", "arm", laws=("bernoulli",)),
     EstimatorCase("arm-2", "arm", {"samples": 2}, laws=("bernoulli",)),
     EstimatorCase("disarm", "disarm"),

@@ -259,18 +259,26 @@ def bound_gradient(samples: int, draws: int = 400_000) -> np.ndarray:
 
 
 def muprop(draws: int) -> Series:
+    """Against two samples."""
+    return by_curvature({"rloo, 2 samples": "rloo", "muprop": "muprop"}, draws)
+
+
+def double_cv(draws: int) -> Series:
+    """At two evaluations each."""
+    names = {"rloo, 2 samples": "rloo", "muprop": "muprop"}
+    return by_curvature({**names, "double_cv": "double_cv"}, draws)
+
+
+def by_curvature(names: Mapping[str, str], draws: int) -> Series:
     """f = e + α e²: from a linear cost to a quadratic one."""
-    series: Series = {"rloo, 2 samples": [], "muprop": []}
+    series: Series = {label: [] for label in names}
     for alpha in (0.03, 0.1, 0.3, 1.0, 3.0):
 
         def cost_fn(z: tf.Tensor, alpha: float = alpha) -> tf.Tensor:
             e = problem.error(z)
             return e + alpha * tf.square(e)
 
-        made = {
-            "rloo, 2 samples": estimators.RLOO(),
-            "muprop": estimators.MuProp(),
-        }
+        made = {label: estimators.get(name) for label, name in names.items()}
         result = compare(made, draws, cost_fn)
         unit = problem.squared_norm(cost_fn)
         for label in series:
@@ -304,6 +312,19 @@ def relax(draws: int) -> Series:
         for label in labels:
             series[label].append(point(steps, result[label], unit))
     series["reinforce"] = level("reinforce", draws)
+    return series
+
+
+def rodeo(draws: int) -> Series:
+    """By steps of training of its network."""
+    unit = problem.squared_norm()
+    series: Series = {"rodeo": [], "double_cv": []}
+    for steps in STEPS:
+        made = {name: estimators.get(name) for name in series}
+        result = compare(made, draws, train_steps=steps)
+        for name in series:
+            series[name].append(point(steps, result[name], unit))
+    series["rloo, 2 samples"] = level("rloo", draws)
     return series
 
 
@@ -425,6 +446,7 @@ FIGURES: dict[str, Callable[[int], Series]] = {
     "arm": arm,
     "arms": arms,
     "disarm": disarm,
+    "double_cv": double_cv,
     "exact": exact,
     "gapped": by_temperature("gapped"),
     "gumbel_rao": gumbel_rao,
@@ -439,6 +461,7 @@ FIGURES: dict[str, Callable[[int], Series]] = {
     "reinmax": by_temperature("reinmax"),
     "relax": relax,
     "rloo": rloo,
+    "rodeo": rodeo,
     "st": by_temperature("st"),
     "st_gumbel": by_temperature("st_gumbel"),
     "unordered_set": unordered_set,

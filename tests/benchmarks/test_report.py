@@ -40,7 +40,7 @@ def test_committed_report_is_that_of_the_json():
 def test_every_figure_of_the_report_is_committed():
     text = (report.FOLDER / "RESULTS.md").read_text(encoding="utf-8")
     figures = re.findall(r"\]\((figures/[^)]+)\)", text)
-    assert len(figures) == 3
+    assert len(figures) == 4
     assert all((report.FOLDER / figure).exists() for figure in figures)
 
 

@@ -22,6 +22,8 @@ ARGUMENTS = {
     "vimco": {"samples": 2},
     "pathwise": {"samples": 2},
     "muprop": {"samples": 2},
+    "double_cv": {"alpha": -0.8},
+    "rodeo": {},
     "measure_valued": {},
     "rebar": {},
     "relax": {"relaxed_cost": True},
@@ -212,6 +214,7 @@ def test_capabilities_say_who_serves_whom():
         assert ("unordered_set" in served) == (name in DISCRETE)
         for only in ("arm", "arms"):
             assert (only in served) == (name == "bernoulli")
+        assert ("rodeo" in served) == (name in DISCRETE)
     weak = {n for n, served in matrix.items() if "measure_valued" in served}
     assert weak == {
         *("bernoulli", "gaussian", "exponential", "poisson", "binomial")
@@ -221,7 +224,9 @@ def test_capabilities_say_who_serves_whom():
         *("logistic_normal", "student_t", "von_mises", "permutation")
     }
     sized = set(estimators.available("subset", k=2))
-    assert sized == {"exact", "muprop", *score}
+    assert sized == {"exact", "double_cv", "muprop", *score}
+    with_mean = {n for n, s in matrix.items() if "double_cv" in s}
+    assert with_mean == set(matrix) - without_mean
 
 
 @pytest.mark.parametrize("name", ["gamma", "weibull"])

@@ -23,13 +23,18 @@ LEARNED = {
     "relax": {},
     "relax-cost": {"relaxed_cost": True},
 }
+# With several samples per example.
+LEARNED_OF_SEVERAL = {
+    "rebar-independent": {"tied": False},
+    "double_cv": {"alpha": -0.5},
+    "rodeo": {"samples": 3, "units": 5},
+}
 
 
 def learned(id, law="categorical", batch=4):
     keras.utils.set_random_seed(3)
-    estimator = estimators.get(
-        id.split("-")[0], distribution=law, **LEARNED[id]
-    )
+    arguments = {**LEARNED, **LEARNED_OF_SEVERAL}[id]
+    estimator = estimators.get(id.split("-")[0], distribution=law, **arguments)
     logits = repeated(LOGITS[law], batch)
     build(estimator, logits)
     randomize(estimator)
@@ -59,7 +64,7 @@ def test_cost_weights_see_the_discrete_sample_only(id):
     np.testing.assert_array_equal(found[0], found[2])
 
 
-@pytest.mark.parametrize("id", LEARNED)
+@pytest.mark.parametrize("id", [*LEARNED, *LEARNED_OF_SEVERAL])
 def test_training_the_control_variate_reaches_nothing_else(id):
     estimator, logits, w = learned(id)
     outcome = []
@@ -76,7 +81,9 @@ def test_training_the_control_variate_reaches_nothing_else(id):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("id", ["rebar", "relax", "relax-cost"])
+@pytest.mark.parametrize(
+    "id", ["rebar", "relax", "relax-cost", *LEARNED_OF_SEVERAL]
+)
 @pytest.mark.parametrize("law", ["bernoulli", "categorical"])
 def test_the_training_signal_is_the_gradient_of_the_square(id, law):
     # Against finite differences, with weights of either sign per example.

@@ -20,9 +20,11 @@ from tests.enumeration import (
 from tfgumbel import estimators
 
 NEEDING_GRADIENT = {case.name for case in ESTIMATORS if case.biased} | {
+    "double_cv",
     "muprop",
     "pathwise",
     "rebar",
+    "rodeo",
 }
 
 
@@ -65,7 +67,9 @@ def test_evaluations_are_counted_and_go_in_one_batch_each(case, law):
     assert len(rows) <= (2 if case.id != "exact-chunks" else 3)
 
 
-@pytest.mark.parametrize("name", ["disarm", "nvil", "rebar", "relax"])
+@pytest.mark.parametrize(
+    "name", ["disarm", "nvil", "rebar", "relax", "double_cv", "rodeo"]
+)
 def test_xla_trains_control_variates(name):
     estimator = estimators.get(name, distribution="bernoulli")
     logits, w = problem("bernoulli")
@@ -83,7 +87,7 @@ def test_xla_trains_control_variates(name):
         assert np.all(np.isfinite(gradient)) and np.any(gradient != 0)
 
 
-@pytest.mark.parametrize("name", ["nvil", "rebar", "relax"])
+@pytest.mark.parametrize("name", ["nvil", "rebar", "relax", "rodeo"])
 def test_weights_made_inside_a_graph_are_kept(name):
     estimator = estimators.get(name, distribution="bernoulli")
     logits, w = problem("bernoulli")

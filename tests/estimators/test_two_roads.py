@@ -10,9 +10,11 @@ from tests.enumeration import (
     WEIGHTS,
     exact_gradients,
     gradients,
+    randomize,
     repeated,
 )
-from tfgumbel import estimators
+from tests.statistics import assert_same_mean
+from tfgumbel import distributions, estimators
 
 LAWS = ("bernoulli", "categorical")
 
@@ -118,6 +120,110 @@ def test_rloo_is_reinforce_with_the_mean_of_the_others(law):
     shape = [-1] + [1] * (len(rloo.shape) - 1)
     expected = 2 * (plain[0] - tf.reshape(value, shape) * score)
     np.testing.assert_allclose(rloo, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("samples", [2, 3])
+@pytest.mark.parametrize("name", ["double_cv", "rodeo"])
+@pytest.mark.parametrize("law", LAWS)
+def test_rloo_is_where_its_control_variates_begin(law, name, samples):
+    found = estimates(estimators.get(name, distribution=law, samples=samples))
+    expected = estimates(estimators.RLOO(law, samples))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_double_cv_is_exact_for_a_linear_cost(law):
+    found = estimates(estimators.DoubleCV(law, alpha=-1.0), "linear")[1]
+    expected = exact_gradients(COSTS["linear"], law)[1]
+    np.testing.assert_allclose(
+        found, np.repeat(expected, len(found), axis=0), atol=1e-6
+    )
+
+
+def rodeo_by_its_definition(rodeo, logits, w, z):
+    """Sums over all neighbours, for one example and its samples `[S, D, K]`."""
+    samples, variables, categories = z.shape
+    pi = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    dot = np.sum(z * w, axis=(1, 2))
+    costs = np.square(dot + 0.6)  # The quadratic cost,
+    slopes = 2.0 * (dot + 0.6)[:, None, None] * w  # and its gradient.
+    weights = [weight.numpy() for weight in rodeo.trainable_variables]
+    first, first_bias, last, last_bias = weights
+
+    def network(s, at):
+        others = [t for t in range(samples) if t != s]
+        linear = np.mean([np.sum(slopes[t] * (at - z[t])) for t in others])
+        hidden = np.array([linear, costs[others].mean()]) @ first + first_bias
+        hidden = np.where(hidden > 0, hidden, 0.3 * hidden)
+        return hidden @ last + last_bias
+
+    def stein(h, at):
+        total = 0.0
+        for d, c in np.ndindex(variables, categories):
+            moved = at.copy()
+            moved[d] = np.eye(categories)[c]
+            total += pi[d, c] * (h(moved) - h(at))
+        return total / variables
+
+    signal = [
+        costs[s] + stein(lambda at, s=s: network(s, at)[0], z[s])
+        for s in range(samples)
+    ]
+    gradient = 0.0
+    for s in range(samples):
+        others = np.mean([signal[t] for t in range(samples) if t != s])
+        gradient += (costs[s] - others) * (z[s] - pi)
+        gradient += stein(lambda at, s=s: network(s, at)[1] * (at - pi), z[s])
+    return gradient / samples
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_rodeo_sums_over_all_neighbours(law):
+    rodeo = estimators.RODEO(law, samples=3, units=4)
+    logits, w = repeated(LOGITS[law], 5), repeated(WEIGHTS[law], 5)
+    rodeo.build(logits.shape)
+    randomize(rodeo, scale=0.5)
+    seen = {}
+
+    def cost(z, w):
+        seen["z"] = z.numpy()
+        return COSTS["quadratic"](z, w)
+
+    found = gradients(rodeo, cost, logits, w, [8, 8])[1].numpy()
+    z = seen["z"].reshape([3, *logits.shape])
+    logits, w = LOGITS[law], WEIGHTS[law].reshape(LOGITS[law].shape)
+    if law == "bernoulli":  # Two categories, of which the first is a one.
+        nothing = np.zeros_like(logits)
+        z = np.stack([z, 1.0 - z], axis=-1)
+        logits, w = np.stack([[logits, w], [nothing, nothing]], axis=-1)
+    for example in range(5):
+        expected = rodeo_by_its_definition(rodeo, logits, w, z[:, example])
+        expected = expected[:, 0] if law == "bernoulli" else expected
+        np.testing.assert_allclose(found[example], expected, atol=1e-4)
+
+
+def test_categories_may_stand_on_another_axis():
+    logits, w = LOGITS["categorical"], WEIGHTS["categorical"].reshape(2, 3)
+    outcome = []
+    for axis in (-1, -2):
+        categorical = distributions.Categorical(axis=axis)
+        rodeo = estimators.RODEO(categorical, units=4)
+        given, weights = repeated(logits, 2000), w
+        if axis == -2:
+            given, weights = tf.transpose(given, [0, 2, 1]), w.T
+        rodeo.build(given.shape)
+        randomize(rodeo, scale=0.5)
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            cost = rodeo(
+                lambda z, w=weights: tf.reduce_sum(z * w, [1, 2]) ** 2,
+                given,
+                [1, 2],
+            )
+        gradient = tape.gradient(cost, given)
+        outcome.append(np.moveaxis(gradient, axis, -1))
+    assert_same_mean(*outcome, smallest_difference=0.1)
 
 
 @pytest.mark.parametrize("samples", [1, 4])

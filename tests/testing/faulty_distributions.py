@@ -162,6 +162,17 @@ DISTRIBUTIONS = (
         "OneSided", "conditioned noise", perturb_given=one_sided, times=2.5
     ),
     bernoulli(
+        "Untied",
+        "tied noise",
+        tied_difference=lambda self, p, noise: tf.zeros_like(noise) * p[0],
+    ),
+    bernoulli(
+        "OtherValue",
+        "tied noise",
+        "value",
+        tied_difference=lambda self, p, noise: self.perturb(p, noise),
+    ),
+    bernoulli(
         "HalfTheSupport",
         "enumeration",
         "mass",

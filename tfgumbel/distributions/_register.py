@@ -47,7 +47,7 @@ def register(name: str) -> Callable[[type], type]:
     >>> layer(tf.zeros([2, 3]), training=True).shape
     TensorShape([2, 3])
     >>> tg.estimators.available("rayleigh")
-    ['muprop', 'nvil', 'pathwise', 'reinforce', 'rloo', 'vimco']
+    ['double_cv', 'muprop', 'nvil', 'pathwise', 'reinforce', 'rloo', 'vimco']
     """
 
     def decorate(cls: type) -> type:

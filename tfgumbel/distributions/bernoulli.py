@@ -17,6 +17,7 @@ from tfgumbel._precision import (
 )
 from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
+from tfgumbel.distributions._slope import zero_with_slope
 from tfgumbel.distributions.capabilities import WeakDerivative
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
@@ -96,6 +97,16 @@ class Bernoulli(Distribution):
         self, parameters: Parameters, sample: tf.Tensor, noise: tf.Tensor
     ) -> tf.Tensor:
         return ops.conditional_logistic(parameters[0], sample, noise)
+
+    def tied_difference(
+        self, parameters: Parameters, noise: tf.Tensor
+    ) -> tf.Tensor:
+        # With F(z̃ | b) fixed, and s = ±1 the sign of z = φ + L:
+        # ∂z̃/∂φ = 1 - σ(-sφ) / σ(sL).
+        logits = parameters[0]
+        sign = tf.cast(tf.where(logits + noise > 0, 1.0, -1.0), logits.dtype)
+        slope = tf.sigmoid(-sign * logits) / tf.sigmoid(sign * noise)
+        return zero_with_slope(slope, logits)
 
     def antithetic(
         self, parameters: Parameters, seed: Any

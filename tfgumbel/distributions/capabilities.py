@@ -64,6 +64,16 @@ class Conditioned(Relaxed, Protocol):
     ) -> tf.Tensor:
         """Returns z drawn anew, given that `harden(z)` is the sample."""
 
+    def tied_difference(
+        self, parameters: Parameters, noise: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns z - z̃, where z̃ has the noise with which it is z.
+
+        z is `perturb(parameters, noise)` and z̃ is `perturb_given` at the
+        sample of z. The value is zero; the gradients in the parameters are
+        those of z less those of z̃.
+        """
+
 
 @runtime_checkable
 class Antithetic(Protocol):

@@ -16,6 +16,7 @@ from tfgumbel._precision import (
     one_hot_index,
 )
 from tfgumbel.distributions._register import register
+from tfgumbel.distributions._slope import zero_with_slope
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
 
@@ -112,6 +113,16 @@ class Categorical(Distribution):
     ) -> tf.Tensor:
         logits = tf.nn.log_softmax(parameters[0], axis=self.axis)
         return ops.conditional_gumbel(logits, sample, noise, axis=self.axis)
+
+    def tied_difference(
+        self, parameters: Parameters, noise: tf.Tensor
+    ) -> tf.Tensor:
+        # With z̃_b and E_i = π_i (exp(-z̃_i) - exp(-z̃_b)) fixed:
+        # ∂z̃_i/∂log π_i = 1 - exp(z_i - z_b), which is 0 at b itself.
+        log_probs = tf.nn.log_softmax(parameters[0], axis=self.axis)
+        perturbed = log_probs + noise
+        top = tf.reduce_max(perturbed, axis=self.axis, keepdims=True)
+        return zero_with_slope(tf.exp(perturbed - top), log_probs)
 
     def to_categories(
         self, parameters: Parameters, sample: tf.Tensor

@@ -101,13 +101,25 @@ class Permutation(Distribution):
         # The first is the largest of all, Gumbel at L_1 = log Σ exp(logits);
         # each next is Gumbel at L_t, of those left, below the one before:
         # z_t = -log(exp(-(G_t + L_t)) + exp(-z_{t-1})), section 3 of [2].
-        (logits,) = parameters
-        ordered = tf.gather(
-            logits, _order(sample), batch_dims=logits.shape.rank - 1
-        )
-        left = tf.math.cumulative_logsumexp(ordered, axis=-1, reverse=True)
+        left = _left(parameters, sample)
         places = -tf.math.cumulative_logsumexp(-(noise + left), axis=-1)
         return tf.linalg.matvec(sample, places, transpose_a=True)
+
+    def tied_difference(
+        self, parameters: Parameters, noise: tf.Tensor
+    ) -> tf.Tensor:
+        # The noise that gives z: exp(-(G_t + L_t)) = exp(-z_t) - exp(-z_{t-1}),
+        # with z_0 = ∞.
+        free = self.perturb(parameters, noise)
+        sample = self.harden(tf.stop_gradient(free))
+        places = tf.linalg.matvec(sample, free)
+        gap = tf.maximum(places[..., :-1] - places[..., 1:], 1e-6)
+        below = tf.math.log(-tf.math.expm1(-gap))
+        first = tf.zeros_like(places[..., :1])
+        below = tf.concat([first, below], axis=-1)
+        given = tf.stop_gradient(places - below - _left(parameters, sample))
+        again = self.perturb_given(parameters, sample, given)
+        return free - again - tf.stop_gradient(free - again)
 
     def count(self, shape: tf.TensorShape) -> int:
         variables = int(np.prod(shape[1:-1], dtype=np.int64))
@@ -120,6 +132,14 @@ class Permutation(Distribution):
         codes = itertools.product(range(len(matrices)), repeat=variables)
         states = matrices[np.array(list(codes))]
         return states.reshape([-1, *sizes, n, n])
+
+
+def _left(parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
+    """L_t = log Σ exp(logits), over place t and those that follow."""
+    (logits,) = parameters
+    order = _order(sample)
+    ordered = tf.gather(logits, order, batch_dims=logits.shape.rank - 1)
+    return tf.math.cumulative_logsumexp(ordered, axis=-1, reverse=True)
 
 
 def _order(sample: tf.Tensor) -> tf.Tensor:

@@ -45,6 +45,7 @@ from tfgumbel.estimators.baseline import (
 )
 from tfgumbel.estimators.control_variate import ControlVariate
 from tfgumbel.estimators.disarm import DisARM
+from tfgumbel.estimators.double_cv import DoubleCV
 from tfgumbel.estimators.estimator import (
     CostFn,
     Estimator,
@@ -67,6 +68,7 @@ from tfgumbel.estimators.reinforce import Reinforce
 from tfgumbel.estimators.reinmax import ReinMax
 from tfgumbel.estimators.relax import RELAX
 from tfgumbel.estimators.rloo import RLOO
+from tfgumbel.estimators.rodeo import RODEO
 from tfgumbel.estimators.st import ST
 from tfgumbel.estimators.st_gumbel import STGumbel
 from tfgumbel.estimators.unordered_set import UnorderedSet
@@ -82,6 +84,7 @@ __all__ = [
     "ControlVariate",
     "CostFn",
     "DisARM",
+    "DoubleCV",
     "Estimator",
     "Exact",
     "Gapped",
@@ -95,6 +98,7 @@ __all__ = [
     "REBAR",
     "RELAX",
     "RLOO",
+    "RODEO",
     "ReinMax",
     "Reinforce",
     "ST",

@@ -2,41 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from tfgumbel import random
 from tfgumbel.distributions import Conditioned, Distribution, Parameters
-from tfgumbel.estimators.algebra import score
+from tfgumbel.estimators.algebra import NOTHING_BY_ITSELF, fold, score
+
+Control = Callable[[tf.Tensor], tf.Tensor]
 
 
 class Coupled:
     """z, its sample b, and z̃ drawn anew given b.
 
     All in terms of fixed noise, so that z and z̃ can be formed again as
-    differentiable functions of the parameters.
+    differentiable functions of the parameters. If they are tied, the noise of
+    z̃ is that with which z̃ is z: b and z̃ have the joint distribution of
+    independent noise, hence so have b and z, and one evaluation of a control
+    variate does for both.
     """
 
     def __init__(
-        self, distribution: Distribution, parameters: Parameters, seed: Any
+        self,
+        distribution: Distribution,
+        parameters: Parameters,
+        seed: Any,
+        tied: bool,
     ) -> None:
         assert isinstance(distribution, Conditioned)
         self._distribution: Conditioned = distribution
+        self._parameters = parameters
+        self._tied = tied
         self._noise = distribution.noise(parameters, seed)
-        again = random.split(seed, 1)[0]
-        self._second_noise = distribution.noise(parameters, again)
-        perturbed = distribution.perturb(parameters, self._noise)
-        self.sample = distribution.harden(perturbed)
+        if not tied:
+            again = random.split(seed, 1)[0]
+            self._second_noise = distribution.noise(parameters, again)
+        self._free = distribution.perturb(parameters, self._noise)
+        self.sample = distribution.harden(self._free)
         self.scores = score(distribution, parameters, self.sample)
 
-    def perturbed(self, parameters: Parameters) -> tf.Tensor:
-        """z and z̃ in one batch, `[2n, ...]` for n rows."""
-        free = self._distribution.perturb(parameters, self._noise)
-        conditional = self._distribution.perturb_given(
-            parameters, self.sample, self._second_noise
-        )
-        return tf.concat([free, conditional], axis=0)
+    def control(self, control: Control) -> tuple[tf.Tensor, Any]:
+        """c(z̃), and ∇c(z) - ∇c(z̃) in each parameter.
+
+        Args:
+            control: c, maps perturbed parameters `[n, ...]` to `[n]`.
+
+        Returns:
+            c(z̃) `[n]`, for n rows of parameters, and the difference of the
+            gradients: `None` for every parameter where c has none in z.
+        """
+        return self._together(control) if self._tied else self._apart(control)
+
+    def _together(self, control: Control) -> tuple[tf.Tensor, Any]:
+        with tf.GradientTape(**NOTHING_BY_ITSELF) as tape:
+            tape.watch(self._free)
+            value = control(self._free)
+        slope = tape.gradient(value, self._free)
+        if slope is None:
+            return value, [None] * len(self._parameters)
+        parameters = self._parameters
+        with tf.GradientTape(**NOTHING_BY_ITSELF) as tape:
+            tape.watch(parameters)
+            difference = self._distribution.tied_difference(
+                parameters, self._noise
+            )
+        return value, tape.gradient(difference, parameters, slope)
+
+    def _apart(self, control: Control) -> tuple[tf.Tensor, Any]:
+        q, parameters = self._distribution, self._parameters
+        with tf.GradientTape(**NOTHING_BY_ITSELF) as tape:
+            tape.watch(parameters)
+            free = q.perturb(parameters, self._noise)
+            conditional = q.perturb_given(
+                parameters, self.sample, self._second_noise
+            )
+            both = control(tf.concat([free, conditional], axis=0))
+            at_free, at_conditional = tf.unstack(fold(both, 2))
+            difference = at_free - at_conditional
+        return at_conditional, tape.gradient(difference, parameters)
 
     def soften(self, perturbed: tf.Tensor, temperature: Any) -> tf.Tensor:
         """The relaxed sample of perturbed parameters."""

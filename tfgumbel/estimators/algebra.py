@@ -41,7 +41,16 @@ def fold(rows: tf.Tensor, count: int) -> tf.Tensor:
 
 def mean_of_samples(rows: tf.Tensor, count: int) -> tf.Tensor:
     """The mean over an example's samples, of rows `[count·B, ...]`."""
+    if count == 1:
+        return rows
     return tf.reduce_mean(fold(rows, count), axis=0)
+
+
+def mean_of_others(rows: tf.Tensor, count: int) -> tf.Tensor:
+    """The mean over an example's other samples, of and in rows `[count·B]`."""
+    folded = fold(rows, count)
+    others = tf.reduce_sum(folded, axis=0) - folded
+    return tf.reshape(others / (count - 1), tf.shape(rows))
 
 
 def tile_context(context: Any, sample: tf.Tensor) -> tf.Tensor:
@@ -126,7 +135,7 @@ def attach(
     @tf.custom_gradient
     def join(value, *parameters):
         def grad(upstream):
-            return upstream, *[_column(upstream, g) * g for g in gradients]
+            return upstream, *[column(upstream, g) * g for g in gradients]
 
         return tf.stop_gradient(value), grad
 
@@ -171,6 +180,7 @@ def attach_weights(
     return join(value, *[tf.convert_to_tensor(source) for source in sources])
 
 
-def _column(upstream: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+def column(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """One value per row, `[B]`, in the rank and dtype of `like`."""
     ones = [1] * (like.shape.rank - 1)
-    return tf.reshape(tf.cast(upstream, like.dtype), [-1, *ones])
+    return tf.reshape(tf.cast(values, like.dtype), [-1, *ones])

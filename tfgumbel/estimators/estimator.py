@@ -219,6 +219,16 @@ class Estimator(schedules.AnnealedLayer):
         _checks.floating("cost_fn's result", cost.dtype)
         return tf.cast(cost, tf.float32)
 
+    def evaluate_with_slope(
+        self, cost_fn: CostFn, sample: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns f(sample) and ∇f there, which must exist."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sample)
+            cost = self.evaluate(cost_fn, sample)
+        slope = self.require_gradient(tape.gradient(cost, sample))
+        return cost, tf.stop_gradient(slope)
+
     def draw(self, parameters: Parameters, seed: Any) -> tf.Tensor:
         """Returns an exact sample for every row, without gradient."""
         return tf.stop_gradient(self.distribution.sample(parameters, seed))
@@ -319,7 +329,8 @@ def available(distribution: Any = None, **options: Any) -> list[str]:
 
     >>> import tfgumbel as tg
     >>> tg.estimators.available("poisson")
-    ['measure_valued', 'muprop', 'nvil', 'reinforce', 'rloo', 'vimco']
+    ['double_cv', 'measure_valued', 'muprop', 'nvil', 'reinforce', 'rloo',
+    'vimco']
     """
     if distribution is None:
         return sorted(_REGISTER)

@@ -14,11 +14,10 @@ from tfgumbel.estimators.algebra import (
     NOTHING_BY_ITSELF,
     attach,
     attach_weights,
-    fold,
+    column,
     mean_of_samples,
     repeat,
     squared_norm,
-    weigh,
 )
 from tfgumbel.estimators.estimator import CostFn, Estimator, register
 
@@ -33,8 +32,14 @@ class REBAR(Estimator):
     their sign), z̃ perturbed logits drawn anew given b, σ_τ the softmax or
     sigmoid at temperature τ. Unbiased for every η and τ, which are learned by
     descending the mean square of the estimate; η = 0 is REINFORCE. f must be
-    differentiable between the corners. Three evaluations of f per sample, two
-    of them with their gradient; learning τ adds a second derivative of f.
+    differentiable between the corners.
+
+    The noise of z̃ is tied to that of z: of all noise that gives b, it is the
+    one with which z̃ = z. The expectation is that of independent noise, and
+    f(σ_τ(z)) and its gradient are needed once: two evaluations of f per
+    sample, one of them with its gradient. With `tied=False`, z̃ has noise of
+    its own, and there are three, two of them with their gradient. Learning τ
+    adds a second derivative of f.
 
     Args:
         distribution: One with noise given its sample, as `"categorical"`.
@@ -43,6 +48,7 @@ class REBAR(Estimator):
         temperature: τ > 0 to begin with.
         learn_eta: Whether η is learned.
         learn_temperature: Whether τ is learned.
+        tied: Whether z̃ is z in value, or drawn with noise of its own.
         **kwargs: As in `Estimator`.
 
     Raises:
@@ -74,6 +80,7 @@ class REBAR(Estimator):
         temperature: float = 0.5,
         learn_eta: bool = True,
         learn_temperature: bool = True,
+        tied: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(distribution, samples, **kwargs)
@@ -83,7 +90,9 @@ class REBAR(Estimator):
             "temperature": float(temperature),
             "learn_eta": learn_eta,
             "learn_temperature": learn_temperature,
+            "tied": tied,
         }
+        self.tied = tied
         self.eta = self.add_scalar("eta", eta, learn_eta)
         self.log_temperature = self.add_scalar(
             "log_temperature", math.log(temperature), learn_temperature
@@ -91,8 +100,8 @@ class REBAR(Estimator):
 
     @property
     def evaluations(self) -> int:
-        """At b, at σ(z) and at σ(z̃)."""
-        return 3 * self.samples
+        """At b, at σ(z) and, if it is another one, at σ(z̃)."""
+        return (2 if self.tied else 3) * self.samples
 
     def estimate(
         self,
@@ -104,25 +113,23 @@ class REBAR(Estimator):
         """Returns the mean of f(b)."""
         detached = tuple(map(tf.stop_gradient, parameters))
         detached = repeat(detached, self.samples)
-        draw = Coupled(self.distribution, detached, seed)
+        draw = Coupled(self.distribution, detached, seed, self.tied)
         cost = self.evaluate(cost_fn, draw.sample)
         weights = self.trainable_weights
         with tf.GradientTape(persistent=True, **NOTHING_BY_ITSELF) as learning:
             learning.watch([weight.value for weight in weights])
             tau = tf.exp(tf.convert_to_tensor(self.log_temperature))
-            with tf.GradientTape(**NOTHING_BY_ITSELF) as tape:
-                tape.watch(detached)
-                relaxed = draw.soften(draw.perturbed(detached), tau)
-                values = self.evaluate(cost_fn, relaxed)
-                free, conditional = tf.unstack(fold(values, 2))
-                difference = free - conditional
-            path = self.require_gradient(tape.gradient(difference, detached))
+            conditional, path = draw.control(
+                lambda z: self.evaluate(cost_fn, draw.soften(z, tau))
+            )
+            path = self.require_gradient(path)
             eta = tf.convert_to_tensor(self.eta)
             residual = tf.stop_gradient(cost) - eta * conditional
-            noisy = weigh(residual[None], draw.scores)
             gradients = [
-                self.mean_gradient(score + eta * slope)
-                for score, slope in zip(noisy, path, strict=True)
+                self.mean_gradient(
+                    column(residual, score) * score + eta * slope
+                )
+                for score, slope in zip(draw.scores, path, strict=True)
             ]
             square = squared_norm(gradients)
         value = mean_of_samples(cost, self.samples)

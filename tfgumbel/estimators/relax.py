@@ -15,12 +15,11 @@ from tfgumbel.estimators.algebra import (
     NOTHING_BY_ITSELF,
     attach,
     attach_weights,
-    fold,
+    column,
     mean_of_samples,
     repeat,
     squared_norm,
     tile_context,
-    weigh,
 )
 from tfgumbel.estimators.control_variate import ControlVariate
 from tfgumbel.estimators.estimator import CostFn, Estimator, register
@@ -38,7 +37,11 @@ class RELAX(Estimator):
     learned by descending the mean square of the estimate; c = 0 is REINFORCE.
     f may be anything: one evaluation per sample, next to the network's. With
     `relaxed_cost=True`, c is the network plus η f(σ_τ(·)), as in REBAR; then
-    f must be differentiable and is evaluated three times.
+    f must be differentiable and is evaluated twice.
+
+    The noise of z̃ is that with which z̃ = z, as in `REBAR`, so that c is
+    evaluated once per sample; with `tied=False`, z̃ has noise of its own, and
+    c is evaluated at both.
 
     Args:
         distribution: One with noise given its sample, as `"categorical"`.
@@ -49,6 +52,7 @@ class RELAX(Estimator):
             differentiable twice: tanh or softplus rather than ReLU.
         relaxed_cost: Whether c includes η f(σ_τ(z)).
         temperature: τ > 0 to begin with, of `relaxed_cost`; learned.
+        tied: Whether z̃ is z in value, or drawn with noise of its own.
         **kwargs: As in `Estimator`.
 
     Raises:
@@ -79,6 +83,7 @@ class RELAX(Estimator):
         network: keras.layers.Layer | None = None,
         relaxed_cost: bool = False,
         temperature: float = 0.5,
+        tied: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(distribution, samples, **kwargs)
@@ -94,6 +99,7 @@ class RELAX(Estimator):
             )
         self.network = network
         self.relaxed_cost = relaxed_cost
+        self.tied = tied
         self._temperature = _checks.positive_number("temperature", temperature)
         if relaxed_cost:
             self.eta = self.add_scalar("eta", 1.0, True)
@@ -103,8 +109,9 @@ class RELAX(Estimator):
 
     @property
     def evaluations(self) -> int:
-        """At b; with `relaxed_cost` at σ(z) and σ(z̃) too."""
-        return (3 if self.relaxed_cost else 1) * self.samples
+        """At b; with `relaxed_cost` at σ(z) and, if another one, σ(z̃) too."""
+        relaxed = (1 if self.tied else 2) if self.relaxed_cost else 0
+        return (1 + relaxed) * self.samples
 
     def build(self, parameters_shape: Any, context_shape: Any = None) -> None:
         """Builds the network for these shapes."""
@@ -125,23 +132,21 @@ class RELAX(Estimator):
         """Returns the mean of f(b)."""
         detached = tuple(map(tf.stop_gradient, parameters))
         detached = repeat(detached, self.samples)
-        draw = Coupled(self.distribution, detached, seed)
+        draw = Coupled(self.distribution, detached, seed, self.tied)
         cost = self.evaluate(cost_fn, draw.sample)
         weights = self.trainable_weights
         with tf.GradientTape(persistent=True, **NOTHING_BY_ITSELF) as learning:
             learning.watch([weight.value for weight in weights])
-            with tf.GradientTape(**NOTHING_BY_ITSELF) as tape:
-                tape.watch(detached)
-                perturbed = draw.perturbed(detached)
-                values = self._control(cost_fn, draw, perturbed, context)
-                free, conditional = tf.unstack(fold(values, 2))
-                difference = free - conditional
-            path = self.require_gradient(tape.gradient(difference, detached))
+            conditional, path = draw.control(
+                lambda z: self._control(cost_fn, draw, z, context)
+            )
+            path = self.require_gradient(path)
             residual = tf.stop_gradient(cost) - conditional
-            noisy = weigh(residual[None], draw.scores)
             gradients = [
-                mean_of_samples(score + slope, self.samples)
-                for score, slope in zip(noisy, path, strict=True)
+                mean_of_samples(
+                    column(residual, score) * score + slope, self.samples
+                )
+                for score, slope in zip(draw.scores, path, strict=True)
             ]
             square = squared_norm(gradients)
         value = mean_of_samples(cost, self.samples)
@@ -187,4 +192,5 @@ class RELAX(Estimator):
             "network": keras.saving.serialize_keras_object(self.network),
             "relaxed_cost": self.relaxed_cost,
             "temperature": self._temperature,
+            "tied": self.tied,
         }

@@ -16,6 +16,7 @@ from tfgumbel.distributions import (
     Reparameterized,
     WeaklyDifferentiable,
 )
+from tfgumbel.estimators.algebra import score
 from tfgumbel.testing import _measure
 from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
 from tfgumbel.testing._samples import Samples
@@ -169,6 +170,50 @@ def conditioned_noise(subject: Samples) -> Finding:
 
 
 @check(
+    "tied noise",
+    "z less z given its own sample is zero, with the gradients of both",
+    "check `tied_difference`: the derivative of `perturb` less that of "
+    "`perturb_given` at the sample of z, whose noise gives z and is held fixed",
+)
+def tied_noise(subject: Samples) -> Finding:
+    distribution = subject.require(Conditioned)
+    parameters = subject.parameters(subject.many)
+    noise = distribution.noise(parameters, subject.seed())
+    free = distribution.perturb(parameters, noise)
+    with tf.GradientTape() as tape:
+        tape.watch(free)
+        cost = _wave(free)
+    slope = tape.gradient(cost, free)
+    with tf.GradientTape() as tape:
+        tape.watch(parameters)
+        difference = distribution.tied_difference(parameters, noise)
+    if np.max(np.abs(difference)) > 1e-3:
+        raise Fault("its value is not zero")
+    # ∇E c(z) = E ∇c(z) = E [c(z) ∇log q + ∇c(z̃)].
+    path = tape.gradient(difference, parameters, output_gradients=slope)
+    scores = score(distribution, parameters, distribution.harden(free))
+    weight = tf.reshape(cost, [-1] + [1] * (free.shape.rank - 1))
+    figure = max(
+        _measure.between_means(
+            *(np.reshape(t, [subject.many, -1]) for t in (weight * s, p))
+        )
+        for s, p in zip(scores, path, strict=True)
+    )
+    return Finding(
+        f"distance of both sides of REBAR's identity; {ERRORS}",
+        figure,
+        _measure.STANDARD_ERRORS,
+    )
+
+
+def _wave(perturbed: tf.Tensor) -> tf.Tensor:
+    """A bounded, smooth function of perturbed parameters, `[n]`."""
+    flat = tf.reshape(perturbed, [tf.shape(perturbed)[0], -1])
+    weights = tf.cos(tf.range(flat.shape[1], dtype=flat.dtype))
+    return tf.reduce_sum(weights * tf.tanh(flat), axis=1)
+
+
+@check(
     "antithetic samples",
     "Both samples of an antithetic pair are samples",
     "take the second from the opposite of the first one's noise",
@@ -249,6 +294,7 @@ CHECKS = (
     weak_derivatives,
     relaxation,
     conditioned_noise,
+    tied_noise,
     antithetic_samples,
     categories,
     divergence,

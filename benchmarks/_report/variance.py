@@ -1,0 +1,113 @@
+"""The section of the unbiased estimators on a binary VAE, with its figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+
+from benchmarks import _published as published
+from benchmarks._report.runs import Run, milliseconds, paragraphs, save, table
+
+REFERENCE = "rodeo"
+TEXT = """
+200 Bernoulli variables on dynamically binarised MNIST; `benchmarks/variance.py`
+has the set-up. The variance is that of the gradient in the logits, at the run's
+own weights, averaged over the last half of the run; `ratio` is relative to that
+of rodeo at as many evaluations. Published are the ratios of running variances
+of the gradient in the encoder's weights, as read off the authors' figure
+between 200,000 and 1,000,000 steps: much later than our runs end, and ratios
+change in training. `train` is -ELBO with one sample on images that were trained
+on, `test` the bound with 100 samples on others.
+"""
+
+
+def section(runs: dict[str, Run]) -> list[str]:
+    """A table for each number of evaluations."""
+    lines = ["## Gradient variance of unbiased estimators", ""]
+    lines += paragraphs(TEXT)
+    head = ["estimator", "variance", "ratio", "published ratio"]
+    head += ["train", "test", "steps", "ms a step"]
+    for evaluations, found in _by_evaluations(runs.values()).items():
+        lines += [f"### {evaluations} evaluations", ""]
+        rows = []
+        for run in sorted(found, key=lambda run: run["results"]["variance"]):
+            results = run["results"]
+            ratio = _ratio(run, found)
+            theirs = published.VARIANCES.get(evaluations, {})
+            known = theirs.get(run["estimator"])
+            rows.append(
+                [
+                    run["estimator"],
+                    f"{results['variance']:.0f}",
+                    "-" if ratio is None else f"{ratio:.2f}",
+                    "-" if known is None else f"{known:.2f}",
+                    f"{results['train']:.2f}",
+                    f"{results['test']:.2f}",
+                    f"{run['steps']:,}",
+                    milliseconds(run),
+                ]
+            )
+        lines += [*table(head, rows), ""]
+    return [*lines, "![variance and loss](figures/variance.png)", ""]
+
+
+def _by_evaluations(runs: Iterable[Run]) -> dict[int, list[Run]]:
+    """The longest runs that are done, by evaluations."""
+    done = [run for run in runs if run.get("results")]
+    found: dict[int, list[Run]] = {}
+    for evaluations in sorted({run["evaluations"] for run in done}):
+        alike = [run for run in done if run["evaluations"] == evaluations]
+        most = max(run["steps"] for run in alike)
+        found[evaluations] = [run for run in alike if run["steps"] == most]
+    return found
+
+
+def _ratio(run: Run, others: Iterable[Run]) -> float | None:
+    """The variance over that of the reference, of the same seed."""
+    for other in others:
+        alike = other["seed"] == run["seed"]
+        if other["estimator"] == REFERENCE and alike:
+            return run["results"]["variance"] / other["results"]["variance"]
+    return None
+
+
+def plot(runs: dict[str, Run], path: Path) -> None:
+    """Variance and loss over the steps, a column for each number."""
+    groups = _by_evaluations(runs.values()) or {2: []}
+    names = sorted({run["estimator"] for run in runs.values()})
+    colors = dict(
+        zip(names, matplotlib.colormaps["tab10"].colors, strict=False)
+    )
+    figure, axes = plt.subplots(
+        2,
+        len(groups),
+        figsize=(4.2 * len(groups), 7),
+        layout="constrained",
+        squeeze=False,
+        sharex=True,
+        sharey="row",
+    )
+    for column, (evaluations, found) in zip(
+        axes.T, groups.items(), strict=True
+    ):
+        for run in found:
+            curve, name = run["curve"], run["estimator"]
+            for axis, series in zip(column, ("variance", "train"), strict=True):
+                axis.plot(
+                    curve["step"],
+                    curve[series],
+                    color=colors[name],
+                    label=f"{name}, seed {run['seed']}",
+                )
+        column[0].set(
+            title=f"{evaluations} evaluations",
+            yscale="log",
+            ylabel="gradient variance",
+        )
+        column[1].set(ylabel="-ELBO in training (nats)", xlabel="step")
+        if found:
+            column[0].legend(fontsize=7)
+    save(figure, path)

@@ -1,0 +1,189 @@
+"""REBAR and RELAX with tied noise against independent noise: variance and time.
+
+    python -m benchmarks.tied_noise [--problems bernoulli categorical]
+        [--seeds 0 1 2] [--draws N] [--batch N] [--repeats N] [--out FILE]
+
+Two VAEs on scikit-learn's 8x8 digits, with 20 Bernoulli variables and with 4
+variables of 8 classes, are trained 1,000 steps by leave-one-out REINFORCE. At
+that point the control variates train 500 steps, and the variance of the
+gradient in the logits is measured over `--draws` estimates for each of 20
+images, relative to the squared norm of the gradient. Seeds are those of
+initial weights and of noise.
+
+The time is that of one estimate, in graph mode: the gradients in the logits,
+in the weights of the decoder and in those of the control variate, for a batch
+of `--batch` images. Contenders take turns (`benchmarks/_timing.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from benchmarks._timing import environment, interleave, summary, write_json
+from benchmarks.comparison import CategoricalVae
+from tfgumbel import estimators
+from tfgumbel.diagnostics import compare, training
+from tfgumbel.diagnostics.estimates import seeded
+from tfgumbel.diagnostics.problems import DigitsVae, Problem
+
+OUT = Path(__file__).parent / "results" / "tied_noise.json"
+PACKAGES = ["tensorflow", "keras", "scikit-learn", "numpy"]
+PROBLEMS: dict[str, type[DigitsVae]] = {
+    "bernoulli": DigitsVae,
+    "categorical": CategoricalVae,
+}
+ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
+    "rebar": ("rebar", {}),
+    "relax": ("relax", {}),
+    "relax, relaxed_cost": ("relax", {"relaxed_cost": True}),
+}
+NOISE = {"tied": True, "independent": False}
+
+
+def make(
+    label: str, tied: bool, problem: Problem, seed: int = 0, **kwargs: Any
+) -> estimators.Estimator:
+    """A built estimator, its weights drawn from the seed."""
+    name, arguments = ESTIMATORS[label]
+    with seeded(seed):
+        estimator = estimators.get(
+            name,
+            distribution=problem.distribution,
+            **{**arguments, "tied": tied, **kwargs},
+        )
+        logits = problem.logits(problem.probe)
+        estimator.build(logits.shape, problem.context(problem.probe).shape)
+    return estimator
+
+
+def approached(problem: str, seed: int, steps: int = 1000) -> DigitsVae:
+    """The problem, after some steps of leave-one-out REINFORCE."""
+    with seeded(seed):
+        instance = PROBLEMS[problem]()
+        rloo = estimators.RLOO(instance.distribution, 4)
+        rloo.build(instance.logits(instance.probe).shape)
+    training.train(instance, rloo, steps, steps, seed, draws=10)
+    return instance
+
+
+def variances(problem: str, seed: int, draws: int) -> dict[str, Any]:
+    """Relative variances by estimator and noise, at one point."""
+    instance = approached(problem, seed)
+    made = {
+        f"{label}/{noise}": make(label, tied, instance, seed)
+        for label, (noise, tied) in itertools.product(ESTIMATORS, NOISE.items())
+    }
+    result = compare(
+        instance.cost_fn(instance.probe),
+        tf.constant(instance.logits(instance.probe)),
+        made,
+        draws,
+        max_draws=draws,
+        distribution=instance.distribution,
+        context=instance.context(instance.probe),
+        train_steps=500,
+        learning_rate=0.01,
+        progress=False,
+        seed=seed,
+    )
+    assert result.gradient_norm
+    unit = result.gradient_norm**2
+    return {
+        row.name: float(f"{row.variance / unit:.4g}") for row in result.rows
+    }
+
+
+def times(problem: str, batch: int, repeats: int) -> dict[str, Any]:
+    """Milliseconds of one estimate, by estimator and noise."""
+    with seeded(0):
+        instance = PROBLEMS[problem]()
+    contenders = {
+        f"{label}/{noise}": _estimate(
+            instance, make(label, tied, instance), batch
+        )
+        for label, (noise, tied) in itertools.product(ESTIMATORS, NOISE.items())
+    }
+    found = interleave(contenders, repeats)
+    return {label: summary(timings) for label, timings in found.items()}
+
+
+def _estimate(
+    problem: DigitsVae, estimator: estimators.Estimator, batch: int
+) -> Callable[[], Any]:
+    images = problem.images[:batch]
+    logits = tf.constant(problem.logits(images))
+    decoder = problem.decoder.trainable_variables
+    weights = [w.value for w in [*decoder, *estimator.trainable_variables]]
+
+    @tf.function(autograph=False)
+    def run(seed: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            cost = estimator(problem.cost_fn(images), logits, seed, images)
+        return tape.gradient(cost, [logits, *weights])
+
+    seed = tf.constant([1, 2])
+    return lambda: [gradient.numpy() for gradient in run(seed)]
+
+
+def table(report: dict[str, Any]) -> str:
+    """The ratios of tied to independent noise, as text."""
+    lines = ["problem, estimator: variance ratio by seed; time ratio"]
+    for problem, label in itertools.product(PROBLEMS, ESTIMATORS):
+        names = [f"{label}/{noise}" for noise in NOISE]
+        found = report["variances"].get(problem, {})
+        ratios = [row[names[0]] / row[names[1]] for row in found.values()]
+        text = " ".join(f"{ratio:.3f}" for ratio in ratios)
+        time = report["times"].get(problem)
+        if time:
+            tied, apart = (time[name]["median_ms"] for name in names)
+            text += f"; {tied / apart:.2f}"
+        if ratios:
+            text += f" (mean variance ratio {statistics.mean(ratios):.3f})"
+        lines.append(f"{problem}, {label}: {text}")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Measures, prints the ratios, writes the JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    add("--draws", type=int, default=4000)
+    add("--batch", type=int, default=100)
+    add("--repeats", type=int, default=200)
+    add("--out", type=Path, default=OUT)
+    options = parser.parse_args(arguments)
+    report: dict[str, Any] = {
+        "environment": environment(PACKAGES),
+        "draws": options.draws,
+        "batch": options.batch,
+        "variances": {},
+        "times": {},
+    }
+    for problem in options.problems:
+        report["times"][problem] = times(
+            problem, options.batch, options.repeats
+        )
+        rows = report["variances"].setdefault(problem, {})
+        for seed in options.seeds:
+            rows[f"seed {seed}"] = variances(problem, seed, options.draws)
+            write_json(options.out, report)
+            keras.backend.clear_session()
+    print(table(report), flush=True)
+    return report
+
+
+if __name__ == "__main__":
+    main()
