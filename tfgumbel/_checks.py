@@ -286,6 +286,22 @@ def bernoulli_logits(logits: Any) -> tf.Tensor:
     return logits
 
 
+def indices(name: str, value: Any, shape: Any) -> tf.Tensor:
+    """Returns `value` as integers of this shape."""
+    value = tf.convert_to_tensor(value)
+    if not value.dtype.is_integer:
+        raise TypeError(
+            f"Argument `{name}` must be of an integer type. "
+            f"Received: {name} of dtype {value.dtype.name}"
+        )
+    if not value.shape.is_compatible_with(shape):
+        raise ValueError(
+            f"Argument `{name}` must be of shape {tf.TensorShape(shape)}. "
+            f"Received: {name} of shape {value.shape}"
+        )
+    return value
+
+
 def subset_size(k: Any, shape: Any, category_axis: int) -> int:
     """Returns `k` if it is an integer from 1 to the categories less one."""
     k = positive_integer("k", k)

@@ -31,6 +31,7 @@ estimators are made of.
 from tfgumbel.estimators import algebra
 from tfgumbel.estimators._surrogate import (
     surrogate_embedding,
+    surrogate_quantize,
     surrogate_sample,
     surrogates,
 )
@@ -103,6 +104,7 @@ __all__ = [
     "register",
     "serialize_baseline",
     "surrogate_embedding",
+    "surrogate_quantize",
     "surrogate_sample",
     "surrogates",
     "tile_context",
