@@ -30,6 +30,7 @@ estimators are made of.
 
 from tfgumbel.estimators import algebra
 from tfgumbel.estimators._surrogate import (
+    draw_codes,
     surrogate_embedding,
     surrogate_quantize,
     surrogate_sample,
@@ -99,6 +100,7 @@ __all__ = [
     "algebra",
     "available",
     "canonical",
+    "draw_codes",
     "get",
     "get_baseline",
     "register",

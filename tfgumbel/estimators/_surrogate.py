@@ -155,45 +155,81 @@ def surrogate_quantize(
         The codes `[..., dim]`, and their indices `[...]`.
     """
     tau = _checks.guarded_temperature(temperature, working_dtype(x.dtype))
-    perturbed = name == GUMBEL
-    gradient, copies = _index_gradient(
-        "st" if perturbed else name, seed, tau, noise_samples
-    )
-    block = max(1, _QUANTIZER_BLOCK // copies)
-    if perturbed:
-
-        def with_noise(logits: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
-            noise = random.gumbel(tf.shape(logits), _of_block(seed, first))
-            return logits + tf.cast(noise, logits.dtype)
-
-        def choose(logits: Any, rows: Any, first: Any) -> tf.Tensor:
-            logits = with_noise(logits, first)
-            return tf.argmax(logits, axis=-1, output_type=tf.int32)
-
-        def through(block: Any) -> tf.Tensor:
-            # The noise that the sample was drawn with, drawn again.
-            logits = with_noise(block.logits, block.first)
-            return gradient(block._replace(logits=logits))
-
-    else:
-        shape = tf.reduce_prod(tf.shape(x)[:-1])[None]
-        uniform = random.uniform64(shape, seed)
-
-        def choose(logits: Any, rows: Any, first: Any) -> tf.Tensor:
-            of_rows = tf.gather(uniform, rows)
-            return random.categorical_quantile(logits, of_rows)
-
-        through = gradient
-    index = ops.choose_code(x, codebook, choose, scale=scale, block=block)
-    return ops.quantize(
+    if name == GUMBEL:
+        return _perturbed_codes(x, codebook, seed, scale, tau, trains_codebook)
+    gradient, copies = _index_gradient(name, seed, tau, noise_samples)
+    index = draw_codes(x, codebook, seed, scale=scale)
+    codes = ops.quantize(
         x,
         codebook,
         index,
         scale=scale,
-        gradient=through,
+        gradient=gradient,
         trains_codebook=trains_codebook,
-        block=block,
-    ), index
+        block=max(1, _QUANTIZER_BLOCK // copies),
+    )
+    return codes, index
+
+
+def draw_codes(
+    x: tf.Tensor, codebook: tf.Tensor, seed: Any, *, scale: Any = 1.0
+) -> tf.Tensor:
+    """Returns exact samples of softmax(-‖x - e_k‖² / s), without a gradient.
+
+    Args:
+        x: `[..., dim]`.
+        codebook: `[K, dim]`.
+        seed: Integer tensor of shape `[2]`.
+        scale: s, as in `ops.quantize`.
+
+    Returns:
+        int32 indices `[...]`.
+    """
+    uniform = random.uniform64(tf.reduce_prod(tf.shape(x)[:-1])[None], seed)
+
+    def choose(logits: tf.Tensor, rows: tf.Tensor, first: Any) -> tf.Tensor:
+        return random.categorical_quantile(logits, tf.gather(uniform, rows))
+
+    return ops.choose_code(
+        x, codebook, choose, scale=scale, block=_QUANTIZER_BLOCK
+    )
+
+
+def _perturbed_codes(
+    x: tf.Tensor,
+    codebook: tf.Tensor,
+    seed: Any,
+    scale: Any,
+    tau: tf.Tensor,
+    trains_codebook: bool,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Straight-through at the perturbed logits, where D is the largest."""
+    gradient, _ = _index_gradient("st", seed, tau, 1)
+
+    def perturbed(logits: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+        noise = random.gumbel(tf.shape(logits), _of_block(seed, first))
+        return logits + tf.cast(noise, logits.dtype)
+
+    def choose(logits: tf.Tensor, rows: Any, first: tf.Tensor) -> tf.Tensor:
+        logits = perturbed(logits, first)
+        return tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+    def again(block: Any) -> tf.Tensor:
+        # The noise that the sample was drawn with is drawn once more.
+        logits = perturbed(block.logits, block.first)
+        return gradient(block._replace(logits=logits))
+
+    options: dict[str, Any] = {"scale": scale, "block": _QUANTIZER_BLOCK}
+    index = ops.choose_code(x, codebook, choose, **options)
+    codes = ops.quantize(
+        x,
+        codebook,
+        index,
+        gradient=again,
+        trains_codebook=trains_codebook,
+        **options,
+    )
+    return codes, index
 
 
 def _index_gradient(
