@@ -462,7 +462,9 @@ def copied_codes(layer, noise, inputs):
     return [through(codes, inputs), loss]
 
 
-CODE_INFERENCE = {"mode": lambda layer, inputs: nearest_codes(layer, inputs)[:1]}
+CODE_INFERENCE = {
+    "mode": lambda layer, inputs: nearest_codes(layer, inputs)[:1]
+}
 
 
 # Bits.

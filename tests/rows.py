@@ -235,12 +235,12 @@ def embedding_row(name, training, noise, mask=False, **kwargs):
 
 def quantizer_row(name, training, noise=None, **kwargs):
     """Five codes for vectors of four numbers."""
+    options = {"codes": 5, "dim": 4, "scale": 8.0, "revive_after": 100.0}
     return LayerCase(
         f"StochasticQuantizer-{name}",
         functools.partial(
             tg.StochasticQuantizer,
-            **{"codes": 5, "dim": 4, "scale": 2.5, "revive_after": 100.0},
-            **{"seed": SEED, **kwargs},
+            **{"seed": SEED, **options, **kwargs},
             initializer=keras.initializers.RandomNormal(stddev=1.0, seed=3),
         ),
         (LOGITS,),

@@ -45,7 +45,7 @@ def replica_draws(strategy, case):
 @layer_cases(
     lambda case: (
         case.noise is not None
-        and not case.id.startswith(("KL", "StochasticGate"))
+        and not case.id.startswith(("KL", "Stochastic"))
     ),
     exhaustive=is_variant,
 )

@@ -243,7 +243,7 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
         if self.update == "ema" and codebook_loss is not None:
             raise ValueError(
                 "Argument `codebook_loss` has no effect on codes that are "
-                'averages of inputs. Received: codebook_loss='
+                "averages of inputs. Received: codebook_loss="
                 f"{codebook_loss!r} with update='ema'"
             )
         if trainable_scale and self.estimator in COPIED:
@@ -442,7 +442,7 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
     def _joined(self, found: Sequence[Found]) -> tf.Tensor:
         """The output: parts next to each other, stages added up."""
         stages = [
-            tf.concat([f.output for f in found[first :][: self.groups]], -1)
+            tf.concat([f.output for f in found[first:][: self.groups]], -1)
             for first in range(0, len(found), self.groups)
         ]
         return tf.add_n(stages)
