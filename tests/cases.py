@@ -34,10 +34,12 @@ from tests.rows import (
     kl_row,
     permutation_row,
     plackett_luce_row,
+    quantizer_row,
     reinforce_row,
     score_row,
     selector_row,
     subset_row,
+    usage_row,
 )
 
 LAYERS = (
@@ -132,6 +134,27 @@ LAYERS = (
         definitions.row_uniforms,
         mask=True,
         estimator="st",
+    ),
+    quantizer_row(
+        "reinmax",
+        definitions.drawn_codes(definitions.reinmax),
+        definitions.code_uniforms,
+        temperature=0.7,
+    ),
+    quantizer_row(
+        "st_gumbel",
+        definitions.drawn_codes(definitions.gumbel_softmax_hard),
+        definitions.code_gumbels,
+        estimator="st_gumbel",
+        temperature=0.7,
+    ),
+    quantizer_row(
+        "nearest",
+        definitions.copied_codes,
+        estimator="nearest",
+        groups=2,
+        stages=2,
+        revive_after=None,
     ),
     subset_row("SubsetSampler", definitions.subset_exact),
     subset_row("SubsetSampler-masked", definitions.subset_exact, mask=True),
@@ -261,6 +284,9 @@ LAYERS = (
     score_row("moving_average", "moving_average"),
     score_row("nvil", "nvil"),
     score_row("dense", "dense"),
+    usage_row("diversity", definitions.code_diversity),
+    usage_row("entropy", definitions.code_entropy, gamma=0.6, shared=True),
+    usage_row("load_balance", definitions.code_balance),
     kl_row(
         "CategoricalKL", tg.CategoricalKL, (LOGITS,), definitions.categorical_kl
     ),

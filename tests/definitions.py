@@ -396,6 +396,77 @@ EMBEDDING_INFERENCE = {
 }
 
 
+# Codes.
+
+
+def code_logits(layer, inputs, book):
+    distances = tf.reduce_sum(tf.square(inputs[..., None, :] - book), -1)
+    return -distances / tf.cast(tf.convert_to_tensor(layer.scale), book.dtype)
+
+
+def code_uniforms(shape, seed):
+    """A uniform for each vector, with an axis for the codes."""
+    uniform = tg.random.uniform64([np.prod(shape[:-1])], seed)
+    return tf.reshape(uniform, [*shape[:-1], 1])
+
+
+def code_gumbels(shape, seed):
+    """Those of the first block, for five codes."""
+    gumbel = tg.random.gumbel(
+        [np.prod(shape[:-1]), 5], tg.random.split(seed, 1)[0]
+    )
+    return tf.reshape(gumbel, [*shape[:-1], 5])
+
+
+def code_losses(inputs, codes):
+    """Both terms, for the default factors."""
+    held = tf.stop_gradient
+    first = tf.square(inputs - held(codes))
+    second = tf.square(held(inputs) - codes)
+    return tf.reduce_mean(0.25 * first + second)
+
+
+def drawn_codes(one_hot_of):
+    """A definition of a one-hot of logits, times the codebook."""
+
+    def quantized(layer, noise, inputs):
+        book = tf.cast(tf.convert_to_tensor(layer.codebook), inputs.dtype)[0, 0]
+        logits = code_logits(layer, inputs, book)
+        (z,) = one_hot_of(layer, noise, logits)
+        codes = tf.tensordot(z, book, 1)
+        return [codes, code_losses(inputs, tf.stop_gradient(codes))]
+
+    return quantized
+
+
+def nearest_codes(layer, inputs):
+    """Of two groups and two stages, if so: what they add up to, and left."""
+    books = tf.cast(tf.convert_to_tensor(layer.codebook), inputs.dtype)
+    total, left, losses = 0.0, inputs, []
+    for stage in tf.unstack(books):
+        groups = zip(
+            tf.split(left, len(stage), axis=-1), tf.unstack(stage), strict=True
+        )
+        codes = []
+        for part, book in groups:
+            z = one_hot(code_logits(layer, part, book), -1)
+            codes.append(tf.tensordot(z, book, 1))
+        codes = tf.concat(codes, axis=-1)
+        losses.append(code_losses(left, codes))
+        total, left = total + codes, left - tf.stop_gradient(codes)
+    return [tf.stop_gradient(total), tf.add_n(losses)]
+
+
+def copied_codes(layer, noise, inputs):
+    codes, loss = nearest_codes(layer, inputs)
+    return [through(codes, inputs), loss]
+
+
+CODE_INFERENCE = {
+    "mode": lambda layer, inputs: nearest_codes(layer, inputs)[:1]
+}
+
+
 # Bits.
 
 
@@ -633,6 +704,37 @@ def costs(layer, noise, cost, log_prob, context=None):
 def weighted_mean(layer, divergence):
     weight = tf.cast(tf.convert_to_tensor(layer.weight), divergence.dtype)
     return weight * tf.reduce_mean(sum_over_example(divergence))
+
+
+def entropy(p):
+    return -tf.reduce_sum(tf.math.xlogy(p, p), axis=-1)
+
+
+def code_diversity(layer, noise, logits):
+    """As wav2vec 2.0 writes it, for G codebooks of V codes."""
+    p = tf.reduce_mean(tf.nn.softmax(logits), axis=0)
+    groups, codes = p.shape
+    loss = (groups * codes - tf.reduce_sum(tf.exp(entropy(p)))) / groups / codes
+    return [logits, as_weighted(layer, loss)]
+
+
+def code_entropy(layer, noise, logits):
+    """All variables share the codes."""
+    p = tf.nn.softmax(logits)
+    loss = tf.reduce_mean(entropy(p))
+    loss -= layer.gamma * entropy(tf.reduce_mean(p, axis=[0, 1]))
+    return [logits, as_weighted(layer, loss)]
+
+
+def code_balance(layer, noise, logits):
+    share = tf.reduce_mean(one_hot(logits, -1), axis=0)
+    mean = tf.reduce_mean(tf.nn.softmax(logits), axis=0)
+    loss = mean.shape[-1] * tf.reduce_sum(share * mean, axis=-1)
+    return [logits, as_weighted(layer, tf.reduce_mean(loss))]
+
+
+def as_weighted(layer, loss):
+    return tf.cast(tf.convert_to_tensor(layer.weight), loss.dtype) * loss
 
 
 def categorical_kl(layer, noise, logits):

@@ -46,11 +46,12 @@ class LayerCase:
             one of `definitions.NOISE_OF_ROWS`.
         law: What the samples follow: "categorical", "subset",
             "plackett_luce", "order", "matching", "embedding",
-            "bernoulli", "gaussian", "gaussian_tril", "continuous".
+            "codes", "bernoulli", "gaussian", "gaussian_tril", "continuous".
         relaxed: Whether there is an inference mode "relaxed".
         axes: Axes that may hold the categories, if the layer takes an axis.
         anneals: The attribute that a schedule may be given for.
         slow_to_compile: Whether the test under XLA is one of the slow ones.
+        couples: Whether an example acts on the gradients of others.
     """
 
     id: str
@@ -64,6 +65,7 @@ class LayerCase:
     axes: tuple = ()
     anneals: str | None = None
     slow_to_compile: bool = False
+    couples: bool = False
 
     @property
     def draws_always(self):
@@ -228,6 +230,40 @@ def embedding_row(name, training, noise, mask=False, **kwargs):
         inference=definitions.EMBEDDING_INFERENCE,
         law="embedding",
         axes=(),
+    )
+
+
+def quantizer_row(name, training, noise=None, **kwargs):
+    """Five codes for vectors of four numbers."""
+    options = {"codes": 5, "dim": 4, "scale": 8.0, "revive_after": 100.0}
+    return LayerCase(
+        f"StochasticQuantizer-{name}",
+        functools.partial(
+            tg.StochasticQuantizer,
+            **{"seed": SEED, **options, **kwargs},
+            initializer=keras.initializers.RandomNormal(stddev=1.0, seed=3),
+        ),
+        (LOGITS,),
+        training,
+        definitions.CODE_INFERENCE,
+        noise=noise,
+        law="codes" if noise is not None else None,
+        relaxed=noise is not None,
+        anneals="scale",
+    )
+
+
+def usage_row(kind, training, **kwargs):
+    return dataclasses.replace(
+        kl_row(
+            f"CodeUsageLoss-{kind}",
+            tg.CodeUsageLoss,
+            (LOGITS,),
+            training,
+            kind=kind,
+            **kwargs,
+        ),
+        couples=True,
     )
 
 

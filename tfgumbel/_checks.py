@@ -286,6 +286,65 @@ def bernoulli_logits(logits: Any) -> tf.Tensor:
     return logits
 
 
+def indices(name: str, value: Any, shape: Any) -> tf.Tensor:
+    """Returns `value` as integers of this shape."""
+    value = tf.convert_to_tensor(value)
+    if not value.dtype.is_integer:
+        raise TypeError(
+            f"Argument `{name}` must be of an integer type. "
+            f"Received: {name} of dtype {value.dtype.name}"
+        )
+    if not value.shape.is_compatible_with(shape):
+        raise ValueError(
+            f"Argument `{name}` must be of shape {tf.TensorShape(shape)}. "
+            f"Received: {name} of shape {value.shape}"
+        )
+    return value
+
+
+def shared_axes(value: Any) -> bool | tuple[int, ...]:
+    """Returns `shared`: whether variables share a codebook, or along where."""
+    if isinstance(value, bool):
+        return value
+    axes = value if isinstance(value, list | tuple) else [value]
+    return tuple(axis(a, None, "shared") for a in axes)
+
+
+def averaged_axes(
+    shared: bool | tuple[int, ...],
+    rank: int,
+    category_axis: int = -1,
+    name: str = "inputs",
+) -> list[int]:
+    """The axes over which codes are counted together, the batch among them."""
+    category = category_axis % rank
+    if isinstance(shared, bool):
+        return [a for a in range(rank) if a != category] if shared else [0]
+    axes = {a % rank for a in shared}
+    if category in axes or any(not -rank <= a < rank for a in shared):
+        raise ValueError(
+            f"Argument `shared` must name axes of `{name}`, not that of the "
+            f"categories. Received: shared={shared}, for rank {rank} and "
+            f"axis={category_axis}"
+        )
+    return sorted({0} | axes)
+
+
+def probabilities(name: str, value: tf.Tensor) -> None:
+    """Raises where values are seen that do not sum to 1, or are below 0."""
+    if not isinstance(value, tf.__internal__.EagerTensor):
+        return
+    found = tf.cast(value, tf.float32).numpy()
+    off = np.abs(np.sum(found, axis=-1) - 1.0) > 0.02
+    if np.any(off) or np.any(found < 0.0):
+        raise ValueError(
+            f"Argument `{name}` must be probabilities, at least 0, that sum "
+            f"to 1 on the last axis. Received: {name} from {found.min()} to "
+            f"{found.max()}, sums from {found.sum(-1).min()} to "
+            f"{found.sum(-1).max()}"
+        )
+
+
 def subset_size(k: Any, shape: Any, category_axis: int) -> int:
     """Returns `k` if it is an integer from 1 to the categories less one."""
     k = positive_integer("k", k)

@@ -31,10 +31,7 @@ class CodeMetric(keras.metrics.Metric):
     ) -> None:
         super().__init__(name=name, **kwargs)
         self.axis = _checks.axis(axis, None)
-        self.shared = shared
-        if not isinstance(shared, bool):
-            axes = shared if isinstance(shared, list | tuple) else [shared]
-            self.shared = tuple(_checks.axis(a, None) for a in axes)
+        self.shared = _checks.shared_axes(shared)
         self.counts: keras.Variable | None = None
 
     def update_state(
@@ -59,19 +56,23 @@ class CodeMetric(keras.metrics.Metric):
             self.counts = self._make_counts(counts.shape)
         self.counts.assign_add(counts)
 
+    def expect(self, shape: Any) -> None:
+        """Makes room for counts of this shape, `[variables, K]`."""
+        self.counts = self._make_counts(tf.TensorShape(shape))
+
+    def update_counts(self, counts: Any) -> None:
+        """Adds how often each code was drawn, of the shape of `expect`.
+
+        For layers that know the indices of their codes, and no one-hot.
+        """
+        if self.counts is None:
+            self.expect(counts.shape)
+        self.counts.assign_add(tf.cast(counts, tf.float32))
+
     def _summed(self, rank: int) -> list[int]:
         """The axes that are counted together, with the categories last."""
-        if isinstance(self.shared, bool):
-            return list(range(rank - 1)) if self.shared else [0]
-        category = self.axis % rank
-        axes = {axis % rank for axis in self.shared}
-        if category in axes or any(not -rank <= a < rank for a in self.shared):
-            raise ValueError(
-                "Argument `shared` must name axes of `y_pred`, not that of the "
-                f"categories. Received: shared={self.shared}, for rank {rank} "
-                f"and axis={self.axis}"
-            )
-        return sorted({0} | {axis - (axis > category) for axis in axes})
+        axes = _checks.averaged_axes(self.shared, rank, self.axis, "y_pred")
+        return [axis - (axis > self.axis % rank) for axis in axes]
 
     def _codes(self, codes: Any) -> tf.Tensor:
         """The codes in float32, with the categories on the last axis."""

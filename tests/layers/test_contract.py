@@ -282,6 +282,8 @@ def assert_same_neighbours(case, bad, clean, inputs):
     per_example = [v for v in values if v.shape.rank > 0]
     assert_nan_in_example(per_example, clean_values[: len(per_example)])
     assert len(gradients) == count
+    if case.couples:
+        return
     for gradient, expected in zip(gradients, clean_gradients, strict=True):
         assert_equal(gradient[0::2], expected[0::2])
 

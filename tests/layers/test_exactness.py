@@ -100,6 +100,16 @@ def assert_embedding(sample, case, layer, inputs):
         assert_frequencies(order[index], p[p > 0])
 
 
+def assert_codes(sample, case, layer, inputs):
+    """Each code comes as often as its distance says."""
+    book = layer.codebook.numpy()[0, 0]
+    logits = definitions.code_logits(layer, inputs[0], book)
+    for d, p in enumerate(tf.nn.softmax(logits)[0].numpy()):
+        distance = np.abs(sample[:, d, None] - book).sum(axis=-1)
+        assert np.all(distance.min(axis=-1) == 0)
+        assert_frequencies(distance.argmin(axis=-1), p)
+
+
 def assert_bernoulli(sample, case, layer, inputs):
     bits = sample.reshape(EXAMPLES, -1)
     for bit, p in zip(bits.T, sigmoid(inputs[0]).ravel(), strict=True):
@@ -204,6 +214,7 @@ LAWS = {
     "order": assert_order,
     "matching": assert_matching,
     "embedding": assert_embedding,
+    "codes": assert_codes,
     "gaussian": assert_gaussian,
     "gaussian_tril": assert_gaussian_tril,
     "continuous": assert_continuous,

@@ -10,8 +10,10 @@ from tests.distributions.cases import CASES
 
 
 def is_random(case):
-    divergence = "KL" in case.id and case.noise is None
-    return not (divergence or case.id.startswith("ScoreFunctionCost"))
+    loss = "KL" in case.id or case.id.startswith(("CodeUsage", "Stochastic"))
+    if case.id.startswith("ScoreFunctionCost"):
+        return False
+    return case.noise is not None or not loss
 
 
 def check(case, **kwargs):

@@ -31,7 +31,9 @@ estimators are made of.
 from tfgumbel.estimators import algebra
 from tfgumbel.estimators._relaxation import register_surrogates
 from tfgumbel.estimators._surrogate import (
+    draw_codes,
     surrogate_embedding,
+    surrogate_quantize,
     surrogate_sample,
     surrogates,
 )
@@ -109,11 +111,13 @@ __all__ = [
     "algebra",
     "available",
     "canonical",
+    "draw_codes",
     "get",
     "get_baseline",
     "register",
     "serialize_baseline",
     "surrogate_embedding",
+    "surrogate_quantize",
     "surrogate_sample",
     "surrogates",
     "tile_context",

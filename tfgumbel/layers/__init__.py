@@ -1,6 +1,7 @@
 """Keras layers: they hold weights and a seed, draw noise and call ops."""
 
 from tfgumbel.layers.binary_concrete import BinaryConcrete
+from tfgumbel.layers.code_usage_loss import CodeUsageLoss
 from tfgumbel.layers.concrete_selector import ConcreteSelector
 from tfgumbel.layers.cost_collector import CostCollector
 from tfgumbel.layers.draw import Draw
@@ -17,6 +18,7 @@ from tfgumbel.layers.sampling_scope import SamplingScope
 from tfgumbel.layers.score_function_cost import ScoreFunctionCost
 from tfgumbel.layers.shares import Shares
 from tfgumbel.layers.stochastic_gate import StochasticGate
+from tfgumbel.layers.stochastic_quantizer import StochasticQuantizer
 from tfgumbel.layers.straight_through_bernoulli import StraightThroughBernoulli
 from tfgumbel.layers.straight_through_categorical import (
     StraightThroughCategorical,
@@ -30,6 +32,7 @@ __all__ = [
     "BernoulliKL",
     "BinaryConcrete",
     "CategoricalKL",
+    "CodeUsageLoss",
     "ConcreteSelector",
     "CostCollector",
     "Draw",
@@ -45,6 +48,7 @@ __all__ = [
     "ScoreFunctionCost",
     "Shares",
     "StochasticGate",
+    "StochasticQuantizer",
     "StraightThroughBernoulli",
     "StraightThroughCategorical",
     "StraightThroughEmbedding",

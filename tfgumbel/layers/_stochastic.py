@@ -18,6 +18,7 @@ from tensorflow.python.eager import record
 from tfgumbel import _checks, distributions, ops, random, schedules
 from tfgumbel.distributions import Distribution, Parameters
 from tfgumbel.layers import _twins, sampling_scope
+from tfgumbel.layers._replicas import OwnLosses
 
 
 class CalledOnce(schedules.AnnealedLayer):
@@ -31,6 +32,11 @@ class CalledOnce(schedules.AnnealedLayer):
     """
 
     _warned = False
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Keras would make a list of its own of what is assigned.
+        self.__dict__["_losses"] = OwnLosses()
 
     def warn_if_recorded(self, training: Any, inputs: Any) -> None:
         """Warns, once, where `training` was left open on a tape.

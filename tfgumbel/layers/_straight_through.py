@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -25,12 +26,21 @@ class StraightThroughLayer(TemperatureLayer):
         temperature: Any,
         backward_temperature: Any,
         noise_samples: int,
+        others: Sequence[str] = (),
     ) -> None:
-        """Checks the estimator and makes its temperatures."""
+        """Checks the estimator and makes its temperatures.
+
+        Args:
+            estimator: Its name.
+            temperature: τ of the gradient.
+            backward_temperature: That of `"st_gumbel"`.
+            noise_samples: Those of `"gumbel_rao"`.
+            others: Names of a layer's own.
+        """
         self.estimator = _checks.choice(
             "estimator",
             estimators.canonical(estimator),
-            estimators.surrogates(),
+            [*estimators.surrogates(), *others],
         )
         if backward_temperature is not None and self.estimator != "st_gumbel":
             raise ValueError(

@@ -82,6 +82,12 @@ from tfgumbel.ops.minimum_variance_straight_through import (
     minimum_variance_straight_through,
 )
 from tfgumbel.ops.plackett_luce_log_prob import plackett_luce_log_prob
+from tfgumbel.ops.quantize import (
+    choose_code,
+    code_logits,
+    nearest_code,
+    quantize,
+)
 from tfgumbel.ops.recommended_temperature import recommended_temperature
 from tfgumbel.ops.reinmax import reinmax
 from tfgumbel.ops.relaxed_top_k import relaxed_top_k
@@ -121,6 +127,8 @@ __all__ = [
     "binary_concrete_log_prob",
     "categorical_kl",
     "categorical_log_prob",
+    "choose_code",
+    "code_logits",
     "concrete_log_prob",
     "conditional_gumbel",
     "conditional_logistic",
@@ -161,11 +169,13 @@ __all__ = [
     "mask_sample",
     "maximal_matching",
     "minimum_variance_straight_through",
+    "nearest_code",
     "neural_sort",
     "normal_mixture_sample",
     "permutation_matrix",
     "permutation_mode",
     "plackett_luce_log_prob",
+    "quantize",
     "recommended_temperature",
     "reinmax",
     "relaxed_top_k",

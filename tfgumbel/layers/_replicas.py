@@ -1,0 +1,65 @@
+"""What layers need to know of the replicas of a strategy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+
+def replica() -> tuple[Any, int]:
+    """The number of this replica, and how many there are."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return 0, 1
+    return context.replica_id_in_sync_group, context.num_replicas_in_sync
+
+
+class OwnLosses:
+    """The losses that a layer has added, each replica's by itself.
+
+    Keras 3.12 to 3.15 keep them in one list, `Layer._losses`, that all replicas
+    of a strategy fill and clear. Where replicas wait for each other in the
+    forward pass, as for sums over the batch, one would meet another's losses
+    in it, or find its own gone.
+    """
+
+    def __init__(self) -> None:
+        self._of_replicas: dict[int, list[Any]] = {}
+
+    def _own(self) -> list[Any]:
+        number = tf.get_static_value(replica()[0])
+        return self._of_replicas.setdefault(int(number or 0), [])
+
+    def extend(self, losses: Any) -> None:
+        """Adds losses of this replica."""
+        self._own().extend(losses)
+
+    def clear(self) -> None:
+        """Forgets those of this replica."""
+        self._own().clear()
+
+    def __getitem__(self, key: Any) -> Any:
+        """Those of this replica."""
+        return self._own()[key]
+
+    def __len__(self) -> int:
+        """How many this replica has."""
+        return len(self._own())
+
+
+def summed(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The sums over the replicas, with their gradients.
+
+    The gradient of a sum over replicas is the sum of the gradients that come
+    back to them. Keras divides what each replica adds to the loss by their
+    number, so that a function of these sums that all replicas add counts once.
+    """
+    if replica()[1] == 1:
+        return values
+    names = list(values)
+    context = tf.distribute.get_replica_context()
+    sums = context.all_reduce(
+        tf.distribute.ReduceOp.SUM, [values[name] for name in names]
+    )
+    return dict(zip(names, sums, strict=True))
