@@ -346,6 +346,12 @@ ESTIMATORS = (
     EstimatorCase("rloo-2", "rloo"),
     EstimatorCase("rloo-4", "rloo", {"samples": 4}),
     EstimatorCase("vimco", "vimco", multi_sample_bound=True),
+    EstimatorCase(
+        "vimco-weights",
+        "vimco",
+        {"add_log_prob": False},
+        multi_sample_bound=True,
+    ),
     EstimatorCase("muprop", "muprop"),
     EstimatorCase("muprop-3", "muprop", {"samples": 3}),
     EstimatorCase("rebar", "rebar"),
@@ -363,6 +369,22 @@ ESTIMATORS = (
     EstimatorCase("disarm", "disarm", laws=("bernoulli",)),
     EstimatorCase("pathwise", "pathwise", laws=("gaussian",)),
     EstimatorCase("pathwise-2", "pathwise", {"samples": 2}, ("gaussian",)),
+    *(
+        EstimatorCase(
+            f"{name}{suffix}",
+            name,
+            kwargs,
+            laws=("gaussian",),
+            multi_sample_bound=True,
+            biased=name == "stl",
+        )
+        for name, suffix, kwargs in (
+            ("iwae", "", {}),
+            ("iwae", "-weights", {"add_log_prob": False}),
+            ("dreg", "", {}),
+            ("stl", "", {}),
+        )
+    ),
     EstimatorCase(
         "measure_valued", "measure_valued", laws=("bernoulli", "gaussian")
     ),

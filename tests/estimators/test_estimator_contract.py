@@ -20,6 +20,8 @@ from tests.enumeration import (
 from tfgumbel import estimators
 
 NEEDING_GRADIENT = {case.name for case in ESTIMATORS if case.biased} | {
+    "dreg",
+    "iwae",
     "muprop",
     "pathwise",
     "rebar",

@@ -43,6 +43,7 @@ from tfgumbel.estimators.baseline import (
 )
 from tfgumbel.estimators.control_variate import ControlVariate
 from tfgumbel.estimators.disarm import DisARM
+from tfgumbel.estimators.dreg import DReG
 from tfgumbel.estimators.estimator import (
     CostFn,
     Estimator,
@@ -55,6 +56,7 @@ from tfgumbel.estimators.exact import Exact
 from tfgumbel.estimators.gapped import Gapped
 from tfgumbel.estimators.gumbel_rao import GumbelRao
 from tfgumbel.estimators.gumbel_softmax import GumbelSoftmax
+from tfgumbel.estimators.iwae import IWAE
 from tfgumbel.estimators.measure_valued import MeasureValued
 from tfgumbel.estimators.muprop import MuProp
 from tfgumbel.estimators.mve import MVE
@@ -67,6 +69,7 @@ from tfgumbel.estimators.relax import RELAX
 from tfgumbel.estimators.rloo import RLOO
 from tfgumbel.estimators.st import ST
 from tfgumbel.estimators.st_gumbel import STGumbel
+from tfgumbel.estimators.stl import STL
 from tfgumbel.estimators.vimco import VIMCO
 from tfgumbel.estimators.zgr import ZGR
 
@@ -75,12 +78,14 @@ __all__ = [
     "Baseline",
     "ControlVariate",
     "CostFn",
+    "DReG",
     "DisARM",
     "Estimator",
     "Exact",
     "Gapped",
     "GumbelRao",
     "GumbelSoftmax",
+    "IWAE",
     "MVE",
     "MeasureValued",
     "MuProp",
@@ -92,6 +97,7 @@ __all__ = [
     "ReinMax",
     "Reinforce",
     "ST",
+    "STL",
     "STGumbel",
     "VIMCO",
     "ZGR",
