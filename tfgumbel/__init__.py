@@ -43,7 +43,11 @@ from tfgumbel.layers import (
     SubsetSampler,
     prune_gates,
 )
-from tfgumbel.metrics import CodePerplexity, CodeUsage
+from tfgumbel.metrics import (
+    CodePerplexity,
+    CodeUsage,
+    LogMarginalLikelihood,
+)
 from tfgumbel.models import ScoreFunctionMixin, StochasticModel
 from tfgumbel.ops import recommended_temperature
 
@@ -62,6 +66,7 @@ __all__ = [
     "GumbelSoftmax",
     "ImplicitReparam",
     "KLDivergence",
+    "LogMarginalLikelihood",
     "PermutationSampler",
     "ReinforceSampler",
     "ReparamGaussian",

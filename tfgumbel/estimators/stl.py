@@ -13,7 +13,7 @@ from tfgumbel.estimators.iwae import IWAE
 
 @register("stl")
 class STL(IWAE):
-    """The importance-weighted bound, without the score ("sticking the landing").
+    """The importance-weighted bound without the score: "sticking the landing".
 
     The objective of `IWAE`, with f = -log p(x, z). Of its gradient in the
     parameters φ of q, the term Σ_s w̃_s ∂log q(z_s)/∂φ is left out:
