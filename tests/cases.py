@@ -318,6 +318,19 @@ LAYERS = (
         samples=2,
         seed=7,
     ),
+    *(
+        kl_row(
+            f"GaussianKL-{name}",
+            tg.GaussianKL,
+            gaussian_inputs("log_variance"),
+            definitions.gaussian_kl,
+            **kwargs,
+        )
+        for name, kwargs in (
+            ("free_bits", {"free_bits": 3.0, "groups": 4}),
+            ("capacity", {"capacity": 9.0}),
+        )
+    ),
     kl_row(
         "GaussianKL-schedule",
         tg.GaussianKL,
