@@ -344,6 +344,19 @@ LAYERS = (
         samples=2,
         seed=7,
     ),
+    *(
+        kl_row(
+            f"GaussianKL-{name}",
+            tg.GaussianKL,
+            gaussian_inputs("log_variance"),
+            definitions.gaussian_kl,
+            **kwargs,
+        )
+        for name, kwargs in (
+            ("free_bits", {"free_bits": 3.0, "groups": 4}),
+            ("capacity", {"capacity": 9.0}),
+        )
+    ),
     kl_row(
         "GaussianKL-schedule",
         tg.GaussianKL,
@@ -380,6 +393,12 @@ ESTIMATORS = (
     EstimatorCase("rodeo", "rodeo"),
     EstimatorCase("rodeo-3", "rodeo", {"samples": 3}),
     EstimatorCase("vimco", "vimco", multi_sample_bound=True),
+    EstimatorCase(
+        "vimco-weights",
+        "vimco",
+        {"add_log_prob": False},
+        multi_sample_bound=True,
+    ),
     EstimatorCase("muprop", "muprop"),
     EstimatorCase("muprop-3", "muprop", {"samples": 3}),
     EstimatorCase("rebar", "rebar"),
@@ -401,6 +420,22 @@ ESTIMATORS = (
     EstimatorCase("disarm", "disarm"),
     EstimatorCase("pathwise", "pathwise", laws=("gaussian",)),
     EstimatorCase("pathwise-2", "pathwise", {"samples": 2}, ("gaussian",)),
+    *(
+        EstimatorCase(
+            f"{name}{suffix}",
+            name,
+            kwargs,
+            laws=("gaussian",),
+            multi_sample_bound=True,
+            biased=name == "stl",
+        )
+        for name, suffix, kwargs in (
+            ("iwae", "", {}),
+            ("iwae", "-weights", {"add_log_prob": False}),
+            ("dreg", "", {}),
+            ("stl", "", {}),
+        )
+    ),
     EstimatorCase(
         "measure_valued", "measure_valued", laws=("bernoulli", "gaussian")
     ),

@@ -703,7 +703,18 @@ def costs(layer, noise, cost, log_prob, context=None):
 
 def weighted_mean(layer, divergence):
     weight = tf.cast(tf.convert_to_tensor(layer.weight), divergence.dtype)
-    return weight * tf.reduce_mean(sum_over_example(divergence))
+    if layer.free_bits:
+        groups = tf.split(
+            tf.reshape(divergence, [len(divergence), -1]), layer.groups, axis=1
+        )
+        means = [tf.reduce_mean(tf.reduce_sum(g, axis=1)) for g in groups]
+        free = [tf.maximum(m, layer.free_bits) for m in means]
+        return weight * tf.add_n(free)
+    mean = tf.reduce_mean(sum_over_example(divergence))
+    if layer.capacity is not None:
+        capacity = tf.convert_to_tensor(layer.capacity)
+        mean = tf.abs(mean - tf.cast(capacity, mean.dtype))
+    return weight * mean
 
 
 def entropy(p):

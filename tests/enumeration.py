@@ -8,7 +8,7 @@ independent gradients.
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import estimators
+from tfgumbel import distributions, estimators
 
 LOGITS = {
     # Mean and log-variance of three variables.
@@ -120,20 +120,48 @@ def quadrature_gradients(cost, nodes=8):
     return value[None], *tape.gradient(value, [both, w])
 
 
-def exact_bound_gradients(cost, law, samples=2):
-    """The same for -E log 1/S Σ exp(-f(z_s)), over the joint law of S draws."""
+def exact_bound_gradients(cost, law, samples=2, add_log_prob=True):
+    """The same for -E log 1/S Σ w_s, over the joint law of S draws.
+
+    w = exp(-f) / q, or exp(-f).
+    """
     logits = repeated(LOGITS[law], 1)
     w = repeated(WEIGHTS[law], 1)
-    size = w.shape[1]
+    if law == "gaussian":  # A sum of half a million terms.
+        logits, w = tf.cast(logits, tf.float64), tf.cast(w, tf.float64)
+    q = distributions.get(law)
 
     def bound(z):
-        flat = tf.reshape(z, [-1, size])
-        weights = tf.repeat(w, tf.shape(flat)[0], axis=0)
-        costs = tf.reshape(cost(flat, weights), [-1, samples])
+        flat = tf.reshape(z, [-1, *logits.shape[1 : q.event_rank + 2]])
+        count = tf.shape(flat)[0]
+        costs = cost(
+            tf.reshape(flat, [count, w.shape[1]]), tf.repeat(w, count, axis=0)
+        )
+        if add_log_prob:
+            given = parameters(law, tf.repeat(logits, count, axis=0))
+            costs += q.log_prob(q.constrain(given), flat)
+        costs = tf.reshape(costs, [-1, samples])
         return -tf.reduce_logsumexp(-costs, axis=1) + np.log(samples)
 
     with tf.GradientTape() as tape:
         tape.watch([logits, w])
-        joint = tf.concat([logits] * samples, axis=1)
-        value = estimators.Exact(law)(bound, joint, [0, 0])
+        if law == "gaussian":
+            value = gaussian_mean(bound, logits, samples)[None]
+        else:
+            joint = tf.concat([logits] * samples, axis=1)
+            value = estimators.Exact(law)(bound, joint, [0, 0])
     return value, *tape.gradient(value, [logits, w])
+
+
+def gaussian_mean(function, packed, samples, nodes=7):
+    """E of a function of `[n, samples, V]` Gaussian draws, by quadrature."""
+    points, weights = np.polynomial.hermite_e.hermegauss(nodes)
+    size = samples * packed.shape[1]
+    grid = np.stack(np.meshgrid(*[points] * size, indexing="ij"), -1)
+    noise = grid.reshape(-1, samples, packed.shape[1])
+    mass = np.ones(1)
+    for _ in range(size):
+        mass = np.multiply.outer(mass, weights / weights.sum())
+    mean, log_variance = tf.unstack(packed, axis=-1)
+    z = mean + tf.exp(log_variance / 2) * noise
+    return tf.tensordot(mass.ravel(), function(z), 1)

@@ -45,7 +45,11 @@ from tfgumbel.layers import (
     SubsetSampler,
     prune_gates,
 )
-from tfgumbel.metrics import CodePerplexity, CodeUsage
+from tfgumbel.metrics import (
+    CodePerplexity,
+    CodeUsage,
+    LogMarginalLikelihood,
+)
 from tfgumbel.models import ScoreFunctionMixin, StochasticModel
 from tfgumbel.ops import recommended_temperature
 
@@ -65,6 +69,7 @@ __all__ = [
     "GumbelSoftmax",
     "ImplicitReparam",
     "KLDivergence",
+    "LogMarginalLikelihood",
     "PermutationSampler",
     "ReinforceSampler",
     "ReparamGaussian",

@@ -1,18 +1,21 @@
-"""Keras metrics of the health of a discrete code.
+"""Keras metrics of models with latent variables.
 
-Both look at the average code distribution p̄: the mean of the codes over all
-examples seen, batch after batch. A code that has collapsed uses few of its K
-categories.
+`CodePerplexity` and `CodeUsage` look at the average code distribution p̄: the
+mean of the codes over all examples seen, batch after batch. A code that has
+collapsed uses few of its K categories. `LogMarginalLikelihood` bounds log p(x).
 """
 
 from __future__ import annotations
 
+import inspect
+import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks
+from tfgumbel import _checks, _saving
 
 
 class CodeMetric(keras.metrics.Metric):
@@ -263,3 +266,219 @@ class CodeUsage(CodeMetric):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {**super().get_config(), "threshold": self.threshold}
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class LogMarginalLikelihood(keras.metrics.Metric):
+    """Lower bound of log p(x) in nats, from m samples, averaged over examples.
+
+    E log 1/m Σ_s w_s ≤ log p(x),  w_s = p(x, z_s) / q(z_s|x),
+
+    with samples z_s of q, or w_s = p(x|z_s) with samples of p. The bound for
+    m = 1 is the ELBO; it rises with m. `standard_error()` is that of the mean
+    over examples.
+
+    Memory is that of `chunk_size` samples per example: the sum is taken piece
+    by piece.
+
+    Args:
+        cost: -log w at a sample that it draws itself, for rows that do not
+            depend on each other, `[n]`. A function is called as
+            `cost(y_true, y_pred)`, a Keras layer or model as `cost(y_true)`;
+            each tensor holds every example `chunk_size` times. A model or
+            layer that ends in `ExpectedCost(..., inference="sample")` gives
+            that, with an estimator of the importance-weighted bound at
+            `samples=1`: with S samples, a call counts for S. Noise must be
+            drawn anew in each call, which a fixed seed would not do.
+        samples: m.
+        chunk_size: Samples of an example that are evaluated at once; `None`
+            for up to 100.
+        name: Name of the metric.
+        **kwargs: As in `keras.metrics.Metric`.
+
+    Call arguments:
+        y_true: What the cost is called with, `[B, ...]`, or a structure of
+            such tensors.
+        y_pred: What else it is called with, such as the parameters of
+            q(z|x), which so are computed but once; `None` for nothing.
+        sample_weight: Optional weights, `[B]`.
+
+    Raises:
+        ValueError: If the cost is not one number per row.
+
+    Example:
+
+    >>> import math
+    >>> import tensorflow as tf, tfgumbel as tg
+    >>> noise = tf.random.Generator.from_seed(1)
+    >>> def cost(x):  # -log N(x; z, 1), at a sample z of N(0, 1)
+    ...     z = noise.normal(tf.shape(x))
+    ...     return tf.square(x - z) / 2 + math.log(2 * math.pi) / 2
+    >>> metric = tg.metrics.LogMarginalLikelihood(cost, samples=10_000)
+    >>> metric.update_state(tf.constant([0.0, 1.0]))
+    >>> # log N(x; 0, 2) is -1.2655 and -1.5155.
+    >>> round(float(metric.result()), 1), round(metric.standard_error(), 1)
+    (-1.4, 0.1)
+
+    In `evaluate`, with the parameters of q as an output of the model:
+
+    ```python
+    model = keras.Model(x, {"cost": expected_cost, "q": logits})
+    metric = tg.metrics.LogMarginalLikelihood(
+        lambda x, q: layer(q, x), samples=1000
+    )
+    model.compile(loss={"cost": tg.losses.MeanCost()}, metrics={"q": metric})
+    model.evaluate(x_test, {"cost": x_test, "q": x_test})
+    metric.standard_error()
+    ```
+
+    `fit` would compute it for every training batch, too: compile with it to
+    evaluate. A file keeps the cost only if it is a registered function.
+
+    Reference:
+        Burda, Grosse, Salakhutdinov. Importance weighted autoencoders. ICLR
+        2016.
+    """
+
+    def __init__(
+        self,
+        cost: Callable[..., Any] | None = None,
+        samples: int = 1000,
+        *,
+        chunk_size: int | None = None,
+        name: str = "log_marginal_likelihood",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        if isinstance(cost, dict):
+            modules = ("losses", "metrics")
+            cost = _saving.deserialize("cost", cost, (), modules)
+        if cost is not None and not callable(cost):
+            raise TypeError(
+                "Argument `cost` must be a Keras layer, a model or a function "
+                f"that returns -log w. Received: cost={cost!r}"
+            )
+        self.cost = cost
+        self.samples = _checks.positive_integer("samples", samples)
+        self.chunk_size = chunk_size
+        if chunk_size is not None:
+            _checks.positive_integer("chunk_size", chunk_size)
+        # Σ w, Σ w², Σ w v, Σ w² v, Σ w² v², of weights w and values v.
+        self.sums = self.add_variable(
+            shape=(5,),
+            initializer="zeros",
+            dtype="float64",
+            aggregation="sum",
+            name="sums",
+        )
+
+    def update_state(
+        self, y_true: Any, y_pred: Any = None, sample_weight: Any = None
+    ) -> None:
+        """Adds the bounds of a batch."""
+        values = tf.cast(self.bound(y_true, y_pred), tf.float64)
+        if sample_weight is None:
+            weights = tf.ones_like(values)
+        else:
+            weights = tf.cast(tf.convert_to_tensor(sample_weight), tf.float64)
+            weights = tf.broadcast_to(
+                tf.reshape(weights, [-1]), tf.shape(values)
+            )
+        squares = tf.square(weights)
+        terms = [
+            weights,
+            squares,
+            weights * values,
+            squares * values,
+            squares * tf.square(values),
+        ]
+        self.sums.assign_add(tf.stack([tf.reduce_sum(t) for t in terms]))
+
+    def bound(self, y_true: Any, y_pred: Any = None) -> tf.Tensor:
+        """Returns log 1/m Σ_s w_s of each example, `[B]`."""
+        given = [part for part in (y_true, y_pred) if part is not None]
+        if isinstance(self.cost, keras.layers.Layer):
+            given = given[:1]
+        given = keras.tree.map_structure(tf.convert_to_tensor, given)
+        chunk = min(self.samples, self.chunk_size or 100)
+        count, rest = divmod(self.samples, chunk)
+        total = self._log_sum(given, chunk)
+        if count > 1:
+            _, total = tf.while_loop(
+                lambda done, _: done < count,
+                lambda done, total: (
+                    done + 1,
+                    _log_add(total, self._log_sum(given, chunk)),
+                ),
+                (1, total),
+                parallel_iterations=1,
+            )
+        if rest:
+            total = _log_add(total, self._log_sum(given, rest))
+        return total - math.log(self.samples)
+
+    def _log_sum(self, given: list[Any], count: int) -> tf.Tensor:
+        """log Σ_s w_s over so many samples of each example, `[B]`."""
+        if self.cost is None:
+            raise ValueError(
+                f"Metric {self.name!r} has no cost: a file keeps it only if "
+                "it is a registered function. Compile the model again with a "
+                "metric that has one. Received: cost=None"
+            )
+
+        def repeat(tensor: tf.Tensor) -> tf.Tensor:
+            return tf.tile(tensor, [count] + [1] * (tensor.shape.rank - 1))
+
+        given = keras.tree.map_structure(repeat, given)
+        cost = tf.convert_to_tensor(self.cost(*given))
+        rows = keras.tree.flatten(given)[0].shape[:1]
+        if not cost.shape.is_compatible_with(rows):
+            raise ValueError(
+                "Argument `cost` must return -log w, one number per row, of "
+                f"shape {rows}. Received: a cost of shape {cost.shape}"
+            )
+        _checks.floating("cost's result", cost.dtype)
+        cost = tf.cast(cost, tf.float32)
+        return tf.reduce_logsumexp(-tf.reshape(cost, [count, -1]), axis=0)
+
+    def result(self) -> tf.Tensor:
+        """Returns the mean over examples; 0 before any was seen."""
+        total, _, first, *_ = tf.unstack(tf.convert_to_tensor(self.sums))
+        return tf.cast(tf.math.divide_no_nan(first, total), tf.float32)
+
+    def standard_error(self) -> float:
+        """Returns that of the mean over examples; NaN for fewer than two."""
+        total, squares, first, second, third = (
+            float(part) for part in self.sums.numpy()
+        )
+        if total == 0.0:
+            return math.nan
+        mean, number = first / total, total**2 / squares
+        if number <= 1.0:
+            return math.nan
+        spread = third - 2.0 * mean * second + mean**2 * squares
+        variance = max(spread, 0.0) / total**2 * number / (number - 1.0)
+        return math.sqrt(variance)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        cost = self.cost if _is_registered(self.cost) else None
+        return {
+            **super().get_config(),
+            "cost": cost and keras.saving.serialize_keras_object(cost),
+            "samples": self.samples,
+            "chunk_size": self.chunk_size,
+        }
+
+
+def _log_add(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    """log(exp(one) + exp(other))."""
+    return tf.reduce_logsumexp(tf.stack([one, other]), axis=0)
+
+
+def _is_registered(cost: Any) -> bool:
+    """Whether Keras finds the function by its name."""
+    if not inspect.isfunction(cost):
+        return False
+    name = keras.saving.get_registered_name(cost)
+    return keras.saving.get_registered_object(name) is cost

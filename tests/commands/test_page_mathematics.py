@@ -159,6 +159,8 @@ def test_minimum_variance_gradients(page, tau, probabilities):
 
 def made(name, cost, probabilities):
     """An estimator; nvil's baseline is what it learns without a context."""
+    if name == "vimco":
+        return tg.estimators.VIMCO(add_log_prob=False)
     if name != "nvil":
         return tg.estimators.get(name)
     f = cost_fn(cost, len(probabilities))(tf.eye(len(probabilities)))

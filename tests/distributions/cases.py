@@ -123,10 +123,13 @@ class Case:
         z, _ = self.nodes()
         return float(np.sum(self.mass(raw) * f(z)))
 
-    def bound(self, f, raw=None):
-        """E of -log ½ Σ exp(-f) over two samples."""
+    def bound(self, f, raw=None, add_log_prob=False):
+        """E of -log ½ Σ w over two samples, w = exp(-f) / q or exp(-f)."""
         z, _ = self.nodes(300)
         mass, cost = self.mass(raw, 300), f(z)
+        if add_log_prob:
+            log_density = self.log_density(z, *self.parameters(raw))
+            cost = cost + np.maximum(log_density, -1e3)
         both = np.logaddexp(-cost[:, None], -cost[None, :]) - np.log(2)
         return -float(mass @ both @ mass)
 

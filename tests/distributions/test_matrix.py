@@ -19,7 +19,9 @@ ARGUMENTS = {
     "reinforce": {"baseline": 0.4},
     "nvil": {"baseline": "moving_average"},
     "rloo": {"samples": 4},
-    "vimco": {"samples": 2},
+    "vimco": {"samples": 2, "add_log_prob": False},
+    "iwae": {"samples": 2, "add_log_prob": False},
+    "dreg": {"samples": 2},
     "pathwise": {"samples": 2},
     "muprop": {"samples": 2},
     "double_cv": {"alpha": -0.8},
@@ -28,6 +30,7 @@ ARGUMENTS = {
     "rebar": {},
     "relax": {"relaxed_cost": True},
 }
+BOUNDS = ("dreg", "iwae", "vimco")
 # A biased estimator has a bias curve instead.
 CELLS = [
     (case, name)
@@ -90,9 +93,15 @@ def draws(case, name, count, seed=(2, 7)):
 
 
 def exact(case, name):
-    value = case.bound if name == "vimco" else case.expectation
     f = exact_wave(case)
-    return value(f), case.derivative(lambda raw: value(f, raw))
+
+    def value(raw=None):
+        if name not in BOUNDS:
+            return case.expectation(f, raw)
+        with_q = ARGUMENTS[name].get("add_log_prob", True)
+        return case.bound(f, raw, add_log_prob=with_q)
+
+    return value(), case.derivative(value)
 
 
 def marks(name):
@@ -105,7 +114,7 @@ def marks(name):
         pytest.param(c, n, id=f"{c.id}-{n}", marks=marks(n))
         for c, n in CELLS
         # Of vectors, its integral has four dimensions.
-        if not (n == "vimco" and c.event and c.atoms is None)
+        if not (n in BOUNDS and c.event and c.atoms is None)
     ],
 )
 def test_gradient(case, name):
@@ -142,7 +151,7 @@ def test_enumeration_of_vectors(case):
         pytest.param(BY_ID[id], name, id=f"{id}-{name}")
         for id in ("gaussian-log_variance", "gamma-fixed", "poisson")
         for name in estimators.available(BY_ID[id].distribution)
-        if name not in ("vimco", "muprop")
+        if name not in (*BOUNDS, "stl", "muprop")
     ],
 )
 def test_gradient_of_a_product_of_two(case, name):
@@ -203,7 +212,8 @@ def test_capabilities_say_who_serves_whom():
     for name, served in matrix.items():
         structured = name in ("subset", "permutation")
         whole = structured or name in (*DISCRETE, "poisson", "binomial")
-        assert ("pathwise" in served) != whole, name
+        for pathwise in ("pathwise", "iwae", "dreg", "stl"):
+            assert (pathwise in served) != whole, name
         # By name, the size of a subset is an input.
         finite = name in (*DISCRETE, "permutation")
         assert ("exact" in served) == finite

@@ -21,6 +21,8 @@ from tfgumbel import estimators
 
 NEEDING_GRADIENT = {case.name for case in ESTIMATORS if case.biased} | {
     "double_cv",
+    "dreg",
+    "iwae",
     "muprop",
     "pathwise",
     "rebar",

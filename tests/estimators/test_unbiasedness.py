@@ -54,7 +54,8 @@ def measured(case, law, cost, draws, jit_compile=None):
 
 def exact(case, cost, law):
     if case.multi_sample_bound:
-        return exact_bound_gradients(cost, law)
+        with_log_prob = case.kwargs.get("add_log_prob", True)
+        return exact_bound_gradients(cost, law, add_log_prob=with_log_prob)
     return exact_gradients(cost, law)
 
 

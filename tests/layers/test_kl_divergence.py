@@ -1,8 +1,12 @@
 """KLDivergence: closed forms and estimates against quadrature."""
 
+import json
+
+import keras
 import numpy as np
 import pytest
 import scipy.integrate
+import tensorflow as tf
 
 import tfgumbel as tg
 from tests.layers.continuous import CASES, continuous_cases, tiled, variable
@@ -78,3 +82,184 @@ def test_samples_of_the_estimate_are_averaged():
 def test_bad_priors_are_refused(prior, message):
     with pytest.raises(ValueError, match=message):
         tg.KLDivergence("gamma", prior=prior)
+
+
+# Free bits and capacity
+
+RNG = np.random.default_rng(8)
+MEAN = RNG.normal(size=(5, 6)).astype("float32")
+LOG_VARIANCE = RNG.normal(size=(5, 6)).astype("float32")
+EACH = (np.exp(LOG_VARIANCE) + MEAN**2 - 1 - LOG_VARIANCE) / 2
+LAYERS = {
+    "gaussian": (tg.GaussianKL, (MEAN, LOG_VARIANCE)),
+    "bernoulli": (tg.BernoulliKL, MEAN),
+    "categorical": (tg.CategoricalKL, MEAN.reshape(5, 2, 3)),
+    "laplace": (lambda **k: tg.KLDivergence("laplace", **k), (MEAN, MEAN)),
+    "estimated": (
+        lambda **k: tg.KLDivergence("kumaraswamy", seed=3, **k),
+        (MEAN, MEAN),
+    ),
+}
+
+
+def loss_and_gradients(layer, inputs):
+    inputs = tf.nest.map_structure(tf.constant, inputs)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        layer(inputs, training=False)
+        (loss,) = layer.losses
+    gradients = tape.gradient(loss, tf.nest.flatten(inputs))
+    return float(loss), np.stack([np.asarray(g) for g in gradients])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_extremes_of_free_bits_and_capacity(name):
+    """None free, and a capacity of zero, is the plain divergence.
+
+    All free, each group costs what it is given and learns nothing.
+    """
+    make, inputs = LAYERS[name]
+    loss, gradients = loss_and_gradients(make(weight=0.7), inputs)
+    free = {"free_bits": 0.0}, {"free_bits": 0.0, "groups": 1}
+    for arguments in (*free, {"capacity": 0.0}):
+        found = loss_and_gradients(make(weight=0.7, **arguments), inputs)
+        assert found[0] == pytest.approx(abs(loss), rel=1e-6)
+        np.testing.assert_allclose(found[1], gradients * np.sign(loss))
+    for arguments, count in (({}, EACH.size // 5), ({"groups": 2}, 2)):
+        if name == "categorical" and not arguments:
+            count = 2
+        layer = make(weight=0.7, free_bits=50.0, **arguments)
+        found = loss_and_gradients(layer, inputs)
+        assert found[0] == pytest.approx(0.7 * 50.0 * count, rel=1e-6)
+        assert not np.any(found[1])
+
+
+@pytest.mark.parametrize(
+    ("groups", "free_bits"),
+    [
+        (None, 0.8),
+        (None, [0.0, 0.4, 0.8, 1.2, 5.0, 0.0]),
+        (1, 6.0),
+        (2, 3.0),
+        (3, [9.0, 0.0, 2.0]),
+        (6, 0.8),
+    ],
+)
+def test_free_bits_by_the_formula(groups, free_bits):
+    """Σ_j max(λ_j, mean over the batch of KL_j), of neighbours in a group."""
+    sums = EACH.reshape(5, groups or 6, -1).sum(axis=2).mean(axis=0)
+    paid = sums > free_bits
+    layer = tg.GaussianKL(free_bits=free_bits, groups=groups, weight=0.3)
+    loss, gradients = loss_and_gradients(layer, (MEAN, LOG_VARIANCE))
+    assert loss == pytest.approx(0.3 * np.maximum(free_bits, sums).sum())
+    pays = np.repeat(paid, EACH.shape[1] // len(paid))
+    slopes = MEAN, (np.exp(LOG_VARIANCE) - 1) / 2
+    for found, slope in zip(gradients, slopes, strict=True):
+        expected = 0.3 * slope / 5 * pays
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert groups == 1 or np.any(pays) and not np.all(pays)
+
+
+@pytest.mark.parametrize("capacity", [1.0, 30.0])
+def test_capacity_by_the_formula(capacity):
+    """Below it the divergence is pushed up, above it down."""
+    total = EACH.sum(axis=1).mean()
+    layer = tg.GaussianKL(capacity=capacity, weight=0.3)
+    loss, (found, _) = loss_and_gradients(layer, (MEAN, LOG_VARIANCE))
+    assert loss == pytest.approx(0.3 * abs(total - capacity))
+    sign = np.sign(total - capacity)
+    np.testing.assert_allclose(found, 0.3 * sign * MEAN / 5, rtol=1e-5)
+    layer.capacity = total
+    assert loss_and_gradients(layer, (MEAN, LOG_VARIANCE))[0] < 1e-5
+
+
+def test_masked_steps_are_free():
+    shape = (5, 3, 2)
+    mask = np.arange(15).reshape(5, 3) % 4 != 1
+    layer = tg.GaussianKL(free_bits=0.7, groups=3)
+    parameters = MEAN.reshape(shape), LOG_VARIANCE.reshape(shape)
+    layer(parameters, mask=mask)
+    each = EACH.reshape(shape).sum(axis=2) * mask
+    expected = np.maximum(0.7, each.mean(axis=0)).sum()
+    assert float(layer.losses[0]) == pytest.approx(expected)
+
+
+def test_a_prior_that_is_given_learns_only_what_is_paid():
+    prior = tf.zeros_like(MEAN), tf.zeros_like(MEAN)
+    for free_bits, learns in ((1.0, True), (50.0, False)):
+        layer = tg.GaussianKL(free_bits=free_bits, groups=1)
+        with tf.GradientTape() as tape:
+            tape.watch(prior)
+            layer([(tf.constant(MEAN), tf.constant(LOG_VARIANCE)), prior])
+            (loss,) = layer.losses
+        gradient = tape.gradient(loss, prior[0])
+        np.testing.assert_allclose(
+            gradient, -MEAN / 5 * learns, rtol=1e-5, atol=1e-7
+        )
+
+
+def test_the_capacity_is_annealed():
+    """By a schedule of its own, by a callback, by hand; and it is saved."""
+    rises = keras.optimizers.schedules.PolynomialDecay(0.0, 4, 8.0)
+    layer = tg.GaussianKL(capacity=rises)
+    seen = []
+    for _ in range(3):
+        layer((MEAN, LOG_VARIANCE), training=True)
+        seen.append(float(layer.capacity))
+    assert seen == [0.0, 2.0, 4.0]
+    total = EACH.sum(axis=1).mean()
+    assert float(layer.losses[0]) == pytest.approx(abs(total - 4.0), rel=1e-5)
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
+    again = keras.saving.deserialize_keras_object(config)
+    assert again.get_config() == layer.get_config()
+
+    x = keras.Input((6,))
+    q = keras.layers.Dense(6)(x), keras.layers.Dense(6)(x)
+    mean, _ = tg.GaussianKL(capacity=0.0, name="kl")(q)
+    plain, _ = tg.GaussianKL(name="plain")(q)
+    model = keras.Model(x, [mean, plain])
+    model.compile("sgd")
+    callback = tg.TemperatureScheduler(
+        lambda step: 0.5 * step, attribute="capacity"
+    )
+    history = model.fit(
+        MEAN, batch_size=1, epochs=2, verbose=0, callbacks=[callback]
+    )
+    assert history.history["kl_capacity"] == [2.0, 4.5]
+    assert float(model.get_layer("kl").capacity) == 4.5
+    assert model.get_layer("plain").capacity is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"free_bits": -0.1}, ValueError, "free_bits=-0.1"),
+        ({"free_bits": np.nan}, ValueError, "free_bits=nan"),
+        ({"free_bits": "some"}, TypeError, "free_bits='some'"),
+        ({"groups": 0}, ValueError, "groups=0"),
+        ({"capacity": -1.0}, ValueError, "capacity=-1.0"),
+        ({"capacity": "large"}, TypeError, "capacity='large'"),
+        (
+            {"capacity": 1.0, "free_bits": 0.1},
+            ValueError,
+            "free_bits=0.1 and capacity=1.0",
+        ),
+    ],
+)
+def test_bad_free_bits_and_capacities_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        tg.GaussianKL(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"groups": 4}, "number of variables, 6.*groups=4"),
+        ({"groups": 3, "free_bits": [1.0, 2.0]}, "`free_bits`"),
+        ({"free_bits": [1.0] * 5}, "`free_bits`"),
+    ],
+)
+def test_groups_that_do_not_fit_are_refused(arguments, message):
+    layer = tg.GaussianKL(**{"free_bits": 1.0, **arguments})
+    with pytest.raises(ValueError, match=message):
+        layer((MEAN, LOG_VARIANCE))

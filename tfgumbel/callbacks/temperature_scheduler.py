@@ -16,6 +16,7 @@ _LOG_NAMES = {
     "temperature": "temperature",
     "backward_temperature": "backward_temperature",
     "weight": "kl_weight",
+    "capacity": "kl_capacity",
 }
 
 
@@ -25,8 +26,12 @@ _runs: weakref.WeakKeyDictionary[Any, tuple[int, list[int]]] = (
 )
 
 
-def _non_negative(value: float) -> float:
+def _weight(value: float) -> float:
     return _checks.number_between("weight", value, 0.0, math.inf)
+
+
+def _capacity(value: float) -> float:
+    return _checks.number_between("capacity", value, 0.0, math.inf)
 
 
 def _positive(value: float) -> float:
@@ -36,7 +41,8 @@ def _positive(value: float) -> float:
 _VALUE_CHECKS = {
     "temperature": _positive,
     "backward_temperature": _positive,
-    "weight": _non_negative,
+    "weight": _weight,
+    "capacity": _capacity,
 }
 
 
@@ -66,8 +72,9 @@ class TemperatureScheduler(keras.callbacks.Callback):
         per: `"batch"` (the step counts training batches) or `"epoch"` (it
             counts epochs).
         verbose: 1 prints the value at the start of every epoch.
-        attribute: `"temperature"`, `"backward_temperature"`, or `"weight"`
-            for the factor of KL layers (logged as `kl_weight`).
+        attribute: `"temperature"`, `"backward_temperature"`, or of KL layers
+            `"weight"`, their factor (logged as `kl_weight`), or `"capacity"`
+            (`kl_capacity`).
 
     Raises:
         ValueError: In `fit`, if no layer has the attribute to set, a named

@@ -46,8 +46,8 @@ def register(name: str) -> Callable[[type], type]:
     >>> layer = tg.ImplicitReparam("rayleigh", seed=1)
     >>> layer(tf.zeros([2, 3]), training=True).shape
     TensorShape([2, 3])
-    >>> tg.estimators.available("rayleigh")
-    ['double_cv', 'muprop', 'nvil', 'pathwise', 'reinforce', 'rloo', 'vimco']
+    >>> "pathwise" in tg.estimators.available("rayleigh")
+    True
     """
 
     def decorate(cls: type) -> type:

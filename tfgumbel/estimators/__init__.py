@@ -48,6 +48,7 @@ from tfgumbel.estimators.baseline import (
 from tfgumbel.estimators.control_variate import ControlVariate
 from tfgumbel.estimators.disarm import DisARM
 from tfgumbel.estimators.double_cv import DoubleCV
+from tfgumbel.estimators.dreg import DReG
 from tfgumbel.estimators.estimator import (
     CostFn,
     Estimator,
@@ -60,6 +61,7 @@ from tfgumbel.estimators.exact import Exact
 from tfgumbel.estimators.gapped import Gapped
 from tfgumbel.estimators.gumbel_rao import GumbelRao
 from tfgumbel.estimators.gumbel_softmax import GumbelSoftmax
+from tfgumbel.estimators.iwae import IWAE
 from tfgumbel.estimators.measure_valued import MeasureValued
 from tfgumbel.estimators.muprop import MuProp
 from tfgumbel.estimators.mve import MVE
@@ -74,6 +76,7 @@ from tfgumbel.estimators.rodeo import RODEO
 from tfgumbel.estimators.st import ST
 from tfgumbel.estimators.st_gumbel import STGumbel
 from tfgumbel.estimators.unordered_set import UnorderedSet
+from tfgumbel.estimators.stl import STL
 from tfgumbel.estimators.vimco import VIMCO
 from tfgumbel.estimators.zgr import ZGR
 
@@ -85,6 +88,7 @@ __all__ = [
     "Baseline",
     "ControlVariate",
     "CostFn",
+    "DReG",
     "DisARM",
     "DoubleCV",
     "Estimator",
@@ -92,6 +96,7 @@ __all__ = [
     "Gapped",
     "GumbelRao",
     "GumbelSoftmax",
+    "IWAE",
     "MVE",
     "MeasureValued",
     "MuProp",
@@ -104,6 +109,7 @@ __all__ = [
     "ReinMax",
     "Reinforce",
     "ST",
+    "STL",
     "STGumbel",
     "UnorderedSet",
     "VIMCO",

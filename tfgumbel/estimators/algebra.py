@@ -53,6 +53,12 @@ def mean_of_others(rows: tf.Tensor, count: int) -> tf.Tensor:
     return tf.reshape(others / (count - 1), tf.shape(rows))
 
 
+def log_mean_exp(values: tf.Tensor, axis: int = 0) -> tf.Tensor:
+    """log of the mean of exp(values) on an axis."""
+    count = tf.cast(tf.shape(values)[axis], values.dtype)
+    return tf.reduce_logsumexp(values, axis=axis) - tf.math.log(count)
+
+
 def tile_context(context: Any, sample: tf.Tensor) -> tf.Tensor:
     """Repeats per-example data for samples that hold n rows per example.
 

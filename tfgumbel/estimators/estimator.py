@@ -39,8 +39,9 @@ class Estimator(schedules.AnnealedLayer):
         unbiased: Whether the estimate is unbiased.
         least_samples: The fewest samples that it takes.
         exact: Whether it is the gradient itself, without noise.
-        objective: What the value is an estimate of: `"expected cost"`, E f,
-            or another objective made of f.
+        objective: What the value is an estimate of: `"expected cost"`, E f;
+            `"multi-sample bound"`, -E log 1/S Σ_s exp(-f(z_s)); or
+            `"importance-weighted bound"`, the same of f + log q.
     """
 
     needs: ClassVar[tuple[type, ...]] = ()
@@ -48,7 +49,7 @@ class Estimator(schedules.AnnealedLayer):
     unbiased: ClassVar[bool] = True
     exact: ClassVar[bool] = False
     least_samples: ClassVar[int] = 1
-    objective: ClassVar[str] = "expected cost"
+    objective: str = "expected cost"
 
     def __init__(
         self,
@@ -198,6 +199,24 @@ class Estimator(schedules.AnnealedLayer):
     ) -> tf.Tensor:
         """The estimator itself, on checked arguments."""
         raise NotImplementedError
+
+    def infer(
+        self,
+        cost_fn: CostFn,
+        parameters: Parameters,
+        mode: str,
+        next_seed: Callable[[], tf.Tensor],
+    ) -> tf.Tensor:
+        """Returns the objective where nothing is trained, `[B]`.
+
+        Args:
+            cost_fn: f, as in the call.
+            parameters: As from the distribution's `constrain`.
+            mode: What f is taken of: `"sample"`, `"mode"` or `"mean"`.
+            next_seed: Gives the seed of a sample.
+        """
+        sample = self.distribution.infer(parameters, mode, next_seed)
+        return self.evaluate(cost_fn, tf.stop_gradient(sample))
 
     def evaluate(self, cost_fn: CostFn, sample: tf.Tensor) -> tf.Tensor:
         """Returns f(sample) as float32, one cost per row, checked."""

@@ -7,29 +7,42 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from tfgumbel.distributions import Parameters
-from tfgumbel.estimators.algebra import attach, fold, repeat, score, weigh
-from tfgumbel.estimators.estimator import CostFn, Estimator, register
+from tfgumbel.estimators._multi_sample import MultiSampleBound
+from tfgumbel.estimators.algebra import (
+    attach,
+    log_mean_exp,
+    repeat,
+    score,
+    weigh,
+)
+from tfgumbel.estimators.estimator import CostFn, register
 
 
 @register("vimco")
-class VIMCO(Estimator):
-    """The multi-sample bound -E log 1/S Σ_s w_s, with cost = -log w.
+class VIMCO(MultiSampleBound):
+    """The importance-weighted bound, through the probability.
 
-    **This changes what is minimised**: the cost is read as -log w(z) (a
-    negative ELBO term log q(z) - log p(x, z), in nats), and the value is
-    -L̂ = -log 1/S Σ_s exp(-cost_s), not the mean cost. The gradient
+    **This changes what is minimised**: f is read as -log p(x, z), in nats, and
+    the value is not its mean but the negative bound
 
-        -Σ_s (L̂ - L̂_{-s}) ∇log q(z_s)
+        -L̂ = -log 1/S Σ_s w_s,  w_s = exp(-f(z_s)) / q(z_s).
+
+    The gradient in the parameters of q
+
+        -Σ_s (L̂ - L̂_{-s}) ∇log q(z_s) + Σ_s w̃_s ∇log q(z_s)
 
     uses for L̂_{-s} the bound with w_s replaced by the geometric mean of the
-    others. It is an unbiased estimate for that bound. What w depends on
-    directly, the logits included where the cost holds log q, gets its gradient
-    through the value, at the normalised weights. f may be anything. S
-    evaluations of f, in one batch.
+    others; w̃ are the normalised weights. It is an unbiased estimate for that
+    bound. What f depends on directly gets its gradient through the value, at
+    the normalised weights. f may be anything. S evaluations of f, in one
+    batch. `IWAE` has the same objective for differentiable f and samples.
 
     Args:
-        distribution: Any distribution.
+        distribution: Any distribution, that of q.
         samples: S, at least 2.
+        add_log_prob: Whether to divide the weights by q. `False` for an f that
+            is -log w already, or where q is no proposal but part of the model:
+            then w = exp(-f), and the gradient is without its second term.
         **kwargs: As in `Estimator`.
 
     Raises:
@@ -39,8 +52,9 @@ class VIMCO(Estimator):
 
     >>> import tensorflow as tf, tfgumbel as tg
     >>> vimco = tg.estimators.VIMCO("bernoulli", samples=4)
-    >>> vimco(lambda z: 0.0 * z[:, 0] + 2.0, tf.zeros([1, 2]), [1, 2]).numpy()
-    array([2.], dtype=float32)
+    >>> value = vimco(lambda z: 0.0 * z[:, 0] + 2.0, tf.zeros([1, 2]), [1, 2])
+    >>> round(float(value[0]), 4)  # 2 - 2 log 2
+    0.6137
 
     Reference:
         Mnih, Rezende. Variational inference for Monte Carlo objectives. ICML
@@ -48,15 +62,18 @@ class VIMCO(Estimator):
     """
 
     least_samples: ClassVar[int] = 2
-    objective: ClassVar[str] = "multi-sample bound"
 
     def __init__(
         self,
         distribution: Any = "categorical",
         samples: int = 2,
+        *,
+        add_log_prob: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(distribution, samples, **kwargs)
+        super().__init__(
+            distribution, samples, add_log_prob=add_log_prob, **kwargs
+        )
 
     def estimate(
         self,
@@ -65,12 +82,13 @@ class VIMCO(Estimator):
         seed: Any,
         context: tf.Tensor,
     ) -> tf.Tensor:
-        """Returns -L̂, the negative multi-sample bound."""
+        """Returns -L̂, the negative bound."""
         repeated = repeat(parameters, self.samples)
         sample = self.draw(repeated, seed)
-        cost = fold(self.evaluate(cost_fn, sample), self.samples)
-        bound = _log_mean_exp(-cost)
-        signal = bound - self._without(-cost)
+        cost = self.evaluate(cost_fn, sample)
+        log_weight = self.log_weight(cost, repeated, sample)
+        bound = log_mean_exp(log_weight)
+        signal = bound - self._without(log_weight)
         scores = score(self.distribution, repeated, sample)
         return attach(-bound, parameters, weigh(-signal, scores))
 
@@ -82,12 +100,6 @@ class VIMCO(Estimator):
         others = tf.where(own, tf.zeros_like(log_weight), log_weight)
         mean = tf.reduce_sum(others, axis=1, keepdims=True)
         mean /= self.samples - 1
-        bound = _log_mean_exp(tf.where(own, mean, log_weight), axis=1)
+        bound = log_mean_exp(tf.where(own, mean, log_weight), axis=1)
         # Where all others cost infinitely much they say nothing.
         return tf.where(tf.math.is_finite(bound), bound, tf.zeros_like(bound))
-
-
-def _log_mean_exp(values: tf.Tensor, axis: int = 0) -> tf.Tensor:
-    """log of the mean of exp(values) on an axis."""
-    count = tf.cast(tf.shape(values)[axis], values.dtype)
-    return tf.reduce_logsumexp(values, axis=axis) - tf.math.log(count)

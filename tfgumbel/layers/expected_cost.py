@@ -49,7 +49,9 @@ class ExpectedCost(InferringLayer):
             `"sample"`, the `"mode"`, or the `"mean"`. No control variate is
             evaluated, and the logits receive no gradient. An estimator that
             enumerates also knows the expectation, `"exact"`. `None` stands
-            for that where there is one, else for a sample.
+            for that where there is one, else for a sample. An estimator of a
+            bound (`"iwae"`, `"dreg"`, `"stl"`, `"vimco"`) gives the bound of
+            as many samples as in training, or log q - log p at the one point.
         seed: An integer makes the layer's noise reproducible.
         **kwargs: As in `keras.layers.Layer`. The default dtype is float32,
             also under a mixed-precision policy; the cost keeps its own.
@@ -212,8 +214,9 @@ class ExpectedCost(InferringLayer):
         self, cost_fn: Callable[[tf.Tensor], tf.Tensor], logits: Any
     ) -> tf.Tensor:
         parameters = self.distribution.constrain(_float32(logits))
-        sample = self.distribution.infer(parameters, self.mode, self.next_seed)
-        return self.estimator.evaluate(cost_fn, tf.stop_gradient(sample))
+        return self.estimator.infer(
+            cost_fn, parameters, self.mode, self.next_seed
+        )
 
     def compute_output_spec(
         self,

@@ -27,7 +27,7 @@ from tfgumbel.layers._stochastic import (
 )
 
 
-def _weight(name: str, value: Any) -> float:
+def _non_negative(name: str, value: Any) -> float:
     return _checks.number_between(name, value, 0.0, math.inf)
 
 
@@ -46,6 +46,14 @@ class KLDivergence(StochasticLayer):
     added in training and in evaluation, and its mean over an epoch stands in
     the logs of `fit` and `evaluate` under the layer's name.
 
+    Two changes of the objective keep a code from being switched off; what is
+    added is then no longer that of a bound, and `divergence` has the plain
+    numbers. Free bits λ count the divergence of a group j of variables only
+    above λ_j, weight · Σ_j max(λ_j, KL_j), where KL_j is the mean over the
+    batch, as in [2], not the divergence of one example. A capacity C draws the
+    divergence of all variables, again the mean over the batch, towards C from
+    both sides: weight · |KL - C|. Each replica has the mean of its own batch.
+
     Args:
         distribution: A name, such as `"gamma"`, or a `Distribution`.
         prior: The prior's parameters themselves, as from `constrain`: one
@@ -57,6 +65,14 @@ class KLDivergence(StochasticLayer):
         weight: Factor of the divergence, at least 0 (β of a β-VAE): a number,
             or a schedule `step -> weight`. Assign to `layer.weight`, or let
             `TemperatureScheduler(..., attribute="weight")` do it.
+        free_bits: λ, nats that a group has for free, at least 0: a number, or
+            an array of one for each group, or variable.
+        groups: How many groups of equal size the variables of an example are
+            divided into, in order; `None` makes each variable a group.
+        capacity: C, nats of an example, at least 0: a number, or a schedule
+            `step -> capacity`; `None` for none. Assign to `layer.capacity`, or
+            let `TemperatureScheduler(..., attribute="capacity")` do it. Not
+            together with free bits.
         samples: Samples of a Monte Carlo estimate.
         seed: An integer makes the estimate reproducible.
         **kwargs: Options of a distribution that is given by name, and those
@@ -81,7 +97,8 @@ class KLDivergence(StochasticLayer):
 
     Raises:
         ValueError: If the distribution has neither a closed form nor a
-            reparameterised sample, or the prior does not fit it.
+            reparameterised sample, the prior does not fit it, or the groups do
+            not divide the variables.
 
     Example:
 
@@ -92,11 +109,21 @@ class KLDivergence(StochasticLayer):
     >>> round(float(layer.losses[0]), 4)  # 3 (log 2 - 1/2)
     0.5794
 
+    >>> free = tg.KLDivergence("laplace", prior=(0.0, 2.0), free_bits=0.5)
+    >>> _ = free((np.zeros((2, 3), "f"), one))
+    >>> float(free.losses[0])  # 3 max(0.5, log 2 - 1/2)
+    1.5
+
     Reference:
-        Kingma, Welling. Auto-encoding variational Bayes. ICLR 2014.
+        [1] Kingma, Welling. Auto-encoding variational Bayes. ICLR 2014.
+        [2] Kingma et al. Improving variational inference with inverse
+        autoregressive flow. NeurIPS 2016. (Free bits, eq. 15.)
+        [3] Burgess et al. Understanding disentangling in β-VAE. 2018.
+        (Capacity.)
     """
 
     weight = schedules.AnnealedAttribute()
+    capacity = schedules.AnnealedAttribute()
     prior_arguments: ClassVar[dict[str, str]] = {}
     """Arguments of a subclass, by the parameter of the prior that they are."""
 
@@ -106,6 +133,9 @@ class KLDivergence(StochasticLayer):
         prior: Any = None,
         *,
         weight: Any = 1.0,
+        free_bits: Any = 0.0,
+        groups: int | None = None,
+        capacity: Any = None,
         samples: int = 1,
         seed: int | None = None,
         **kwargs: Any,
@@ -122,7 +152,19 @@ class KLDivergence(StochasticLayer):
                 f"sample, and for distribution {found.name!r} {lack}. "
                 f"Received: distribution={distribution!r}"
             )
-        self._weight = self.add_annealed("weight", weight, _weight)
+        self._weight = self.add_annealed("weight", weight, _non_negative)
+        self.free_bits = _checked_free_bits(free_bits)
+        self.groups = groups
+        if groups is not None:
+            _checks.positive_integer("groups", groups)
+        if capacity is not None:
+            self.add_annealed("capacity", capacity, _non_negative)
+            if np.any(self.free_bits):
+                raise ValueError(
+                    "Arguments `free_bits` and `capacity` are two objectives: "
+                    f"give one of them. Received: free_bits={free_bits!r} and "
+                    f"capacity={capacity!r}"
+                )
         self.prior = self._checked_prior(prior)
         self.samples = _checks.positive_integer("samples", samples)
         self._metric = keras.metrics.Mean(name=self.name)
@@ -143,15 +185,47 @@ class KLDivergence(StochasticLayer):
             inputs, category_mask=category_mask, training=training
         )
         divergence = _unmasked(divergence, self.compute_mask(inputs, mask))
-        # A replica may be left with an empty batch: its mean is zero.
-        total = tf.cast(tf.reduce_sum(divergence), tf.float32)
-        size = tf.cast(tf.shape(divergence)[0], tf.float32)
-        mean = tf.math.divide_no_nan(total, size)
-        weighted = self._weight(training) * mean
+        weighted = self._weight(training) * self._objective(
+            divergence, training
+        )
         self.add_loss(weighted)
         if is_called_by("train_step", "test_step") and not in_symbolic_scope():
             self._metric.update_state(weighted)
         return q
+
+    def _objective(self, divergence: tf.Tensor, training: Any) -> tf.Tensor:
+        """What the weight multiplies, from the divergence per variable."""
+        if np.any(self.free_bits):
+            found = _mean(self._grouped(divergence))
+            _checks.broadcastable(
+                "free_bits", np.shape(self.free_bits), found.shape
+            )
+            least = tf.constant(self.free_bits, tf.float32)
+            # An estimate may be below zero where nothing is free.
+            free = tf.where(least > 0.0, tf.maximum(least, found), found)
+            return tf.reduce_sum(free)
+        examples = tf.shape(divergence)[:1]
+        total = tf.reduce_sum(
+            tf.reshape(divergence, tf.concat([examples, [-1]], axis=0)), axis=1
+        )
+        capacity = self.annealed("capacity")
+        if capacity is None:
+            return _mean(total)
+        return tf.abs(_mean(total) - capacity(training))
+
+    def _grouped(self, divergence: tf.Tensor) -> tf.Tensor:
+        """The divergence per group, `[B, groups]`."""
+        if self.groups is None:
+            return divergence
+        size = divergence.shape[1:].num_elements()
+        if size is None or size % self.groups:
+            raise ValueError(
+                "Argument `groups` must divide the number of variables, "
+                f"{size or 'unknown'}. Received: groups={self.groups} for a "
+                f"divergence of shape {divergence.shape}"
+            )
+        shape = [-1, self.groups, size // self.groups]
+        return tf.reduce_sum(tf.reshape(divergence, shape), axis=2)
 
     def divergence(
         self, inputs: Any, *, category_mask: Any = None, training: Any = None
@@ -304,13 +378,35 @@ class KLDivergence(StochasticLayer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
+        capacity = self.annealed("capacity")
         return {
             **super().get_config(),
             "distribution": distributions.serialize(self.distribution),
             "prior": _configured(self.prior),
             "weight": self._weight.get_config(),
+            "free_bits": self.free_bits,
+            "groups": self.groups,
+            "capacity": capacity and capacity.get_config(),
             "samples": self.samples,
         }
+
+
+def _checked_free_bits(value: Any) -> Any:
+    """A float, or nested lists of floats."""
+    array = _checks.array("free_bits", value)
+    if not np.all((array >= 0.0) & (array < math.inf)):
+        raise ValueError(
+            "Argument `free_bits` must be finite and not below zero. "
+            f"Received: free_bits={value!r}"
+        )
+    return array.tolist()
+
+
+def _mean(divergence: tf.Tensor) -> tf.Tensor:
+    """Over the batch, float32; of an empty one, as of a replica, zero."""
+    total = tf.cast(tf.reduce_sum(divergence, axis=0), tf.float32)
+    size = tf.cast(tf.shape(divergence)[0], tf.float32)
+    return tf.math.divide_no_nan(total, size)
 
 
 def _unmasked(divergence: tf.Tensor, mask: Any) -> tf.Tensor:

@@ -28,7 +28,8 @@ class CategoricalKL(KLDivergence):
             `step -> weight`. `TemperatureScheduler(..., attribute="weight")`
             anneals `layer.weight`.
         axis: Axis of the categories; not that of the batch.
-        **kwargs: As in `keras.layers.Layer`.
+        **kwargs: `free_bits`, `groups` and `capacity` of `KLDivergence`, and
+            those of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Logits `[B, ..., K]`, returned unchanged.
@@ -96,7 +97,8 @@ class BernoulliKL(KLDivergence):
         prior_logits: Log-odds of the prior, a number or an array that
             broadcasts to the logits; 0 is the uniform prior.
         weight: Factor, at least 0: a number or a schedule.
-        **kwargs: As in `keras.layers.Layer`.
+        **kwargs: `free_bits`, `groups` and `capacity` of `KLDivergence`, and
+            those of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Log-odds `[B, ...]`, returned unchanged.
@@ -144,7 +146,8 @@ class GaussianKL(KLDivergence):
         prior_mean: μ₀.
         prior_stddev: σ₀ > 0.
         weight: Factor, at least 0: a number or a schedule.
-        **kwargs: As in `keras.layers.Layer`.
+        **kwargs: `free_bits`, `groups` and `capacity` of `KLDivergence`, and
+            those of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Pair `(mean, scale)`, returned unchanged.

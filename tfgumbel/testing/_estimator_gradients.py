@@ -65,6 +65,8 @@ def gradient(problem: Problem) -> Finding:
 
 def _direction(problem: Problem) -> Finding:
     """A biased gradient points the right way, for a linear cost."""
+    if problem.estimator.objective != "expected cost":
+        raise NotApplicable("it says that it is biased, for another objective")
     found = problem.estimates(problem.make(), problem.many, cost=linear)
     exact = problem.exact_of(linear)
     cosines = []
@@ -78,6 +80,13 @@ def _direction(problem: Problem) -> Finding:
         float(1.0 - min(cosines)),
         0.5,
     )
+
+
+def _is_relaxed(problem: Problem) -> bool:
+    """Whether the value may be that of samples that are not exact."""
+    estimator = problem.estimator
+    biased = not estimator.unbiased and estimator.needs_gradient
+    return biased and estimator.objective == "expected cost"
 
 
 @check(
@@ -114,8 +123,7 @@ def several_samples(problem: Problem) -> Finding:
     "return the cost, not the surrogate: `algebra.attach` keeps the value",
 )
 def value(problem: Problem) -> Finding:
-    estimator = problem.estimator
-    if not estimator.unbiased and estimator.needs_gradient:
+    if _is_relaxed(problem):
         samples = problem.estimates(problem.make(), 64).value
         if not np.all(np.isfinite(samples)):
             raise Fault("it is not finite")
@@ -130,8 +138,7 @@ def value(problem: Problem) -> Finding:
     "baselines out of it (`tf.stop_gradient`, `algebra.attach_weights`)",
 )
 def weights_of_the_cost(problem: Problem) -> Finding:
-    estimator = problem.estimator
-    if not estimator.unbiased and estimator.needs_gradient:
+    if _is_relaxed(problem):
         raise NotApplicable("the cost is that of a relaxed sample")
     return _unbiased(problem, problem.make(), "weights")
 

@@ -234,8 +234,7 @@ class Problem:
         return self.estimates(reference, self.many, cost=cost)
 
     def _exact_bound(self) -> Estimates:
-        """Of -E log 1/S Σ exp(-f), over the joint values of S samples."""
-        count = self.estimator.samples
+        """Of -E log 1/S Σ_s w_s, over the joint values of S samples."""
         exact = estimators.Exact(self.distribution, limit=10**6)
         (raw,), rows = self.raw, []
         for example in range(EXAMPLES):
@@ -243,20 +242,28 @@ class Problem:
             weights = tf.constant(self.weights[example][None])
             with tf.GradientTape() as tape:
                 tape.watch([inputs, weights])
-                joint = tf.concat([inputs] * count, axis=1)
-                value = exact(
-                    functools.partial(_bound, weights, count), joint, [0, 0]
-                )
+                joint = tf.concat([inputs] * self.estimator.samples, axis=1)
+                bound = functools.partial(self._bound, inputs, weights)
+                value = exact(bound, joint, [0, 0])
             both = tape.gradient(value, [inputs, weights])
             rows.append([np.reshape(t, [1, -1]) for t in (value, *both)])
         return Estimates(*(np.concatenate(p) for p in zip(*rows, strict=True)))
 
-
-def _bound(weights: tf.Tensor, count: int, z: tf.Tensor) -> tf.Tensor:
-    flat = tf.reshape(z, [-1, weights.shape[1]])
-    repeated = tf.repeat(weights, tf.shape(flat)[0], axis=0)
-    costs = tf.reshape(quadratic(flat, repeated), [-1, count])
-    return np.log(count) - tf.reduce_logsumexp(-costs, axis=1)
+    def _bound(
+        self, inputs: tf.Tensor, weights: tf.Tensor, z: tf.Tensor
+    ) -> tf.Tensor:
+        """-log 1/S Σ_s w_s of joint values, w = exp(-f), or exp(-f) / q."""
+        rows = tf.reshape(z, [-1, *inputs.shape[1:]])
+        number = tf.shape(rows)[0]
+        flat = tf.reshape(rows, [number, weights.shape[1]])
+        cost = quadratic(flat, tf.repeat(weights, number, axis=0))
+        if self.estimator.objective == "importance-weighted bound":
+            repeated = tf.repeat(inputs, number, axis=0)
+            parameters = self.distribution.constrain(repeated)
+            cost += self.distribution.log_prob(parameters, rows)
+        count = self.estimator.samples
+        costs = tf.reshape(cost, [-1, count])
+        return np.log(count) - tf.reduce_logsumexp(-costs, axis=1)
 
 
 def _rows(gradient: Any, source: tf.Tensor) -> np.ndarray:
