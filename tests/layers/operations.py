@@ -32,6 +32,7 @@ def executed(function, arguments, signature):
     """How often each kind of operation stands in the optimised graph."""
     concrete = function.get_concrete_function(*signature)
     context.enable_run_metadata()
+    context.export_run_metadata()  # forgets what ran before
     try:
         concrete(*arguments)
         found = context.export_run_metadata()
@@ -44,8 +45,8 @@ def executed(function, arguments, signature):
         )
         for parts in (f.post_optimization_graph for f in found.function_graphs)
     ]
-    # There may be others, of eager operations, with fewer arguments.
-    largest = max(graphs, key=lambda graph: (graph["_Arg"], graph.total()))
+    # There may be others, of eager operations.
+    largest = max(graphs, key=lambda graph: graph.total())
     return {op: n for op, n in sorted(largest.items()) if op not in IDLE}
 
 
