@@ -65,6 +65,17 @@ BAD = {
         "--kl-warmup nan",
         "--samples 1",
     ],
+    "cart_pole": [
+        "--seeds 0",
+        "--baseline nvil",
+        "--updates 0",
+        "--batch-size 0",
+        "--episodes 0",
+        "--discount 0.4",
+        "--discount 1.1",
+        "--hidden 0",
+        *(f"--learning-rate {rate}" for rate in RATES),
+    ],
     "subset_vae": [
         *TRAINING,
         "--samplers nvil",
