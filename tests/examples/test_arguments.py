@@ -32,6 +32,14 @@ BAD = {
         "--every 0",
         "--draws 1",
     ],
+    "belief_network": [
+        *TRAINING,
+        "--estimators arm",
+        "--variables 1 2",
+        "--variables 20 none",
+        "--samples 0",
+        "--gradients 1",
+    ],
     "bernoulli_vae": [
         *TRAINING,
         "--estimators zgr",
@@ -110,6 +118,18 @@ BAD = {
         "--learning-rate nan",
         "--penalty -1",
         "--minimum-temperature 0",
+    ],
+    "decoding": [
+        *TRAINING,
+        "--ways none",
+        "--hidden 0",
+        "--length 7",
+        "--length 201",
+        "--prompts 1",
+        "--passes 0",
+        "--batch-size 1",
+        "--temperature 0",
+        "--gradients 1",
     ],
     "dirichlet_topics": [
         *TRAINING,
