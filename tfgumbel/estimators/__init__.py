@@ -75,8 +75,8 @@ from tfgumbel.estimators.rloo import RLOO
 from tfgumbel.estimators.rodeo import RODEO
 from tfgumbel.estimators.st import ST
 from tfgumbel.estimators.st_gumbel import STGumbel
-from tfgumbel.estimators.unordered_set import UnorderedSet
 from tfgumbel.estimators.stl import STL
+from tfgumbel.estimators.unordered_set import UnorderedSet
 from tfgumbel.estimators.vimco import VIMCO
 from tfgumbel.estimators.zgr import ZGR
 
