@@ -1,4 +1,4 @@
-"""Base class of the estimators with a temperature."""
+"""What the estimators with a temperature share."""
 
 from __future__ import annotations
 
