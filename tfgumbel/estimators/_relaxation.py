@@ -1,4 +1,4 @@
-"""What the estimators with a temperature share."""
+"""Base class of the estimators with a temperature."""
 
 from __future__ import annotations
 
