@@ -170,6 +170,22 @@ def test_what_is_impossible_is_never_evaluated():
     np.testing.assert_array_equal(seen[0][2:], np.repeat(seen[0][:1], 3, 0))
 
 
+def test_certain_variables_leave_two_configurations_of_128():
+    signs = [1.0, -1.0, 1.0, 1.0, -1.0, 1.0]
+    logits = tf.constant([[0.5, *np.multiply(signs, np.inf)]], tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = estimators.UnorderedSet("bernoulli", samples=4)(
+            lambda z: 3.0 * z[:, 0], logits, [1, 2]
+        )
+    p = softmax([0.5, 0.0])[0]
+    np.testing.assert_allclose(value, [3.0 * p], rtol=1e-5)
+    expected = [3.0 * p * (1.0 - p), *[0.0] * 6]
+    np.testing.assert_allclose(
+        tape.gradient(value, logits)[0], expected, atol=1e-5
+    )
+
+
 def test_nan_logits_stay_with_their_example():
     logits = repeated(LOGITS["categorical"], 4).numpy()
     logits[2, 0, 1] = np.nan
