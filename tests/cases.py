@@ -384,9 +384,13 @@ ESTIMATORS = (
     EstimatorCase("nvil-3", "nvil", {"samples": 3}),
     EstimatorCase("rloo-2", "rloo"),
     EstimatorCase("rloo-4", "rloo", {"samples": 4}),
-    EstimatorCase("unordered_set", "unordered_set"),
+    EstimatorCase("unordered_set", "unordered_set", draws=50_000),
     EstimatorCase(
-        "unordered_set-3", "unordered_set", {"samples": 3}, ("categorical",)
+        "unordered_set-3",
+        "unordered_set",
+        {"samples": 3},
+        laws=("categorical",),
+        draws=30_000,
     ),
     EstimatorCase("double_cv", "double_cv"),
     EstimatorCase("double_cv-3", "double_cv", {"samples": 3, "alpha": -0.8}),

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tests.estimators.test_two_roads import total_variance
 from tests.statistics import assert_frequencies, softmax
 from tfgumbel import estimators
+from tfgumbel.distributions import Categorical
 from tfgumbel.estimators._category_tree import antithetic_pair, direction
 
 # No power of two, and one that is as good as impossible.
@@ -83,3 +84,23 @@ def test_the_tree_needs_the_number_of_categories():
 
     with pytest.raises(ValueError, match=r"number.*\(None, 2, None\)"):
         run(tf.zeros([1, 2, 3]))
+
+
+def test_categories_on_another_axis():
+    logits = tf.constant([[[0.4, -0.7, 0.0], [0.9, -0.2, 0.3]]])
+    turned = estimators.DisARM(Categorical(axis=1), samples=2)
+
+    def gradient(estimator, logits, order):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            cost = estimator(
+                lambda z: tf.transpose(z, order)[:, 0, 1] ** 2.0, logits, [1, 2]
+            )
+        return tape.gradient(cost, logits)
+
+    one = gradient(
+        estimators.DisARM("categorical", samples=2), logits, [0, 1, 2]
+    )
+    other = gradient(turned, tf.transpose(logits, [0, 2, 1]), [0, 2, 1])
+    assert np.any(one != 0)
+    np.testing.assert_allclose(one, tf.transpose(other, [0, 2, 1]), atol=1e-6)

@@ -1,5 +1,6 @@
 """Samples without replacement: their distribution, weights and limits."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -84,21 +85,28 @@ def test_weights_of_tiny_and_of_nearly_certain_samples():
     assert np.all(np.isfinite(sure[1]))
 
 
-@pytest.mark.parametrize(("count", "categories"), [(2, 3), (3, 2), (4, 2)])
-def test_joint_values_follow_plackett_luce(count, categories):
-    logits = np.array([[0.8, -0.4, 0.0], [0.3, 0.0, -0.9]], "float32")
-    logits = logits[:, :categories]
+@pytest.mark.parametrize("block", [1, 4, 32])
+@pytest.mark.parametrize(("count", "shape"), [(2, (2, 3)), (3, (3, 2))])
+def test_joint_values_follow_plackett_luce(count, shape, block):
+    """Drawn variable by variable, two at a time, or all at once."""
+    logits = np.array([0.8, -0.4, 0.0, 0.3, 0.1, -0.6], "float32")
+    logits = logits.reshape(shape)
     p = softmax(logits)
-    joint = np.log(np.outer(p[0], p[1]).ravel())
+    joint = np.log(functools.reduce(np.multiply.outer, p).ravel())
     index, log_prob = draw_distinct(
-        tf.repeat(tf.constant(logits[None]), 120_000, axis=0), count, [4, 8]
+        tf.repeat(tf.constant(logits[None]), 60_000, axis=0),
+        *(count, [4, 8], block),
     )
-    code = index.numpy() @ [p.shape[1], 1]
+    code = index.numpy() @ shape[1] ** np.arange(shape[0])[::-1]
     np.testing.assert_allclose(log_prob, joint[code], atol=1e-6)
     orders, probabilities = plackett_luce(joint, count)
     place = {tuple(order): i for i, order in enumerate(orders)}
     found = np.array([place[tuple(row)] for row in code])  # all different
-    assert_frequencies(found, probabilities)
+    # Rare orders are counted together.
+    often = probabilities * len(found) >= 100
+    label = np.where(often, np.cumsum(often) - 1, often.sum())
+    pooled = [*probabilities[often], probabilities[~often].sum()]
+    assert_frequencies(label[found], pooled)
 
 
 @pytest.mark.parametrize(
@@ -162,13 +170,33 @@ def test_what_is_impossible_is_never_evaluated():
     np.testing.assert_array_equal(seen[0][2:], np.repeat(seen[0][:1], 3, 0))
 
 
+def test_certain_variables_leave_two_configurations_of_128():
+    signs = [1.0, -1.0, 1.0, 1.0, -1.0, 1.0]
+    logits = tf.constant([[0.5, *np.multiply(signs, np.inf)]], tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = estimators.UnorderedSet("bernoulli", samples=4)(
+            lambda z: 3.0 * z[:, 0], logits, [1, 2]
+        )
+    p = softmax([0.5, 0.0])[0]
+    np.testing.assert_allclose(value, [3.0 * p], rtol=1e-5)
+    expected = [3.0 * p * (1.0 - p), *[0.0] * 6]
+    np.testing.assert_allclose(
+        tape.gradient(value, logits)[0], expected, atol=1e-5
+    )
+
+
 def test_nan_logits_stay_with_their_example():
     logits = repeated(LOGITS["categorical"], 4).numpy()
     logits[2, 0, 1] = np.nan
     w = repeated(WEIGHTS["categorical"], 4)
+
+    def of_another_variable(z, w):
+        return z[:, 4] + 0.0 * w[:, 0]
+
     found = gradients(
         estimators.UnorderedSet(samples=3),
-        *(COSTS["quadratic"], tf.constant(logits), w, [1, 2]),
+        *(of_another_variable, tf.constant(logits), w, [1, 2]),
     )
     others = np.arange(4) != 2
     assert np.isnan(found[0][2]) and np.any(np.isnan(found[1][2]))

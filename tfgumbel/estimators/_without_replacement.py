@@ -16,9 +16,12 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfgumbel import random
+from tfgumbel._precision import LOWEST
 
 # Log-probability of what is as good as impossible, masked above all.
 _IMPOSSIBLE = -1e6
+# Variables are drawn together while they have no more joint categories.
+_BLOCK = 32
 
 
 class Distinct(NamedTuple):
@@ -52,19 +55,65 @@ class _Beam(NamedTuple):
     category: tf.Tensor
 
 
-def draw_distinct(logits: tf.Tensor, count: int, seed: Any) -> Distinct:
+def draw_distinct(
+    logits: tf.Tensor, count: int, seed: Any, block: int = _BLOCK
+) -> Distinct:
     """Draws S joint values of logits `[B, D, K]`, in the order of arrival."""
-    exact = tf.nn.log_softmax(tf.cast(logits, tf.float64))
-    levels = tf.transpose(tf.cast(exact, tf.float32), [1, 0, 2])
+    log_probs = tf.nn.log_softmax(tf.cast(logits, tf.float64))
+    size = _block_size(logits.shape, block)
+    levels = tf.transpose(_in_blocks(log_probs, size), [1, 0, 2])
     draw = _of_one if levels.shape[0] == 1 else _of_several
-    index, log_time = draw(levels, count, seed)
-    log_prob = tf.reduce_sum(_chosen(exact, index), axis=-1)
-    possible = (log_time < float("inf")) & (log_prob > _IMPOSSIBLE)
+    code, log_time = draw(tf.cast(levels, tf.float32), count, seed)
+    index = _digits(code, size, logits.shape[-1])
+    index = index[..., : tf.shape(logits)[1]]
+    log_prob = tf.reduce_sum(_chosen(log_probs, index), axis=-1)
     # NaN compares false, and is to be seen.
-    possible |= tf.math.is_nan(log_prob)
+    possible = (log_time < -_IMPOSSIBLE) | tf.math.is_nan(log_prob)
     index = tf.where(possible[..., None], index, index[:, :1])
     lowest = tf.cast(_IMPOSSIBLE, tf.float64)
     return Distinct(index, tf.where(possible, log_prob, lowest))
+
+
+def _block_size(shape: tf.TensorShape, block: int) -> int:
+    """How many variables are drawn as one."""
+    _, variables, categories = shape
+    if variables is None:
+        return 1
+    size = 1
+    while size < variables and categories ** (size + 1) <= block:
+        size += 1
+    return size
+
+
+def _in_blocks(log_probs: tf.Tensor, size: int) -> tf.Tensor:
+    """`[B, D, K]` as `[B, D / size, K^size]`, of the joint categories."""
+    if size == 1:
+        return log_probs
+    _, variables, categories = log_probs.shape
+    missing = -variables % size
+    # Variables that are certain fill up the last block.
+    sure = tf.one_hot(0, categories, 0.0, LOWEST, dtype=log_probs.dtype)
+    rest = tf.zeros_like(log_probs[:, :1]) + sure
+    filled = tf.concat([log_probs, tf.repeat(rest, missing, axis=1)], 1)
+    blocks = (variables + missing) // size
+    parts = tf.unstack(
+        tf.reshape(filled, [-1, blocks, size, categories]), axis=2
+    )
+    joint = parts[0]
+    for part in parts[1:]:
+        sums = joint[..., None] + part[..., None, :]
+        joint = tf.reshape(sums, [-1, blocks, joint.shape[-1] * categories])
+    return joint
+
+
+def _digits(code: tf.Tensor, size: int, categories: int) -> tf.Tensor:
+    """Joint categories `[B, S, D / size]` as categories `[B, S, D]`."""
+    if size == 1:
+        return code
+    powers = [categories**i for i in reversed(range(size))]
+    digits = code[..., None] // powers % categories
+    blocks = code.shape[-1]
+    return tf.reshape(digits, [-1, code.shape[1], blocks * size])
 
 
 def _of_one(

@@ -83,15 +83,15 @@ class ARMS(Estimator):
         log_q = tf.math.log_sigmoid(-tf.abs(logits))  # of the rarer value
         rare, factor = COPULAS[self.copula](self.samples, log_q, seed)
         ones = tf.cast(tf.not_equal(rare, logits > 0), tf.float32)
-        samples = ones + nan_values(logits)
+        samples = tf.ensure_shape(
+            ones + nan_values(logits), [self.samples, *logits.shape]
+        )
         rows = tf.concat(tf.unstack(samples, num=self.samples), 0)
         cost = fold(self.evaluate(cost_fn, rows), self.samples)
         value = tf.reduce_mean(cost, axis=0)
         advantage = (cost - value) / (self.samples - 1)
-        centred = tf.concat(
-            tf.unstack(samples - tf.sigmoid(logits), num=self.samples), 0
-        )
-        (gradient,) = weigh(advantage, [centred])
+        # Σ_i (f(b_i) - f̄) = 0: there is nothing to subtract p from.
+        (gradient,) = weigh(advantage, [rows])
         return attach(value, parameters, [factor * gradient])
 
     def get_config(self) -> dict[str, Any]:
