@@ -118,6 +118,22 @@ def test_mve_solves_the_authors_system():
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("tau", [1e6, 1e8, 1e12])
+def test_mve_keeps_its_precision_where_its_matrix_is_all_but_singular(tau):
+    rng = np.random.default_rng(0)
+    logits, upstream = rng.normal(size=(2, 300, 4))
+    sample = np.eye(4)[rng.integers(0, 4, 300)]
+    found = []
+    for dtype in ("float32", "float64"):
+        inputs = tf.constant(logits, dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            z = mve(tau)(inputs, tf.constant(sample, dtype))
+        found.append(tape.gradient(z, inputs, tf.constant(upstream, dtype)))
+    size = np.abs(found[1]).max()
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-5 * size)
+
+
 @pytest.mark.parametrize("tau", [0.7, 1.0, 1.4])
 def test_reinmax_formula(tau):
     found = gradients(partial(ops.reinmax, temperature=tau))

@@ -19,9 +19,8 @@ class Coupled:
 
     All in terms of fixed noise, so that z and z̃ can be formed again as
     differentiable functions of the parameters. If they are tied, the noise of
-    z̃ is that with which z̃ is z: b and z̃ have the joint distribution of
-    independent noise, hence so have b and z, and one evaluation of a control
-    variate does for both.
+    z̃ is that with which z̃ is z: the joint distribution of b and z̃ is the same
+    as with noise of its own, and a control variate is evaluated once for both.
     """
 
     def __init__(

@@ -77,7 +77,9 @@ def minimum_variance_straight_through(
             tau * p * scaled, axis=-1, keepdims=True
         )
         # v = A⁻¹ B is needed only as Bᵀ A⁻¹ weight: one solve, A symmetric.
-        solved = tf.linalg.solve(_matrix(p, tau), weight[..., None])[..., 0]
+        # The entries of `weight` add up to those of `scaled`.
+        total = tf.reduce_sum(scaled, axis=-1, keepdims=True)
+        solved = _solve(p, tau, weight, total)
         ratio = (1.0 + tau * p) / (1.0 + 2.0 * tau * p)
         vector = ratio * solved + tau * sample * scaled
         gradient = softmax_jacobian(p, vector)
@@ -86,9 +88,26 @@ def minimum_variance_straight_through(
     return with_gradient(logits, sample, axis, gradient)
 
 
-def _matrix(p: tf.Tensor, tau: tf.Tensor) -> tf.Tensor:
-    """The system's matrix, symmetric and diagonally dominant, `[..., K, K]`."""
+def _solve(
+    p: tf.Tensor, tau: tf.Tensor, right: tf.Tensor, total: tf.Tensor
+) -> tf.Tensor:
+    """A⁻¹ `right`, whose entries add up to `total`, for every row.
+
+    A is symmetric and its rows add up to e > 0, so that the solution x has
+    eᵀx = `total`. As τ grows e vanishes, and A is all but singular. To add s
+    times this equation, A + s e eᵀ and s e `total`, changes nothing else: A is
+    positive definite then by a margin, and Cholesky's half of the work of a
+    general solver is enough.
+    """
     rows, columns = p[..., :, None], p[..., None, :]
     share = columns / (1.0 + tau * (rows + columns))
-    diagonal = (1.0 + tau * p) * tf.reduce_sum(share, axis=-1)
-    return tf.linalg.diag(diagonal) - tau * rows * share
+    sums = tf.reduce_sum(share, axis=-1)
+    diagonal = (1.0 + tau * p) * sums
+    size = tf.sqrt(tf.reduce_sum(diagonal, axis=-1, keepdims=True))
+    size /= tf.reduce_sum(sums, axis=-1, keepdims=True)
+    extra = size * sums
+    matrix = tf.linalg.diag(diagonal) - tau * rows * share
+    matrix += extra[..., :, None] * extra[..., None, :]
+    right += size * total * extra
+    factor = tf.linalg.cholesky(matrix)
+    return tf.linalg.cholesky_solve(factor, right[..., None])[..., 0]

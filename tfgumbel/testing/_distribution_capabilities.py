@@ -193,15 +193,16 @@ def tied_noise(subject: Samples) -> Finding:
     path = tape.gradient(difference, parameters, output_gradients=slope)
     scores = score(distribution, parameters, distribution.harden(free))
     weight = tf.reshape(cost, [-1] + [1] * (free.shape.rank - 1))
-    figure = max(
+    figures = [
         _measure.between_means(
-            *(np.reshape(t, [subject.many, -1]) for t in (weight * s, p))
+            np.reshape(weight * direct, [subject.many, -1]),
+            np.reshape(through, [subject.many, -1]),
         )
-        for s, p in zip(scores, path, strict=True)
-    )
+        for direct, through in zip(scores, path, strict=True)
+    ]
     return Finding(
         f"distance of both sides of REBAR's identity; {ERRORS}",
-        figure,
+        max(figures),
         _measure.STANDARD_ERRORS,
     )
 
