@@ -31,6 +31,7 @@ SLOW = {
     "which-estimator.md",
     "guides/annealing.md",
     "guides/bias.md",
+    "guides/codes.md",
     "guides/distributed.md",
     "guides/loops.md",
     "guides/own-distribution.md",
