@@ -14,11 +14,14 @@ The fear with hard routing is collapse: an expert that is better by chance is
 asked more, learns more, and soon answers all. `tg.metrics.CodeUsage` and
 `tg.metrics.CodePerplexity` watch for it during `fit`: the share of the experts
 that are in use at all, and the exponential of the entropy of their average
-use, between 1 and E. Against it helps `CategoricalKL`, the divergence of the
-gate from even odds, with a weight that falls to 0 half-way: first try
-everyone, then choose. It does not always help: with the default
-settings ReinMax routes all but a few images to two experts, and the perplexity
-says so.
+use, between 1 and E. Two losses help against it.
+`CategoricalKL`, the divergence of the gate from even odds for each image, has a
+weight that falls to 0 half-way: first try everyone, then choose. It does not
+always help: alone, ReinMax routes all but a few images to two experts, and the
+perplexity says so. `CodeUsageLoss` looks at the average over a batch instead, so
+that each image may be sure of its expert while all are asked alike, and stays
+to the end: `--balance load_balance` is that of Switch transformers, `--balance
+none` leaves it out.
 
 The figure of merit is the squared error of test images, as a share of their
 variance. With hard routing an image is three numbers and the name of an expert,
@@ -152,6 +155,10 @@ def make_model(name: str, args: argparse.Namespace) -> keras.Model:
     hidden = keras.layers.Dense(args.hidden, activation="relu")(pixels)
     logits = keras.layers.Dense(args.experts)(hidden)
     logits = tg.CategoricalKL(name="kl")(logits)
+    if args.balance != "none":
+        logits = tg.CodeUsageLoss(
+            args.balance, weight=args.balance_weight, name="balance"
+        )(logits)
     weights = GATES[name](logits, pixels)
 
     narrow = keras.layers.Dense(args.experts * args.units)(pixels)
@@ -285,6 +292,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--hidden", type=integer(), default=64, help=help)
     help = "weight of the divergence from even odds at the start"
     add("--spread", type=number(), default=0.5, help=help)
+    help = "kind of the loss that keeps experts in use, or none"
+    kinds = ("none", "diversity", "entropy", "load_balance")
+    add("--balance", choices=kinds, default="diversity", help=help)
+    help = "weight of that loss"
+    add("--balance-weight", type=number(), default=1.0, help=help)
     add("--epochs", type=integer(), default=60, help="passes over the data")
     add("--learning-rate", type=positive, default=1e-2, help="of Adam")
     return parser.parse_args(argv)

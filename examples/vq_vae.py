@@ -97,10 +97,10 @@ def main(argv: list[str] | None = None) -> Scores:
     last = runs[args.runs[-1]]
     prior, cost = train_prior(last.model, train, test, args)
     bound = last.error + cost
-    positions = prior.input_shape[1]
+    even = prior.input_shape[1] * np.log(args.codes)
     print(
-        f"-log p(z) {cost:.1f} nats, {positions * np.log(args.codes):.1f} if all"
-        f" codes were as likely; -log p(x) at most {bound:.1f} nats"
+        f"-log p(z) {cost:.1f} nats, {even:.1f} if all codes were as likely; "
+        f"-log p(x) at most {bound:.1f} nats"
     )
     images = generated(prior, last.model, 24)
     plot(args.out / "codes.png", runs, test, images)

@@ -41,6 +41,7 @@ SLOW = {
     "guides/annealing.md",
     "guides/bias.md",
     "guides/costs.md",
+    "guides/codes.md",
     "guides/distributed.md",
     "guides/loops.md",
     "guides/own-distribution.md",

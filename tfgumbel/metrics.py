@@ -69,7 +69,7 @@ class CodeMetric(keras.metrics.Metric):
         For layers that know the indices of their codes, and no one-hot.
         """
         if self.counts is None:
-            self.expect(counts.shape)
+            self.counts = self._make_counts(counts.shape)
         self.counts.assign_add(tf.cast(counts, tf.float32))
 
     def _summed(self, rank: int) -> list[int]:

@@ -10,7 +10,12 @@ A page asks for one with a comment on a line of its own:
     <!-- table: quadratic -->      the same, the other problem
     <!-- table: large_k -->        benchmarks/results/large_k.json
     <!-- table: bias_tests -->     benchmarks/results/bias_tests.json
+<<<<<<< HEAD:docs/scripts/tables.py
     <!-- table: gallery -->        the examples: title, picture, command
+=======
+    <!-- table: codes_use -->      benchmarks/results/codes.json
+    <!-- table: codes_speed -->    the same, time and memory
+>>>>>>> h21a:docs/hooks/tables.py
 
 or, within a row of a table of its own, for cells:
 
@@ -291,6 +296,38 @@ def _rates(rates: dict[str, float]) -> str:
     return f"{100 * rates['false alarms']:.1f} %, {100 * rates['found']:.0f} %"
 
 
+def codes_use(_: str) -> str:
+    """How many codes stay in use, by the way that they are trained."""
+    head = ["trained", "codes start", "in use before", "after"]
+    body = [
+        [
+            row["way"],
+            row["start"],
+            f"{100 * row['used_before']:.0f} %",
+            f"{100 * row['used']:.0f} %",
+            f"{row['perplexity']:.0f}",
+            f"{row['error']:.4f}",
+        ]
+        for row in _read(RESULTS / "codes.json")["use"]
+    ]
+    return rows([*head, "perplexity", "mean squared error"], body)
+
+
+def codes_speed(_: str) -> str:
+    """Time and memory of quantizers."""
+    body = [
+        [
+            row["name"],
+            f"{row['wall_ms']:.0f}",
+            f"{row['cpu_ms']:.0f}",
+            f"{row['peak_mib']:.0f}",
+        ]
+        for row in _read(RESULTS / "codes.json")["speed"]
+        if "failed" not in row
+    ]
+    return rows(["quantizer", "ms", "ms of processor", "peak, MiB"], body)
+
+
 TABLES: dict[str, Callable[[str], str]] = {
     "facts": facts,
     "estimators": estimators,
@@ -300,5 +337,10 @@ TABLES: dict[str, Callable[[str], str]] = {
     "quadratic": lambda _: comparison("quadratic", 3),
     "large_k": large_k,
     "bias_tests": bias_tests,
+<<<<<<< HEAD:docs/scripts/tables.py
     "gallery": lambda _: gallery(),
+=======
+    "codes_use": codes_use,
+    "codes_speed": codes_speed,
+>>>>>>> h21a:docs/hooks/tables.py
 }

@@ -37,6 +37,19 @@ def test_one_expert_is_asked_alone():
     np.testing.assert_array_equal(weights, [[1, 0, 0]] * 2)
 
 
+@pytest.mark.parametrize(("kind", "even"), [("diversity", 0), ("none", None)])
+def test_the_balance_is_a_loss_of_the_gate(kind, even):
+    """It passes logits through; 0 where the experts are asked alike."""
+    args = mixture_of_experts.parse([f"--balance={kind}", "--experts=4"])
+    model = mixture_of_experts.make_model("soft", args)
+    model(np.zeros((5, 64), "float32"))  # no bias yet: even odds
+    names = {layer.name for layer in model.layers}
+    assert ("balance" in names) == (even is not None)
+    if even is not None:
+        (loss,) = model.get_layer("balance").losses
+        assert float(loss) == pytest.approx(even, abs=1e-6)
+
+
 @pytest.mark.parametrize("gate", ["soft", "reinmax", "st_gumbel", "reinforce"])
 def test_a_hard_gate_asks_one_expert_in_training_and_after(gate):
     keras.utils.set_random_seed(0)

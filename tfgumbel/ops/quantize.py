@@ -273,8 +273,9 @@ class _Blocks:
             element_shape=[None, self.flat.shape[-1]],
             infer_shape=False,
         )
-        sums = (tf.zeros_like(self.weights), tf.zeros_like(self.bias))
-        sums = sums if of_codes else ()
+        sums: list[tf.Tensor] = []
+        if of_codes:
+            sums = [tf.zeros_like(self.weights), tf.zeros_like(self.bias)]
 
         def add(i: Any, parts: tf.TensorArray, *sums: tf.Tensor) -> Any:
             last = tf.minimum((i + 1) * size, count)
