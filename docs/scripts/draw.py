@@ -35,10 +35,12 @@ AXES: dict[str, dict[str, Any]] = {
         x="probability of each of 6 variables", scale="linear", **ABSOLUTE
     ),
     "disarm": dict(x="variables, each of probability 0.8", **ABSOLUTE),
+    "dreg": dict(x="shift of q from the posterior", **ABSOLUTE),
     "exact": dict(x="evaluations of f"),
     "gapped": dict(x="temperature τ"),
     "gumbel_rao": dict(x="noises per sample, M"),
     "gumbel_softmax": dict(x="temperature τ"),
+    "iwae": dict(x="samples S", y="variance / |mean|²"),
     "measure_valued": dict(
         x="rate λ", y="variance in log λ", ticks=(0.5, 1, 2, 5, 10, 20)
     ),
@@ -53,6 +55,7 @@ AXES: dict[str, dict[str, Any]] = {
     "rloo": dict(x="samples S"),
     "st": dict(x="temperature τ"),
     "st_gumbel": dict(x="temperature τ"),
+    "stl": dict(x="samples S", y="relative to |∇E L̂|²"),
     "vimco": dict(x="samples S", y="variance / |mean|²"),
     "zgr": dict(x="temperature τ"),
 }
