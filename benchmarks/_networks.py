@@ -21,7 +21,7 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tfgumbel import distributions, estimators, random
-from tfgumbel.estimators.algebra import attach, repeat
+from tfgumbel.estimators.algebra import attach, log_mean_exp, repeat
 
 Parameters = distributions.Parameters
 Shape = Sequence[int]
@@ -189,12 +189,6 @@ class ScoreFunction(keras.layers.Layer):
         cost = self.join(cost - expansion, log_prob, context, training=True)
         gradients = tape.gradient(path, parameters, slope)  # h'ᵀ∇μ
         return attach(cost + expansion, parameters, gradients)
-
-
-def log_mean_exp(values: tf.Tensor) -> tf.Tensor:
-    """Over the first axis."""
-    count = tf.cast(tf.shape(values)[0], values.dtype)
-    return tf.reduce_logsumexp(values, axis=0) - tf.math.log(count)
 
 
 def log_likelihoods(

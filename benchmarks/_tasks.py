@@ -11,7 +11,7 @@ import tensorflow as tf
 from benchmarks import _networks
 from tfgumbel import estimators
 from tfgumbel.diagnostics.estimates import step_seed
-from tfgumbel.estimators.algebra import repeat
+from tfgumbel.estimators.algebra import log_mean_exp, repeat
 from tfgumbel.schedules import ExponentialAnnealing
 
 HALF = 392
@@ -157,7 +157,7 @@ def make_loss(
         cost = network.loss(nodes, inputs, targets, step_seed(seed, step))
         if samples > 1:
             terms = tf.reshape(-cost, [samples, -1])
-            cost = -_networks.log_mean_exp(terms)
+            cost = -log_mean_exp(terms)
         if task.kind == "vae":
             logits = network.logits(0, inputs)
             cost += _networks.divergence(network, logits)

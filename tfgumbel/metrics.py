@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -342,7 +341,7 @@ class LogMarginalLikelihood(keras.metrics.Metric):
 
     def __init__(
         self,
-        cost: Callable[..., Any] | None = None,
+        cost: Any = None,
         samples: int = 1000,
         *,
         chunk_size: int | None = None,

@@ -37,10 +37,12 @@ AXES: dict[str, dict[str, Any]] = {
     "arms": dict(x="evaluations of f, n"),
     "disarm": dict(x="variables, each of probability 0.8", **ABSOLUTE),
     "double_cv": dict(x="curvature α of f = e + α e²"),
+    "dreg": dict(x="shift of q from the posterior", **ABSOLUTE),
     "exact": dict(x="evaluations of f"),
     "gapped": dict(x="temperature τ"),
     "gumbel_rao": dict(x="noises per sample, M"),
     "gumbel_softmax": dict(x="temperature τ"),
+    "iwae": dict(x="samples S", y="variance / |mean|²"),
     "measure_valued": dict(
         x="rate λ", y="variance in log λ", ticks=(0.5, 1, 2, 5, 10, 20)
     ),
@@ -57,6 +59,7 @@ AXES: dict[str, dict[str, Any]] = {
     "st": dict(x="temperature τ"),
     "st_gumbel": dict(x="temperature τ"),
     "unordered_set": dict(x="evaluations of f"),
+    "stl": dict(x="samples S", y="relative to |∇E L̂|²"),
     "vimco": dict(x="samples S", y="variance / |mean|²"),
     "zgr": dict(x="temperature τ"),
 }

@@ -444,15 +444,72 @@ def pathwise(draws: int) -> Series:
     return series
 
 
+# Importance-weighted bounds --------------------------------------------------
+
+BOUNDS = ("iwae", "dreg")
+
+
+def weighted(name: str, samples: int, draws: int, shift: float) -> np.ndarray:
+    """Gradients of a bound in μ and log σ², `[draws, 2]`.
+
+    z ~ N(0, 1), x|z ~ N(z, 1) and x = 0: the posterior is N(0, 1/2), and q is
+    N(shift, exp(shift)/2).
+    """
+    estimator = estimators.get(name, distribution="gaussian", samples=samples)
+    mean = tf.fill([draws, 1], shift)
+    log_variance = mean - math.log(2.0)
+    with tf.GradientTape() as tape:
+        tape.watch([mean, log_variance])
+        value = estimator(
+            lambda z: tf.reduce_sum(tf.square(z), axis=1),
+            (mean, log_variance),
+            [1, samples],
+        )
+    found = tape.gradient(value, [mean, log_variance])
+    return np.concatenate(found, axis=1).astype("float64")
+
+
+def of_bounds(names: Sequence[str], draws: int) -> Series:
+    """Variance over |mean|², by S; the bias² of one that is biased."""
+    series: Series = {name: [] for name in names}
+    for samples in (1, *SAMPLES, 64):
+        exact = weighted("dreg", samples, 10 * draws, 0.5).mean(axis=0)
+        unit = np.sum(np.square(exact))
+        for name in names:
+            found = weighted(name, samples, draws, 0.5)
+            noise = found.var(axis=0, ddof=1).sum()
+            shown = [samples, _short(noise / unit)]
+            if name == "stl":
+                bias = np.sum(np.square(found.mean(axis=0) - exact))
+                bias -= noise / draws * 1.1
+                limit = _short((max(bias, 0.0) + 5 * noise / draws) / unit)
+                seen = bias > 5 * noise / draws
+                shown += [_short(bias / unit) if seen else None, limit]
+            series[name].append(shown)
+    return series
+
+
+def dreg(draws: int) -> Series:
+    """Variance at 16 samples, by how far q is from the posterior."""
+    series: Series = {name: [] for name in BOUNDS}
+    for shift in (0.03, 0.06, 0.125, 0.25, 0.5, 1.0):
+        for name in BOUNDS:
+            variance = weighted(name, 16, draws, shift).var(axis=0).sum()
+            series[name].append([shift, _short(variance)])
+    return series
+
+
 FIGURES: dict[str, Callable[[int], Series]] = {
     "arm": arm,
     "arms": arms,
     "disarm": disarm,
     "double_cv": double_cv,
+    "dreg": dreg,
     "exact": exact,
     "gapped": by_temperature("gapped"),
     "gumbel_rao": gumbel_rao,
     "gumbel_softmax": by_temperature("gumbel_softmax"),
+    "iwae": lambda draws: of_bounds(BOUNDS, draws),
     "measure_valued": measure_valued,
     "muprop": muprop,
     "mve": mve,
@@ -467,6 +524,7 @@ FIGURES: dict[str, Callable[[int], Series]] = {
     "st": by_temperature("st"),
     "st_gumbel": by_temperature("st_gumbel"),
     "unordered_set": unordered_set,
+    "stl": lambda draws: of_bounds(("stl", "dreg"), draws),
     "vimco": vimco,
     "zgr": zgr,
 }

@@ -211,7 +211,9 @@ class KLDivergence(StochasticLayer):
         capacity = self.annealed("capacity")
         if capacity is None:
             return _mean(total)
-        return tf.abs(_mean(total) - capacity(training))
+        excess = _mean(total) - capacity(training)
+        # tf.abs would hand an example that is NaN to all others.
+        return tf.where(excess < 0.0, -excess, excess)
 
     def _grouped(self, divergence: tf.Tensor) -> tf.Tensor:
         """The divergence per group, `[B, groups]`."""
