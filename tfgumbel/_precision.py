@@ -38,9 +38,14 @@ def finite_log_odds(logits: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(logits, LOWEST, -LOWEST)
 
 
+def unless_nan(values: tf.Tensor, result: tf.Tensor) -> tf.Tensor:
+    """`result`, but NaN where `values` is."""
+    return tf.where(tf.math.is_nan(values), values, result)
+
+
 def nan_values(values: tf.Tensor) -> tf.Tensor:
     """NaN where `values` is NaN, else 0."""
-    return tf.where(tf.math.is_nan(values), values, tf.zeros_like(values))
+    return unless_nan(values, tf.zeros([], values.dtype))
 
 
 def nan_rows(values: tf.Tensor, axis: int) -> tf.Tensor:
