@@ -20,6 +20,7 @@ from benchmarks import performance
 COMMANDS = {
     "layers": ["--repeats", "15"],
     "estimators": [],
+    "step": [],
     "epoch": [],
     "scaling": [],
     "large_k": ["--modes", "graph", "--processes", "2"],
