@@ -27,6 +27,7 @@ DURATIONS = HERE / "results" / "durations.json"
 TIMINGS = [
     "layers",
     "estimators",
+    "step",
     "epoch",
     "scaling",
     "large_k",

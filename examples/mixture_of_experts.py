@@ -18,8 +18,8 @@ use, between 1 and E. Two losses help against it.
 `CategoricalKL`, the divergence of the gate from even odds for each image, has a
 weight that falls to 0 half-way: first try everyone, then choose. It does not
 always help: alone, ReinMax routes all but a few images to two experts, and the
-perplexity says so. `CodeUsageLoss` looks at the average over a batch instead, so
-that each image may be sure of its expert while all are asked alike, and stays
+perplexity says so. `CodeUsageLoss` looks at the average over a batch instead,
+so that each image may be sure of its expert while all are asked alike, and stays
 to the end: `--balance load_balance` is that of Switch transformers, `--balance
 none` leaves it out.
 

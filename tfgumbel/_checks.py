@@ -186,12 +186,24 @@ def guarded_temperature(
     value: Any, dtype: tf.DType, name: str = "temperature"
 ) -> tf.Tensor:
     """The temperature as a tensor that is NaN unless it is above zero."""
+    value = _temperature_tensor(value, dtype, name)
+    return tf.where(value > 0, value, tf.constant(math.nan, dtype))
+
+
+def temperature_or_zero(value: Any, dtype: tf.DType) -> tf.Tensor:
+    """The temperature as a tensor that is zero unless it is above zero.
+
+    In one operation, for what is NaN where it divides by zero, as a softmax.
+    """
+    return tf.nn.relu(_temperature_tensor(value, dtype, "temperature"))
+
+
+def _temperature_tensor(value: Any, dtype: tf.DType, name: str) -> tf.Tensor:
     value = temperature(value, name)
     if tf.is_tensor(value):
-        value = tf.cast(value, dtype)
-    else:  # tf.cast would take a number through float32
-        value = tf.constant(value, dtype)
-    return tf.where(value > 0, value, tf.constant(math.nan, dtype))
+        return tf.cast(value, dtype)
+    # tf.cast would take a number through float32
+    return tf.constant(value, dtype)
 
 
 def floating(name: str, dtype: Any) -> None:

@@ -7,6 +7,9 @@ import tensorflow as tf
 # Stands in for -inf: far below any logit, yet finite, also over a small
 # temperature.
 LOWEST = -1e30
+# Up to as many categories TensorFlow's softmax takes longer on a CPU than a
+# log-softmax and an exponential: oneDNN's kernel is made for long rows.
+_SHORT_ROW = 64
 
 
 def working_dtype(dtype: tf.DType) -> tf.DType:
@@ -35,9 +38,14 @@ def finite_log_odds(logits: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(logits, LOWEST, -LOWEST)
 
 
+def unless_nan(values: tf.Tensor, result: tf.Tensor) -> tf.Tensor:
+    """`result`, but NaN where `values` is."""
+    return tf.where(tf.math.is_nan(values), values, result)
+
+
 def nan_values(values: tf.Tensor) -> tf.Tensor:
     """NaN where `values` is NaN, else 0."""
-    return tf.where(tf.math.is_nan(values), values, tf.zeros_like(values))
+    return unless_nan(values, tf.zeros([], values.dtype))
 
 
 def nan_rows(values: tf.Tensor, axis: int) -> tf.Tensor:
@@ -49,17 +57,42 @@ def nan_rows(values: tf.Tensor, axis: int) -> tf.Tensor:
     return nan_values(tf.reduce_sum(values, axis=axis, keepdims=True))
 
 
-def one_hot_argmax(values: tf.Tensor, axis: int) -> tf.Tensor:
-    """One-hot of the largest value; a row that holds NaN gives NaN."""
+def softmax(values: tf.Tensor, axis: int) -> tf.Tensor:
+    """The softmax of each row, by the faster of two ways.
+
+    A row that holds NaN holds NaN, and no other row does; it may hold numbers
+    as well. So does a row of -inf alone.
+    """
+    size = values.shape[axis]
+    if size is None or size > _SHORT_ROW:
+        return tf.nn.softmax(values, axis=axis)
+    return tf.exp(tf.nn.log_softmax(values, axis=axis))
+
+
+def one_hot_argmax(
+    values: tf.Tensor, axis: int, offset: tf.Tensor | None = None
+) -> tf.Tensor:
+    """One-hot of the largest value; a row that holds NaN gives NaN.
+
+    `offset` is a scalar to add.
+    """
     index = tf.argmax(values, axis=axis, output_type=tf.int32)
-    return one_hot_index(index, values, axis)
+    return one_hot_index(index, values, axis, offset)
 
 
-def one_hot_index(index: tf.Tensor, values: tf.Tensor, axis: int) -> tf.Tensor:
+def one_hot_index(
+    index: tf.Tensor,
+    values: tf.Tensor,
+    axis: int,
+    offset: tf.Tensor | None = None,
+) -> tf.Tensor:
     """One-hot like `values`; a row that holds NaN gives NaN."""
     if axis < -1:  # which tf.one_hot does not take
         axis += values.shape.rank
     one_hot = tf.one_hot(
         index, tf.shape(values)[axis], axis=axis, dtype=values.dtype
     )
-    return tf.ensure_shape(one_hot, values.shape) + nan_rows(values, axis)
+    added = nan_rows(values, axis)
+    if offset is not None:
+        added += offset  # while it is small
+    return tf.ensure_shape(one_hot, values.shape) + added

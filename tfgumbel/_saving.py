@@ -10,6 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+# Keras 3.12 to 3.15 have no public way to ask for it.
+from keras.src.backend.common.stateless_scope import in_stateless_scope
+
 
 def deserialize(
     name: str,
@@ -65,6 +68,17 @@ def admitted(
         f"{', '.join(wanted)} or a registered object. "
         f"Received: {module}.{getattr(callee, '__qualname__', callee)}"
     )
+
+
+def increase(variable: keras.Variable, amount: Any) -> None:
+    """Adds to a variable, in one operation.
+
+    Keras's own `assign_add` reads the variable, adds, and assigns.
+    """
+    if in_stateless_scope():
+        variable.assign_add(amount)
+    else:
+        variable.value.assign_add(amount)
 
 
 class StatefulLayer(keras.layers.Layer):

@@ -29,6 +29,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
+from tfgumbel._precision import softmax
 
 _PHILOX = 1
 _THREEFRY = 2
@@ -120,9 +121,10 @@ def gumbel(shape: Any, seed: Any) -> tf.Tensor:
 def _signed_tail(shape: Any, seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
     # One draw gives a sign and a tail probability in [2^-33, 1/2], as fine
     # in one tail as in the other.
+    # The sum is rounded to 1/2 where it is above.
     bits = _random_bits(shape, seed, tf.int32)
     tail = tf.abs(tf.cast(bits, tf.float32)) * 2.0**-32 + 2.0**-33
-    return bits < 0, tf.minimum(tail, 0.5)
+    return bits < 0, tail
 
 
 def logistic(shape: Any, seed: Any) -> tf.Tensor:
@@ -141,7 +143,7 @@ def normal(shape: Any, seed: Any) -> tf.Tensor:
     # By Box and Muller: as fast here, and LiteRT knows the operations.
     pair = tf.concat([[2], tf.convert_to_tensor(shape, tf.int32)], axis=0)
     bits = tf.cast(_random_bits(pair, seed, tf.int32), tf.float32)
-    tail = tf.minimum(tf.abs(bits[0]) * 2.0**-31 + 2.0**-33, 1.0)
+    tail = tf.abs(bits[0]) * 2.0**-31 + 2.0**-33  # rounded to 1, if above
     return tf.sqrt(-2.0 * tf.math.log(tail)) * tf.cos(
         bits[1] * (math.pi * 2.0**-31)
     )
@@ -192,7 +194,7 @@ def categorical_quantile(
     """
     rows = _last(tf.convert_to_tensor(logits), axis)
     rows = tf.cast(rows, tf.float32) if rows.dtype.size < 4 else rows
-    weights = tf.nn.softmax(rows)
+    weights = softmax(rows, -1)
     uniform = tf.cast(uniform, tf.float64)
     categories = weights.shape[-1]
     if categories is None or categories <= _ONE_BLOCK:

@@ -260,7 +260,7 @@ class AnnealedScalar:
         step = tf.convert_to_tensor(self.step)
         value = tf.cast(self.schedule(step), tf.float32)
         self.variable.assign(value)
-        self.step.assign(step + 1)
+        _saving.increase(self.step, tf.constant(1, tf.int64))
         return value
 
     def refusal(self) -> str | None:

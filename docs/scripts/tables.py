@@ -10,12 +10,9 @@ A page asks for one with a comment on a line of its own:
     <!-- table: quadratic -->      the same, the other problem
     <!-- table: large_k -->        benchmarks/results/large_k.json
     <!-- table: bias_tests -->     benchmarks/results/bias_tests.json
-<<<<<<< HEAD:docs/scripts/tables.py
     <!-- table: gallery -->        the examples: title, picture, command
-=======
     <!-- table: codes_use -->      benchmarks/results/codes.json
     <!-- table: codes_speed -->    the same, time and memory
->>>>>>> h21a:docs/hooks/tables.py
 
 or, within a row of a table of its own, for cells:
 
@@ -337,10 +334,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "quadratic": lambda _: comparison("quadratic", 3),
     "large_k": large_k,
     "bias_tests": bias_tests,
-<<<<<<< HEAD:docs/scripts/tables.py
     "gallery": lambda _: gallery(),
-=======
     "codes_use": codes_use,
     "codes_speed": codes_speed,
->>>>>>> h21a:docs/hooks/tables.py
 }

@@ -36,6 +36,7 @@ class Case:
     axis: int | None = None
     has_temperature: bool = True
     halves: bool = True  # whether half precision comes back as such
+    needs_a_category: bool = False  # whether a row of -inf alone is NaN
 
 
 def through(value, surrogate):
@@ -59,7 +60,11 @@ def gumbel_case(axis=-1, hard=False):
         return through(one_hot(y, axis), y) if hard else y
 
     return Case(
-        op, composed, (on_axis(LOGITS, axis), on_axis(NOISE, axis)), axis
+        op,
+        composed,
+        (on_axis(LOGITS, axis), on_axis(NOISE, axis)),
+        axis,
+        needs_a_category=not hard,
     )
 
 
@@ -362,6 +367,9 @@ def extreme_logits(dtype):
 @pytest.mark.parametrize("dtype", ["float32", *HALVES])
 def test_extreme_logits_and_temperatures_stay_finite(case, dtype, compiled):
     logits = extreme_logits(dtype)
+    if case.needs_a_category:
+        possible = tf.reduce_any(tf.cast(logits, tf.float32) > -1e30, axis=-1)
+        logits = logits[possible]
     noise = tf.constant([[-2.7, 22.8]]) * tf.ones_like(logits, tf.float32)
 
     @compiled

@@ -133,3 +133,40 @@ def test_impossible_category_is_zero_with_zero_gradient(compiled):
         y[:, 1:],
         tg.ops.gumbel_softmax(logits[:, 1:], NOISE[:1, 1:], temperature=0.5),
     )
+
+
+@pytest.mark.parametrize("categories", [10, 200])
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("spoiled", [np.nan, -np.inf])
+def test_a_spoiled_row_shows_and_stays_alone(
+    categories, hard, spoiled, compiled
+):
+    """One NaN logit; or a relaxed row of -inf alone. The mask does better.
+
+    TensorFlow's softmax leaves numbers beside the NaN of a long row.
+    """
+    random = np.random.default_rng(1)
+    logits, noise, upstream = random.normal(size=(3, 3, categories))
+    where = 3 if np.isnan(spoiled) else slice(None)
+    bad = logits.copy()
+    bad[1, where] = spoiled
+
+    @compiled
+    def of_op(logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            y = tg.ops.gumbel_softmax(
+                logits, noise.astype("float32"), temperature=0.5, hard=hard
+            )
+        return y, tape.gradient(y, logits, upstream.astype("float32"))
+
+    clean = of_op(tf.constant(logits, tf.float32))
+    found = of_op(tf.constant(bad, tf.float32))
+    for tensor, expected in zip(found, clean, strict=True):
+        np.testing.assert_array_equal(tensor[::2], expected[::2])
+    y, gradient = (np.isnan(tensor[1]) for tensor in found)
+    if hard and np.isneginf(spoiled):
+        assert not y.any() and not gradient.any()
+        return
+    assert y.any() and gradient.all()
+    assert y.all() or (categories > 64 and not hard)

@@ -13,7 +13,7 @@ from tfgumbel import ops, random
 from tfgumbel._precision import (
     finite_log_odds,
     in_working_precision,
-    nan_values,
+    unless_nan,
 )
 from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
@@ -60,6 +60,11 @@ class Bernoulli(Distribution):
     def kl(self, parameters: Parameters, prior: Parameters) -> tf.Tensor:
         return ops.bernoulli_kl(parameters[0], prior[0])
 
+    def prior_like(
+        self, prior: Sequence[tf.Tensor], parameters: Parameters
+    ) -> Parameters:
+        return tuple(prior)
+
     def refuse_prior(self, name: str, value: np.ndarray) -> str | None:
         return None  # log-odds may be infinite
 
@@ -71,7 +76,7 @@ class Bernoulli(Distribution):
 
     def harden(self, perturbed: tf.Tensor) -> tf.Tensor:
         ones = tf.cast(perturbed > 0, perturbed.dtype)
-        return ones + nan_values(perturbed)
+        return unless_nan(perturbed, ones)
 
     def soften(self, perturbed: tf.Tensor, temperature: Any) -> tf.Tensor:
         return tf.sigmoid(perturbed / temperature)

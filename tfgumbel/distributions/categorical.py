@@ -71,6 +71,19 @@ class Categorical(Distribution):
     def kl(self, parameters: Parameters, prior: Parameters) -> tf.Tensor:
         return ops.categorical_kl(*parameters, *prior, axis=self.axis)
 
+    def prior_like(
+        self, prior: Sequence[tf.Tensor], parameters: Parameters
+    ) -> Parameters:
+        """Gives the prior an axis of the categories; `kl` does the rest."""
+        (part,), (logits,) = prior, parameters
+        axis = self._axis % logits.shape.rank - logits.shape.rank
+        missing = max(0, -axis - part.shape.rank)
+        shape = [*([1] * missing), *part.shape]
+        shape[axis] = logits.shape[axis]
+        if shape[axis] is None:
+            return super().prior_like(prior, parameters)
+        return (tf.broadcast_to(part, shape),)
+
     def refuse_prior(self, name: str, value: np.ndarray) -> str | None:
         return "finite, or -inf" if np.any(np.isposinf(value)) else None
 

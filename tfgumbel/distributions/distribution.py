@@ -212,7 +212,11 @@ class Distribution:
     def prior_like(
         self, prior: Sequence[tf.Tensor], parameters: Parameters
     ) -> Parameters:
-        """Broadcasts a prior's parameters to those of q."""
+        """Broadcasts a prior's parameters to those of q.
+
+        A distribution whose `kl` broadcasts by itself leaves them as they are:
+        what is computed from constants alone is then computed once.
+        """
         return tuple(
             tf.broadcast_to(part, tf.shape(parameter))
             for part, parameter in zip(prior, parameters, strict=True)

@@ -126,7 +126,9 @@ class Gaussian(Distribution):
     def prior_like(
         self, prior: Sequence[tf.Tensor], parameters: Parameters
     ) -> Parameters:
-        """Broadcasts μ₀ and σ₀ to μ."""
+        """Broadcasts μ₀ and σ₀ to μ, for a full covariance."""
+        if not self.full:
+            return tuple(prior)
         shape = tf.shape(parameters[0])
         return tuple(tf.broadcast_to(part, shape) for part in prior)
 

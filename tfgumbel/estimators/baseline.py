@@ -174,7 +174,7 @@ class Baseline(keras.layers.Layer):
         )
         signal = tf.where(finite, signal, tf.zeros_like(signal))
         terms = (weights, weights * signal, weights * tf.square(signal))
-        return tf.stack([tf.reduce_sum(term) for term in terms])
+        return tf.reduce_sum(tf.stack(terms), axis=1)
 
     def learn(self, sums: tf.Tensor) -> None:
         """Takes the `sums` of a batch into the statistics."""

@@ -15,7 +15,14 @@ import tensorflow as tf
 # TensorFlow 2.20 and 2.21 have no public way to ask whether a tape is open.
 from tensorflow.python.eager import record
 
-from tfgumbel import _checks, distributions, ops, random, schedules
+from tfgumbel import (
+    _checks,
+    _saving,
+    distributions,
+    ops,
+    random,
+    schedules,
+)
 from tfgumbel.distributions import Distribution, Parameters
 from tfgumbel.layers import _twins, sampling_scope
 from tfgumbel.layers._replicas import OwnLosses
@@ -124,7 +131,7 @@ class StochasticLayer(CalledOnce):
             return random.replica_seed(scope.next_seed())
         self._warn_of_twins()
         seed = self.peek_seed()
-        self.seed_state.assign_add(tf.constant([0, 1], tf.int64))
+        _saving.increase(self.seed_state, tf.constant([0, 1], tf.int64))
         return random.replica_seed(seed)
 
     def peek_seed(self) -> tf.Tensor:

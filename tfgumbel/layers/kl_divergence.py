@@ -13,7 +13,7 @@ import tensorflow as tf
 # Keras 3.12 to 3.15 have no public way to ask for it.
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
-from tfgumbel import _checks, distributions, random, schedules
+from tfgumbel import _checks, _saving, distributions, random, schedules
 from tfgumbel.distributions import (
     ClosedFormKL,
     Distribution,
@@ -190,7 +190,10 @@ class KLDivergence(StochasticLayer):
         )
         self.add_loss(weighted)
         if is_called_by("train_step", "test_step") and not in_symbolic_scope():
-            self._metric.update_state(weighted)
+            # As its `update_state` does, in fewer operations.
+            total, count = self._metric.variables
+            _saving.increase(total, tf.stop_gradient(weighted))
+            _saving.increase(count, tf.ones([]))
         return q
 
     def _objective(self, divergence: tf.Tensor, training: Any) -> tf.Tensor:

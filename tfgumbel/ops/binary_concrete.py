@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import in_working_precision, nan_values
+from tfgumbel._precision import in_working_precision, unless_nan
 from tfgumbel.ops.straight_through import sigmoid_gradient
 
 
@@ -75,11 +75,13 @@ def binary_concrete(
             return wrt_logits, wrt_logits, wrt_tau
 
         if hard:
-            value = tf.cast(scaled > 0, scaled.dtype) + nan_values(scaled)
+            value = unless_nan(scaled, tf.cast(scaled > 0, scaled.dtype))
         elif backward_temperature is None:
             value = tf.sigmoid(scaled)
         else:
-            value = tf.sigmoid((logits + noise) / tau) + nan_values(scaled)
+            # A bad temperature of the gradient must show too: as NaN.
+            bad = backward - backward
+            value = tf.sigmoid((logits + noise) / (tau + bad))
         # A derivative inside would be taken for that of the whole, forwards.
         return tf.stop_gradient(value), grad
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -10,8 +9,8 @@ import tensorflow as tf
 from tfgumbel import _checks
 from tfgumbel._precision import (
     in_working_precision,
-    nan_rows,
     one_hot_argmax,
+    softmax,
     without_infinity,
 )
 
@@ -46,7 +45,7 @@ def gumbel_softmax(
 
     Args:
         logits: Unnormalised log-probabilities, float tensor with K categories
-            on `axis`. -inf is allowed.
+            on `axis`. -inf is allowed; a relaxed row of nothing else is NaN.
         noise: Standard Gumbel noise of the same shape, as from
             `tfgumbel.random.gumbel`.
         temperature: τ > 0, a number or a scalar tensor.
@@ -58,7 +57,9 @@ def gumbel_softmax(
 
     Returns:
         A tensor of the shape and dtype of `logits`. Computed in float32 or
-        wider. A row with NaN logits is NaN; no other row is.
+        wider. A row with NaN logits holds NaN, and no other row does: a hard
+        one nothing else, a relaxed one of many categories numbers too. Its
+        gradient is NaN.
 
     Raises:
         TypeError: If the logits are not floating.
@@ -80,16 +81,18 @@ def gumbel_softmax(
     logits = _checks.categorical_logits(logits, axis)
     working = in_working_precision(logits)
     noise = _checks.noise(noise, working)
-    tau = _checks.guarded_temperature(temperature, working.dtype)
     if backward_temperature is None and not hard:
+        tau = _checks.temperature_or_zero(temperature, working.dtype)
         sample = _soft(working, noise, tau, axis)
     else:
-        value = _one_hot(axis) if hard else _softmax(tau, axis)
+        tau = _checks.guarded_temperature(temperature, working.dtype)
+        backward = tau
         if backward_temperature is not None:
-            tau = _checks.guarded_temperature(
+            backward = _checks.guarded_temperature(
                 backward_temperature, working.dtype, "backward_temperature"
             )
-        sample = _decoupled(working, noise, tau, axis, value)
+        forward = None if hard else tau
+        sample = _decoupled(working, noise, forward, backward, axis)
     return tf.cast(sample, logits.dtype)
 
 
@@ -112,7 +115,7 @@ def _soft(
 ) -> tf.Tensor:
     @tf.custom_gradient
     def sample(logits, noise, temperature):
-        y = _softmax(temperature, axis)(without_infinity(logits) + noise)
+        y = softmax((logits + noise) / temperature, axis)
 
         def grad(upstream):
             wrt_logits, wrt_temperature = softmax_gradient(
@@ -128,41 +131,34 @@ def _soft(
 def _decoupled(
     logits: tf.Tensor,
     noise: tf.Tensor,
+    forward: tf.Tensor | None,
     temperature: tf.Tensor,
     axis: int,
-    value: Callable[[tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
-    """`value` of the perturbed logits, with the softmax's gradient."""
+    """A value with the gradient of softmax((logits + noise) / temperature).
+
+    The softmax at another temperature, `forward`, or `None` for the one-hot
+    of the largest.
+    """
 
     @tf.custom_gradient
     def sample(logits, noise, temperature):
         perturbed = without_infinity(logits) + noise
 
         def grad(upstream):
-            y = tf.nn.softmax(perturbed / temperature, axis=axis)
+            y = softmax(perturbed / temperature, axis)
             wrt_logits, wrt_temperature = softmax_gradient(
                 y, upstream, temperature, axis
             )
             return wrt_logits, wrt_logits, wrt_temperature
 
-        # A bad temperature must show in the value too.
-        bad = tf.where(temperature > 0, 0.0 * temperature, temperature)
+        # A bad temperature must show in the value too: NaN less itself is NaN.
+        bad = temperature - temperature
+        if forward is None:
+            value = one_hot_argmax(perturbed, axis, bad)
+        else:
+            value = softmax(perturbed / (forward + bad), axis)
         # A derivative inside would be taken for that of the whole, forwards.
-        return tf.stop_gradient(value(perturbed) + bad), grad
+        return tf.stop_gradient(value), grad
 
     return sample(logits, noise, temperature)
-
-
-def _one_hot(axis: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    return lambda perturbed: one_hot_argmax(perturbed, axis)
-
-
-def _softmax(
-    temperature: tf.Tensor, axis: int
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    def value(perturbed: tf.Tensor) -> tf.Tensor:
-        # In the divisor, so that it costs no pass of its own.
-        divisor = temperature + nan_rows(perturbed, axis)
-        return tf.nn.softmax(perturbed / divisor, axis=axis)
-
-    return value

@@ -41,8 +41,20 @@ def categorical_log_prob(
     """
     logits = finite_logits(_checks.categorical_logits(logits, axis))
     sample = tf.stop_gradient(tf.cast(sample, logits.dtype))
-    log_probs = tf.nn.log_softmax(logits, axis=axis)
-    return tf.reduce_sum(log_probs * sample, axis=axis)
+
+    @tf.custom_gradient
+    def log_prob(logits):
+        log_probs = tf.nn.log_softmax(logits, axis=axis)
+
+        def grad(upstream):
+            # J g z = g (z - π Σz); a sample of masked categories is all zeros.
+            chosen = tf.expand_dims(upstream, axis) * sample
+            total = tf.reduce_sum(chosen, axis=axis, keepdims=True)
+            return chosen - tf.exp(log_probs) * total
+
+        return tf.reduce_sum(log_probs * sample, axis=axis), grad
+
+    return log_prob(logits)
 
 
 def bernoulli_log_prob(logits: Any, sample: Any) -> tf.Tensor:
@@ -65,9 +77,19 @@ def bernoulli_log_prob(logits: Any, sample: Any) -> tf.Tensor:
     -0.6931
     """
     logits = _checks.bernoulli_logits(logits)
-    logits = finite_log_odds(logits)
-    sample = tf.stop_gradient(tf.cast(sample, logits.dtype))
-    return -tf.nn.sigmoid_cross_entropy_with_logits(sample, logits)
+    working = in_working_precision(logits)
+    sample = tf.stop_gradient(tf.cast(sample, working.dtype))
+
+    @tf.custom_gradient
+    def log_prob(logits):
+        def grad(upstream):
+            return upstream * (sample - tf.sigmoid(logits))
+
+        finite = finite_log_odds(logits)
+        cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(sample, finite)
+        return -cross_entropy, grad
+
+    return log_prob(working)
 
 
 def gaussian_log_prob(mean: Any, stddev: Any, sample: Any) -> tf.Tensor:

@@ -10,7 +10,8 @@ from tfgumbel import _checks
 from tfgumbel._precision import (
     in_working_precision,
     nan_rows,
-    nan_values,
+    softmax,
+    unless_nan,
     without_infinity,
 )
 from tfgumbel.ops import _index_gradients
@@ -57,8 +58,8 @@ def straight_through_bernoulli(
         def grad(upstream):
             return sigmoid_gradient(logits / tau, upstream, tau)
 
-        nan = nan_values(logits)
-        return tf.stop_gradient(tf.cast(sample, logits.dtype) + nan), grad
+        value = unless_nan(logits, tf.cast(sample, logits.dtype))
+        return tf.stop_gradient(value), grad
 
     return tf.cast(pass_through(working, tau), logits.dtype)
 
@@ -114,10 +115,9 @@ def straight_through(
     def pass_through(logits, tau):
         def grad(upstream):
             scaled = without_infinity(logits) / tau
-            probabilities = tf.nn.softmax(scaled, axis=axis)
-            return softmax_gradient(probabilities, upstream, tau, axis)
+            return softmax_gradient(softmax(scaled, axis), upstream, tau, axis)
 
-        nan = nan_rows(without_infinity(logits), axis)
+        nan = nan_rows(logits, axis)
         return tf.stop_gradient(tf.cast(sample, logits.dtype) + nan), grad
 
     return tf.cast(pass_through(working, tau), logits.dtype)

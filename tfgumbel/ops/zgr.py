@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel._precision import softmax
 from tfgumbel.ops import _index_gradients
 from tfgumbel.ops._surrogate import (
     softmax_jacobian,
@@ -56,7 +57,7 @@ def zgr(logits: Any, sample: Any, *, axis: int = -1) -> tf.Tensor:
     """
 
     def gradient(logits, sample, upstream):
-        probabilities = tf.nn.softmax(logits)
+        probabilities = softmax(logits, -1)
         score = sample - probabilities
         linear = tf.reduce_sum(upstream * score, axis=-1, keepdims=True)
         straight = softmax_jacobian(probabilities, upstream)
