@@ -22,7 +22,11 @@ TEXTS = [
 ]
 SOURCES = [*sorted(PACKAGE.rglob("*.py")), *sorted(ROOT.glob("examples/*.py"))]
 # What the algorithms themselves are about.
-MEANT = {("maximal_matching", "Prices"), ("chunks", "room")}
+MEANT = {
+    ("maximal_matching", "Prices"),
+    ("chunks", "room"),
+    ("metrics", "room"),
+}
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
