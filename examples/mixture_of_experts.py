@@ -14,14 +14,14 @@ The fear with hard routing is collapse: an expert that is better by chance is
 asked more, learns more, and soon answers all. `tg.metrics.CodeUsage` and
 `tg.metrics.CodePerplexity` watch for it during `fit`: the share of the experts
 that are in use at all, and the exponential of the entropy of their average
-use, between 1 and E. Two losses help against it.
+use, between 1 and E. Two losses help.
 `CategoricalKL`, the divergence of the gate from even odds for each image, has a
 weight that falls to 0 half-way: first try everyone, then choose. It does not
 always help: alone, ReinMax routes all but a few images to two experts, and the
-perplexity says so. `CodeUsageLoss` looks at the average over a batch instead, so
-that each image may be sure of its expert while all are asked alike, and stays
-to the end: `--balance load_balance` is that of Switch transformers, `--balance
-none` leaves it out.
+perplexity says so. `CodeUsageLoss` looks at the average over a batch instead,
+so that each image may be sure of its expert while all are asked alike, and
+stays to the end: `--balance load_balance` is that of Switch transformers,
+`--balance none` leaves it out.
 
 The figure of merit is the squared error of test images, as a share of their
 variance. With hard routing an image is three numbers and the name of an expert,
