@@ -14,7 +14,7 @@ The fear with hard routing is collapse: an expert that is better by chance is
 asked more, learns more, and soon answers all. `tg.metrics.CodeUsage` and
 `tg.metrics.CodePerplexity` watch for it during `fit`: the share of the experts
 that are in use at all, and the exponential of the entropy of their average
-use, between 1 and E. Two losses help against it.
+use, between 1 and E. Two losses help.
 `CategoricalKL`, the divergence of the gate from even odds for each image, has a
 weight that falls to 0 half-way: first try everyone, then choose. It does not
 always help: alone, ReinMax routes all but a few images to two experts, and the

@@ -120,8 +120,15 @@ def averages(batches, book, decay):
 BATCHES = [X, X[:4] + 1.0, X[2:5] - 0.5]
 
 
-def test_averages_are_right_from_the_first_step_on():
-    layer = quantizer(estimator="nearest", update="ema", decay=0.9, codes=20)
+@pytest.mark.parametrize("revive_after", [None, 1e6])
+def test_averages_are_right_from_the_first_step_on(revive_after):
+    layer = quantizer(
+        estimator="nearest",
+        update="ema",
+        decay=0.9,
+        codes=20,
+        revive_after=revive_after,
+    )
     layer.build(X.shape)
     book = layer.codebook.numpy()[0, 0].astype("float64")
     start = book.copy()
@@ -167,6 +174,22 @@ def on_replicas(strategy, make, batch, steps):
         step()
     weights = [w.value for w in layer.weights]
     return layer, [strategy.experimental_local_results(w) for w in weights]
+
+
+def test_the_average_of_a_revived_code_begins_anew():
+    layer = quantizer(
+        2, 2, estimator="nearest", update="ema", decay=0.5, revive_after=1.0
+    )
+    layer.build((None, 2))
+    layer.codebook.assign([[[[0.0, 0.0], [50.0, 50.0]]]])
+    layer.counts.assign([[[4.0, 3.0]]])
+    layer.idle.assign([[[0.0, 99.0]]])
+    layer(tf.constant([[1.0, 1.0]]), training=True)
+    # Half of 4, at 0, and half of 1.
+    np.testing.assert_allclose(layer.counts[0, 0], [2.5, 0.0])
+    np.testing.assert_allclose(layer.codebook[0, 0], [[0.2] * 2, [1.0] * 2])
+    layer(tf.constant([[2.0, 3.0]]), training=True)
+    np.testing.assert_allclose(layer.codebook[0, 0, 1], [2.0, 3.0])
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
