@@ -38,10 +38,12 @@ FACTS = json.loads(facts.OUT.read_text(encoding="utf-8"))
 SLOW = {
     "getting-started.md",
     "which-estimator.md",
+    "estimators/dreg.md",
     "guides/annealing.md",
     "guides/bias.md",
     "guides/costs.md",
     "guides/codes.md",
+    "guides/bounds.md",
     "guides/distributed.md",
     "guides/loops.md",
     "guides/own-distribution.md",
