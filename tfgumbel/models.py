@@ -262,6 +262,8 @@ def _times(weight: Any, ones: tf.Tensor, rank: int) -> tf.Tensor:
 def _with_rank(tensor: tf.Tensor, rank: int) -> tf.Tensor:
     """The tensor, with axes of size one added at the end."""
     added = rank - tensor.shape.rank
+    if not added:
+        return tensor
     return tf.reshape(tensor, tf.concat([tf.shape(tensor), [1] * added], 0))
 
 

@@ -155,8 +155,8 @@ def _one_per_draw(draw: Draw, cost: tf.Tensor) -> tf.Tensor:
     if draw.loop or None not in (draw.log_prob.shape[0], cost.shape[0]):
         return cost
     right = tf.debugging.assert_equal(
-        tf.shape(draw.log_prob)[0],
-        tf.shape(cost)[0],
+        tf.size(draw.log_prob),
+        tf.size(cost),
         f"ReinforceSampler {draw.name!r} must draw once per example. Put "
         "several draws of an example on an axis after that of the batch",
     )

@@ -35,7 +35,7 @@ class Shares:
     def __post_init__(self) -> None:
         # Now, outside any loop. Those of other replicas count.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        size = tf.shape(self.example)[0] * replicas
+        size = tf.size(self.example) * replicas
         self.batch = tf.cast(size, tf.float32)
 
     def steps_to_go(self, discount: float) -> tf.Tensor:
