@@ -13,7 +13,8 @@ and variance the network gives (Mnih, Heess, Graves and Kavukcuoglu 2014):
   from the memory;
 - `pathwise`: patches are weighted means of pixels, so that the loss has a
   derivative in the point too, and `ReparamGaussian` sends it back. It tells
-  what a small step would change, which is nothing where a patch is empty;
+  what a small step would change, which is nothing where a patch is empty. (Not
+  among the readers by default.)
 - `fixed`: points that are learned, but the same for all fields;
 - `random`: points drawn anywhere.
 
@@ -296,7 +297,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--readers",
         nargs="+",
         choices=READERS,
-        default=list(READERS),
+        default=["reinforce", "fixed", "random"],
         help="how points are found; the picture is of the first",
     )
     add(
