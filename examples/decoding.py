@@ -19,7 +19,7 @@ writer can learn by
   `keras.layers.RNN`, in a `StochasticModel`; its baseline is what the greedy
   continuation of the same beginning costs (self-critical sequence training).
   A letter is credited with the costs of its own step and of later ones,
-  `credit="to_go"`, or with the whole, `credit="example"`;
+  `credit="to_go"`; in `scst_example` with the whole, `credit="example"`;
 - `gumbel_softmax`: relaxed letters, through the loop and the cost;
 - `straight_through`: exact letters with the gradient of relaxed ones.
 
@@ -495,7 +495,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--ways",
         nargs="+",
         choices=WAYS,
-        default=list(WAYS),
+        default=["scst", "gumbel_softmax", "straight_through"],
         help="to train it further",
     )
     add("--hidden", type=integer(), default=192, help="units of the memory")
@@ -513,7 +513,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     help = "τ of the relaxed letters"
     add("--temperature", type=positive, default=0.5, help=help)
     help = "gradients from which a variance is estimated"
-    add("--gradients", type=integer(2), default=50, help=help)
+    add("--gradients", type=integer(2), default=20, help=help)
     return parser.parse_args(argv)
 
 

@@ -5,7 +5,7 @@ of it at a time: at a point of its choice a sharp patch of 6x6 pixels, and
 around it a blurred one of 36x36 that tells roughly where something is. A
 recurrent network remembers what was seen, says which digit it takes it for, and
 where to look next. Points are continuous, and drawn from a Gaussian whose mean
-the network has learned (Mnih, Heess, Graves and Kavukcuoglu 2014):
+and variance the network gives (Mnih, Heess, Graves and Kavukcuoglu 2014):
 
 - `reinforce`: the score function. A `ReinforceSampler("gaussian")` in a
   `StochasticModel` is fed the example's own cross-entropy by `fit`: that of its
@@ -13,7 +13,8 @@ the network has learned (Mnih, Heess, Graves and Kavukcuoglu 2014):
   from the memory;
 - `pathwise`: patches are weighted means of pixels, so that the loss has a
   derivative in the point too, and `ReparamGaussian` sends it back. It tells
-  what a small step would change, which is nothing where a patch is empty;
+  what a small step would change, which is nothing where a patch is empty. (Not
+  among the readers by default.)
 - `fixed`: points that are learned, but the same for all fields;
 - `random`: points drawn anywhere.
 
@@ -56,7 +57,7 @@ import matplotlib.pyplot as plt
 
 # Pixels of the field and of a patch, in a row.
 SIZES = {"digits": (32, 6), "mnist": (100, 18)}
-EPOCHS = {"digits": 150, "mnist": 5}  # For what is not given.
+EPOCHS = {"digits": 100, "mnist": 5}  # For what is not given.
 SCALES = (1, 6)  # Pixels of the field to one of a patch.
 WIDE = 0.5  # Standard deviation of random points.
 # What draws the points.
@@ -182,8 +183,9 @@ def make_reader(
     sampler, retina = READERS[name](), Retina(args.size)
     look = keras.layers.Dense(args.hidden, activation="relu")
     memory = keras.layers.GRUCell(args.hidden)
-    # Near the middle at first, where `tanh` is steep.
+    # Widely around the middle at first: an empty patch says nothing.
     aim = keras.layers.Dense(2, activation="tanh", kernel_initializer="zeros")
+    doubt = keras.layers.Dense(2, kernel_initializer="zeros")
 
     field = keras.Input((args.field, args.field))
     state = ops.tile(0.0 * field[:, 0, :1], (1, args.hidden))
@@ -194,11 +196,12 @@ def make_reader(
         seen = 0.0 * state if name == "fixed" else state
         context = ops.concatenate([seen, turn], axis=-1)
         mean = aim(context)
+        if points and name != "fixed":
+            mean += points[-1][:, 0]  # from where it looks
+        log_variance = doubt(context) + 2.0 * np.log(args.deviation)
         if name == "random":
-            mean = 0.0 * mean
-        deviation = WIDE if name == "random" else args.deviation
-        spread = 0.0 * mean + 2.0 * np.log(deviation)
-        point = draw(sampler, (mean, spread), context)
+            mean, log_variance = 0.0 * mean, 0.0 * mean + 2.0 * np.log(WIDE)
+        point = draw(sampler, (mean, log_variance), context)
         point = ops.clip(point, -1.0, 1.0)
         points.append(point[:, None])
         glimpse = ops.concatenate([retina(field, point), point], axis=-1)
@@ -294,7 +297,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--readers",
         nargs="+",
         choices=READERS,
-        default=list(READERS),
+        default=["reinforce", "fixed", "random"],
         help="how points are found; the picture is of the first",
     )
     add(
@@ -307,8 +310,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "from Keras's downloader (default: scikit-learn's 8x8 digits)",
     )
     add("--glimpses", type=integer(), default=4, help="T, number of points")
-    help = "standard deviation of a point; 2 is the side of the field"
-    add("--deviation", type=positive, default=0.1, help=help)
+    help = "standard deviation of a point at first; 2 is the side of the field"
+    add("--deviation", type=positive, default=0.3, help=help)
     add("--hidden", type=integer(), default=128, help="units of the memory")
     epochs = ", ".join(f"{count} for {name}" for name, count in EPOCHS.items())
     help = f"passes over the data (default: {epochs})"
