@@ -15,7 +15,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 import tfgumbel
-from tests.configurations import SUBJECTS, floating
+from tests.helpers.configurations import SUBJECTS, floating
 
 PACKAGE = pathlib.Path(tfgumbel.__file__).parent
 TOTAL = int(os.environ.get("TFGUMBEL_CONFIGURATIONS", 2000))

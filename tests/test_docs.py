@@ -24,8 +24,8 @@ from docs.scripts import (
     tables,
 )
 from docs.scripts import pages as written
-from tests import registers
 from tests.docs import pages
+from tests.helpers import registers
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tfgumbel
-from tests import registers
+from tests.helpers import registers
 
 MODULES = ["tfgumbel"] + [
     module.name

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.cases import is_variant, layer_cases
+from tests.helpers.cases import is_variant, layer_cases
+from tests.helpers.statistics import assert_same_mean
 from tests.layers.calls import tensors, training_values
 from tests.models import problem
-from tests.statistics import assert_same_mean
 
 REPLICAS = 4
 SCHEDULE = tg.schedules.ExponentialAnnealing(1.0, rate=0.05, minimum=0.3)

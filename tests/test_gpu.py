@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.cases import LAYERS, estimator_cases
 from tests.conftest import MODES
-from tests.enumeration import (
+from tests.helpers.cases import LAYERS, estimator_cases
+from tests.helpers.enumeration import (
     COSTS,
     LOGITS,
     WEIGHTS,

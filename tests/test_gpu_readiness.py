@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import kernels
 
-from tests.cases import LAYERS, estimator_cases
-from tests.enumeration import (
+from tests.helpers.cases import LAYERS, estimator_cases
+from tests.helpers.enumeration import (
     COSTS,
     LOGITS,
     WEIGHTS,

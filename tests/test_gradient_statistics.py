@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.statistics import one_hots, softmax
+from tests.helpers.statistics import one_hots, softmax
 
 X = np.linspace(-1, 1, 48).reshape(12, 4).astype("float32")
 

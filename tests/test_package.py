@@ -94,7 +94,7 @@ def violations(source, module, is_package=False):
         ("import tfgumbel", "tfgumbel.callbacks", True),
         ("from tfgumbel.layers import Draw", "tfgumbel.testing.a", False),
         ("from tfgumbel.testing import Report", "tfgumbel.models", True),
-        ("from tests.cases import CASES", "tfgumbel.ops.a", True),
+        ("from tests.helpers.cases import CASES", "tfgumbel.ops.a", True),
         ("", "tfgumbel.utils", True),
     ],
 )

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import eager_and_xla, graph_and_xla
-from tests.statistics import (
+from tests.helpers.statistics import (
     assert_distribution,
     assert_frequencies,
     sigmoid,

@@ -5,7 +5,7 @@ import pathlib
 import re
 
 import tfgumbel as tg
-from tests import registers
+from tests.helpers import registers
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.statistics import assert_frequencies, softmax
+from tests.helpers.statistics import assert_frequencies, softmax
 
 CLI = pathlib.Path(sys.executable).with_name("saved_model_cli")
 LOGITS = np.array([1.0, 0.0, -1.0], "float32")

@@ -7,7 +7,7 @@ import tempfile
 
 from PIL import Image
 
-from tests import browser
+from tests.helpers import browser
 from tfgumbel._commands import explore
 
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.statistics import bit_strings, one_hots, sigmoid, softmax
+from tests.helpers.statistics import bit_strings, one_hots, sigmoid, softmax
 from tfgumbel.diagnostics import Comparison, Row, compare
 from tfgumbel.diagnostics.recommendation import recommend
 from tfgumbel.diagnostics.selection import select

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.distributions.cases import BY_ID, CASES
-from tests.statistics import assert_mean
+from tests.helpers.statistics import assert_mean
 from tfgumbel.distributions import ClosedFormKL
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

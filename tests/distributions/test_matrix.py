@@ -12,7 +12,7 @@ import tensorflow as tf
 import tfgumbel as tg
 from tests.distributions.cases import BY_ID, CASES
 from tests.distributions.test_contract import DISCRETE, tiled
-from tests.statistics import assert_mean
+from tests.helpers.statistics import assert_mean
 from tfgumbel import distributions, estimators
 
 ARGUMENTS = {

@@ -7,7 +7,7 @@ import scipy.stats
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.statistics import assert_mean, assert_same_mean
+from tests.helpers.statistics import assert_mean, assert_same_mean
 from tfgumbel.distributions import ClosedFormKL, Mean, Reparameterized
 
 LOGITS = np.array([0.4, -0.5, 0.9], "float32")

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.distributions.cases import FOUR
-from tests.statistics import assert_mean
+from tests.helpers.statistics import assert_mean
 
 WEIGHTS = np.sqrt(np.arange(1.0, 5.0)).astype("float32")
 SUBSETS = tg.ops.enumerate_subsets(4, 2)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.statistics import one_hots
+from tests.helpers.statistics import one_hots
 
 TAU = 0.7
 LOGITS = tf.constant([0.4, -0.3, 0.9])

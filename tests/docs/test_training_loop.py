@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.docs import pages
-from tests.statistics import assert_mean, one_hots, softmax
+from tests.helpers.statistics import assert_mean, one_hots, softmax
 
 LEARNING_RATE = 2.0**-7
 STATES = np.array(

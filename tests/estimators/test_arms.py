@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.enumeration import COSTS, LOGITS, WEIGHTS, gradients, repeated
 from tests.estimators.test_two_roads import total_variance
+from tests.helpers.enumeration import (
+    COSTS,
+    LOGITS,
+    WEIGHTS,
+    gradients,
+    repeated,
+)
 from tfgumbel import estimators
 from tfgumbel.estimators.arms import COPULAS
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.enumeration import (
+from tests.helpers.enumeration import (
     COSTS,
     LOGITS,
     WEIGHTS,

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.estimators.test_two_roads import total_variance
-from tests.statistics import assert_frequencies, softmax
+from tests.helpers.statistics import assert_frequencies, softmax
 from tfgumbel import estimators
 from tfgumbel.distributions import Categorical
 from tfgumbel.estimators._category_tree import antithetic_pair, direction

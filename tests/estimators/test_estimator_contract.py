@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.cases import ESTIMATORS, estimator_cases
-from tests.enumeration import (
+from tests.helpers.cases import ESTIMATORS, estimator_cases
+from tests.helpers.enumeration import (
     COSTS,
     LOGITS,
     WEIGHTS,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.enumeration import (
+from tests.helpers.enumeration import (
     COSTS,
     LOGITS,
     WEIGHTS,
@@ -12,7 +12,7 @@ from tests.enumeration import (
     gradients,
     repeated,
 )
-from tests.statistics import assert_mean
+from tests.helpers.statistics import assert_mean
 from tfgumbel import estimators
 
 EXACT_FOR_QUADRATICS = {

@@ -5,8 +5,14 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests import registers
-from tests.enumeration import COSTS, LOGITS, WEIGHTS, gradients, repeated
+from tests.helpers import registers
+from tests.helpers.enumeration import (
+    COSTS,
+    LOGITS,
+    WEIGHTS,
+    gradients,
+    repeated,
+)
 from tfgumbel import ops
 from tfgumbel.estimators import _relaxation
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.enumeration import (
+from tests.helpers.enumeration import (
     COSTS,
     LOGITS,
     WEIGHTS,
@@ -13,7 +13,7 @@ from tests.enumeration import (
     randomize,
     repeated,
 )
-from tests.statistics import assert_same_mean
+from tests.helpers.statistics import assert_same_mean
 from tfgumbel import distributions, estimators
 
 LAWS = ("bernoulli", "categorical")

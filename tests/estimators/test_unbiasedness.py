@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.cases import estimator_cases
-from tests.enumeration import (
+from tests.helpers.cases import estimator_cases
+from tests.helpers.enumeration import (
     COSTS,
     LOGITS,
     WEIGHTS,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.enumeration import (
+from tests.estimators.test_two_roads import total_variance
+from tests.helpers.enumeration import (
     COSTS,
     LOGITS,
     WEIGHTS,
@@ -15,8 +16,7 @@ from tests.enumeration import (
     gradients,
     repeated,
 )
-from tests.estimators.test_two_roads import total_variance
-from tests.statistics import assert_frequencies, plackett_luce, softmax
+from tests.helpers.statistics import assert_frequencies, plackett_luce, softmax
 from tfgumbel import estimators
 from tfgumbel.distributions import Categorical
 from tfgumbel.estimators._without_replacement import (

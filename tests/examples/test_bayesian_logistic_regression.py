@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.examples.loading import load
-from tests.statistics import assert_mean
+from tests.helpers.statistics import assert_mean
 
 example = load("bayesian_logistic_regression")
 

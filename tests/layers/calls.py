@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.definitions import NOISE_OF_ROWS, linear_cost
+from tests.helpers.definitions import NOISE_OF_ROWS, linear_cost
 from tests.ops.derivatives import weighted_sum
 
 ZERO = tf.UnconnectedGradients.ZERO

@@ -3,7 +3,7 @@
 Counted is what TensorFlow's executor is given: the nodes of the graph after
 Grappler's and all other passes, for a batch of unknown size, except those that
 compute nothing. `python -m tests.layers.operations` records the counts of all
-rows of `tests/cases.py` and of a training step of two models in
+rows of `tests/helpers/cases.py` and of a training step of two models in
 `operations.json`, which `test_operations.py` holds the layers to.
 """
 
@@ -19,7 +19,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 import tfgumbel as tg
-from tests.cases import LAYERS
+from tests.helpers.cases import LAYERS
 from tests.layers.calls import ZERO, floating, tensors, training_values
 
 TABLE = pathlib.Path(__file__).with_suffix(".json")

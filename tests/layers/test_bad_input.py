@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.cases import layer_cases
+from tests.helpers.cases import layer_cases
 from tests.layers.calls import tensors
 
 annealed = layer_cases(lambda case: case.anneals is not None)

@@ -1,4 +1,4 @@
-"""What the contract of `tests/cases.py` does not hold of this layer."""
+"""What the contract of `tests/helpers/cases.py` does not hold of this layer."""
 
 import keras
 import numpy as np

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.helpers.statistics import softmax
 from tests.ops.derivatives import assert_close, value_and_gradients
-from tests.statistics import softmax
 
 X = np.random.default_rng(4).normal(size=(6, 5)).astype("float32")
 LOGITS = np.array(

@@ -1,4 +1,4 @@
-"""What holds for every layer: a row of `tests/cases.py` buys every test."""
+"""What holds for every layer: a row of `helpers/cases.py` buys every test."""
 
 import copy
 import json
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.cases import is_variant, layer_cases
+from tests.helpers.cases import is_variant, layer_cases
 from tests.layers.calls import (
     assert_equal,
     definition,

@@ -8,11 +8,9 @@ import scipy.stats
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests import definitions
-from tests.cases import layer_cases
-from tests.layers.calls import tensors
-from tests.layers.continuous import CASES
-from tests.statistics import (
+from tests.helpers import definitions
+from tests.helpers.cases import layer_cases
+from tests.helpers.statistics import (
     assert_distribution,
     assert_frequencies,
     plackett_luce,
@@ -20,6 +18,8 @@ from tests.statistics import (
     softmax,
     subset_law,
 )
+from tests.layers.calls import tensors
+from tests.layers.continuous import CASES
 
 # The rarest category has probability 1e-4 in every precision: the logits are
 # rounded to the policy's dtype first.

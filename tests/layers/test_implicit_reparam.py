@@ -7,6 +7,7 @@ import scipy.stats
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.helpers.statistics import assert_distribution, assert_mean
 from tests.layers.continuous import (
     BOUNDS,
     CASES,
@@ -17,7 +18,6 @@ from tests.layers.continuous import (
     unconstrained,
     variable,
 )
-from tests.statistics import assert_distribution, assert_mean
 
 every = continuous_cases()
 COUNT = 20_000

@@ -9,8 +9,8 @@ import scipy.integrate
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.helpers.statistics import assert_mean
 from tests.layers.continuous import CASES, continuous_cases, tiled, variable
-from tests.statistics import assert_mean
 
 COUNT = 20_000
 

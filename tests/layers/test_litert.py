@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from docs.scripts.facts import NEEDED
-from tests.cases import LAYERS, is_variant
+from tests.helpers.cases import LAYERS, is_variant
 from tests.layers import serve_elsewhere
 from tests.layers.calls import flat_inputs, network
 

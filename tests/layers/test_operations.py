@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from tests.cases import is_variant, layer_cases
+from tests.helpers.cases import is_variant, layer_cases
 from tests.layers import operations
 
 TABLE = json.loads(operations.TABLE.read_text())

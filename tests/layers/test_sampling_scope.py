@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.cases import is_variant, layer_cases
+from tests.helpers.cases import is_variant, layer_cases
+from tests.helpers.statistics import assert_frequencies, softmax
 from tests.layers.calls import assert_equal, tensors
-from tests.statistics import assert_frequencies, softmax
 
 X = np.zeros((4, 3), "float32")
 sampling = layer_cases(lambda case: case.law is not None, slow=is_variant)

@@ -6,7 +6,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from tests.cases import is_variant, layer_cases
+from tests.helpers.cases import is_variant, layer_cases
 from tests.layers.calls import (
     assert_equal,
     flat_inputs,

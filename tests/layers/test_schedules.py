@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.cases import is_variant, layer_cases
+from tests.helpers.cases import is_variant, layer_cases
+from tests.helpers.rows import SCHEDULE
 from tests.layers.calls import (
     differentiated,
     flat_inputs,
@@ -15,7 +16,6 @@ from tests.layers.calls import (
     the_layer,
     training_values,
 )
-from tests.rows import SCHEDULE
 
 schedule = tg.schedules.ExponentialAnnealing(**SCHEDULE)
 X = np.linspace(-1, 1, 48).reshape(16, 3).astype("float32")

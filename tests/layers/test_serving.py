@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.cases import LAYERS, is_variant
+from tests.helpers.cases import LAYERS, is_variant
 from tests.layers import serve_elsewhere
 from tests.layers.calls import network, training_values
 from tests.ops.derivatives import weighted_sum

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.statistics import assert_mean
+from tests.helpers.statistics import assert_mean
 
 KINDS = ["hard_concrete", "gaussian"]
 kinds = pytest.mark.parametrize("kind", KINDS)

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.helpers.statistics import assert_mean, subset_law
 from tests.layers.calls import differentiated
 from tests.ops.derivatives import assert_close
-from tests.statistics import assert_mean, subset_law
 
 # The masked category is by far the likeliest.
 LOGITS = np.tile(np.array([0.0, 9.0, 1.0, -0.5], "float32"), (200, 1))

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.definitions import drawn, one_hot, row_uniforms, through
+from tests.helpers.definitions import drawn, one_hot, row_uniforms, through
+from tests.helpers.rows import LOGITS
 from tests.layers.calls import differentiated
 from tests.ops.derivatives import assert_close, weights_like
-from tests.rows import LOGITS
 
 RELAXED = {"categorical": tg.GumbelSoftmax, "bits": tg.BinaryConcrete}
 relaxed = pytest.mark.parametrize("make", RELAXED.values(), ids=RELAXED.keys())

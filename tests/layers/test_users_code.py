@@ -1,6 +1,6 @@
 """What every layer does in training code that its users write themselves.
 
-A row of `tests/cases.py` buys a call on a tape without `training`, assignment,
+A row of `helpers/cases.py` buys a call on a tape without `training`, assignment,
 copied weights, Keras's masks, inputs of unknown rank, twins of one seed, and
 derivatives in forward mode. Half precision is in `test_contract.py`.
 """
@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.cases import is_variant, layer_cases
+from tests.helpers.cases import is_variant, layer_cases
 from tests.layers.calls import (
     assert_equal,
     differentiated,

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.statistics import one_hots
+from tests.helpers.statistics import one_hots
 
 VARIABLES, CATEGORIES = 2, 3
 LEARNING_RATE = 2.0**-7

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.helpers.statistics import assert_mean, one_hots
 from tests.models import chain, problem
-from tests.statistics import assert_mean, one_hots
 
 STEPS, BATCH = 48, 2048
 

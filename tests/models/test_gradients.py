@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.helpers.statistics import assert_mean
 from tests.models import problem
-from tests.statistics import assert_mean
 
 SMALLEST_BIAS = 0.1  # the gradients are of size 0.5 to 5
 STEPS, BATCH = 16, 4096

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.helpers.statistics import assert_mean
 from tests.models import chain, looped, problem
-from tests.statistics import assert_mean
 
 SMALLEST_BIAS = 0.08  # the gradients are of size 0.07 to 0.3
 STEPS, BATCH = 48, 2048

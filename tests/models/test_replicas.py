@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.helpers.statistics import assert_mean
 from tests.models import problem
-from tests.statistics import assert_mean
 
 
 def population_moments(network):

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.helpers.statistics import assert_mean
 from tests.models import problem
-from tests.statistics import assert_mean
 
 
 class Subclassed(tg.ScoreFunctionMixin, keras.Model):

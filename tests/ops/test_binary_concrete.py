@@ -4,8 +4,8 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import graph_and_xla
+from tests.helpers.statistics import assert_frequencies, sigmoid
 from tests.ops.derivatives import assert_close, derivatives
-from tests.statistics import assert_frequencies, sigmoid
 
 LOGITS = np.array([-2.0, 0.0, 0.5, 3.0], np.float32)
 NOISE = np.array([0.5, -0.1, 1.0, -4.0], np.float32)

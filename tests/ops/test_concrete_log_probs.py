@@ -9,13 +9,13 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import eager_and_slow_xla
+from tests.helpers.statistics import assert_frequencies, assert_mean
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
     derivatives,
     value_and_gradients,
 )
-from tests.statistics import assert_frequencies, assert_mean
 
 LOGITS = np.array([[0.3, -1.2, 0.8, 0.1], [2.0, -0.5, 0.0, 1.1]])
 SIMPLEX = np.array([[0.1, 0.2, 0.3, 0.4], [0.6, 0.05, 0.05, 0.3]])

@@ -7,13 +7,13 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import eager_and_slow_xla
+from tests.helpers.statistics import assert_mean
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
     derivatives,
     value_and_gradients,
 )
-from tests.statistics import assert_mean
 
 LOGITS = np.array([[-2.0, -0.5, 0.0], [0.4, 1.5, 3.0]])
 

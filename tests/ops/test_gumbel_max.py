@@ -4,7 +4,7 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import graph_and_xla
-from tests.statistics import assert_frequencies, softmax
+from tests.helpers.statistics import assert_frequencies, softmax
 
 LOGITS = np.log([1e-4, 0.1, 0.3, 0.5999])
 DTYPES = ["float32", "float16"]

@@ -4,8 +4,8 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import graph_and_xla
+from tests.helpers.statistics import assert_frequencies, softmax
 from tests.ops.derivatives import assert_close, derivatives, value_and_gradients
-from tests.statistics import assert_frequencies, softmax
 
 LOGITS = np.log([[1.0, 2.0, 1.0], [4.0, 4.0, 8.0]]).astype(np.float32)
 NOISE = np.array([[0.3, -0.4, 1.2], [2.0, 0.1, -0.6]], np.float32)

@@ -4,7 +4,11 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import graph_and_xla
-from tests.statistics import assert_frequencies, plackett_luce, subset_law
+from tests.helpers.statistics import (
+    assert_frequencies,
+    plackett_luce,
+    subset_law,
+)
 
 LOGITS = np.log([0.1, 0.4, 0.2, 0.3]).astype(np.float32)
 NOISE = np.array([[0.3, -0.4, 1.2, 0.0], [2.5, 0.1, -0.6, 0.9]], np.float32)

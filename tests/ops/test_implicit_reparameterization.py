@@ -6,8 +6,8 @@ import scipy.stats
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.helpers.statistics import assert_mean
 from tests.ops.derivatives import assert_close, derivatives
-from tests.statistics import assert_mean
 
 implicit = tg.ops.implicit_reparameterization
 MEAN, STDDEV = [0.3, -1.0, 2.0], [0.5, 1.0, 3.0]

@@ -7,12 +7,12 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import eager_and_xla
+from tests.helpers.statistics import sigmoid, softmax
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
     value_and_gradients,
 )
-from tests.statistics import sigmoid, softmax
 
 LOGITS = np.array([[0.3, -1.2, 0.8, 0.1], [5.0, -0.5, 0.0, -9.0]])
 PRIOR = np.array([0.5, 0.0, -2.0, 1.0])

@@ -6,12 +6,12 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import eager_and_xla
+from tests.helpers.statistics import bit_strings, one_hots, sigmoid, softmax
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
     value_and_gradients,
 )
-from tests.statistics import bit_strings, one_hots, sigmoid, softmax
 
 LOGITS = np.array([0.3, -1.2, 0.8, 5.0])
 EXTREMES = [-np.inf, -1e4, 0.0, 1e4]

@@ -9,13 +9,13 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import eager_and_slow_xla
+from tests.helpers.statistics import assert_frequencies, plackett_luce
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
     derivatives,
     value_and_gradients,
 )
-from tests.statistics import assert_frequencies, plackett_luce
 
 LOGITS = np.array([0.5, -0.3, 1.1, 0.0])
 SORTS = {"soft_sort": tg.ops.soft_sort, "neural_sort": tg.ops.neural_sort}

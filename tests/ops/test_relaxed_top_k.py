@@ -6,12 +6,12 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import eager_and_slow_xla
+from tests.helpers.statistics import subset_law
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
     value_and_gradients,
 )
-from tests.statistics import subset_law
 
 LOGITS = np.log([[0.1, 0.4, 0.2, 0.3], [0.5, 0.1, 0.3, 0.1]]).astype(np.float32)
 NOISE = np.array([[0.3, -0.4, 1.2, 0.0], [2.0, 0.1, -0.6, 0.9]], np.float32)

@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.helpers.statistics import one_hots
 from tests.ops.derivatives import assert_close
-from tests.statistics import one_hots
 
 COST = [5.0, 1.0, -2.0]
 LOG_PROB = [-0.7, -1.3, -0.1]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.statistics import assert_mean
+from tests.helpers.statistics import assert_mean
 from tfgumbel import ops, random
 
 K = 5

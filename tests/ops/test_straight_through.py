@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.helpers.statistics import one_hots, sigmoid, softmax
 from tests.ops.derivatives import assert_close
-from tests.statistics import one_hots, sigmoid, softmax
 
 LOGITS = np.array([[0.3, -1.2, 0.8], [2.0, -0.5, 0.0]], np.float32)
 SAMPLE = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], np.float32)

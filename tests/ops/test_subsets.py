@@ -8,16 +8,16 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import eager_and_slow_xla
+from tests.helpers.statistics import (
+    assert_frequencies,
+    assert_mean,
+    subset_law,
+)
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
     derivatives,
     value_and_gradients,
-)
-from tests.statistics import (
-    assert_frequencies,
-    assert_mean,
-    subset_law,
 )
 
 THETA = np.array([0.3, 0.6, 0.5, 0.2])

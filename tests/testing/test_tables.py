@@ -5,8 +5,8 @@ import inspect
 import pytest
 
 import tfgumbel as tg
-from tests.cases import ESTIMATORS, is_variant, layer_cases
 from tests.distributions.cases import CASES
+from tests.helpers.cases import ESTIMATORS, is_variant, layer_cases
 
 
 def is_random(case):

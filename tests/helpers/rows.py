@@ -1,4 +1,4 @@
-"""What a row of `tests/cases.py` is, and how rows of one kind are made."""
+"""What a row of `cases.py` is, and how rows of one kind are made."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests import definitions
+from tests.helpers import definitions
 from tfgumbel import estimators
 
 RANDOM = np.random.default_rng(20)

@@ -1,9 +1,9 @@
 """The tables of layers and of estimators: a row buys every contract test.
 
 A row of a layer says how to make it, an example of what it is called with, and
-what it must return, defined in plain TensorFlow ops (`tests/definitions.py`).
-A row of an estimator says how to make it and what it claims; the claims are
-held against enumeration (`tests/enumeration.py`).
+what it must return, defined in plain TensorFlow ops (`definitions.py`). A row
+of an estimator says how to make it and what it claims; the claims are held
+against enumeration (`enumeration.py`).
 """
 
 import dataclasses
@@ -11,8 +11,8 @@ import dataclasses
 import pytest
 
 import tfgumbel as tg
-from tests import definitions
-from tests.rows import (
+from tests.helpers import definitions
+from tests.helpers.rows import (
     CONTEXT,
     GATES,
     LOGITS,
