@@ -41,7 +41,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks._timing import environment, write_json
-from docs.hooks import tables
+from docs.scripts import tables
 from tfgumbel import estimators, ops, random
 from tfgumbel.diagnostics import compare, estimates, training
 from tfgumbel.diagnostics.problems import DigitsVae, Problem, Quadratic

@@ -315,7 +315,7 @@ def plot(
         below.plot(share, run.usage, label=name)
     above.set(ylabel="perplexity of the codes", ylim=(0, None))
     below.set(ylabel="codes in use", ylim=(0, 1.05), xlabel="share of training")
-    above.legend()
+    above.legend(loc="upper center")
     shown = test[:8]
     decoded = {
         name: keras.ops.sigmoid(run.model(shown)) for name, run in runs.items()

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from benchmarks import comparison
-from docs.hooks import tables
+from docs.scripts import tables
 
 RESULTS = pathlib.Path(comparison.OUT)
 

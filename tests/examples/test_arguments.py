@@ -261,6 +261,23 @@ BAD = {
         "--hidden 0",
         "--patience 0",
     ],
+    "vq_vae": [
+        "--runs revived",
+        "--mnist FILE",
+        "--mnist MISSING",
+        "--mnist WITHOUT_IMAGES",
+        "--codes 1",
+        "--dim 0",
+        "--channels 0",
+        "--units 0",
+        "--scale 0",
+        "--weight -1",
+        "--steps 0",
+        "--prior-steps 0",
+        "--batch-size 0",
+        *VERBOSE,
+        *(f"--learning-rate {rate}" for rate in RATES),
+    ],
 }
 
 

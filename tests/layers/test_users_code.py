@@ -1,8 +1,8 @@
 """What every layer does in training code that its users write themselves.
 
-A row of `helpers/cases.py` buys a call on a tape without `training`, assignment,
-copied weights, Keras's masks, inputs of unknown rank, twins of one seed, and
-derivatives in forward mode. Half precision is in `test_contract.py`.
+A row of `helpers/cases.py` buys a call on a tape without `training`, copied
+weights, assignment, Keras's masks, inputs of unknown rank, twins of one seed,
+and derivatives in forward mode. Half precision is in `test_contract.py`.
 """
 
 import warnings
