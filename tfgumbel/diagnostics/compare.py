@@ -74,7 +74,8 @@ def compare(
     that might be better are drawn again, four times as many draws each time,
     until these say whether the bias is acceptable or `max_draws` are reached;
     what is open then is `undecided`. `exact` and the estimators of another
-    objective (`vimco`) are measured if asked for, not recommended.
+    objective (a bound, as of `vimco` and `iwae`) are measured if asked for, not
+    recommended.
 
     **Time.** The draws go through in one compiled function, tiled over the
     batch, so that per-example gradients are independent draws; ms is the time
