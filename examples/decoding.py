@@ -7,7 +7,7 @@ beginning (teacher forcing). Left alone it reads its own mistakes and makes
 more. So it is trained further, on whole samples of its own: it continues the
 beginnings of sentences and pays, at step t,
 
-    c_t = 1 - [the last four letters occur in the text]
+    c_t = 1 - [the last four letters occur ten times in the text]
           + the number of times the last six were written before,
 
 the latter lest it repeats what is safe. (And, with a small weight, for being
@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> dict[str, Score]:
     keras.utils.set_random_seed(args.seed)
     text = load_text()
     writer = Writer(args.hidden)
-    cost = Cost(text.train, args.curiosity)
+    cost = Cost(text.train, args.curiosity, args.often)
     start = time.process_time()
     pretrain(writer, text, args)
     learned = writer.get_weights()
@@ -179,13 +179,18 @@ class Cost(keras.losses.Loss):
     Args:
         text: The letters in which four are to be found.
         curiosity: Weight of the entropy.
+        often: How often they must be found.
     """
 
-    def __init__(self, text: np.ndarray, curiosity: float) -> None:
+    def __init__(
+        self, text: np.ndarray, curiosity: float, often: int = 1
+    ) -> None:
         super().__init__(name="cost")
         self.curiosity = curiosity
         table = np.zeros([LETTERS] * KNOWN, "float32")
-        table[tuple(text[i : len(text) - KNOWN + 1 + i] for i in range(4))] = 1
+        fours = [text[i : len(text) - KNOWN + 1 + i] for i in range(KNOWN)]
+        np.add.at(table, tuple(fours), 1.0)
+        table = (table >= often).astype("float32")
         # The first two of the four, and the last two.
         self.table = table.reshape(LETTERS**2, LETTERS**2)
 
@@ -508,6 +513,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     help = "beginnings in a step"
     add("--batch-size", type=integer(2), default=64, help=help)
     add("--learning-rate", type=positive, default=5e-4, help="of Adam")
+    help = "how often four letters occur that are not a fault"
+    add("--often", type=integer(), default=10, help=help)
     help = "weight of the entropy in the cost"
     add("--curiosity", type=number(), default=0.1, help=help)
     help = "τ of the relaxed letters"

@@ -141,6 +141,7 @@ BAD = {
         "--prompts 1",
         "--passes 0",
         "--batch-size 1",
+        "--often 0",
         "--curiosity -1",
         "--temperature 0",
         "--gradients 1",
