@@ -48,6 +48,7 @@ class Seen(keras.callbacks.Callback):
         self.values.append(temperature(self.model))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_every_batch_has_the_value_of_its_step(jit_compile):
     network, seen = model(jit_compile=jit_compile), Seen()
@@ -59,6 +60,7 @@ def test_every_batch_has_the_value_of_its_step(jit_compile):
     )
 
 
+@pytest.mark.full
 def test_the_value_is_the_one_the_graph_uses():
     """At a huge temperature every relaxed sample is the uniform one."""
     network = model(tg.GumbelSoftmax(name="code", inference="relaxed"))
@@ -83,6 +85,7 @@ def test_steps_per_execution_takes_the_first_step_of_each_call():
     assert history["temperature"] == pytest.approx([float(SCHEDULE(3))])
 
 
+@pytest.mark.full
 def test_logs_reach_csv_tensorboard_and_the_progress_line(tmp_path):
     path = tmp_path / "log.csv"
     printed = io.StringIO()
@@ -104,6 +107,7 @@ def test_logs_reach_csv_tensorboard_and_the_progress_line(tmp_path):
     )
 
 
+@pytest.mark.full
 def test_the_weight_of_a_kl_layer():
     network = model()
     warm_up = tg.TemperatureScheduler(
@@ -148,6 +152,7 @@ def test_a_layer_with_its_own_schedule_is_left_alone():
         fit(network, [tg.TemperatureScheduler(0.25, layers="code")])
 
 
+@pytest.mark.full
 def test_chosen_layers_by_object_or_name_and_in_copies():
     network = model()
     layer = network.get_layer("code")
@@ -162,6 +167,7 @@ def test_chosen_layers_by_object_or_name_and_in_copies():
     assert temperature(other) == 0.125
 
 
+@pytest.mark.full
 def test_mixed_precision_with_loss_scaling():
     keras.config.set_dtype_policy("mixed_float16")
     network = model()
@@ -222,6 +228,7 @@ def assert_same_weights(first, second):
         np.testing.assert_array_equal(a.numpy(), b.numpy(), a.path)
 
 
+@pytest.mark.full
 def test_a_run_restored_from_a_backup_is_the_uninterrupted_run(tmp_path):
     whole = stochastic_model()
     fit(whole, [tg.TemperatureScheduler(SCHEDULE)], epochs=4)
@@ -237,6 +244,7 @@ def test_a_run_restored_from_a_backup_is_the_uninterrupted_run(tmp_path):
     assert_same_weights(whole, resumed)
 
 
+@pytest.mark.full
 def test_a_reloaded_model_continues_schedule_and_noise(tmp_path):
     whole = stochastic_model()
     fit(whole, [tg.TemperatureScheduler(SCHEDULE)], epochs=4)
@@ -250,6 +258,7 @@ def test_a_reloaded_model_continues_schedule_and_noise(tmp_path):
     assert_same_weights(whole, resumed)
 
 
+@pytest.mark.full
 def test_a_checkpoint_holds_the_noise(tmp_path):
     first, second = stochastic_model(), stochastic_model()
     fit(first, [tg.TemperatureScheduler(SCHEDULE)], epochs=1)

@@ -75,6 +75,7 @@ def searched(name, count):
 every_subject = pytest.mark.parametrize("name", SUBJECTS)
 
 
+@pytest.mark.full
 @every_subject
 def test_configurations(name):
     searched(name, 5)

@@ -89,6 +89,7 @@ def names_of_a_cost():
 BEFORE = {"CodePerplexity": names_of_a_code, "MeanCost": names_of_a_cost}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "block"), FENCED_BLOCKS, ids=[name for name, _ in FENCED_BLOCKS]
 )

@@ -36,6 +36,7 @@ class Fails(keras.callbacks.Callback):
             raise RuntimeError("power failure")
 
 
+@pytest.mark.full
 def test_a_run_that_failed_can_be_saved_and_goes_on(tmp_path):
     whole = reinforce_model()
     fit(whole)
@@ -49,6 +50,7 @@ def test_a_run_that_failed_can_be_saved_and_goes_on(tmp_path):
         np.testing.assert_array_equal(one.numpy(), other.numpy(), one.path)
 
 
+@pytest.mark.full
 def test_a_failing_cost_leaves_no_collector_behind():
     model = reinforce_model()
     fit(model)
@@ -60,6 +62,7 @@ def test_a_failing_cost_leaves_no_collector_behind():
     fit(model)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "baseline",
     ["moving_average", pytest.param("nvil", marks=pytest.mark.slow)],

@@ -53,6 +53,7 @@ def fit(model, *callbacks, epochs=2):
     return history.history
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "make",
     [
@@ -82,6 +83,7 @@ def test_training_is_the_same_bit_for_bit(make):
     assert min(logged["gradient_variance/encoder"]) > 0
 
 
+@pytest.mark.full
 def test_reinforce_has_the_variance_of_enumeration():
     x = keras.Input((1,))
     logits = keras.layers.Dense(3, use_bias=False, name="encoder")(x)
@@ -106,6 +108,7 @@ def test_reinforce_has_the_variance_of_enumeration():
     assert found["gradient_snr/encoder"] == pytest.approx(snr, rel=0.1)
 
 
+@pytest.mark.full
 def test_gumbel_softmax_has_the_variance_of_direct_measurement():
     keras.utils.set_random_seed(1)
     model = plain_model()
@@ -146,6 +149,7 @@ class Count(tg.GradientStatistics):
         return {"gradient_variance/x": float(len(self.steps))}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("every", "steps", "logged"),
     [(2, [2, 4, 6, 8, 10, 12], [2.0, 5.0]), (None, [6, 12], [1.0, 2.0])],
@@ -157,6 +161,7 @@ def test_when_it_measures(every, steps, logged):
     assert history["gradient_variance/x"] == logged
 
 
+@pytest.mark.full
 def test_steps_per_execution_and_seldom():
     model = plain_model()
     model.compile("adam", "mse", steps_per_execution=3, jit_compile=False)
@@ -168,6 +173,7 @@ def test_steps_per_execution_and_seldom():
     assert count.steps == [18, 24]
 
 
+@pytest.mark.full
 def test_layers_by_name_by_object_and_in_nested_models(tmp_path):
     inner = plain_model()
     x = keras.Input((4,))
@@ -186,6 +192,7 @@ def test_layers_by_name_by_object_and_in_nested_models(tmp_path):
         assert float(row[f"gradient_{key}"]) >= 0
 
 
+@pytest.mark.full
 def test_loss_scaling_is_taken_out():
     def measured(policy):
         keras.config.set_dtype_policy(policy)
@@ -208,6 +215,7 @@ def plain_sgd(strategy):
     return model
 
 
+@pytest.mark.full
 def test_on_replicas_it_is_the_gradient_that_the_optimizer_applies(strategy):
     """Of one batch: what a step of SGD subtracts, in the same noise."""
     model = plain_sgd(strategy)

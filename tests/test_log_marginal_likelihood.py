@@ -180,6 +180,7 @@ def bernoulli_model(samples):
     return keras.Model(x, {"cost": cost, "q": logits}), layer
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)]
 )
@@ -221,6 +222,7 @@ def test_a_model_is_called_with_the_target_alone():
     assert abs(float(metric.result()) - enumerated_bound(4)) < 5 * error < 0.1
 
 
+@pytest.mark.full
 def test_replicas_add(strategy):
     with strategy.scope():
         metric = tg.LogMarginalLikelihood(gaussian_cost, samples=2)
@@ -259,6 +261,7 @@ def test_config_keeps_a_registered_cost_and_no_other():
         again.update_state(X)
 
 
+@pytest.mark.full
 def test_a_saved_model_loads_without_the_cost(tmp_path):
     x = keras.Input((1,))
     model = keras.Model(x, keras.layers.Dense(1)(x))

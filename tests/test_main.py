@@ -39,6 +39,7 @@ def untimed(report, name):
     )
 
 
+@pytest.mark.full
 def test_files_tables_and_every_option(tmp_path, capsys):
     names = ["--estimators", "nvil", "gumbel_softmax"]
     report = run(tmp_path / "a", *names, "--target", "0.3", "--seed", "5")
@@ -75,6 +76,7 @@ def assert_drawn(path):
     assert len(np.unique(pixels.reshape(-1, 4), axis=0)) > 50
 
 
+@pytest.mark.full
 def test_training_lowers_the_cost_and_a_zero_variance_is_drawn(tmp_path):
     small = ["--steps", "300", "--every", "100", "--draws", "40"]
     small += ["--max-draws", "40"]
@@ -85,6 +87,7 @@ def test_training_lowers_the_cost_and_a_zero_variance_is_drawn(tmp_path):
     assert report["training"]["arm"]["cost"][-1] < exact["cost"][0] - 0.02
 
 
+@pytest.mark.full
 def test_quadratic_has_its_number_of_variables(tmp_path):
     report = run(
         tmp_path,
@@ -100,6 +103,7 @@ def test_quadratic_has_its_number_of_variables(tmp_path):
     )
 
 
+@pytest.mark.full
 def test_vae(tmp_path):
     pytest.importorskip("sklearn")
     report = run(tmp_path, "--estimators", "rebar", problem="vae")
@@ -108,6 +112,7 @@ def test_vae(tmp_path):
     assert report["comparison"]["settings"]["shape"] == [20, 20]
 
 
+@pytest.mark.full
 def test_an_estimator_that_fails_is_reported(tmp_path, monkeypatch, capsys):
     def fail(*args, **kwargs):
         raise ValueError("no such luck")
@@ -189,6 +194,7 @@ def interrupt_after(monkeypatch, count):
     monkeypatch.setattr(training, "train", interrupted)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("count", [0, 1])
 def test_ctrl_c_keeps_what_is_finished(tmp_path, monkeypatch, capsys, count):
     interrupt_after(monkeypatch, count)
@@ -212,6 +218,7 @@ def test_ctrl_c_before_anything_is_finished(tmp_path, monkeypatch, capsys):
     assert "nothing is written" in capsys.readouterr().out
 
 
+@pytest.mark.full
 def test_the_time_left_is_said(tmp_path, capsys):
     out = ["--out", str(tmp_path), "--estimators", "rloo", "arm"]
     assert main(["compare", "toy", *SMALL, *out]) == 0
@@ -239,6 +246,7 @@ def test_help_explains_everything(capsys):
     assert "compare" in capsys.readouterr().out
 
 
+@pytest.mark.full
 def test_python_m_tfgumbel(tmp_path):
     result = subprocess.run(
         [sys.executable, "-m", "tfgumbel", "--help"],

@@ -140,6 +140,7 @@ def targets(codes):
     return {"first": codes[:, 0], "code": np.zeros(len(codes))}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_evaluate_and_fit_in_batches(jit_compile):
     """Of five, five and one; weights count in `weighted_metrics` only."""
@@ -207,6 +208,7 @@ def test_config_round_trip(name):
     assert (other.axis, other.shared, other.name) == (1, True, "it")
 
 
+@pytest.mark.full
 def test_saved_model_keeps_its_metrics(tmp_path):
     model = model_with_codes([tg.CodeUsage(0.1, shared=True)])
     arguments = {"batch_size": 5, "verbose": 0, "return_dict": True}

@@ -39,6 +39,7 @@ def draws(layer):
     return int(layer.seed_state.numpy()[1])
 
 
+@pytest.mark.full
 def test_a_dataset_trains_as_its_arrays_do():
     """With a last batch that is smaller, repeated and prefetched."""
     keras.utils.set_random_seed(1)
@@ -68,6 +69,7 @@ def test_a_clone_has_the_config_and_a_seed_state_of_its_own(seed):
     assert draws(one) == 1
 
 
+@pytest.mark.full
 def test_nested_models_come_back_from_their_config():
     inner = autoencoder()
     x = keras.Input((6,))
@@ -85,6 +87,7 @@ def test_nested_models_come_back_from_their_config():
     assert "relaxed" in "".join(lines) and "reinforced" in "".join(lines)
 
 
+@pytest.mark.full
 def test_lora_of_the_neighbours_leaves_the_samplers_alone():
     model = autoencoder()
     for name in ("in", "middle", "out"):
@@ -98,6 +101,7 @@ def test_lora_of_the_neighbours_leaves_the_samplers_alone():
     assert draws(model.get_layer("relaxed")) == 2
 
 
+@pytest.mark.full
 def test_quantised_neighbours_leave_the_samplers_alone(tmp_path):
     """A quantised model predicts, samples, and comes back from its file."""
     model = autoencoder(seed=1)
@@ -128,6 +132,7 @@ def seed_states(model):
     return [v for v in model.variables if "seed_state" in v.path]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("overwrite", [None, 3])
 def test_averaged_weights_leave_seeds_and_temperatures_alone(overwrite):
     """The optimizer averages what is trained, and nothing else."""

@@ -189,6 +189,7 @@ def test_shut_doors_are_recognised(source, broken):
     assert bool(found) == broken
 
 
+@pytest.mark.full
 def test_rooms_are_entered_by_their_doors():
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -246,6 +247,7 @@ def test_estimators_have_at_most_four_floors():
     assert floors("estimators") <= 4
 
 
+@pytest.mark.full
 def test_import_is_light(tmp_path):
     code = (
         "import sys, tfgumbel\n"

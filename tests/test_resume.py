@@ -104,6 +104,7 @@ def assert_state(model, expected):
         np.testing.assert_array_equal(variable.numpy(), value, variable.path)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "name",
     [

@@ -64,6 +64,7 @@ def test_unsafe_names_are_recognised(source, safe):
     assert (not unsafe(source)) == safe
 
 
+@pytest.mark.full
 def test_nothing_in_the_package_unpickles_or_evaluates():
     found = {
         str(path.relative_to(PACKAGE)): names

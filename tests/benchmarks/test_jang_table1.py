@@ -101,6 +101,7 @@ def test_annealed_st_is_steeper_in_the_sample_too(label, slope, temperature):
     assert _tasks.make_annealing("st", "vae", 1e-4, network, nodes) is None
 
 
+@pytest.mark.full
 def test_another_annealing_is_another_run(tmp_path):
     found = run(
         tmp_path,

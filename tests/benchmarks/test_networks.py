@@ -122,6 +122,7 @@ def test_many_sample_bound_of_a_vae_is_the_exact_evidence(distribution, layer):
     assert abs(found + math.log(evidence)) < 5 * error
 
 
+@pytest.mark.full
 def test_the_metric_of_the_package_gives_the_same_bound():
     """Of ten samples, on the same network: in two ways, by other noise."""
     network = make("categorical", [(2, 3)], inputs=4, scale=0.5)
@@ -177,6 +178,7 @@ UNBIASED = ["sf", "muprop", "muprop_unscaled", "muprop_nested"]
 UNBIASED += ["rloo", "rebar"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "label",
     ["sf", "muprop", "disarm"]

@@ -7,6 +7,7 @@ from benchmarks import __main__ as everything
 from benchmarks import epoch, performance, scaling
 
 
+@pytest.mark.full
 def test_figure_is_drawn_from_the_results(tmp_path, monkeypatch, capsys):
     path = tmp_path / "performance.png"
     everything.main(["--draw", "--figure", str(path)])
@@ -53,6 +54,7 @@ def test_layers_are_relative_to_the_softmax():
     assert found == {"GumbelSoftmax": 3.0, "torch (eager)": 4.5}
 
 
+@pytest.mark.full
 def test_the_figure_shows_memory_where_it_was_measured(tmp_path, monkeypatch):
     report = performance.load("layers")
     for row in report["results"]:
@@ -106,6 +108,7 @@ def test_slope_of_a_power():
     assert scaling.slope(sizes, 3.0 * sizes**1.5) == pytest.approx(1.5)
 
 
+@pytest.mark.full
 def test_slopes_are_reported(tmp_path, capsys):
     out = tmp_path / "scaling.json"
     arguments = ["--layers", "GumbelSoftmax", "--factors", "1", "2"]

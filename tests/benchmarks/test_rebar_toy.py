@@ -3,6 +3,7 @@ import pytest
 from benchmarks import rebar_toy
 
 
+@pytest.mark.full
 def test_a_second_run_repeats_nothing(tmp_path, capsys):
     arguments = ["--targets", "0.45", "--estimators", "disarm"]
     arguments += ["--steps", "4", "--out", str(tmp_path / "out.json")]

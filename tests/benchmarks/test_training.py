@@ -12,6 +12,8 @@ from benchmarks._training import Group, Record, Trainer, train
 from tfgumbel import estimators
 from tfgumbel.diagnostics.estimates import step_seed
 
+pytestmark = pytest.mark.full
+
 
 def make_trainer():
     """Nvil on a quadratic: weights, optimizer state and running statistics."""

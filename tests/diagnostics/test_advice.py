@@ -101,11 +101,13 @@ def check(problem, seed, **options):
     return result
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("problem", [logarithm, sine])
 def test_the_advice_has_no_large_bias(problem):
     assert check(problem, seed=0).recommended == "rloo"
 
 
+@pytest.mark.full
 def test_a_biased_one_is_recommended_where_it_is_good_enough():
     result = check(linear, seed=0)
     assert result.recommended == "st"

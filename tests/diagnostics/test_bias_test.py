@@ -71,6 +71,7 @@ def false_alarms(kind, dimension, trials, copies, rates):
         assert within_binomial_error(count, trials, rate), (rate, count)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("kind", "dimension"), CASES)
 def test_false_alarms_come_at_the_stated_rate(kind, dimension):
     false_alarms(kind, dimension, 500, COPIES, [0.1, 0.01])
@@ -190,6 +191,7 @@ def skew(draw, rng, bias=0.0):
     return bias_test(chunks, mean + bias)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("draw", [rare, score_function])
 def test_skew_estimates_raise_no_more_alarms(draw):
     rng = np.random.default_rng(4)
@@ -211,6 +213,7 @@ def test_a_bias_of_skew_estimates_is_found(draw):
             assert 0.0 < test.lower(1e-3) < bias < test.upper(1e-3)
 
 
+@pytest.mark.full
 def test_heavy_tails_raise_no_more_alarms():
     rng = np.random.default_rng(5)
     trials, alpha = 500, 0.01

@@ -35,6 +35,7 @@ def test_mean_variance_and_its_error(count, size, calls):
         assert len(chunks.noise()) >= MOST // 2
 
 
+@pytest.mark.full
 def test_copies_have_the_covariance_of_the_error():
     # Of 2,000 means of 512 draws each: their own covariance, and the copies'.
     rng = np.random.default_rng(1)

@@ -102,6 +102,7 @@ def test_variance_and_snr_are_those_of_enumeration(law):
     assert noise < row.bias_detectable < 5 * noise
 
 
+@pytest.mark.full
 def test_the_bias_is_that_of_quadrature():
     names = ["gumbel_softmax", "reinforce", "rloo", "disarm", "st_gumbel"]
     result = toy(names, draws=40_000)
@@ -136,6 +137,7 @@ def test_rounding_is_no_bias():
     assert result["muprop"].bias_detected is False
 
 
+@pytest.mark.full
 def test_control_variates_are_trained_and_given_back():
     relax = tg.estimators.RELAX("bernoulli", name="mine")
     keras.utils.set_random_seed(0)
@@ -158,6 +160,7 @@ def without_times(result):
     return report["rows"]
 
 
+@pytest.mark.full
 def test_the_seed_decides():
     def run(seed):
         return without_times(toy(["nvil"], draws=50, train_steps=5, seed=seed))
@@ -165,6 +168,7 @@ def test_the_seed_decides():
     assert run(1) == run(1) != run(2)
 
 
+@pytest.mark.full
 def test_context_reaches_the_baseline():
     # Only a baseline that sees the example can tell the two costs apart.
     def variance(context):
@@ -225,6 +229,7 @@ def test_estimates_that_are_not_finite_are_reported():
     assert "not finite" in result["reinforce"].note
 
 
+@pytest.mark.full
 def test_past_the_limit_a_reference_is_drawn():
     names = ["rloo", "disarm", "gumbel_softmax", "exact"]
     result = toy(names, draws=20_000, limit=1)
@@ -286,6 +291,7 @@ def curved(z):
     return tf.math.log1p(tf.square(tf.reduce_sum(z[:, :, 0], axis=1) - 1.5))
 
 
+@pytest.mark.full
 def test_draws_are_raised_until_it_is_decided():
     logits = tf.random.stateless_normal([1, 3, 4], [1, 2])
     names = ["rloo", "gumbel_softmax", "st", "mve"]
@@ -448,6 +454,7 @@ def test_the_dictionary_is_json(result):
         result["rebar"]
 
 
+@pytest.mark.full
 def test_the_picture_shows_something(result, tmp_path):
     image = pytest.importorskip("matplotlib.image")
     result.plot(tmp_path / "picture.png")
@@ -581,6 +588,7 @@ def test_gaussian_variables():
     assert result.reference.endswith("of pathwise")
 
 
+@pytest.mark.full
 def test_the_gradient_of_several_parameters_is_given_as_a_tuple():
     # ∇E (x + 3)² = 2 (μ + 3) in μ, and σ² in log σ².
     def compared(exact):

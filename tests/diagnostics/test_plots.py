@@ -60,6 +60,7 @@ def test_lines_of_a_panel_differ_in_grey_and_without_colour():
         assert one["linestyle"] != other["linestyle"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "count", [0, 3, pytest.param(20, marks=pytest.mark.slow)]
 )

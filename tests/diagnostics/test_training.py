@@ -18,6 +18,7 @@ def curve(every, name="nvil", steps=6):
     return found, [weight.numpy() for weight in estimator.variables]
 
 
+@pytest.mark.full
 def test_measuring_more_often_gives_the_same_run():
     often, weights = curve(every=2)
     once, other_weights = curve(every=6)

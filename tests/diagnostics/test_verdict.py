@@ -49,6 +49,7 @@ def test_all_of_them_a_little():
     assert verdict.lower < 1.0 / np.sqrt(DRAWS) < verdict.upper
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("examples", [1, 5])
 def test_false_alarms_of_several_examples(examples):
     rng = np.random.default_rng(2)
@@ -62,6 +63,7 @@ def test_false_alarms_of_several_examples(examples):
         assert alarms >= trials * rate - 3.0 * np.sqrt(trials * rate)
 
 
+@pytest.mark.full
 def test_the_noise_of_a_reference_is_allowed_for():
     # Three times that of the draws: without it every mean is an alarm.
     rng = np.random.default_rng(3)

@@ -110,6 +110,7 @@ def test_two_lists_in_an_example():
     )
 
 
+@pytest.mark.full
 def test_a_sampler_learns_to_sort():
     """By a cost without a gradient: one minus the share of right places."""
     inputs = keras.Input((4, 1))

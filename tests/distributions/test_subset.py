@@ -28,6 +28,7 @@ VALUE = 9.266297
 GRADIENT = [-0.91143, -0.11036, 0.40627, 0.61552]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -56,6 +57,7 @@ def test_every_estimator_of_the_expected_cost(name, arguments):
     assert_mean(gradient, np.array(GRADIENT), smallest_bias=0.3)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("k", [2, (1, 3)])
 def test_a_sampler_learns_inside_a_model(k):
     """Which two items are right is told by a cost without a gradient."""

@@ -20,6 +20,7 @@ def sampling_model():
     )
 
 
+@pytest.mark.full
 def test_threads_draw_from_the_one_sequence_of_noises(tmp_path):
     """Each answer is one of those in turn; some may come twice."""
     sampling_model().export(str(tmp_path / "model"), verbose=False)

@@ -15,6 +15,8 @@ import tfgumbel as tg
 from tests.docs import pages
 from tests.helpers.statistics import assert_mean, one_hots, softmax
 
+pytestmark = pytest.mark.full
+
 LEARNING_RATE = 2.0**-7
 STATES = np.array(
     [[1, 0, 0, 1], [0, 1, 0, -1], [1, 1, 1, 0], [-1, 0, 1, 1]], "float32"

@@ -169,6 +169,7 @@ def toy_variance(estimator, target, draws=100_000):
     return float(np.var(tape.gradient(cost, logits)))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "target", "rate", "steps", "factor"),
     [

@@ -92,6 +92,7 @@ def test_quadrature_agrees_with_closed_forms():
     assert survey.optimal_baseline(square, 0.0, "σ") == pytest.approx(6.0)
 
 
+@pytest.mark.full
 def test_measured_variances():
     # 72 cells; 5 standard errors are less than 10 % of the variance in most.
     # The others (the score function of a square) have heavy tails.

@@ -203,6 +203,7 @@ def test_nan_logits_stay_with_their_example():
     assert np.all(np.isfinite(found[1].numpy()[others]))
 
 
+@pytest.mark.full
 def test_a_graph_of_unknown_shapes_gives_what_eager_mode_gives():
     logits = repeated(LOGITS["categorical"], 6)
     estimator = estimators.UnorderedSet(samples=4)

@@ -45,6 +45,7 @@ def enumerated(network):
     return total
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", belief_network.SAMPLERS)
 def test_the_bound_is_that_of_enumeration(name, network):
     exact = np.mean(enumerated(network))

@@ -25,6 +25,7 @@ def test_episodes_are_played_until_the_pole_falls():
     assert np.all(angles[episodes.played] < np.deg2rad(12))
 
 
+@pytest.mark.full
 def test_a_step_makes_what_is_cheaper_more_likely():
     """A push after which the pole stays up longer, from equal states."""
     agent = cart_pole.Agent(0, cart_pole.parse(["--baseline=none"]))

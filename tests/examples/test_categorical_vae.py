@@ -42,6 +42,7 @@ ESTIMATORS = [
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_example(estimator, tmp_path, capsys):
     arguments = [*SMALL, f"--estimator={estimator}", f"--out={tmp_path}"]

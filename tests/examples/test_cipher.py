@@ -46,6 +46,7 @@ def test_two_letters_with_one_meaning_are_fined(cost, plain):
     np.testing.assert_allclose(found, [plain, plain + 2 * 0.5], rtol=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["rloo", "swaps"])
 def test_searches_lower_the_cost(name, cost):
     options = ["--keys=16", "--steps=60", "--swaps=200", "--every=40"]

@@ -33,6 +33,7 @@ def test_a_short_run_learns(tmp_path, capsys):
     assert (tmp_path / "bounds.png").stat().st_size > 10_000
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("samples", [1, 30])
 def test_the_bound_is_the_likelihood_where_z_says_nothing(samples):
     """q is the prior, and all codes are one to the decoder."""

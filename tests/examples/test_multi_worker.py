@@ -32,6 +32,7 @@ def starts(text):
     return [int(step) for step in re.findall(r"from step (\d+)", text)]
 
 
+@pytest.mark.full
 def test_alone(tmp_path, capsys):
     train(tmp_path)
     first, second, test = bounds(capsys.readouterr().out)

@@ -43,6 +43,7 @@ def test_an_example_is_in_order_without_a_mistake_alone():
     assert sort_digits.in_order(scores, values, 3) == 2 / 3
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("way", sort_digits.WAYS)
 def test_a_few_steps_learn_to_order_bright_images(way, digits):
     args = sort_digits.parse(["--steps=40", "--hidden=8", "--n=3"])

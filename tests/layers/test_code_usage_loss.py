@@ -132,6 +132,7 @@ def model_of(kind, **kwargs):
     return model
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "kind", [*KINDS[:2], pytest.param(KINDS[2], marks=pytest.mark.slow)]
 )
@@ -183,6 +184,7 @@ def test_momentum_brings_former_batches_in():
         np.testing.assert_array_equal(weight, before)
 
 
+@pytest.mark.full
 def test_small_batches_with_momentum_have_the_gradient_of_a_large_one():
     """As under gradient accumulation: the mean over batches of four inputs."""
     random = np.random.default_rng(4)

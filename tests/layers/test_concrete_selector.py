@@ -68,6 +68,7 @@ def test_gradient_of_the_logits_is_that_of_the_definition():
     assert_close(actual, expected / np.cos(1.0), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.full
 def test_annealed_selector_finds_the_features_that_matter():
     """y = x₁ - x₃, of five: by `fit`, with a callback."""
     x = np.random.default_rng(0).normal(size=(512, 5)).astype("float32")

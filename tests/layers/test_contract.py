@@ -82,6 +82,7 @@ def test_training_equals_the_definition(case):
     assert_follows_definition(case, case.make())
 
 
+@pytest.mark.full
 @layer_cases(slow=lambda case: case.slow_to_compile, exhaustive=is_variant)
 @pytest.mark.parametrize("compiled", ["xla"], indirect=True)
 def test_training_under_xla_equals_the_definition(case, compiled):

@@ -63,6 +63,7 @@ def estimator_of(model):
     return model.layers[-1].estimator
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", NAMES)
 def test_fit_trains_with_every_estimator(name):
     keras.utils.set_random_seed(2)
@@ -76,6 +77,7 @@ def test_fit_trains_with_every_estimator(name):
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["arm", "arms", "disarm"])
 def test_fit_trains_bits(name):
     keras.utils.set_random_seed(2)
@@ -88,6 +90,7 @@ def test_fit_trains_bits(name):
     assert loss[-1] < 0.9 * loss[0]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["rloo", *SLOW_XLA])
 def test_fit_under_xla(name):
     loss = trained(functional(name), epochs=3, jit_compile=True)
@@ -103,6 +106,7 @@ def trained_by_descent(estimator):
     return before, [w.numpy() for w in model.weights]
 
 
+@pytest.mark.full
 def test_replicas_train_like_one_device(strategy):
     # Enumeration draws nothing: the same global batch, the same weights.
     with strategy.scope():
@@ -133,11 +137,13 @@ def test_export_serves_the_cost_of_the_mode(tmp_path):
     np.testing.assert_allclose(loaded.serve(X), model(X), rtol=1e-6)
 
 
+@pytest.mark.full
 def test_fit_eagerly():
     loss = trained(functional("rebar"), epochs=1, run_eagerly=True)
     assert np.all(np.isfinite(loss))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
@@ -148,6 +154,7 @@ def test_mixed_precision(policy):
     assert loss[-1] < 0.9 * loss[0]
 
 
+@pytest.mark.full
 def test_a_function_and_sample_weights():
     model = functional("rloo", plain_cost)
     model.compile("sgd", loss=tg.losses.MeanCost())
@@ -160,6 +167,7 @@ def test_a_function_and_sample_weights():
     assert loss[-1] < loss[0]
 
 
+@pytest.mark.full
 def test_a_functional_cost_of_two_inputs():
     z, x = keras.Input((2, 3)), keras.Input((6,))
     decoded = keras.layers.Dense(6)(keras.layers.Flatten()(z))
@@ -169,6 +177,7 @@ def test_a_functional_cost_of_two_inputs():
     assert loss[-1] < 0.9 * loss[0]
 
 
+@pytest.mark.full
 def test_sequential_without_context():
     cost = keras.Sequential(
         [
@@ -188,6 +197,7 @@ def test_sequential_without_context():
     assert loss[-1] < loss[0]
 
 
+@pytest.mark.full
 def test_subclassed_model_with_its_own_loss():
     class Coder(keras.Model):
         def __init__(self):
@@ -256,6 +266,7 @@ def test_the_control_variates_rate_reaches_no_other_weight(name):
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "name",
     [
@@ -343,6 +354,7 @@ def test_errors():
         )(keras.Input((2, 3)))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "estimator",
     [
@@ -378,6 +390,7 @@ def test_inference_of_a_poisson(inference):
     np.testing.assert_allclose(cost, [2.0 if inference == "mode" else 2.5])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("distribution", ["poisson", "gamma"])
 def test_fit_is_compiled_where_xla_knows_the_sampler(distribution):
     keras.utils.set_random_seed(2)

@@ -137,6 +137,7 @@ MOMENTS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", MOMENTS)
 def test_gradient_of_the_second_moment(name):
     """Of z², and for a Dirichlet sample of its first entry, in expectation."""
@@ -313,6 +314,7 @@ def test_replicas_draw_different_samples(strategy):
     assert not np.any(first.numpy() == second.numpy())
 
 
+@pytest.mark.full
 def test_fit_learns_a_gamma_variable():
     """KL is least at the prior, whose mean is 3 / 2."""
     x = keras.Input((1,))

@@ -56,6 +56,7 @@ def test_divergence_is_the_integral(case):
         assert_mean(estimates, exact, smallest_bias=0.1)
 
 
+@pytest.mark.full
 def test_samples_of_the_estimate_are_averaged():
     (case,) = (c for c in CASES if c.name == "student_t")
     spread = [
@@ -198,6 +199,7 @@ def test_a_prior_that_is_given_learns_only_what_is_paid():
         )
 
 
+@pytest.mark.full
 def test_the_capacity_is_annealed():
     """By a schedule of its own, by a callback, by hand; and it is saved."""
     rises = keras.optimizers.schedules.PolynomialDecay(0.0, 4, 8.0)

@@ -72,6 +72,7 @@ def assert_same(content, model, inputs):
         )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "distributions",
     [
@@ -107,6 +108,7 @@ def gaussian(**kwargs):
     return keras.Model(x, tg.ReparamGaussian(**kwargs)(parameters))
 
 
+@pytest.mark.full
 def test_an_exported_model_that_infers_needs_built_in_operations(tmp_path):
     model = gaussian()
     content = exported(model, tmp_path / "model.tflite")
@@ -114,6 +116,7 @@ def test_an_exported_model_that_infers_needs_built_in_operations(tmp_path):
     assert_same(content, model, [X])
 
 
+@pytest.mark.full
 def test_one_that_samples_is_exported_with_operations_of_tensorflow(tmp_path):
     """For an interpreter that has them; TensorFlow's own has not."""
     content = exported(gaussian(inference="sample"), tmp_path / "model.tflite")
@@ -122,6 +125,7 @@ def test_one_that_samples_is_exported_with_operations_of_tensorflow(tmp_path):
         interpreted(content, [X])
 
 
+@pytest.mark.full
 def test_noise_as_an_input_samples_with_built_in_operations(tmp_path):
     x, noise = keras.Input((8,)), keras.Input((4,))
     logits = keras.layers.Dense(4)(x)

@@ -97,6 +97,7 @@ def test_sampler_at_inference(mode):
     np.testing.assert_allclose(z.sum(-1), 1, rtol=1e-6)
 
 
+@pytest.mark.full
 def test_sampler_trains_with_a_mask_inside_a_model():
     logits, mask = keras.Input((3,)), keras.Input((3,), dtype="bool")
     shifted = keras.layers.Dense(3, kernel_initializer="identity")(logits)

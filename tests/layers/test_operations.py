@@ -36,6 +36,7 @@ def test_a_layer_runs_no_more_operations(case):
     assert_no_more(counted, TABLE["layers"][case.id])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", operations.STEPS)
 def test_a_training_step_runs_no_more_operations(name):
     counted = sum(operations.of_step(name).values())

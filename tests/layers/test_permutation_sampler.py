@@ -52,6 +52,7 @@ def test_a_low_temperature_gives_the_permutation(relaxation):
     assert np.abs(layer(inputs, training=True) - z).max() > 0.1
 
 
+@pytest.mark.full
 @relaxations
 def test_it_learns_to_sort_by_a_differentiable_cost(relaxation):
     """Scores of three numbers, so that P x ascends."""

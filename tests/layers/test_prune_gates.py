@@ -36,6 +36,7 @@ def stack(*layers, shape=(6,)):
     return randomized(keras.Sequential([keras.Input(shape), *layers]))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["hard_concrete", "gaussian"])
 def test_a_stack_of_dense_layers(kind):
     model = stack(
@@ -57,6 +58,7 @@ def test_a_stack_of_dense_layers(kind):
     assert model.layers[0].units == 20
 
 
+@pytest.mark.full
 def test_a_stack_of_convolutions():
     model = stack(
         Conv2D(8, 3, padding="same", use_bias=False),

@@ -53,6 +53,7 @@ def test_calls_and_seeds_draw_other_noise_and_a_seed_repeats_it():
             assert_equal(layer(x), first)
 
 
+@pytest.mark.full
 def test_samples_of_successive_seeds_follow_the_law():
     """One draw for each seed, the scope inside the loop."""
     layer = tg.GumbelSoftmax()

@@ -116,6 +116,7 @@ def assert_batches_equal(actual, expected, names):
             np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "cases",
     [

@@ -30,6 +30,7 @@ def test_the_cost_is_the_expected_number_of_open_gates(kind):
     assert np.any(z == 1) and np.any((z > 0) & (z < 1))
 
 
+@pytest.mark.full
 @kinds
 def test_the_gradients_in_the_gates(kind):
     """Of the cost, and of Σ w z, against finite differences of means."""
@@ -73,6 +74,7 @@ def test_an_inference_that_samples(kind):
     assert np.any(first != second)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", KINDS)
 def test_features_are_selected(kind):
     """Two of ten features make the output; the gates of the rest close."""
@@ -91,6 +93,7 @@ def test_features_are_selected(kind):
     np.testing.assert_array_equal(model.layers[0].open_gates(), [0, 3])
 
 
+@pytest.mark.full
 @kinds
 @pytest.mark.parametrize(
     "sparsity", [pytest.param(0.25, marks=pytest.mark.exhaustive), 0.75]

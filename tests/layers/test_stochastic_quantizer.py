@@ -192,6 +192,7 @@ def test_the_average_of_a_revived_code_begins_anew():
     np.testing.assert_allclose(layer.codebook[0, 0, 1], [2.0, 3.0])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
 def test_averages_of_two_replicas_are_those_of_one_device(strategy, distance):
     def make():
@@ -208,6 +209,7 @@ def test_averages_of_two_replicas_are_those_of_one_device(strategy, distance):
         np.testing.assert_allclose(first, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.full
 def test_replicas_revive_codes_alike_from_both_batches(strategy):
     """Each code on an input of its own, half of them from either replica."""
     batch = -np.arange(32.0, dtype="float32")[:, None] * np.ones(4, "f")
@@ -231,6 +233,7 @@ def used(layer, x):
     return len(np.unique(layer.encode(x)))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("update", ["gradient", "ema"])
 def test_codes_that_start_far_away_are_revived(update):
     random = np.random.default_rng(0)
@@ -339,6 +342,7 @@ def test_samples_become_the_nearest_code_as_the_scale_falls():
     assert shares[0] < 0.4 < shares[1] < 1 == shares[2]
 
 
+@pytest.mark.full
 def test_fit_logs_the_codes_in_use_and_evaluate_too():
     keras.utils.set_random_seed(0)
     inputs = keras.Input((3, 4))

@@ -33,6 +33,7 @@ def test_fit_moves_only_the_rows_that_were_drawn(optimizer, jit_compile):
     assert 1 <= np.sum(moved) <= 8
 
 
+@pytest.mark.full
 def test_fit_under_a_mixed_policy():
     moved = fitted("gumbel", "adam", False, "mixed_float16")
     assert 1 <= np.sum(moved) <= 8

@@ -173,6 +173,7 @@ def test_an_exact_sampler_never_draws_what_is_masked(mode):
         assert np.all(gradient[:, 1] == 0) and np.all(gradient[:, 0] != 0)
 
 
+@pytest.mark.full
 def test_too_few_legal_items_in_a_graph():
     layer = tg.SubsetSampler(2, seed=3)
     mask = np.tile(MASK, (200, 1))

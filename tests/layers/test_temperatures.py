@@ -42,6 +42,7 @@ def test_trained_temperature_has_the_gradient_of_finite_differences(
     assert float(gradient) == pytest.approx(expected, rel=1e-2, abs=1e-4)
 
 
+@pytest.mark.full
 @relaxed
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_trained_temperature_learns_in_fit(make, sign):

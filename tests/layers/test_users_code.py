@@ -268,6 +268,7 @@ def test_kinds_of_layers_draw_differently_from_one_seed(one, other):
     assert abs(correlation) < 5 / np.sqrt(4000)
 
 
+@pytest.mark.full
 def test_a_model_in_keras_form_and_a_copy_are_no_twins_by_turns():
     """Training one after the other is no training of both."""
     x = np.ones((8, 4), "float32")

@@ -19,6 +19,7 @@ def variance_late_in_training(baseline, steps=150, tail=60, **options):
     return problem.gradient_variance([gradients[0][-tail:]])
 
 
+@pytest.mark.full
 def test_nvil_reduces_the_variance_threefold():
     without = variance_late_in_training(None)
     assert variance_late_in_training("nvil") < without / 3
@@ -51,6 +52,7 @@ class ScaledGradient(keras.layers.Layer):
         return keras.ops.matmul(context, fast + slow)
 
 
+@pytest.mark.full
 def test_the_baseline_and_the_model_do_not_leak_into_each_other():
     slow, slow_kernel = one_step(rate=1.0)
     fast, fast_kernel = one_step(rate=5.0)
@@ -103,6 +105,7 @@ def test_a_nan_cost_does_not_reach_the_statistics():
     assert np.isfinite(float(baseline.centre()))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("baseline", ["moving_average", "leave_one_out"])
 def test_a_baseline_without_a_network_needs_no_sizes(baseline):
     """Sequences of unknown length, as padded ones have."""

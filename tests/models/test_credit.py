@@ -37,6 +37,7 @@ def test_costs_to_go_of_no_steps():
         tg.ops.cost_to_go([1.0, 2.0])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "rolled"])
 @pytest.mark.parametrize("discount", [1.0, 0.5])
 def test_a_baseline_learns_the_mean_cost_of_the_steps_that_are_left(
@@ -56,6 +57,7 @@ def test_a_baseline_learns_the_mean_cost_of_the_steps_that_are_left(
     assert float(centre) == pytest.approx(1.0, rel=1e-5)
 
 
+@pytest.mark.full
 def test_the_gradient_is_a_polynomial_of_the_discount():
     """Two steps later is γ²: the third differences vanish."""
     late = np.array([[0.0, 0.0, 1.0]] * 4)
@@ -82,10 +84,12 @@ def variance(credit, length=20, **options):
     return history["gradient_variance/logits"][0]
 
 
+@pytest.mark.full
 def test_costs_to_go_lower_the_variance_twofold():
     assert variance("to_go") < variance("example") / 2
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("baseline", ["nvil", "leave_one_out"])
 def test_costs_to_go_lower_it_with_a_baseline_too(baseline):
     whole = variance("example", baseline=baseline)
@@ -174,6 +178,7 @@ def exact_of_two_layers(network):
     return [g.numpy() for g in tape.gradient(total, [v.value for v in watched])]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("credit", ["example", "local"])
 def test_local_credit_agrees_with_enumeration(credit):
     network = two_layers(credit)
@@ -182,6 +187,7 @@ def test_local_credit_agrees_with_enumeration(credit):
         assert_mean(measured, expected, 0.3)
 
 
+@pytest.mark.full
 def test_local_credit_leaves_out_the_losses_of_others():
     """The upper layer has no part in the first loss, which is the larger."""
     everything = trained_on(two_layers("example"), steps=24)
@@ -196,6 +202,7 @@ def spread(gradients, which):
     return problem.gradient_variance([gradients[i] for i in which])
 
 
+@pytest.mark.full
 def test_local_credit_with_one_loss_is_that_of_the_example():
     gradients = []
     for credit in ("example", "local"):
@@ -213,6 +220,7 @@ def test_local_credit_in_eager_mode_says_that_it_is_not():
         network.train_on_batch(problem.INPUTS, y)
 
 
+@pytest.mark.full
 def test_costs_to_go_of_several_outputs_and_weights():
     """Two losses of one sequence are one loss of their weighted sum."""
     gradients = []
@@ -326,6 +334,7 @@ def of_unknown_length(wanted):
     return network, data
 
 
+@pytest.mark.full
 def test_a_length_that_is_known_when_it_runs():
     network, data = of_unknown_length(2)
     chain.compiled(network, jit_compile=False)

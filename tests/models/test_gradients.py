@@ -51,6 +51,7 @@ def test_fit_agrees_with_enumeration(baseline, weights, jit_compile):
     assert_unbiased(gradients, exact)
 
 
+@pytest.mark.full
 def test_the_sum_reduction_is_right_too():
     network = compiled(
         problem.model("nvil"), keras.losses.MeanSquaredError("sum")
@@ -84,6 +85,7 @@ def two_outputs(outputs):
     return tf.square(outputs), sequence
 
 
+@pytest.mark.full
 def test_several_outputs_loss_weights_and_a_time_axis():
     x = keras.Input((2,))
     z = tg.ReinforceSampler(baseline="nvil", seed=3)(
@@ -112,6 +114,7 @@ def test_several_outputs_loss_weights_and_a_time_axis():
     assert_unbiased(gradients, exact)
 
 
+@pytest.mark.full
 def test_two_samplers_in_nested_models():
     """Each variable is drawn by a sampler of its own, inside a submodel."""
     logits = keras.Input((problem.VARIABLES, problem.CATEGORIES))
@@ -130,6 +133,7 @@ def test_two_samplers_in_nested_models():
     assert_unbiased(gradients, exact)
 
 
+@pytest.mark.full
 def test_gradient_accumulation_averages_the_estimates():
     network = problem.model("moving_average")
     network.compile(
@@ -144,6 +148,7 @@ def test_gradient_accumulation_averages_the_estimates():
     assert_unbiased([g[1::2] for g in gradients], exact)
 
 
+@pytest.mark.full
 def test_a_sequential_model_with_the_mixin():
     class Stochastic(tg.ScoreFunctionMixin, keras.Sequential):
         pass
@@ -158,6 +163,7 @@ def test_a_sequential_model_with_the_mixin():
     assert_unbiased(gradients, exact)
 
 
+@pytest.mark.full
 def test_mixed_precision_agrees_with_enumeration():
     keras.config.set_dtype_policy("mixed_bfloat16")
     network = compiled(problem.model("nvil"))
@@ -168,6 +174,7 @@ def test_mixed_precision_agrees_with_enumeration():
     assert_unbiased(gradients[:2], exact[:2])
 
 
+@pytest.mark.full
 def test_cost_returned_as_an_output_with_mean_cost():
     x, y = keras.Input((2,)), keras.Input((2,))
     z, log_prob = tg.ReinforceSampler(return_log_prob=True, seed=2)(
@@ -202,6 +209,7 @@ def test_cost_returned_as_an_output_with_mean_cost():
     assert_unbiased(gradients, exact)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("distribution", ["bernoulli", "gaussian"])
 def test_other_distributions(distribution):
     """E mean_j (z_j - t_j)², whose gradient has a closed form."""

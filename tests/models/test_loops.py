@@ -23,6 +23,7 @@ def assert_unbiased(gradients, exact, smallest_bias=SMALLEST_BIAS):
         assert_mean(measured, expected, smallest_bias)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "jit_compile",
     [False, pytest.param(True, marks=pytest.mark.exhaustive)],
@@ -41,6 +42,7 @@ def test_a_chain_agrees_with_enumeration(
     assert_unbiased(found, chain.exact_gradients(network, weights))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("baseline", [None, "nvil"])
 @pytest.mark.parametrize("credit", ["example", "to_go"])
 @pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "rolled"])
@@ -70,6 +72,7 @@ def gradients_of_steps(unroll, masked=False, **options):
     return found + ([v.numpy() for v in baseline.weights] if baseline else [])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
 @pytest.mark.parametrize("credit", ["example", "to_go"])
 @pytest.mark.parametrize(
@@ -104,6 +107,7 @@ def looping_model(kind, baseline, **options):
 WITHOUT_XLA = ("keras_scan", "keras_fori_loop")  # Keras sets no limit there.
 
 
+@pytest.mark.full
 @of_xla
 @pytest.mark.parametrize("kind", looped.KINDS)
 def test_every_kind_of_loop(kind, jit_compile):
@@ -115,6 +119,7 @@ def test_every_kind_of_loop(kind, jit_compile):
     assert_unbiased(found, exact, 0.1)
 
 
+@pytest.mark.full
 def test_time_distributed():
     x = keras.Input((2,))
     sampler = tg.ReinforceSampler(seed=1, baseline="moving_average")
@@ -149,6 +154,7 @@ def bidirectional(unroll):
     ]
 
 
+@pytest.mark.full
 def test_bidirectional_rolled_is_unrolled():
     rolled, unrolled = bidirectional(False), bidirectional(True)
     assert all(np.abs(g).max() > 1e-3 for g in rolled)
@@ -194,6 +200,7 @@ def test_a_sample_that_no_gradient_reaches_is_refused():
         network.train_on_batch(chain.INPUTS, chain.TARGETS)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("cell", "unroll"), [(ThroughArgmax, True), (WithATrace, False)]
 )
@@ -203,6 +210,7 @@ def test_a_sample_through_argmax_is_credited(cell, unroll):
     assert_unbiased(found, chain.exact_gradients(network))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(policy):
     """With float16 the loss is scaled, and what a loop is brought, too."""
@@ -240,12 +248,14 @@ def variables(network):
     ]
 
 
+@pytest.mark.full
 def test_several_steps_per_execution():
     one, two = trained([(0, 32)]), trained([(0, 32)], steps_per_execution=2)
     for a, b in zip(variables(one), variables(two), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.full
 def test_a_resumed_run_is_the_same_bit_for_bit(tmp_path):
     whole = trained([(0, 16), (16, 32)])
     half = trained([(0, 16)])
@@ -257,6 +267,7 @@ def test_a_resumed_run_is_the_same_bit_for_bit(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("credit", ["example", "to_go"])
 def test_two_replicas(strategy, credit):
     with strategy.scope():
@@ -268,6 +279,7 @@ def test_two_replicas(strategy, credit):
     assert centre != 0.0
 
 
+@pytest.mark.full
 def test_gradient_statistics():
     network = chain.compiled(chain.model(baseline="nvil", seed=1))
     data = (chain.INPUTS, chain.TARGETS)
@@ -281,6 +293,7 @@ def test_gradient_statistics():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.full
 def test_a_baseline_does_not_see_the_cost_of_its_own_batch():
     """Several draws of one sampler, one example: b must be of past batches."""
     network = chain.model(unroll=True, baseline="moving_average")
@@ -336,6 +349,7 @@ class SumsOfLogProbs(keras.layers.Layer):
         return keras.KerasTensor(logits.shape), total
 
 
+@pytest.mark.full
 def test_log_probs_that_a_loop_returns():
     x, y = keras.Input((2,)), keras.Input((2,))
     sampler = tg.ReinforceSampler(return_log_prob=True, seed=1)

@@ -113,6 +113,7 @@ def test_a_sampler_that_does_not_draw_once_per_example(examples):
         )
 
 
+@pytest.mark.full
 def test_the_reported_loss_is_the_true_cost():
     network = problem.model("nvil", seed=3)
     network.compile(keras.optimizers.SGD(0.0), loss="mse")
@@ -147,6 +148,7 @@ def test_a_model_that_does_not_pass_on_training():
         train(Forgetful(), "mse")
 
 
+@pytest.mark.full
 def test_a_sampler_of_other_rows_of_unknown_number():
     """In a graph, where the batch size is not known."""
     x = keras.Input((2,))

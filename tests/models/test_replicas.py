@@ -30,6 +30,7 @@ def normalised_model(baseline):
     return network, normalise
 
 
+@pytest.mark.full
 def test_synchronised_normalisation_does_not_mix_the_replicas(strategy):
     """Two replicas with SyncBatchNormalization between sampler and loss.
 
@@ -56,6 +57,7 @@ def test_synchronised_normalisation_does_not_mix_the_replicas(strategy):
     assert 0.67 < ratio < 1.5
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("baseline", ["moving_average", "nvil"])
 def test_baselines_learn_on_replicas_without_bias(strategy, baseline):
     with strategy.scope():

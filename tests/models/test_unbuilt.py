@@ -55,6 +55,7 @@ class Sequential(tg.ScoreFunctionMixin, keras.Sequential):
 MODELS = (Subclassed, Outer, Sequential)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("make", MODELS)
 @pytest.mark.parametrize("run_eagerly", [False, True])
 def test_a_fresh_model_trains(make, run_eagerly):
@@ -70,6 +71,7 @@ def test_a_fresh_model_trains(make, run_eagerly):
         assert np.any(value != weight.numpy())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("make", MODELS)
 def test_its_gradient_is_that_of_the_expected_loss(make):
     network = make()
@@ -80,6 +82,7 @@ def test_its_gradient_is_that_of_the_expected_loss(make):
         assert_mean(samples, expected, smallest_bias=0.1)
 
 
+@pytest.mark.full
 def test_gradient_statistics_find_the_layers_once_there_are_any():
     network = Subclassed()
     network.compile("adam", "mse")

@@ -64,6 +64,7 @@ def test_masked_category_is_never_drawn(compiled):
     assert drawn[2] == 0.0 and tf.reduce_sum(drawn) == 20_000
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_row_without_legal_category_is_zero_in_a_graph(hard, jit_compile):

@@ -131,6 +131,7 @@ def test_binary_density_integrates_to_one(temperature):
     assert mass == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("temperature", [0.05, 0.7, 3.0])
 def test_samples_follow_the_density(temperature):
     """The mass of 4 × 4 cells of log-ratios, against draws of both ops."""

@@ -109,6 +109,7 @@ def test_sample_is_returned_to_the_bit(dtype, compiled):
     np.testing.assert_array_equal(same, z)
 
 
+@pytest.mark.full
 def test_batch_size_may_be_unknown():
     @tf.function(input_signature=[tf.TensorSpec([None, 3])])
     def gradient(scale):

@@ -352,6 +352,7 @@ def test_nan_stays_in_its_example(name):
         np.testing.assert_array_equal(tensor[2], expected[2])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", [*MATRICES, *ROWS])
 def test_half_precision_and_unknown_batch(name):
     shape = [4, 4] if name in MATRICES else [4]

@@ -188,6 +188,7 @@ def gradient_samples(temperature, hard, draws=200_000):
     return sample(logits).numpy().astype(np.float64)
 
 
+@pytest.mark.full
 @hard_or_not
 def test_bias_falls_with_the_temperature(hard):
     """By far more than the error, in the coordinate that is worst at first."""

@@ -87,6 +87,7 @@ def test_mve_is_exact_for_a_linear_cost_at_every_temperature():
         np.testing.assert_allclose(mean, JACOBIAN @ C, atol=1e-12)
 
 
+@pytest.mark.full
 def test_mve_has_the_least_variance_of_the_exact_estimators():
     def spread(op):
         found = [

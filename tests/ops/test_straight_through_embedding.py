@@ -104,6 +104,7 @@ BLOCKS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("shape", "count"), BLOCKS.values(), ids=BLOCKS.keys())
 def test_blocks_of_rows_change_nothing(shape, count):
     """Blocks of two rows, the last one full or not, each told its rows."""
@@ -147,6 +148,7 @@ def test_blocks_draw_noise_of_their_own(monkeypatch):
     assert len(np.unique(gradient[:, 1])) == 12
 
 
+@pytest.mark.full
 @names
 def test_forward_has_neither_one_hot_nor_product(name):
     @tf.function

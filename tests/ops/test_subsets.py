@@ -223,6 +223,7 @@ def which(subsets, samples):
     return index
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seed", [3, 4])
 def test_samples_of_many_items_have_the_moments(seed):
     """Two hundred items, of very different odds, in 32 blocks."""
@@ -254,6 +255,7 @@ def gumbel_top_k_hot(logits, seed, k):
     return tf.reduce_sum(tf.one_hot(index, logits.shape[-1]), axis=-2)
 
 
+@pytest.mark.full
 def test_scores_fit_the_samples_of_one_distribution_only():
     """The score has mean zero under exact samples, not under Gumbel top-k."""
     logits = tf.broadcast_to(tf.constant(FOUR, tf.float32), [100_000, 4])
@@ -494,6 +496,7 @@ def test_half_precision_is_computed_in_float32(dtype):
     assert tg.ops.sample_subset(halves, noise, k=4).dtype == halves.dtype
 
 
+@pytest.mark.full
 def test_batch_size_may_be_unknown():
     spec = tf.TensorSpec([None, 9], tf.float32)
 
@@ -720,6 +723,7 @@ def test_a_sample_of_another_shape_is_an_error(name):
         op(tf.ones([3, 4]), tf.ones([4]), k=2)
 
 
+@pytest.mark.full
 def test_an_unknown_number_of_items_is_an_error():
     spec = tf.TensorSpec([None, None], tf.float32)
     with pytest.raises(ValueError, match="known number of items"):
@@ -728,6 +732,7 @@ def test_an_unknown_number_of_items_is_an_error():
         ).get_concrete_function()
 
 
+@pytest.mark.full
 def test_a_bad_size_in_a_graph_shows_as_nan():
     of_op = tf.function(tg.ops.subset_marginals)
     marginals = of_op(tf.zeros([3, 4]), k=tf.constant([1, 5, -1]))

@@ -35,6 +35,7 @@ def test_a_fault_of_an_estimator_is_found(fault):
     require_found(report, fault)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seed", range(5))
 def test_the_right_ones_pass(seed):
     tg.testing.check_distribution(Rayleigh(), seed=seed).raise_if_failed()

@@ -21,6 +21,7 @@ def test_a_fault_is_found_and_named(fault):
     assert outcome.advice and outcome.link.startswith("guides/own-layer/#")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "seed",
     [

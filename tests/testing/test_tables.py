@@ -32,6 +32,7 @@ def check(case, **kwargs):
     )
 
 
+@pytest.mark.full
 @layer_cases(is_random, exhaustive=is_variant)
 def test_layers_pass(case):
     report = check(case)
@@ -80,6 +81,7 @@ DISTRIBUTIONS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("id", DISTRIBUTIONS)
 def test_distributions_pass(id):
     distribution, inputs = DISTRIBUTIONS[id]
@@ -103,6 +105,7 @@ def test_distributions_pass_all_checks(id, seed):
 OFTEN = ("exact", "reinforce", "vimco", "rebar", "arm", "measure_valued", "st")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("case", "law"),
     [
