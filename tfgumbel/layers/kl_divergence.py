@@ -199,7 +199,8 @@ class KLDivergence(StochasticLayer):
     def _objective(self, divergence: tf.Tensor, training: Any) -> tf.Tensor:
         """What the weight multiplies, from the divergence per variable."""
         if np.any(self.free_bits):
-            found = _mean(self._grouped(divergence))
+            grouped = self._grouped(divergence)
+            found = _over(tf.reduce_sum(grouped, axis=0), tf.shape(grouped)[0])
             _checks.broadcastable(
                 "free_bits", np.shape(self.free_bits), found.shape
             )
@@ -207,14 +208,12 @@ class KLDivergence(StochasticLayer):
             # An estimate may be below zero where nothing is free.
             free = tf.where(least > 0.0, tf.maximum(least, found), found)
             return tf.reduce_sum(free)
-        examples = tf.shape(divergence)[:1]
-        total = tf.reduce_sum(
-            tf.reshape(divergence, tf.concat([examples, [-1]], axis=0)), axis=1
-        )
+        size = tf.shape(divergence)[0]
+        mean = _over(tf.reduce_sum(divergence), size)
         capacity = self.annealed("capacity")
         if capacity is None:
-            return _mean(total)
-        excess = _mean(total) - capacity(training)
+            return mean
+        excess = mean - capacity(training)
         # tf.abs would hand an example that is NaN to all others.
         return tf.where(excess < 0.0, -excess, excess)
 
@@ -407,11 +406,11 @@ def _checked_free_bits(value: Any) -> Any:
     return array.tolist()
 
 
-def _mean(divergence: tf.Tensor) -> tf.Tensor:
-    """Over the batch, float32; of an empty one, as of a replica, zero."""
-    total = tf.cast(tf.reduce_sum(divergence, axis=0), tf.float32)
-    size = tf.cast(tf.shape(divergence)[0], tf.float32)
-    return tf.math.divide_no_nan(total, size)
+def _over(total: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """The mean, float32; of an empty batch, as of a replica, zero."""
+    return tf.math.divide_no_nan(
+        tf.cast(total, tf.float32), tf.cast(size, tf.float32)
+    )
 
 
 def _unmasked(divergence: tf.Tensor, mask: Any) -> tf.Tensor:
