@@ -71,6 +71,7 @@ def test_the_value_is_the_one_the_graph_uses():
     assert np.ptp(sample.predict(X, verbose=0)) < 1e-4
 
 
+@pytest.mark.full
 def test_once_per_epoch():
     seen = Seen()
     scheduler = tg.TemperatureScheduler(lambda e: 1.0 / (1 + e), per="epoch")
@@ -79,6 +80,7 @@ def test_once_per_epoch():
     np.testing.assert_allclose(seen.values, np.repeat([1, 1 / 2, 1 / 3], STEPS))
 
 
+@pytest.mark.full
 def test_steps_per_execution_takes_the_first_step_of_each_call():
     network = model(steps_per_execution=3)
     history = fit(network, [tg.TemperatureScheduler(SCHEDULE)], epochs=1)

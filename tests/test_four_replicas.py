@@ -42,6 +42,7 @@ def replica_draws(strategy, case):
 
 
 # Keras collects what layers add to the loss for all replicas at once.
+@pytest.mark.full
 @layer_cases(
     lambda case: (
         case.noise is not None and not case.id.startswith(("KL", "Stochastic"))

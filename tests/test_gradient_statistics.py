@@ -258,6 +258,7 @@ def test_training_on_replicas_is_the_same_bit_for_bit(strategy):
     assert min(logged["gradient_variance/encoder"]) > 0
 
 
+@pytest.mark.full
 def test_bad_arguments(strategy):
     with pytest.raises(ValueError, match="samples=1"):
         tg.GradientStatistics(data=X, samples=1)

@@ -53,6 +53,7 @@ def test_a_dataset_trains_as_its_arrays_do():
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6, err_msg=a.path)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seed", [3, None])
 def test_a_clone_has_the_config_and_a_seed_state_of_its_own(seed):
     """With a `seed` its noise begins anew; without, it is another one."""

@@ -112,6 +112,7 @@ def test_relative_imports_resolve_from_a_package_and_from_a_module():
         assert list(imported_modules(source, module, is_package)) == expected
 
 
+@pytest.mark.full
 def test_rooms_import_in_one_direction():
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):

@@ -181,6 +181,7 @@ def test_replica_seed_is_the_seed_itself_without_replicas(compiled):
     np.testing.assert_array_equal(seed, [4, 2])
 
 
+@pytest.mark.full
 @graph_and_xla
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("categories", [4, 40])

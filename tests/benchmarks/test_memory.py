@@ -10,6 +10,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.full
 def test_peak_counts_what_a_call_frees():
     def call():
         first = np.ones(64 * MIB, "uint8")

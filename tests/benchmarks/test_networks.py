@@ -53,6 +53,7 @@ TWO_LAYERS = [
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("distribution, layers", TWO_LAYERS)
 def test_many_sample_bound_is_the_exact_likelihood(distribution, layers):
     network = make(distribution, layers)
@@ -74,6 +75,7 @@ def test_many_sample_bound_is_the_exact_likelihood(distribution, layers):
     assert abs(found + math.log(exact)) < 5 * error
 
 
+@pytest.mark.full
 def test_one_sample_bound_is_the_mean_cost():
     network = make("bernoulli", [(2,), (3,)])
     log_q, cost = (np.array(x) for x in zip(*joint(network), strict=True))
@@ -228,6 +230,7 @@ def test_the_gradient_of_a_linear_cost_has_no_variance():
         )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("label", "scale", "divided"),
     [("sf", 1.0, 1.0), ("sf", 10.0, 10.0), ("muprop_unscaled", 10.0, 1.0)],

@@ -26,6 +26,7 @@ def test_an_estimator_makes_as_many_evaluations_as_it_says(name):
             assert made.evaluations == evaluations and made.unbiased
 
 
+@pytest.mark.full
 def test_the_variance_is_that_of_the_gradient():
     vae = variance.Vae([8], 6)
     reinforce = estimators.get("reinforce", distribution="bernoulli")

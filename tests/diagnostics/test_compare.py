@@ -321,6 +321,7 @@ def test_hopeless_draws_are_not_begun():
     assert result.recommended == "reinforce"
 
 
+@pytest.mark.full
 def test_equal_estimators_are_tied():
     # ReinMax at τ = 1 is ZGR.
     logits = np.random.default_rng(1).normal(size=[1, 5, 3]).astype("float32")
@@ -338,6 +339,7 @@ def test_equal_estimators_are_tied():
     assert result["zgr"].variance == pytest.approx(result["reinmax"].variance)
 
 
+@pytest.mark.full
 def test_ctrl_c_keeps_what_is_finished(monkeypatch):
     from tfgumbel.diagnostics.measurement import Measurement
 
@@ -568,6 +570,7 @@ def test_nothing_to_recommend():
     assert "no estimator could be measured" in recommend([]).text
 
 
+@pytest.mark.full
 def test_gaussian_variables():
     # (x + 3)² at N(1, 1): the variances of the survey, with log σ² for σ.
     result = compare(

@@ -41,6 +41,7 @@ def docstrings(path):
             yield ast.get_docstring(node) or ""
 
 
+@pytest.mark.full
 def test_docstrings_have_no_private_words():
     found = set()
     for path in SOURCES:

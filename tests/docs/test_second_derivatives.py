@@ -71,6 +71,7 @@ def formula(f, z, moves):
     return tf.transpose(jacobian) @ curvature @ jacobian + bent
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("f", [linear, cubic])
 @pytest.mark.parametrize("make", [gapped, gumbel_rao])
 def test_second_derivatives_are_those_of_the_softmax_held_fixed(make, f):

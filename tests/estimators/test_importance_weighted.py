@@ -67,6 +67,7 @@ def test_the_bias_falls_with_samples(name):
     assert np.all((ratios > 2.5) & (ratios < 10)), ratios
 
 
+@pytest.mark.full
 def test_signal_to_noise_of_the_proposal():
     """IWAE's falls as 1/√S, DReG's rises as √S (Tucker 2019, Rainforth 2018).
 

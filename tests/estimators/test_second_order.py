@@ -55,6 +55,7 @@ def test_biased_beyond(name, law):
     assert np.max(np.abs(found.mean(axis=0) - exact) / error) > 8
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("law", LAWS)
 def test_gumbel_rao_keeps_the_mean_and_loses_variance(law):
     cost = COSTS["quadratic"]

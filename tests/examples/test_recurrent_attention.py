@@ -43,6 +43,7 @@ def test_outside_of_the_field_nothing_is_seen():
     np.testing.assert_allclose(sharp.reshape(5, 5), expected, atol=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["fixed", "random"])
 def test_points_of_those_that_do_not_see(name):
     keras.utils.set_random_seed(0)

@@ -34,6 +34,7 @@ def test_the_runs_differ_in_their_quantizer(name):
     assert (layer.revive_after is not None) == (name == "revived")
 
 
+@pytest.mark.full
 def test_the_prior_looks_at_former_places_alone():
     keras.utils.set_random_seed(0)
     args = vq_vae.parse(TINY)
@@ -50,6 +51,7 @@ def test_the_prior_looks_at_former_places_alone():
             assert np.any(logits[place + 1] != changed[place + 1])
 
 
+@pytest.mark.full
 def test_generated_codes_are_decoded():
     """A prior that is sure of one code gives the image of that code."""
     keras.utils.set_random_seed(0)

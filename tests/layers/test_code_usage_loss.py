@@ -213,6 +213,7 @@ def test_small_batches_with_momentum_have_the_gradient_of_a_large_one():
     assert with_it < 0.1 and without > 0.25
 
 
+@pytest.mark.full
 def test_fit_logs_the_loss_and_sample_weights_do_not_reach_it():
     """As with all losses of layers, in Keras."""
     model = model_of("diversity")

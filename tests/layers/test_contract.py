@@ -169,6 +169,7 @@ def test_batch_size_may_be_unknown(case):
             assert tf.nest.flatten(outputs)[0].shape == expected
 
 
+@pytest.mark.full
 @every_layer
 def test_graph_equals_eager(case):
     """The same noise, values and gradients, call after call."""

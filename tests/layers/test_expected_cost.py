@@ -130,6 +130,7 @@ def test_replicas_train_control_variates(strategy):
     assert estimator_of(model).eta.numpy() != 1.0
 
 
+@pytest.mark.full
 def test_export_serves_the_cost_of_the_mode(tmp_path):
     model = functional("rebar", inference="mode")
     model.export(tmp_path, verbose=False)

@@ -79,6 +79,7 @@ def test_a_stack_of_convolutions():
     assert smaller.layers[0].filters == len(model.layers[3].open_gates())
 
 
+@pytest.mark.full
 def test_gates_on_the_inputs_and_after_flatten():
     """Nothing to take out of: zeros in the kernel instead."""
     model = stack(
@@ -98,6 +99,7 @@ def test_gates_on_the_inputs_and_after_flatten():
     assert np.all(kernel[:, :, closed] == 0)
 
 
+@pytest.mark.full
 def test_two_gates_in_a_row():
     model = stack(
         Dense(30), tg.StochasticGate(), tg.StochasticGate("gaussian"), Dense(2)

@@ -94,6 +94,7 @@ def test_fit_anneals_exactly_whatever_the_steps_per_execution(jit_compile):
     assert int(recorder.layer.annealed("temperature").step) == 8
 
 
+@pytest.mark.full
 def test_schedule_goes_on_after_a_reload(tmp_path):
     model = keras.Sequential(
         [keras.Input((3,)), tg.GumbelSoftmax(schedule, seed=1)]

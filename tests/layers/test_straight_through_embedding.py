@@ -24,6 +24,7 @@ def fitted(estimator, optimizer, jit_compile, policy="float32"):
     return np.any(layer.embeddings.numpy() != before, axis=-1)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("optimizer", "jit_compile"),
     [("sgd", False), ("adam", False), ("adam", True)],

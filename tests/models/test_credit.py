@@ -345,6 +345,7 @@ def test_a_length_that_is_known_when_it_runs():
     network.fit(data, verbose=0)
 
 
+@pytest.mark.full
 def test_draws_in_several_places():
     x = keras.Input((chain.STEPS, chain.FEATURES))
     sampler = tg.ReinforceSampler(baseline=None, credit="to_go")

@@ -33,6 +33,7 @@ def assert_unbiased(gradients, exact, smallest_bias=SMALLEST_BIAS):
         assert_mean(measured, expected, smallest_bias)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "jit_compile",
     [False, pytest.param(True, marks=pytest.mark.slow)],
@@ -61,6 +62,7 @@ def test_the_sum_reduction_is_right_too():
     assert_unbiased([g / BATCH for g in gradients], exact)
 
 
+@pytest.mark.full
 def test_class_weights_weigh_the_cost():
     labels = np.array([0, 1, 1, 0], "int32")
     class_weight = {0: 0.5, 1: 2.0}

@@ -65,6 +65,7 @@ def test_an_added_loss_that_depends_on_the_sample():
         train(with_added_loss("after"), "mse")
 
 
+@pytest.mark.full
 def test_an_added_loss_before_the_sampler_is_welcome():
     network = with_added_loss("before")
     train(network, "mse")

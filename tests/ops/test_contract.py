@@ -410,6 +410,7 @@ def test_nan_stays_in_its_row(case, compiled):
         assert hit.all() if case.axis else hit.tolist() == [0, 0, 1, 0]
 
 
+@pytest.mark.full
 @samplers
 def test_batch_size_may_be_unknown(case):
     unknown = tf.TensorSpec([None, None], tf.float32)

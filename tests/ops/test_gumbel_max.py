@@ -52,6 +52,7 @@ def test_both_forms_agree(axis):
     np.testing.assert_array_equal(by_max, expected)
 
 
+@pytest.mark.full
 @graph_and_xla
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gumbel_max_is_exact(dtype, compiled):

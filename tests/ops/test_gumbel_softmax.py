@@ -86,6 +86,7 @@ def test_backward_temperature_shapes_the_gradient_alone(hard, compiled):
     assert_close(of_op(*arguments), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.full
 @graph_and_xla
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_hard_samples_are_exact(dtype, compiled):

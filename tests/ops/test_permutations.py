@@ -272,6 +272,7 @@ def test_sinkhorn_tends_to_the_matching():
     np.testing.assert_allclose(soft, hard, atol=1e-6)
 
 
+@pytest.mark.full
 def test_hard_sinkhorn_has_the_gradient_of_the_soft_one():
     arguments = [tf.constant(some(2, 4, 4)), tf.constant(some(2, 4, 4, seed=7))]
     hard, first = value_and_gradients(
@@ -338,6 +339,7 @@ ROWS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", [*MATRICES, *ROWS])
 def test_nan_stays_in_its_example(name):
     shape = (3, 4, 4) if name in MATRICES else (3, 4)
@@ -368,6 +370,7 @@ def test_half_precision_and_unknown_batch(name):
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
 @pytest.mark.parametrize("op", [*SORTS.values(), tg.ops.gumbel_sinkhorn])
 def test_bad_temperature_is_an_error(op, temperature):

@@ -145,6 +145,7 @@ def test_extremes_stay_finite(dtype, compiled):
         assert np.all(value.numpy()[impossible] == 0)
 
 
+@pytest.mark.full
 @hard_or_not
 def test_bad_temperature_in_a_graph_shows_in_the_value(hard):
     y = tf.function(lambda t: relaxed(LOGITS, 2, t, hard))(tf.constant(-1.0))

@@ -181,6 +181,7 @@ def rao(count):
     return op
 
 
+@pytest.mark.full
 def test_gumbel_rao_averages_straight_through_gumbel():
     single = per_draw(st_gumbel, 40_000, [1, 1])
     one = per_draw(rao(1), 40_000, [2, 2])
