@@ -75,7 +75,7 @@ def test_what_greedy_letters_cost_per_step(credit, expected):
     np.testing.assert_allclose(known(costs, costs), [expected])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("way", ["scst", "gumbel_softmax"])
 def test_a_writer_learns_to_write_what_is_known(way, writer):
     """Of a text of one letter alone, from untrained weights."""

@@ -29,7 +29,7 @@ def classifier(data):
     return f
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("way", explain.WAYS)
 def test_the_bright_pixel_explains_the_answer(way, data, classifier):
     keras.utils.set_random_seed(1)

@@ -60,7 +60,7 @@ def test_points_of_those_that_do_not_see(name):
         assert np.abs(points.mean(axis=0)).max() < 0.15
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["reinforce", "pathwise"])
 def test_points_are_learned(name):
     keras.utils.set_random_seed(0)
