@@ -11,6 +11,8 @@ import pytest
 import tensorflow as tf
 
 LOGICAL_CPUS = 4
+# As in pyproject.toml.
+BY_DEFAULT = "not full and not slow and not exhaustive"
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
@@ -59,6 +61,8 @@ def pytest_collection_modifyitems(config, items):
     Whoever names a file or a test gets all of its cases.
     """
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        if config.option.markexpr == BY_DEFAULT:
+            config.option.markexpr = BY_DEFAULT.replace("not full and ", "")
         return
     seen = set()
     for item in items:

@@ -86,7 +86,24 @@ def names_of_a_cost():
     return {**names_of_a_reader(), "model": keras.Model(x, cost)}
 
 
-BEFORE = {"CodePerplexity": names_of_a_code, "MeanCost": names_of_a_cost}
+def names_of_a_bound():
+    """Of `LogMarginalLikelihood`: a code of three bits and its cost."""
+    x = keras.Input((4,))
+    logits = keras.layers.Dense(3)(x)
+    layer = tfgumbel.ExpectedCost(
+        lambda z, x: keras.ops.sum(z, axis=-1) + keras.ops.sum(x * x, axis=-1),
+        tfgumbel.estimators.VIMCO("bernoulli", samples=2),
+    )
+    found = {"logits": logits, "layer": layer, "x_test": np.ones((8, 4), "f")}
+    expected = {"x": x, "expected_cost": layer(logits, x)}
+    return {**names_of_a_reader(), **found, **expected}
+
+
+BEFORE = {
+    "CodePerplexity": names_of_a_code,
+    "LogMarginalLikelihood": names_of_a_bound,
+    "MeanCost": names_of_a_cost,
+}
 
 
 @pytest.mark.full

@@ -196,6 +196,8 @@ BAD = {
         "--units 0",
         "--hidden 0",
         "--spread nan",
+        "--balance even",
+        "--balance-weight -1",
     ],
     "multi_worker": [
         "--workers 0",
@@ -263,7 +265,7 @@ BAD = {
         "--patience 0",
     ],
     "vq_vae": [
-        "--runs revived",
+        "--runs best",
         "--mnist FILE",
         "--mnist MISSING",
         "--mnist WITHOUT_IMAGES",

@@ -58,7 +58,7 @@ def test_the_bound_is_that_of_enumeration(name, network):
     assert 5 * error < 0.03 * exact
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_local_signals_lower_the_variance_of_h2(tmp_path, capsys):
     scores = belief_network.main(
         [

@@ -39,7 +39,7 @@ def test_a_step_makes_what_is_cheaper_more_likely():
     assert after > before + 1e-3
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_short_run_learns(tmp_path, capsys):
     (score,) = cart_pole.main(
         [f"--out={tmp_path}", "--seeds=1", "--updates=15", "--episodes=20"]

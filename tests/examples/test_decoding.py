@@ -90,7 +90,7 @@ def test_a_writer_learns_to_write_what_is_known(way, writer):
     assert decoding.write(model, prompts).shape == (64, 3 + 8)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_short_run(tmp_path, capsys):
     scores = decoding.main(
         [

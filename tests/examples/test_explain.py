@@ -65,7 +65,7 @@ def test_slopes_are_those_of_finite_differences(data, classifier):
         )
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_short_run(tmp_path, capsys):
     scores = explain.main(
         [f"--out={tmp_path}", "--epochs=2", "--ways", "subset", "random"]

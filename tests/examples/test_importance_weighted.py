@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("without_xla")
 TINY = ["--latents=3", "--hidden", "16", "--samples=4", "--test-images=50"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_short_run_learns(tmp_path, capsys):
     bounds = example.main(
         [

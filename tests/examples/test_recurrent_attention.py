@@ -76,7 +76,7 @@ def test_points_are_learned(name):
     assert np.ptp(paths.predict(fields, verbose=0), axis=0)[1].min() > 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_short_run(tmp_path, capsys):
     found = recurrent_attention.main(
         [

@@ -54,7 +54,7 @@ def test_a_few_steps_learn_to_order_bright_images(way, digits):
     assert sort_digits.in_order(scores, values, 3) > 0.3  # 1/6 by chance
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_short_run(tmp_path, capsys):
     found = sort_digits.main(
         [f"--out={tmp_path}", "--steps=60", "--ways", "soft_sort"]
