@@ -235,6 +235,17 @@ def batched(name: str, shape: Any) -> None:
         )
 
 
+def context(shape: Any, batch: int | None) -> None:
+    """Raises unless a context has a row for each of the `batch` examples."""
+    batched("context", shape)
+    shape = tf.TensorShape(shape)
+    if not shape[:1].is_compatible_with([batch]):
+        raise ValueError(
+            "Argument `context` must hold one row per example. Received: "
+            f"context of shape {shape} for {batch} examples"
+        )
+
+
 def variables(name: str, shape: Any) -> None:
     """Raises unless `shape` is `[B, ...]`, with at least one variable."""
     shape = tf.TensorShape(shape)

@@ -253,6 +253,21 @@ def test_baseline_without_its_context():
         layer(tf.zeros(3), tf.zeros(3), training=True)
 
 
+def test_context_of_another_number_of_examples():
+    """One row too would be broadcast, and be wrong."""
+    message = ("`context`", "context of shape (1, 2) for 3 examples")
+    context = tf.zeros((1, 2))
+    with refused(ValueError, *message):
+        cost = tg.ScoreFunctionCost("nvil")
+        cost(tf.zeros(3), tf.zeros(3), context, training=True)
+    with tg.layers.CostCollector(), refused(ValueError, *message):
+        sampler = tg.ReinforceSampler(baseline="nvil")
+        sampler(tf.zeros((3, 4)), context=context, training=True)
+    with refused(ValueError, *message):
+        cost = tg.ExpectedCost(lambda z, x: z[:, 0], estimator="nvil")
+        cost(tf.zeros((3, 4)), context, training=True)
+
+
 @pytest.mark.parametrize("layer", SEVERAL, ids=lambda layer: layer().name)
 def test_parameters_one_by_one(layer):
     """Not as the one tuple that they are."""

@@ -41,7 +41,7 @@ class ControlVariate(keras.layers.Layer):
         self.distribution = distributions.get(distribution)
         self.units = _checks.positive_integer("units", units)
         self.hidden = keras.layers.Dense(
-            units, activation="tanh", dtype="float32"
+            self.units, activation="tanh", dtype="float32"
         )
         self.output_layer = keras.layers.Dense(
             1, kernel_initializer="zeros", dtype="float32"

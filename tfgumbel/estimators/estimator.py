@@ -134,6 +134,7 @@ class Estimator(schedules.AnnealedLayer):
         if context is None:
             context = self.default_context(raw)
         context = tf.convert_to_tensor(context)
+        _checks.context(context.shape, raw[-1].shape[0])
         if not self.built:
             shapes = tuple(tensor.shape for tensor in raw)
             self.build(shapes if len(shapes) > 1 else shapes[0], context.shape)

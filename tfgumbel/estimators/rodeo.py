@@ -87,7 +87,7 @@ class RODEO(Estimator):
         super().__init__(distribution, samples, **kwargs)
         self.units = _checks.positive_integer("units", units)
         self.hidden = keras.layers.Dense(
-            units,
+            self.units,
             activation=keras.layers.LeakyReLU(0.3, dtype="float32"),
             dtype="float32",
         )

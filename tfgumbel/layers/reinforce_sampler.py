@@ -238,6 +238,8 @@ class ReinforceSampler(SamplingLayer):
                 context = log_prob  # whose rows are counted
             elif context is None:
                 context = _parameters_as_context(parameters)
+            else:
+                _checks.context(context.shape, log_prob.shape[0])
             learned = self.baseline(context)
         return collector.add(Draw(self, result, log_prob, learned, count))
 

@@ -108,6 +108,7 @@ class ScoreFunctionCost(CalledOnce):
                     "Received: context=None"
                 )
             context = cost
+        _checks.context(context.shape, log_prob.shape[0])
         return self.baseline.attach(cost, log_prob, self.baseline(context))
 
     def compute_output_spec(
