@@ -134,7 +134,9 @@ def seed_states(model):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("overwrite", [None, 3])
+@pytest.mark.parametrize(
+    "overwrite", [3, pytest.param(None, marks=pytest.mark.exhaustive)]
+)
 def test_averaged_weights_leave_seeds_and_temperatures_alone(overwrite):
     """The optimizer averages what is trained, and nothing else."""
     keras.utils.set_random_seed(2)

@@ -58,7 +58,9 @@ def test_every_estimator_of_the_expected_cost(name, arguments):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("k", [2, (1, 3)])
+@pytest.mark.parametrize(
+    "k", [(1, 3), pytest.param(2, marks=pytest.mark.exhaustive)]
+)
 def test_a_sampler_learns_inside_a_model(k):
     """Which two items are right is told by a cost without a gradient."""
     inputs = keras.Input((3,))

@@ -35,9 +35,9 @@ def columns(path):
     return {k: [float(row[k]) for row in rows] for k in rows[0]}
 
 
-QUICK = ("gumbel_softmax",)
+MARKS = {"gumbel_softmax": (), "reinforce": pytest.mark.slow}
 ESTIMATORS = [
-    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+    pytest.param(name, marks=MARKS.get(name, pytest.mark.exhaustive))
     for name in categorical_vae.SAMPLERS
 ]
 

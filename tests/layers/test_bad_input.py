@@ -253,6 +253,17 @@ def test_baseline_without_its_context():
         layer(tf.zeros(3), tf.zeros(3), training=True)
 
 
+@pytest.mark.parametrize("baseline", [None, "nvil"])
+def test_training_a_sampler_without_a_batch(baseline):
+    sampler = tg.ReinforceSampler(baseline=baseline)
+    assert sampler(tf.zeros(4)).shape == (4,)
+    with (
+        tg.layers.CostCollector(),
+        refused(ValueError, "`logits`", "axis for the batch", "(4,)"),
+    ):
+        sampler(tf.zeros(4), training=True)
+
+
 def test_context_of_another_number_of_examples():
     """One row too would be broadcast, and be wrong."""
     message = ("`context`", "context of shape (1, 2) for 3 examples")

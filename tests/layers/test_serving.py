@@ -124,7 +124,7 @@ def assert_batches_equal(actual, expected, names):
             [case for case in LAYERS if not is_variant(case)],
             id="first-of-class",
         ),
-        pytest.param(LAYERS, id="all", marks=pytest.mark.slow),
+        pytest.param(LAYERS, id="all", marks=pytest.mark.exhaustive),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*draw the same noise")  # one seed for all

@@ -90,7 +90,10 @@ def test_costs_to_go_lower_the_variance_twofold():
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("baseline", ["nvil", "leave_one_out"])
+@pytest.mark.parametrize(
+    "baseline",
+    ["nvil", pytest.param("leave_one_out", marks=pytest.mark.exhaustive)],
+)
 def test_costs_to_go_lower_it_with_a_baseline_too(baseline):
     whole = variance("example", baseline=baseline)
     assert variance("to_go", baseline=baseline) < whole

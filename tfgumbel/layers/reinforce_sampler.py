@@ -232,6 +232,13 @@ class ReinforceSampler(SamplingLayer):
                 '`inference="sample"` with training=False, or set '
                 "`trainable=False`."
             )
+        if log_prob.shape.rank == 0:
+            name = list(self.distribution.parameters)[-1]
+            shape = tf.nest.flatten(parameters)[-1].shape
+            raise ValueError(
+                f"Argument `{name}` must have an axis for the batch, whose "
+                f"costs train it. Received: {name} of shape {shape}"
+            )
         learned = None
         if self.baseline is not None:
             if self.baseline.network is None:
