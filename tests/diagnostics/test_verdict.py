@@ -91,4 +91,4 @@ def test_the_norm_of_a_reference_has_bounds():
         held += low < norm < high
         assert reference.norm() == pytest.approx(norm, rel=0.3)
     assert held >= 40
-    assert exact(gradient).bounds(0.1) == (norm, norm)
+    assert exact(gradient).bounds(0.1) == pytest.approx((norm, norm), rel=1e-12)

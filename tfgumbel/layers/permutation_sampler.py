@@ -73,11 +73,11 @@ class PermutationSampler(TemperatureLayer, SamplingLayer):
 
     Example:
 
-    >>> import numpy as np, tfgumbel as tg
+    >>> import tensorflow as tf, tfgumbel as tg
     >>> layer = tg.PermutationSampler()
-    >>> scores, x = np.array([[0.0, 2.0, 1.0]], "f"), np.array([[3, 5, 4.0]])
-    >>> np.matvec(layer(scores), x)
-    array([[5., 4., 3.]])
+    >>> scores, x = tf.constant([[0.0, 2.0, 1.0]]), tf.constant([[3.0, 5, 4]])
+    >>> tf.linalg.matvec(layer(scores), x).numpy()
+    array([[5., 4., 3.]], dtype=float32)
 
     Reference:
         Grover, Wang, Zweig, Ermon. Stochastic optimization of sorting networks
