@@ -1,7 +1,7 @@
 """A writer of English, rewarded for what it has written.
 
 A recurrent network writes letter after letter, each drawn from logits that
-depend on those before. It has learned to from a text that comes with Python,
+depend on those before. It learned this from a text that comes with Python,
 `pydoc_data.topics`, one letter at a time and always after a faultless
 beginning (teacher forcing). Left alone it reads its own mistakes and makes
 more. So it is trained further, on whole samples of its own: it continues the
