@@ -103,7 +103,8 @@ class StatefulLayer(keras.layers.Layer):
                 raise ValueError(
                     f"Layer {self.name!r} needs inputs of known rank; their "
                     "sizes may be unknown. Say the rank first, as in "
-                    "`tf.ensure_shape(logits, [None, None])`. "
+                    "`tf.ensure_shape(logits, [None, None])`, or `[None]` for "
+                    "costs. "
                     f"Received: {value!r}"
                 )
             if type(value).__module__.startswith("tf_keras."):

@@ -195,7 +195,9 @@ def _batch_size(y_pred: Any, draws: list[Draw]) -> Any:
         return tf.shape(output)[0]
     if any(other not in (None, size) for other in drawn.values()):
         raise ValueError(
-            "Every ReinforceSampler of a model must draw once per example. "
+            "Every ReinforceSampler of a model must draw once per example; "
+            "parameters that all examples share are to be repeated, as in "
+            "`logits + tf.zeros_like(x)`. "
             f"Received: {size} examples, and draws for {drawn}"
         )
     return size

@@ -246,6 +246,14 @@ def test_cost_that_is_not_per_example(name, symbolic):
         tg.ScoreFunctionCost()(make(shapes["cost"]), make(shapes["log_prob"]))
 
 
+def test_a_divergence_of_a_sample():
+    logits = keras.Input((3,))
+    sample = tg.GumbelSoftmax(name="code")(logits)
+    with pytest.warns(UserWarning, match="a sample of 'code'"):
+        tg.CategoricalKL()(sample)
+    tg.CategoricalKL()(logits)  # where it belongs
+
+
 def test_baseline_without_its_context():
     layer = tg.ScoreFunctionCost("nvil")
     layer.build((3,), (3,), (3, 2))

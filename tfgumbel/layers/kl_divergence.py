@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from tfgumbel.distributions import (
     Reparameterized,
 )
 from tfgumbel.layers._stochastic import (
+    SamplingLayer,
     StochasticLayer,
     is_called_by,
     masked,
@@ -171,6 +173,19 @@ class KLDivergence(StochasticLayer):
         # As attributes of the layer, so that an exported model may hold them.
         total, count = self._metric.variables
         self._metric_total, self._metric_count = total.value, count.value
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Calls the layer; warns where it stands behind a sampler."""
+        for tensor in keras.tree.flatten(inputs):
+            source = getattr(tensor, "_keras_history", (None,))[0]
+            if isinstance(source, SamplingLayer):
+                warnings.warn(
+                    f"Layer {self.name!r} is called on a sample of "
+                    f"{source.name!r}, and takes it for the parameters of a "
+                    "distribution. Call it on what the sampler is called on.",
+                    stacklevel=2,
+                )
+        return super().__call__(inputs, *args, **kwargs)
 
     def call(
         self,
