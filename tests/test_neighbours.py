@@ -166,7 +166,7 @@ def test_averaged_weights_leave_seeds_and_temperatures_alone(overwrite):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_keras_tuner_searches_temperature_and_rate(tmp_path):
     """The tuner deep-copies the callback for every trial."""
     keras_tuner = pytest.importorskip("keras_tuner")

@@ -35,9 +35,10 @@ def columns(path):
     return {k: [float(row[k]) for row in rows] for k in rows[0]}
 
 
-MARKS = {"gumbel_softmax": (), "reinforce": pytest.mark.slow}
 ESTIMATORS = [
-    pytest.param(name, marks=MARKS.get(name, pytest.mark.exhaustive))
+    pytest.param(
+        name, marks=() if name == "gumbel_softmax" else pytest.mark.exhaustive
+    )
     for name in categorical_vae.SAMPLERS
 ]
 

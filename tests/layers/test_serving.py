@@ -168,7 +168,7 @@ def converts(case):
     return "sinkhorn" not in case.id
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 def test_lite_models_infer_the_same():
     """With built-in ops alone; what draws at inference is left out."""

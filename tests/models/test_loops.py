@@ -14,8 +14,6 @@ from tests.models import chain, looped, problem
 SMALLEST_BIAS = 0.08  # the gradients are of size 0.07 to 0.3
 STEPS, BATCH = 48, 2048
 WEIGHTS = np.array([[1, 0.5, 2], [0, 0, 0], [1, 1, 0], [2, 0, 0]], "float32")
-XLA = [False, pytest.param(True, marks=pytest.mark.slow)]
-of_xla = pytest.mark.parametrize("jit_compile", XLA, ids=["graph", "xla"])
 
 
 def assert_unbiased(gradients, exact, smallest_bias=SMALLEST_BIAS):
@@ -105,14 +103,25 @@ def looping_model(kind, baseline, **options):
 
 
 WITHOUT_XLA = ("keras_scan", "keras_fori_loop")  # Keras sets no limit there.
+SLOW_OF_XLA = ("tf_while_loop", "keras_while_loop")
+KINDS = [pytest.param(kind, False, id=f"{kind}-graph") for kind in looped.KINDS]
+KINDS += [
+    pytest.param(
+        kind,
+        True,
+        id=f"{kind}-xla",
+        marks=pytest.mark.slow
+        if kind in SLOW_OF_XLA
+        else pytest.mark.exhaustive,
+    )
+    for kind in looped.KINDS
+    if kind not in WITHOUT_XLA
+]
 
 
 @pytest.mark.full
-@of_xla
-@pytest.mark.parametrize("kind", looped.KINDS)
+@pytest.mark.parametrize(("kind", "jit_compile"), KINDS)
 def test_every_kind_of_loop(kind, jit_compile):
-    if jit_compile and kind in WITHOUT_XLA:
-        pytest.skip("has no gradient under XLA in Keras")
     network = looping_model(kind, "nvil", jit_compile=jit_compile)
     found = problem.fit_gradients(network, STEPS, 4096)
     exact = problem.exact_gradients(network, problem.squared_error)
