@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -252,6 +253,10 @@ def test_a_divergence_of_a_sample():
     with pytest.warns(UserWarning, match="a sample of 'code'"):
         tg.CategoricalKL()(sample)
     tg.CategoricalKL()(logits)  # where it belongs
+    tg.CategoricalKL()(tg.StraightThroughEmbedding(3, 5)(logits))
+    z = tg.ReparamGaussian()((logits, logits))
+    tg.CategoricalKL()(z)  # a logistic-normal's logits
+    tg.GaussianKL()([(logits, logits), (z, logits)])  # a random walk
 
 
 def test_baseline_without_its_context():
@@ -270,6 +275,43 @@ def test_training_a_sampler_without_a_batch(baseline):
         refused(ValueError, "`logits`", "axis for the batch", "(4,)"),
     ):
         sampler(tf.zeros(4), training=True)
+
+
+class Late(tg.distributions.Bernoulli):
+    """Of Bernoulli variables; a constant that it ignores comes last."""
+
+    name = "late"
+    parameters: ClassVar = {
+        **tg.distributions.Bernoulli.parameters,
+        "c": tf.abs,
+    }
+    constants: ClassVar = ("c",)
+
+    def log_probs(self, parameters, sample):
+        return super().log_probs(parameters[:1], sample)
+
+    def sample(self, parameters, seed):
+        return super().sample(parameters[:1], seed)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (4, 1), (4, 3)], ids=str)
+@pytest.mark.parametrize("law", [tg.distributions.Binomial, Late])
+@pytest.mark.parametrize("baseline", ["nvil", "moving_average"])
+def test_constants_of_any_shape_are_a_context(law, shape, baseline):
+    logits = tf.reshape(tf.range(12.0), (4, 3))
+    constant = tf.fill(shape, 5.0)
+    given = (logits, constant) if law is Late else (constant, logits)
+    flat = law().flatten(given).numpy()
+    assert flat.shape == law().flat_shape([t.shape for t in given]) == (4, 6)
+    parts = [flat[:, :3], flat[:, 3:]][:: 1 if law is Late else -1]
+    np.testing.assert_array_equal(parts[0], logits)
+    np.testing.assert_array_equal(parts[1], np.full((4, 3), 5.0))
+    sampler = tg.ReinforceSampler(law(), baseline=baseline)
+    with tg.layers.CostCollector():
+        assert sampler(given, training=True).shape == (4, 3)
+    reinforce = tg.estimators.Reinforce(law(), baseline=baseline)
+    layer = tg.ExpectedCost(lambda z: z[:, 0], reinforce)
+    assert layer(given, training=True).shape == (4,)
 
 
 def test_context_of_another_number_of_examples():

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import in_working_precision
+from tfgumbel._precision import finite_log_odds, in_working_precision
 from tfgumbel.distributions.bijections import from_log, positive
 
 Parameters = tuple[tf.Tensor, ...]
@@ -156,8 +156,7 @@ class Distribution:
     def check_shapes(self, shapes: Sequence[Any]) -> None:
         """Raises unless the parameters may have these shapes."""
         names = list(self.parameters)
-        learned = [i for i, n in enumerate(names) if n not in self.constants]
-        first = learned[0]
+        first = self._first_learned()
         for name, shape in zip(names, shapes, strict=True):
             if name in self.constants:
                 _checks.broadcastable(name, shape, shapes[first])
@@ -205,9 +204,49 @@ class Distribution:
 
     def sample_shape(self, shapes: Sequence[Any]) -> tuple:
         """Shape of a sample, from those of the parameters."""
+        return tuple(shapes[self._first_learned()])
+
+    def flatten(self, parameters: Sequence[Any]) -> tf.Tensor:
+        """Returns all parameters side by side, `[B, n]`; ±inf is made finite.
+
+        A constant, which may have fewer axes than the others, is one number
+        for each variable.
+        """
+        shapes = [tensor.shape for tensor in parameters]
+        first = parameters[self._first_learned()]
+        variables = tf.shape(first)[: first.shape.rank - self.event_rank]
+        flat = []
+        for name, tensor, size in zip(
+            self.parameters, parameters, self._sizes(shapes), strict=True
+        ):
+            if name in self.constants:
+                tensor = tf.broadcast_to(tensor, variables)
+            rows = [tf.shape(first)[0], -1 if size is None else size]
+            flat.append(tf.reshape(finite_log_odds(tensor), rows))
+        return tf.concat(flat, axis=1)
+
+    def flat_shape(self, shapes: Sequence[Any]) -> tuple:
+        """Static shape of `flatten`, from those of the parameters."""
+        sizes = self._sizes(shapes)
+        size = None if None in sizes else sum(sizes)
+        return self.sample_shape(shapes)[0], size
+
+    def _first_learned(self) -> int:
         names = list(self.parameters)
-        learned = [i for i, n in enumerate(names) if n not in self.constants]
-        return tuple(shapes[learned[0]])
+        return [n in self.constants for n in names].index(False)
+
+    def _sizes(self, shapes: Sequence[Any]) -> list[Any]:
+        """Numbers of an example in each parameter; `None` where unknown."""
+        first = tf.TensorShape(shapes[self._first_learned()])
+        variables = first[1 : first.rank - self.event_rank]
+        return [
+            (
+                variables
+                if name in self.constants
+                else tf.TensorShape(shape)[1:]
+            ).num_elements()
+            for name, shape in zip(self.parameters, shapes, strict=True)
+        ]
 
     def prior_like(
         self, prior: Sequence[tf.Tensor], parameters: Parameters

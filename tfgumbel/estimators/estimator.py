@@ -134,7 +134,7 @@ class Estimator(schedules.AnnealedLayer):
         if context is None:
             context = self.default_context(raw)
         context = tf.convert_to_tensor(context)
-        _checks.context(context.shape, raw[-1].shape[0])
+        _checks.context(context.shape, constrained[-1].shape[0])
         if not self.built:
             shapes = tuple(tensor.shape for tensor in raw)
             self.build(shapes if len(shapes) > 1 else shapes[0], context.shape)
@@ -180,16 +180,9 @@ class Estimator(schedules.AnnealedLayer):
 
     def default_context(self, parameters: tuple[tf.Tensor, ...]) -> tf.Tensor:
         """What a learned baseline looks at if nothing else is given."""
-        parameters = tuple(map(finite_log_odds, parameters))
         if len(parameters) == 1:
-            return parameters[0]
-        sizes = [p.shape[1:].num_elements() or -1 for p in parameters]
-        flat = [
-            tf.reshape(p, [tf.shape(p)[0], size])
-            for p, size in zip(parameters, sizes, strict=True)
-            if p.shape.rank
-        ]
-        return tf.concat(flat, axis=1)
+            return finite_log_odds(parameters[0])
+        return self.distribution.flatten(parameters)
 
     def estimate(
         self,

@@ -151,7 +151,7 @@ class ExpectedCost(InferringLayer):
         if not self.estimator.built:
             first = tuple(context_shape[0]) if context_shape else None
             if first is None and several:
-                first = (shapes[-1][0], _total_size(shapes))
+                first = self.distribution.flat_shape(shapes)
             self.estimator.build(logits_shape, first)
         self.built = True
 
@@ -284,12 +284,6 @@ def _float32(parameters: Any) -> Any:
         return tf.cast(tensor, tf.float32)
 
     return tf.nest.map_structure(cast, parameters)
-
-
-def _total_size(shapes: Any) -> int | None:
-    """How many numbers an example has in all the parameters."""
-    sizes = [tf.TensorShape(s[1:]).num_elements() for s in shapes if len(s)]
-    return None if None in sizes else sum(sizes)
 
 
 def _estimator(

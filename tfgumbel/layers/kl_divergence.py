@@ -175,16 +175,20 @@ class KLDivergence(StochasticLayer):
         self._metric_total, self._metric_count = total.value, count.value
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Calls the layer; warns where it stands behind a sampler."""
-        for tensor in keras.tree.flatten(inputs):
-            source = getattr(tensor, "_keras_history", (None,))[0]
-            if isinstance(source, SamplingLayer):
-                warnings.warn(
-                    f"Layer {self.name!r} is called on a sample of "
-                    f"{source.name!r}, and takes it for the parameters of a "
-                    "distribution. Call it on what the sampler is called on.",
-                    stacklevel=2,
-                )
+        """Calls the layer; warns where it reads a sample as its logits."""
+        # A mean may be a sample, and the logits an embedding of one.
+        source = getattr(inputs, "_keras_history", (None,))[0]
+        if (
+            isinstance(source, SamplingLayer)
+            and type(source.distribution) is type(self.distribution)
+            and not hasattr(source, "dim")
+        ):
+            warnings.warn(
+                f"Layer {self.name!r} is called on a sample of "
+                f"{source.name!r}, and takes it for the parameters of a "
+                "distribution. Call it on what the sampler is called on.",
+                stacklevel=2,
+            )
         return super().__call__(inputs, *args, **kwargs)
 
     def call(

@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, distributions, estimators, ops
-from tfgumbel._precision import finite_log_odds
 from tfgumbel.distributions import Parameters
 from tfgumbel.layers._stochastic import SamplingLayer, is_recorded, masked
 from tfgumbel.layers.cost_collector import CostCollector
@@ -149,10 +148,10 @@ class ReinforceSampler(SamplingLayer):
         shapes = list(logits_shape) if several else [logits_shape]
         self.distribution.check_shapes(shapes)
         if self.baseline is not None and not self.return_log_prob:
-            if self.baseline.network is None:
-                context_shape = (shapes[-1][0],)  # is not looked at
-            elif context_shape is None:
-                context_shape = (shapes[-1][0], sum(map(_size, shapes)))
+            if context_shape is None:
+                context_shape = self.distribution.flat_shape(shapes)
+                if self.baseline.network is not None:
+                    _require_size(context_shape, shapes)
             self.baseline.build(context_shape)
         self.built = True
 
@@ -244,7 +243,8 @@ class ReinforceSampler(SamplingLayer):
             if self.baseline.network is None:
                 context = log_prob  # whose rows are counted
             elif context is None:
-                context = _parameters_as_context(parameters)
+                tensors = tf.nest.flatten(parameters)
+                context = self.distribution.flatten(tensors)
             else:
                 _checks.context(context.shape, log_prob.shape[0])
             learned = self.baseline(context)
@@ -276,25 +276,12 @@ class ReinforceSampler(SamplingLayer):
         }
 
 
-def _parameters_as_context(parameters: Any) -> tf.Tensor:
-    tensors = [
-        finite_log_odds(tf.cast(t, tf.float32))
-        for t in tf.nest.flatten(parameters)
-    ]
-    flat = [keras.ops.reshape(t, (-1, _size(t.shape))) for t in tensors]
-    return tf.concat(flat, axis=1)
-
-
-def _size(shape: Any) -> int:
-    sizes = tuple(shape)[1:]
-    if None in sizes:
+def _require_size(context_shape: tuple, shapes: Any) -> None:
+    if context_shape[1] is None:
+        found = ", ".join(str(tuple(shape)) for shape in shapes)
         raise ValueError(
             "A baseline needs a context whose axes, except that of the batch, "
-            f"have known sizes. Received: parameters of shape {tuple(shape)}. "
+            f"have known sizes. Received: parameters of shape {found}. "
             "Pass another `context`, or use a baseline without a network, "
             'as "moving_average".'
         )
-    result = 1
-    for size in sizes:
-        result *= size
-    return result
