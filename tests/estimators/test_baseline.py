@@ -220,3 +220,12 @@ def test_no_decay_keeps_the_last_batch_alone():
     baseline.observe(tf.constant([5.0, 7.0]))
     baseline.observe(tf.constant([1.0, 3.0]))
     assert float(baseline.centre()) == pytest.approx(2.0)
+
+
+def test_the_centre_is_the_mean_of_what_the_network_leaves():
+    network = keras.layers.Dense(1, kernel_initializer="ones")
+    baseline = estimators.Baseline(network, decay=0.5)
+    context = tf.constant([[1.0], [2.0], [6.0]])
+    cost = tf.constant([4.0, 5.0, 0.0])
+    baseline.attach(cost, tf.zeros(3), baseline(context))
+    assert float(baseline.centre()) == pytest.approx(np.mean([3, 3, -6]))

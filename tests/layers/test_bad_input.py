@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 from typing import ClassVar
 
 import keras
@@ -252,11 +253,13 @@ def test_a_divergence_of_a_sample():
     sample = tg.GumbelSoftmax(name="code")(logits)
     with pytest.warns(UserWarning, match="a sample of 'code'"):
         tg.CategoricalKL()(sample)
-    tg.CategoricalKL()(logits)  # where it belongs
-    tg.CategoricalKL()(tg.StraightThroughEmbedding(3, 5)(logits))
-    z = tg.ReparamGaussian()((logits, logits))
-    tg.CategoricalKL()(z)  # a logistic-normal's logits
-    tg.GaussianKL()([(logits, logits), (z, logits)])  # a random walk
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tg.CategoricalKL()(logits)  # where it belongs
+        tg.CategoricalKL()(tg.StraightThroughEmbedding(3, 5)(logits))
+        z = tg.ReparamGaussian()((logits, logits))
+        tg.CategoricalKL()(z)  # a logistic-normal's logits
+        tg.GaussianKL()([(logits, logits), (z, logits)])  # a random walk
 
 
 def test_baseline_without_its_context():
