@@ -1,6 +1,7 @@
 """The command line, end to end at a small size."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import tfgumbel as tg
+from tfgumbel import _startup
 from tfgumbel.__main__ import main
 from tfgumbel._commands import compare as command
 from tfgumbel.diagnostics import training
@@ -257,3 +259,16 @@ def test_python_m_tfgumbel(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert "python -m tfgumbel compare --help" in result.stdout
+    assert not result.stderr  # No line of TensorFlow's start.
+
+
+def test_lines_of_the_start_are_shown_after_an_error(capfd):
+    with _startup._without_standard_error():
+        os.write(2, b"hidden")
+    with (
+        pytest.raises(ImportError),
+        _startup._without_standard_error(),
+    ):
+        os.write(2, b"shown")
+        raise ImportError
+    assert capfd.readouterr().err == "shown"

@@ -18,7 +18,7 @@ PACKAGE = pathlib.Path(tfgumbel.__file__).parent
 
 # Left may be imported by right, never the reverse, never sideways.
 FLOORS = (
-    ("_checks", "_precision", "_saving"),
+    ("_startup", "_checks", "_precision", "_saving"),
     ("random", "schedules", "losses", "metrics"),
     ("ops",),
     ("distributions",),

@@ -7,6 +7,7 @@ train them with `fit`, and below them the pure functions in `tfgumbel.ops`.
 """
 
 from tfgumbel import (
+    _startup,  # noqa: F401
     callbacks,
     diagnostics,
     distributions,
