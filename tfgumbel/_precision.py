@@ -22,6 +22,11 @@ def in_working_precision(tensor: tf.Tensor) -> tf.Tensor:
     return tf.cast(tensor, working_dtype(tensor.dtype))
 
 
+def is_compiled() -> bool:
+    """Whether XLA compiles what is traced."""
+    return tf.__internal__.get_enclosing_xla_context() is not None
+
+
 def without_infinity(logits: tf.Tensor) -> tf.Tensor:
     """The logits with -inf made finite; NaN stays."""
     return tf.maximum(logits, tf.cast(LOWEST, logits.dtype))

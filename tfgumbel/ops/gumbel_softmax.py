@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfgumbel import _checks
 from tfgumbel._precision import (
     in_working_precision,
+    is_compiled,
     one_hot_argmax,
     softmax,
     without_infinity,
@@ -110,12 +111,23 @@ def softmax_gradient(
     return centred * y, wrt_temperature
 
 
+def _divided(perturbed: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+    """perturbed / temperature, a scalar.
+
+    Fused with noise, a division takes XLA several times as long as a product
+    (2.21); without XLA it is one operation fewer.
+    """
+    if is_compiled():
+        return perturbed * (1.0 / temperature)
+    return perturbed / temperature
+
+
 def _soft(
     logits: tf.Tensor, noise: tf.Tensor, temperature: tf.Tensor, axis: int
 ) -> tf.Tensor:
     @tf.custom_gradient
     def sample(logits, noise, temperature):
-        y = softmax((logits + noise) / temperature, axis)
+        y = softmax(_divided(logits + noise, temperature), axis)
 
         def grad(upstream):
             wrt_logits, wrt_temperature = softmax_gradient(
@@ -146,7 +158,7 @@ def _decoupled(
         perturbed = without_infinity(logits) + noise
 
         def grad(upstream):
-            y = softmax(perturbed / temperature, axis)
+            y = softmax(_divided(perturbed, temperature), axis)
             wrt_logits, wrt_temperature = softmax_gradient(
                 y, upstream, temperature, axis
             )
@@ -157,7 +169,7 @@ def _decoupled(
         if forward is None:
             value = one_hot_argmax(perturbed, axis, bad)
         else:
-            value = softmax(perturbed / (forward + bad), axis)
+            value = softmax(_divided(perturbed, forward + bad), axis)
         # A derivative inside would be taken for that of the whole, forwards.
         return tf.stop_gradient(value), grad
 

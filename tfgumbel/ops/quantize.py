@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import in_working_precision, nan_rows
+from tfgumbel._precision import in_working_precision, is_compiled, nan_rows
 from tfgumbel.ops import _index_gradients
 from tfgumbel.ops._index_gradients import Block
 
@@ -159,7 +159,7 @@ def _joined(of_rows: Any, flat: tf.Tensor, size: int) -> tf.Tensor:
 
 def _at_once(flat: tf.Tensor, size: int) -> bool:
     """Whether there is but one block: few rows, or XLA, where loops crawl."""
-    compiled = tf.__internal__.get_enclosing_xla_context() is not None
+    compiled = is_compiled()
     rows = flat.shape[0]
     return compiled or (rows is not None and rows <= size)
 

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import in_working_precision, nan_rows
+from tfgumbel._precision import in_working_precision, is_compiled, nan_rows
 from tfgumbel.ops import _index_gradients
 from tfgumbel.ops._index_gradients import Block
 
@@ -146,7 +146,7 @@ def _by_blocks(
 
     size = max(1, block // categories)
     static, count = flat.shape[0], tf.shape(flat)[0]
-    compiled = tf.__internal__.get_enclosing_xla_context() is not None
+    compiled = is_compiled()
     if compiled or (static is not None and static <= size):
         return tf.reshape(of_rows(0, count), tf.shape(logits))
     blocks = -(-count // size)
