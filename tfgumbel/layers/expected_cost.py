@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,11 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, _saving, distributions, estimators, ops
-from tfgumbel.layers._stochastic import InferringLayer, masked
+from tfgumbel.layers._stochastic import (
+    InferringLayer,
+    masked,
+    model_in_training,
+)
 
 COSTS = (keras.layers.Layer, keras.losses.Loss)
 COST_FUNCTIONS = ("activations", "losses", "metrics", "ops")
@@ -33,7 +38,10 @@ class ExpectedCost(InferringLayer):
             gives one cost per example, `[B]`. It must treat every example by
             itself (no batch normalisation) and must not use `add_loss`, since
             an estimator evaluates it on several samples per example. A
-            functional model of several inputs is called with their list.
+            functional model of several inputs is called with their list. The
+            weights of a layer or a model are this layer's; those that a
+            function merely reads are not, and train only if the model around
+            has them.
         estimator: Name of a registered estimator (see
             `tg.estimators.available()`), or an estimator object.
         distribution: A name, such as `"categorical"` (logits `[B, ..., K]`,
@@ -131,6 +139,7 @@ class ExpectedCost(InferringLayer):
         # So that Keras does not compile a model with XLA by itself.
         self.supports_jit = self.distribution.compiles
         self.adds_loss = bool(add_loss)
+        self._cost_watched = False
         self.inference = inference or self.inference_modes[0]
 
     @property
@@ -198,8 +207,16 @@ class ExpectedCost(InferringLayer):
         # Functional models take one structure, all else positional arguments.
         inputs = getattr(self.cost, "inputs", None)
         one = context and inputs is not None
+        inputs = [[sample, *context]] if one else [sample, *context]
         before = _added_losses(self.cost)
-        cost = self.cost(*([[sample, *context]] if one else [sample, *context]))
+        model = None if self._cost_watched else model_in_training()
+        if model is None:
+            cost = self.cost(*inputs)
+        else:
+            self._cost_watched = True
+            with tf.GradientTape() as tape:
+                cost = self.cost(*inputs)
+            self._warn_of_foreign(tape.watched_variables(), model)
         if _added_losses(self.cost) > before:
             raise ValueError(
                 "Argument `cost` must not use `add_loss` (nor an "
@@ -209,6 +226,25 @@ class ExpectedCost(InferringLayer):
                 f"Received: cost={self.cost!r}"
             )
         return cost
+
+    def _warn_of_foreign(
+        self, read: Sequence[tf.Variable], model: keras.Model
+    ) -> None:
+        """Warns if the cost reads what could be trained and will not be."""
+        local = tf.distribute.get_strategy().experimental_local_results
+        known = {id(each) for v in model.variables for each in local(v.value)}
+        foreign = [
+            variable.name for variable in read if id(variable) not in known
+        ]
+        if foreign:
+            warnings.warn(
+                f"The cost of layer {self.name!r} reads trainable variables "
+                f"that are not the model's, {foreign}, so that `fit` leaves "
+                "them as they are. Give as `cost` a Keras layer or model that "
+                "has them, or make what holds them an attribute of the model; "
+                "if they are not to train, set `trainable=False` there.",
+                stacklevel=2,
+            )
 
     def _inferred_cost(
         self, cost_fn: Callable[[tf.Tensor], tf.Tensor], logits: Any
