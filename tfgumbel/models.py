@@ -418,10 +418,10 @@ def _refuse_mixed_examples(loss: Any, target: Any, prediction: Any) -> None:
     """Raises for a loss whose share of an example is not its own loss.
 
     The loss is called on made-up numbers of the shapes at hand, outside the
-    graph, where it has to have a value for each example: once with another last example, which may change no other value,
-    and once with twice the weights, which has to double the total. A loss of
-    Keras's own needs no trial, and one that cannot be called on such numbers
-    is taken at its word.
+    graph, where it has to have a value for each example: once with another
+    last example, which may change no other value, and once with twice the
+    weights, which has to double the total. A loss of Keras's own needs no
+    trial, and one that cannot be called on such numbers is taken at its word.
     """
     function = getattr(loss, "fn", None) or type(loss)
     if function.__module__.split(".")[0] == "keras":

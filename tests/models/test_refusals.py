@@ -165,3 +165,23 @@ def test_a_sampler_of_other_rows_of_unknown_number():
 def test_a_stack_of_layers_is_no_graph():
     with pytest.raises(TypeError, match="mix `ScoreFunctionMixin` into"):
         tg.StochasticModel([keras.layers.Dense(3), tg.ReinforceSampler()])
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize("wrong", ["over the batch", "flat"])
+def test_a_loss_without_a_value_for_each_example(run_eagerly, wrong):
+    def loss(y_true, y_pred):
+        error = tf.square(y_true - y_pred)
+        if wrong == "flat":
+            return tf.reshape(error, [-1])
+        return tf.reduce_mean(error, axis=0)
+
+    with pytest.raises(ValueError, match=r"one value per.*have shape \("):
+        train(problem.model(None), loss, run_eagerly=run_eagerly)
+
+
+def test_no_targets():
+    network = problem.model(None)
+    network.compile("sgd", loss="mse")
+    with pytest.raises(ValueError, match=r"'mse' needs targets.*y=None"):
+        network.train_on_batch(problem.INPUTS)

@@ -84,6 +84,12 @@ class GradientStatistics(keras.callbacks.Callback):
                 "Argument `samples` must be at least 2, to have a variance. "
                 f"Received: samples={samples}"
             )
+        if not keras.tree.is_nested(data) and not hasattr(data, "shape"):
+            raise TypeError(
+                "Argument `data` must be one batch of arrays or tensors, as "
+                "for `train_on_batch`: of a dataset, `next(iter(dataset))`. "
+                f"Received: data of type {type(data).__name__}"
+            )
         self.every = every
         self.samples = samples
         self.data = data
