@@ -45,6 +45,18 @@ class ScoreFunctionMixin:
     what it adds must not depend on a sample.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuses a class in which Keras's methods would come first."""
+        super().__init_subclass__(**kwargs)
+        order = cls.mro()
+        if keras.Model in order[: order.index(ScoreFunctionMixin)]:
+            raise TypeError(
+                f"Class {cls.__name__} must name `ScoreFunctionMixin` before "
+                "the Keras class, whose `train_step` it extends: `class "
+                f"{cls.__name__}(tg.ScoreFunctionMixin, keras.Model)`. "
+                f"Received: bases {[base.__name__ for base in cls.__bases__]}"
+            )
+
     def train_step(self, data: Any) -> Any:
         """Trains on one batch, with a collector of costs open."""
         compiled = getattr(self, "_compile_loss", None)
@@ -505,14 +517,15 @@ class StochasticModel(ScoreFunctionMixin, keras.Model):
         computation graphs. NIPS 2015.
     """
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Returns a model; says how to write one that is no graph."""
-        if len(args) == 1 and "outputs" not in kwargs:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # As Keras 3.12 to 3.15 tell a graph. Without one the first such model
+        # would work, and fail once a graph has changed the bases of the class.
+        if len(args) != 2 and "outputs" not in kwargs:
             raise TypeError(
-                f"{cls.__name__} takes the inputs and the outputs of a graph. "
-                "For a stack of layers, or a model with a `call` of its own, "
-                "mix `ScoreFunctionMixin` into a class: `class Net("
+                f"{type(self).__name__} takes the inputs and the outputs of a "
+                "graph. For a stack of layers, or a model with a `call` of its "
+                "own, mix `ScoreFunctionMixin` into a class: `class Net("
                 "tg.ScoreFunctionMixin, keras.Sequential): pass`. "
                 f"Received: {args!r}"
             )
-        return super().__new__(cls, *args, **kwargs)
+        super().__init__(*args, **kwargs)

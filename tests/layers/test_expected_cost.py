@@ -463,3 +463,22 @@ def test_weights_that_the_model_has_are_trained_in_silence(policy):
     assert not trained_with(Reconstruction())
     decoder.trainable = False
     assert not trained_with(linear(decoder), attribute=decoder)
+
+
+@pytest.mark.parametrize("estimator", ["nvil", "rloo"])
+@pytest.mark.parametrize(
+    ("context", "error", "message"),
+    [
+        (tf.constant(2.0), ValueError, "axis for the batch.*rank 0"),
+        ({"a": tf.zeros([3, 2])}, TypeError, r"one by one.*'a': \(3, 2\)"),
+        ([tf.zeros([3])] * 2, TypeError, "one by one"),
+        ((tf.zeros([3]),) * 2, TypeError, "one by one"),
+    ],
+    ids=["scalar", "dict", "list", "tuple"],
+)
+def test_bad_contexts_are_refused(estimator, context, error, message):
+    layer = tg.ExpectedCost(lambda z, x: z[:, 0], estimator)
+    with pytest.raises(error, match=message):
+        layer(tf.zeros([3, 4]), context, training=True)
+    with pytest.raises(error, match=message):
+        layer(tf.zeros([3, 4]), tf.zeros([3]), context, training=True)

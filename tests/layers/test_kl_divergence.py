@@ -174,6 +174,13 @@ def test_capacity_by_the_formula(capacity):
     assert loss_and_gradients(layer, (MEAN, LOG_VARIANCE))[0] < 1e-5
 
 
+@pytest.mark.parametrize("shape", [(2, 5), (3, 3)])
+def test_a_mask_of_another_shape_is_refused(shape):
+    layer = tg.CategoricalKL()
+    with pytest.raises(ValueError, match=r"`mask`.*\(2, 3\)"):
+        layer(tf.zeros([2, 3, 4]), mask=tf.ones(shape, tf.bool))
+
+
 def test_masked_steps_are_free():
     shape = (5, 3, 2)
     mask = np.arange(15).reshape(5, 3) % 4 != 1

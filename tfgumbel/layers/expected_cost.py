@@ -157,6 +157,9 @@ class ExpectedCost(InferringLayer):
         ):
             if name not in self.distribution.constants:
                 _checks.batched(name, shape)
+        for shape in context_shape:
+            _require_tensor(shape)
+            _checks.batched("context", shape)
         if not self.estimator.built:
             first = tuple(context_shape[0]) if context_shape else None
             if first is None and several:
@@ -305,6 +308,17 @@ def _added_losses(cost: Any) -> int:
         return 0
     regularized = [w for w in cost.trainable_weights if w.regularizer]
     return len(cost.losses) - len(regularized)
+
+
+def _require_tensor(context_shape: Any) -> None:
+    """Raises for the shapes of a structure of tensors."""
+    sizes = context_shape if isinstance(context_shape, tuple) else [()]
+    if any(size is not None and not isinstance(size, int) for size in sizes):
+        raise TypeError(
+            "Argument `context` must be tensors, given one by one: "
+            "`layer(logits, *context)`. Received: a context of shapes "
+            f"{context_shape}"
+        )
 
 
 def _as_float32(context: Any) -> tf.Tensor:

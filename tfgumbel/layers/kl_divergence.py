@@ -451,6 +451,9 @@ def _unmasked(divergence: tf.Tensor, mask: Any) -> tf.Tensor:
             "Argument `mask` must have no more axes than the divergence, of "
             f"shape {divergence.shape}. Received: mask of shape {mask.shape}"
         )
+    _checks.broadcastable(
+        "mask", mask.shape, divergence.shape[: mask.shape.rank]
+    )
     ones = tf.ones([missing], tf.int32)
     mask = tf.reshape(mask, tf.concat([tf.shape(mask), ones], axis=0))
     return tf.where(mask, divergence, tf.zeros_like(divergence))
