@@ -310,3 +310,33 @@ def test_a_later_fit_goes_on_by_batches(make):
         anneal = tg.TemperatureScheduler(lambda step: 1.0 + step)
         logged = network.fit(*data, batch_size=4, verbose=0, callbacks=[anneal])
         assert logged.history["temperature"] == [1.0 + last]
+
+
+def twins(name="code"):
+    """A model of two models, each with a layer of this name."""
+    x = keras.Input((4,))
+    inner = []
+    for _ in range(2):
+        logits = keras.layers.Dense(3, name="encoder")(x)
+        inner.append(keras.Model(x, tg.GumbelSoftmax(name=name)(logits)))
+    sample = keras.layers.Add()([each(x) for each in inner])
+    network = keras.Model(x, keras.layers.Dense(4)(sample))
+    network.compile("sgd", loss="mse")
+    return network, [each.get_layer(name) for each in inner]
+
+
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_of_layers_of_one_name_the_one_that_is_given(chosen):
+    network, layers = twins()
+    callback = tg.TemperatureScheduler(0.25, layers=layers[chosen])
+    fit(network, [callback], epochs=1)
+    expected = [1.0, 1.0]
+    expected[chosen] = 0.25
+    assert [float(layer.temperature) for layer in layers] == expected
+
+
+def test_a_name_of_several_layers_is_refused():
+    network, _ = twins()
+    callback = tg.TemperatureScheduler(0.25, layers="code")
+    with pytest.raises(ValueError, match="'code', as 2 layers of the model"):
+        callback.set_model(network)

@@ -270,3 +270,35 @@ def test_bad_arguments(strategy):
         model = plain_model()
     with pytest.raises(ValueError, match="1 examples for 2 replicas"):
         fit(model, tg.GradientStatistics(data=(X[:1], X[:1])))
+
+
+def test_layers_of_one_name_are_told_apart():
+    """Each by its own gradient, which one scale makes larger."""
+    x = keras.Input((4,))
+    encoders, outputs = [], []
+    for scale in (1.0, 2.0):
+        encoder = keras.layers.Dense(3, "linear", False, "zeros")
+        encoder.name = "encoder"
+        encoders.append(encoder)
+        z = tg.GumbelSoftmax(seed=int(scale))(keras.Model(x, encoder(x))(x))
+        outputs.append(keras.layers.Rescaling(scale)(z))
+    model = keras.Model(x, keras.layers.Add()(outputs))
+    model.compile("sgd", lambda y, p: p[:, 0], jit_compile=False)
+
+    def ratio(layers):
+        watch = tg.GradientStatistics(layers, data=(X, X), samples=400)
+        watch.set_model(model)
+        first = watch.measure()
+        names = ["gradient_variance/encoder", "gradient_variance/encoder_1"]
+        assert set(names) < set(first)
+        return first[names[1]] / first[names[0]]
+
+    assert 3.0 < ratio(encoders) < 5.0
+    assert 0.2 < ratio(encoders[::-1]) < 0.33
+
+
+def test_a_dataset_is_no_batch():
+    dataset = tf.data.Dataset.from_tensors((X, X))
+    with pytest.raises(TypeError, match=r"next\(iter\(dataset\)\)"):
+        tg.GradientStatistics(data=dataset)
+    tg.GradientStatistics(data=next(iter(dataset)))

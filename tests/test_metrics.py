@@ -280,3 +280,25 @@ def test_unknown_number_of_variables_is_an_error():
     update = tf.function(tg.CodePerplexity().update_state)
     with pytest.raises(ValueError, match="`shared=True`"):
         update.get_concrete_function(None, tf.TensorSpec([None, None, 6]))
+
+
+@every_metric
+def test_codes_that_are_nan_show(name):
+    codes = P.copy()
+    codes[3] = np.nan
+    assert np.isnan(METRICS[name]()(None, codes))
+
+
+@every_metric
+def test_other_codes_than_before_are_refused(name):
+    metric = METRICS[name]()
+    metric.update_state(None, P)
+    for codes in (P[:, :, :5], P[:, :2]):
+        with pytest.raises(ValueError, match=r"as before, \(3, 6\)"):
+            metric.update_state(None, codes)
+
+
+def test_weights_of_another_number_of_examples_are_refused():
+    metric = tg.LogMarginalLikelihood(lambda x: x, samples=2)
+    with pytest.raises(ValueError, match=r"`sample_weight`.*\(3,\)"):
+        metric.update_state(tf.zeros([5]), sample_weight=tf.ones([3]))

@@ -130,22 +130,36 @@ class StatefulLayer(keras.layers.Layer):
             value: What it starts from.
             dtype: Its type.
         """
-        value = np.asarray(value, dtype)
-        with keras.name_scope(self.name, caller=self):
-            variable = keras.Variable(
-                keras.initializers.Constant(value),
-                shape=value.shape,
-                dtype=dtype,
-                trainable=False,
-                autocast=False,
-                aggregation="none",
-                name=name,
-            )
+        variable = self._new_variable(name, np.asarray(value, dtype), dtype)
         setattr(self._state, name, variable)
         # tf.train.Checkpoint finds a TensorFlow variable in an attribute, to
         # which Keras pays no attention.
         setattr(self, f"_{name}_variable", variable.value)
         return variable
+
+    def _new_variable(
+        self, name: str, value: np.ndarray, dtype: str
+    ) -> keras.Variable:
+        try:
+            with keras.name_scope(self.name, caller=self):
+                return keras.Variable(
+                    keras.initializers.Constant(value),
+                    shape=value.shape,
+                    dtype=dtype,
+                    trainable=False,
+                    autocast=False,
+                    aggregation="none",
+                    name=name,
+                )
+        except ValueError as error:
+            if "singleton tf.Variables" not in str(error):
+                raise
+            raise ValueError(
+                f"Layer {self.name!r} is made inside a `tf.function` that runs "
+                "again and again, as in the `call` of a model or layer, in a "
+                "`Lambda` or in a `train_step`: each time it would begin its "
+                "noise anew. Make it once, in `__init__`, and call it there."
+            ) from error
 
     def state(self, name: str) -> keras.Variable:
         """Returns the variable that `add_state` made under this name."""

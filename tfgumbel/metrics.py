@@ -56,6 +56,13 @@ class CodeMetric(keras.metrics.Metric):
         counts = tf.reduce_sum(codes, axis=self._summed(codes.shape.rank))
         if self.counts is None:
             self.counts = self._make_counts(counts.shape)
+        if not counts.shape.is_compatible_with(self.counts.shape):
+            raise ValueError(
+                "Argument `y_pred` must hold as many variables and categories "
+                f"as before, {tuple(self.counts.shape)}. "
+                f"Received: y_pred of shape {codes.shape}, with "
+                f"{tuple(counts.shape)}"
+            )
         self.counts.assign_add(counts)
 
     def expect(self, shape: Any) -> None:
@@ -260,7 +267,7 @@ class CodeUsage(CodeMetric):
 
     def _of_average(self, average: tf.Tensor) -> tf.Tensor:
         used = tf.cast(average > self.threshold, average.dtype)
-        return tf.reduce_mean(used, axis=-1)
+        return tf.reduce_mean(used + 0.0 * average, axis=-1)  # NaN stays NaN
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -380,9 +387,9 @@ class LogMarginalLikelihood(keras.metrics.Metric):
             weights = tf.ones_like(values)
         else:
             weights = tf.cast(tf.convert_to_tensor(sample_weight), tf.float64)
-            weights = tf.broadcast_to(
-                tf.reshape(weights, [-1]), tf.shape(values)
-            )
+            weights = tf.reshape(weights, [-1])
+            _checks.broadcastable("sample_weight", weights.shape, values.shape)
+            weights = tf.broadcast_to(weights, tf.shape(values))
         squares = tf.square(weights)
         terms = [
             weights,

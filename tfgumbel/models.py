@@ -45,6 +45,18 @@ class ScoreFunctionMixin:
     what it adds must not depend on a sample.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuses a class in which Keras's methods would come first."""
+        super().__init_subclass__(**kwargs)
+        order = cls.mro()
+        if keras.Model in order[: order.index(ScoreFunctionMixin)]:
+            raise TypeError(
+                f"Class {cls.__name__} must name `ScoreFunctionMixin` before "
+                "the Keras class, whose `train_step` it extends: `class "
+                f"{cls.__name__}(tg.ScoreFunctionMixin, keras.Model)`. "
+                f"Received: bases {[base.__name__ for base in cls.__bases__]}"
+            )
+
     def train_step(self, data: Any) -> Any:
         """Trains on one batch, with a collector of costs open."""
         compiled = getattr(self, "_compile_loss", None)
@@ -367,7 +379,7 @@ def _checked_values(loss: Any, target: Any, prediction: Any) -> tf.Tensor:
             f"among {_REDUCTIONS}. Received: loss {loss.name!r} with "
             f"reduction={loss.reduction!r}"
         )
-    values = tf.convert_to_tensor(loss.call(target, prediction))
+    values = tf.convert_to_tensor(_called(loss, target, prediction))
     if values.shape.rank is None:
         raise ValueError(
             "A model with a ReinforceSampler needs losses of known rank, of "
@@ -385,6 +397,19 @@ def _checked_values(loss: Any, target: Any, prediction: Any) -> tf.Tensor:
             "log-probability to the loss in a `train_step` of your own"
         )
     return values
+
+
+def _called(loss: Any, target: Any, prediction: Any) -> Any:
+    try:
+        return loss.call(target, prediction)
+    except Exception as error:
+        if target is not None:
+            raise
+        raise ValueError(
+            f"Loss {loss.name!r} needs targets: give `fit` a y. (If the "
+            "output is the cost itself, its loss is `losses.MeanCost()`.) "
+            "Received: y=None"
+        ) from error
 
 
 def _refuse_unused_log_probs(
@@ -405,38 +430,29 @@ def _refuse_mixed_examples(loss: Any, target: Any, prediction: Any) -> None:
     """Raises for a loss whose share of an example is not its own loss.
 
     The loss is called on made-up numbers of the shapes at hand, outside the
-    graph: once with another last example, which may change no other value,
-    and once with twice the weights, which has to double the total. A loss of
-    Keras's own needs no trial, and one that cannot be called on such numbers
-    is taken at its word.
+    graph, where it has to have a value for each example: once with another
+    last example, which may change no other value, and once with twice the
+    weights, which has to double the total. A loss of Keras's own needs no
+    trial, and one that cannot be called on such numbers is taken at its word.
     """
     function = getattr(loss, "fn", None) or type(loss)
     if function.__module__.split(".")[0] == "keras":
         return
     try:
         with tf.init_scope():
-            others, doubled = _trial(loss, target, prediction)
+            flaw = _flaw(loss, target, prediction)
     except Exception:
         return
-    if not others:
-        raise ValueError(
-            "A model with a ReinforceSampler needs a loss that treats each "
-            "example by itself, for its sampler is credited with the loss of "
-            f"its own example only. Received: loss {loss.name!r}, whose value "
-            "for one example changes with another one"
-        )
-    if not doubled:
-        raise ValueError(
-            "A model with a ReinforceSampler needs a loss that is a weighted "
-            "sum, or a mean over all examples. Received: loss "
-            f"{loss.name!r}, whose total does not double with its weights: it "
-            "ignores its sample weights, or divides by their sum"
-        )
+    if flaw is not None:
+        raise ValueError(f"A model with a ReinforceSampler needs {flaw}")
 
 
-def _trial(loss: Any, target: Any, prediction: Any) -> tuple[bool, bool]:
-    """Whether examples leave each other alone, and weights weigh."""
-    size = max(2, prediction.shape[0] or 4)
+def _flaw(loss: Any, target: Any, prediction: Any) -> str | None:
+    """What the loss would have to be and is not, tried on made-up numbers."""
+    # Of a size that is no other of theirs, if the batch's is not known.
+    others = {3, *target.shape[1:], *prediction.shape[1:]}
+    unlike = next(n for n in range(4, 99) if n not in others)
+    size = max(2, prediction.shape[0] or unlike)
     random = np.random.default_rng(0)
 
     def made_up(like: Any) -> tf.Tensor:
@@ -446,12 +462,31 @@ def _trial(loss: Any, target: Any, prediction: Any) -> tuple[bool, bool]:
     y, p = made_up(target), made_up(prediction)
     moved = tf.concat([p[:-1], made_up(prediction)[-1:]], axis=0)
     values, other = loss.call(y, p), loss.call(y, moved)
+    if values.shape[0] != size:
+        return (
+            "losses with one value per example, of shape [B]. Received: loss "
+            f"{loss.name!r}, whose values for {size} examples have shape "
+            f"{values.shape}"
+        )
     weights = tf.ones([size])
     once, twice = loss(y, p, weights), loss(y, p, 2.0 * weights)
     if not np.all(np.isfinite([*np.ravel(values), *np.ravel(other), once])):
-        return True, True
-    alone = np.allclose(values[:-1], other[:-1], rtol=1e-4, atol=1e-6)
-    return alone, np.allclose(2.0 * once, twice, rtol=1e-3)
+        return None
+    if not np.allclose(values[:-1], other[:-1], rtol=1e-4, atol=1e-6):
+        return (
+            "a loss that treats each example by itself, for its sampler is "
+            "credited with the loss of its own example only. Received: loss "
+            f"{loss.name!r}, whose value for one example changes with another "
+            "one"
+        )
+    if not np.allclose(2.0 * once, twice, rtol=1e-3):
+        return (
+            "a loss that is a weighted sum, or a mean over all examples. "
+            f"Received: loss {loss.name!r}, whose total does not double with "
+            "its weights: it ignores its sample weights, or divides by their "
+            "sum"
+        )
+    return None
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -482,14 +517,15 @@ class StochasticModel(ScoreFunctionMixin, keras.Model):
         computation graphs. NIPS 2015.
     """
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Returns a model; says how to write one that is no graph."""
-        if len(args) == 1 and "outputs" not in kwargs:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # As Keras 3.12 to 3.15 tell a graph. Without one the first such model
+        # would work, and fail once a graph has changed the bases of the class.
+        if len(args) != 2 and "outputs" not in kwargs:
             raise TypeError(
-                f"{cls.__name__} takes the inputs and the outputs of a graph. "
-                "For a stack of layers, or a model with a `call` of its own, "
-                "mix `ScoreFunctionMixin` into a class: `class Net("
+                f"{type(self).__name__} takes the inputs and the outputs of a "
+                "graph. For a stack of layers, or a model with a `call` of its "
+                "own, mix `ScoreFunctionMixin` into a class: `class Net("
                 "tg.ScoreFunctionMixin, keras.Sequential): pass`. "
                 f"Received: {args!r}"
             )
-        return super().__new__(cls, *args, **kwargs)
+        super().__init__(*args, **kwargs)

@@ -231,8 +231,9 @@ class AnnealedScalar:
             value = self.initial = get(value)
         if callable(value):
             self.schedule = value
-            check(value, lambda number: check_value(name, number))
-            value = float(value(0))
+            with tf.init_scope():  # The layer may be made while one traces.
+                check(value, lambda number: check_value(name, number))
+                value = float(value(0))
         self.variable = layer.add_state(name, check_value(name, value))
         self.step = None
         if self.schedule is not None:

@@ -346,3 +346,43 @@ def test_a_score_function_cost_on_a_tape_without_training():
         tape.watch(log_prob)
         with pytest.warns(UserWarning, match="without `training`"):
             layer(tf.ones(3), log_prob)
+
+
+one_tensor = layer_cases(
+    lambda case: (
+        not isinstance(case.inputs[0], list | tuple) and "KL" not in case.id
+    )
+)
+
+
+@one_tensor
+@pytest.mark.parametrize("symbolic", [False, True])
+@pytest.mark.parametrize("pack", [list, tuple, lambda pair: {"a": pair[0]}])
+def test_a_structure_in_place_of_a_tensor(case, symbolic, pack):
+    """Some would stack them, and call two batches one."""
+    first, *others = tensors(case.inputs)
+    if symbolic:
+        first = keras.KerasTensor(first.shape, first.dtype.name)
+        others = [keras.KerasTensor(t.shape, t.dtype.name) for t in others]
+    with refused(TypeError, "takes one tensor", "Received: a"):
+        case.make()(pack([first, first]), *others)
+
+
+@drawing
+def test_a_layer_that_each_call_makes_anew(case):
+    made = []
+
+    @tf.function(autograph=False)
+    def once():
+        if not made:  # As in a `build` that `fit` is the first to call.
+            made.append(case.make())
+        return tf.zeros([])
+
+    @tf.function(autograph=False)
+    def call():
+        case.make()
+        return tf.zeros([])
+
+    once()
+    with refused(ValueError, "Layer", "`tf.function`", "`__init__`"):
+        call()

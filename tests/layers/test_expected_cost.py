@@ -1,5 +1,7 @@
 """ExpectedCost: any cost, any estimator, in any Keras model."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -416,3 +418,67 @@ def test_fit_is_compiled_where_xla_knows_the_sampler(distribution):
         jit_compile=layer.supports_jit,
     )
     assert loss[-1] < 0.9 * loss[0]
+
+
+def linear(decoder):
+    def cost(z, x):
+        error = decoder(tf.reshape(z, [-1, 6])) - tf.cast(x, tf.float32)
+        return tf.cast(tf.reduce_mean(tf.square(error), -1), tf.float32)
+
+    return cost
+
+
+def trained_with(cost, attribute=None, **options):
+    """Warnings of a `fit`, by a model that has the attribute."""
+    model = functional("rloo", cost)
+    model.decoder = attribute
+    model.compile("sgd", loss=tg.losses.MeanCost(), **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, batch_size=32, verbose=0)
+    return [str(w.message) for w in caught if "reads train" in str(w.message)]
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_a_function_of_weights_that_fit_leaves_alone(run_eagerly):
+    """Nothing else would tell that the decoder does not learn."""
+    decoder = keras.layers.Dense(6)
+    decoder.build((None, 6))
+    before = decoder.get_weights()
+    (said,) = trained_with(linear(decoder), run_eagerly=run_eagerly)
+    assert "dense" in said
+    assert "kernel" in said
+    assert "attribute of the model" in said
+    np.testing.assert_array_equal(decoder.get_weights()[0], before[0])
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_weights_that_the_model_has_are_trained_in_silence(policy):
+    keras.config.set_dtype_policy(policy)
+    decoder = keras.layers.Dense(6, dtype="float32")
+    decoder.build((None, 6))
+    before = decoder.get_weights()
+    assert not trained_with(linear(decoder), attribute=decoder)
+    assert np.any(decoder.get_weights()[0] != before[0])
+    assert not trained_with(Reconstruction())
+    decoder.trainable = False
+    assert not trained_with(linear(decoder), attribute=decoder)
+
+
+@pytest.mark.parametrize("estimator", ["nvil", "rloo"])
+@pytest.mark.parametrize(
+    ("context", "error", "message"),
+    [
+        (tf.constant(2.0), ValueError, "axis for the batch.*rank 0"),
+        ({"a": tf.zeros([3, 2])}, TypeError, r"one by one.*'a': \(3, 2\)"),
+        ([tf.zeros([3])] * 2, TypeError, "one by one"),
+        ((tf.zeros([3]),) * 2, TypeError, "one by one"),
+    ],
+    ids=["scalar", "dict", "list", "tuple"],
+)
+def test_bad_contexts_are_refused(estimator, context, error, message):
+    layer = tg.ExpectedCost(lambda z, x: z[:, 0], estimator)
+    with pytest.raises(error, match=message):
+        layer(tf.zeros([3, 4]), context, training=True)
+    with pytest.raises(error, match=message):
+        layer(tf.zeros([3, 4]), tf.zeros([3]), context, training=True)

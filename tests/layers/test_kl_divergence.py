@@ -174,6 +174,13 @@ def test_capacity_by_the_formula(capacity):
     assert loss_and_gradients(layer, (MEAN, LOG_VARIANCE))[0] < 1e-5
 
 
+@pytest.mark.parametrize("shape", [(2, 5), (3, 3)])
+def test_a_mask_of_another_shape_is_refused(shape):
+    layer = tg.CategoricalKL()
+    with pytest.raises(ValueError, match=r"`mask`.*\(2, 3\)"):
+        layer(tf.zeros([2, 3, 4]), mask=tf.ones(shape, tf.bool))
+
+
 def test_masked_steps_are_free():
     shape = (5, 3, 2)
     mask = np.arange(15).reshape(5, 3) % 4 != 1
@@ -265,3 +272,22 @@ def test_groups_that_do_not_fit_are_refused(arguments, message):
     layer = tg.GaussianKL(**{"free_bits": 1.0, **arguments})
     with pytest.raises(ValueError, match=message):
         layer((MEAN, LOG_VARIANCE))
+
+
+def test_a_layer_that_is_called_twice_logs_the_sum():
+    """As the loss has it; in `evaluate` too."""
+    kl = tg.BernoulliKL(name="kl")
+    x = keras.Input((3,))
+    model = keras.Model(x, kl(x) + kl(keras.layers.Rescaling(2.0)(x)))
+    model.compile("sgd")
+    logits = np.linspace(-2, 2, 12, dtype="float32").reshape(4, 3)
+
+    def total(part):
+        each = tg.BernoulliKL().divergence(part)
+        return float(tf.reduce_mean(tf.reduce_sum(each, axis=1)))
+
+    expected = [total(part) + total(2 * part) for part in np.split(logits, 2)]
+    logs = model.evaluate(logits, batch_size=2, verbose=0, return_dict=True)
+    assert logs["kl"] == pytest.approx(np.mean(expected), rel=1e-5)
+    history = model.fit(logits, batch_size=2, verbose=0).history
+    assert history["kl"] == pytest.approx([np.mean(expected)], rel=1e-5)

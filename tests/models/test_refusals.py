@@ -165,3 +165,58 @@ def test_a_sampler_of_other_rows_of_unknown_number():
 def test_a_stack_of_layers_is_no_graph():
     with pytest.raises(TypeError, match="mix `ScoreFunctionMixin` into"):
         tg.StochasticModel([keras.layers.Dense(3), tg.ReinforceSampler()])
+
+
+class Sized(tg.StochasticModel):
+    """A graph that is made from a number."""
+
+    def __init__(self, units):
+        x = keras.Input((2,))
+        z = tg.ReinforceSampler()(keras.layers.Dense(units)(x))
+        super().__init__(x, keras.layers.Dense(2)(z))
+
+
+class Called(tg.StochasticModel):
+    """No graph, but a `call` of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(2)
+
+    def call(self, x, training=None):
+        return self.dense(x)
+
+
+def test_a_subclass_gives_its_graph_to_the_parent():
+    """Whether or not a graph has been made before."""
+    for _ in range(2):
+        with pytest.raises(TypeError, match=r"Called takes.*Received: \(\)"):
+            Called()
+        train(Sized(3), "mse")
+
+
+def test_the_mixin_after_the_class_that_it_extends():
+    with pytest.raises(TypeError, match=r"Late must name.*'Model', 'Score"):
+
+        class Late(keras.Model, tg.ScoreFunctionMixin):
+            pass
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize("wrong", ["over the batch", "flat"])
+def test_a_loss_without_a_value_for_each_example(run_eagerly, wrong):
+    def loss(y_true, y_pred):
+        error = tf.square(y_true - y_pred)
+        if wrong == "flat":
+            return tf.reshape(error, [-1])
+        return tf.reduce_mean(error, axis=0)
+
+    with pytest.raises(ValueError, match=r"one value per.*have shape \("):
+        train(problem.model(None), loss, run_eagerly=run_eagerly)
+
+
+def test_no_targets():
+    network = problem.model(None)
+    network.compile("sgd", loss="mse")
+    with pytest.raises(ValueError, match=r"'mse' needs targets.*y=None"):
+        network.train_on_batch(problem.INPUTS)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, diagnostics
+from tfgumbel.callbacks._layers_named import layers_named
 from tfgumbel.layers import CostCollector
 
 
@@ -43,7 +45,8 @@ class GradientStatistics(keras.callbacks.Callback):
 
     Args:
         layers: Layers, or names of layers, at any depth; `None` for all the
-            model's direct layers that have trainable weights.
+            model's direct layers that have trainable weights. Of several of
+            one name the later ones are logged with a number, as `<layer>_1`.
         every: Optimizer steps between two measurements; `None` for the end of
             each epoch only.
         data: The held batch, as for `train_on_batch`: `x`, `(x, y)` or `(x,
@@ -80,6 +83,12 @@ class GradientStatistics(keras.callbacks.Callback):
             raise ValueError(
                 "Argument `samples` must be at least 2, to have a variance. "
                 f"Received: samples={samples}"
+            )
+        if not keras.tree.is_nested(data) and not hasattr(data, "shape"):
+            raise TypeError(
+                "Argument `data` must be one batch of arrays or tensors, as "
+                "for `train_on_batch`: of a dataset, `next(iter(dataset))`. "
+                f"Received: data of type {type(data).__name__}"
             )
         self.every = every
         self.samples = samples
@@ -185,24 +194,41 @@ class GradientStatistics(keras.callbacks.Callback):
         return {name: _flat(values) / scale for name, values in found.items()}
 
     def _find(self, model: keras.Model) -> dict[str, keras.layers.Layer]:
-        every = {
-            layer.name: layer
-            for layer in model._flatten_layers(include_self=False)
-            if layer.trainable_variables
-        }
+        every = _trained(model, recursive=True)
         if self.layers is None:
-            direct = model._flatten_layers(include_self=False, recursive=False)
-            return {la.name: la for la in direct if la.name in every}
+            return _by_name(_trained(model, recursive=False))
         several = isinstance(self.layers, (list, tuple))
         chosen = self.layers if several else [self.layers]
-        names = [e if isinstance(e, str) else e.name for e in chosen]
-        missing = [name for name in names if name not in every]
-        if missing or not names:
+        found = [layers_named(entry, every) for entry in chosen]
+        if not all(found) or not found:
+            names = [e if isinstance(e, str) else e.name for e in chosen]
+            known = sorted({layer.name for layer in every})
             raise ValueError(
                 "Argument `layers` must name layers of the model that have "
-                f"trainable weights, of {sorted(every)}. Received: {names}"
+                f"trainable weights, of {known}. Received: {names}"
             )
-        return {name: every[name] for name in names}
+        return _by_name([layer for (layer,) in found])
+
+
+def _trained(model: keras.Model, recursive: bool) -> list[keras.layers.Layer]:
+    """Layers inside the model that have trainable weights."""
+    # Keras 3.12 to 3.15 list nested layers by no public method.
+    layers = model._flatten_layers(include_self=False, recursive=recursive)
+    return [layer for layer in layers if layer.trainable_variables]
+
+
+def _by_name(
+    layers: Sequence[keras.layers.Layer],
+) -> dict[str, keras.layers.Layer]:
+    """The layers, a number after each name that came before."""
+    found: dict[str, keras.layers.Layer] = {}
+    for layer in layers:
+        name, number = layer.name, 0
+        while found.get(name, layer) is not layer:
+            number += 1
+            name = f"{layer.name}_{number}"
+        found[name] = layer
+    return found
 
 
 def _shards(data: Any, strategy: tf.distribute.Strategy) -> tuple:

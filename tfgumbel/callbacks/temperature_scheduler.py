@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, schedules
+from tfgumbel.callbacks._layers_named import layers_named
 
 _LOG_NAMES = {
     "temperature": "temperature",
@@ -215,22 +216,22 @@ class TemperatureScheduler(keras.callbacks.Callback):
     def _named(
         self, entry: Any, every: list[keras.layers.Layer]
     ) -> keras.layers.Layer:
-        # By name, since tuners copy callbacks together with their layers.
         name = entry if isinstance(entry, str) else entry.name
-        for layer in every:
-            if layer.name == name:
-                refusal = self._refusal(layer)
-                if refusal is not None:
-                    raise ValueError(
-                        f"TemperatureScheduler cannot set the "
-                        f"`{self.attribute}` of {name!r}: {refusal}"
-                    )
-                return layer
-        raise ValueError(
-            f"Argument `layers` names {name!r}, which is no layer with a "
-            f"`{self.attribute}` of the model. Received: those are "
-            f"{[layer.name for layer in every]}"
-        )
+        found = layers_named(entry, every)
+        if not found:
+            raise ValueError(
+                f"Argument `layers` names {name!r}, which is no layer with a "
+                f"`{self.attribute}` of the model. Received: those are "
+                f"{[layer.name for layer in every]}"
+            )
+        (layer,) = found
+        refusal = self._refusal(layer)
+        if refusal is not None:
+            raise ValueError(
+                f"TemperatureScheduler cannot set the "
+                f"`{self.attribute}` of {name!r}: {refusal}"
+            )
+        return layer
 
 
 def _calls(optimizer: keras.optimizers.Optimizer) -> int:

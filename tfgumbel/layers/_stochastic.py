@@ -45,6 +45,23 @@ class CalledOnce(schedules.AnnealedLayer):
         # Keras would make a list of its own of what is assigned.
         self.__dict__["_losses"] = OwnLosses()
 
+    @property
+    def takes_several(self) -> bool:
+        """Whether the first argument may be a tuple of tensors."""
+        distribution = getattr(self, "distribution", None)
+        return distribution is not None and len(distribution.parameters) > 1
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the layer; raises for a structure in place of a tensor."""
+        nested = args and isinstance(args[0], list | tuple | dict)
+        if nested and not self.takes_several:
+            raise TypeError(
+                f"Layer {self.name!r} takes one tensor as its first argument "
+                "(of lists of numbers, `np.asarray` makes one). "
+                f"Received: a {type(args[0]).__name__} of {len(args[0])}"
+            )
+        return super().__call__(*args, **kwargs)
+
     def warn_if_recorded(self, training: Any, inputs: Any) -> None:
         """Warns, once, where `training` was left open on a tape.
 
@@ -187,6 +204,17 @@ def is_called_by(*names: str) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def model_in_training() -> keras.Model | None:
+    """The model whose training step, as Keras wrote it, is being executed."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        home = frame.f_globals.get("__name__", "")
+        if frame.f_code.co_name == "train_step" and home.startswith("keras."):
+            return frame.f_locals.get("self")
+        frame = frame.f_back
+    return None
 
 
 class InferringLayer(StochasticLayer):

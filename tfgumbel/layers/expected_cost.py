@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,11 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, _saving, distributions, estimators, ops
-from tfgumbel.layers._stochastic import InferringLayer, masked
+from tfgumbel.layers._stochastic import (
+    InferringLayer,
+    masked,
+    model_in_training,
+)
 
 COSTS = (keras.layers.Layer, keras.losses.Loss)
 COST_FUNCTIONS = ("activations", "losses", "metrics", "ops")
@@ -33,7 +38,10 @@ class ExpectedCost(InferringLayer):
             gives one cost per example, `[B]`. It must treat every example by
             itself (no batch normalisation) and must not use `add_loss`, since
             an estimator evaluates it on several samples per example. A
-            functional model of several inputs is called with their list.
+            functional model of several inputs is called with their list. The
+            weights of a layer or a model are this layer's; those that a
+            function merely reads are not, and train only if the model around
+            has them.
         estimator: Name of a registered estimator (see
             `tg.estimators.available()`), or an estimator object.
         distribution: A name, such as `"categorical"` (logits `[B, ..., K]`,
@@ -131,6 +139,7 @@ class ExpectedCost(InferringLayer):
         # So that Keras does not compile a model with XLA by itself.
         self.supports_jit = self.distribution.compiles
         self.adds_loss = bool(add_loss)
+        self._cost_watched = False
         self.inference = inference or self.inference_modes[0]
 
     @property
@@ -148,6 +157,9 @@ class ExpectedCost(InferringLayer):
         ):
             if name not in self.distribution.constants:
                 _checks.batched(name, shape)
+        for shape in context_shape:
+            _require_tensor(shape)
+            _checks.batched("context", shape)
         if not self.estimator.built:
             first = tuple(context_shape[0]) if context_shape else None
             if first is None and several:
@@ -198,8 +210,16 @@ class ExpectedCost(InferringLayer):
         # Functional models take one structure, all else positional arguments.
         inputs = getattr(self.cost, "inputs", None)
         one = context and inputs is not None
+        inputs = [[sample, *context]] if one else [sample, *context]
         before = _added_losses(self.cost)
-        cost = self.cost(*([[sample, *context]] if one else [sample, *context]))
+        model = None if self._cost_watched else model_in_training()
+        if model is None:
+            cost = self.cost(*inputs)
+        else:
+            self._cost_watched = True
+            with tf.GradientTape() as tape:
+                cost = self.cost(*inputs)
+            self._warn_of_foreign(tape.watched_variables(), model)
         if _added_losses(self.cost) > before:
             raise ValueError(
                 "Argument `cost` must not use `add_loss` (nor an "
@@ -209,6 +229,25 @@ class ExpectedCost(InferringLayer):
                 f"Received: cost={self.cost!r}"
             )
         return cost
+
+    def _warn_of_foreign(
+        self, read: Sequence[tf.Variable], model: keras.Model
+    ) -> None:
+        """Warns if the cost reads what could be trained and will not be."""
+        # Keras 3.12 to 3.15 cast what `value` returns in mixed precision.
+        known = {id(variable._value) for variable in model.variables}
+        foreign = [
+            variable.name for variable in read if id(variable) not in known
+        ]
+        if foreign:
+            warnings.warn(
+                f"The cost of layer {self.name!r} reads trainable variables "
+                f"that are not the model's, {foreign}, so that `fit` leaves "
+                "them as they are. Give as `cost` a Keras layer or model that "
+                "has them, or make what holds them an attribute of the model, "
+                "with `trainable=False` if they are not to train.",
+                stacklevel=2,
+            )
 
     def _inferred_cost(
         self, cost_fn: Callable[[tf.Tensor], tf.Tensor], logits: Any
@@ -269,6 +308,17 @@ def _added_losses(cost: Any) -> int:
         return 0
     regularized = [w for w in cost.trainable_weights if w.regularizer]
     return len(cost.losses) - len(regularized)
+
+
+def _require_tensor(context_shape: Any) -> None:
+    """Raises for the shapes of a structure of tensors."""
+    sizes = context_shape if isinstance(context_shape, tuple) else [()]
+    if any(size is not None and not isinstance(size, int) for size in sizes):
+        raise TypeError(
+            "Argument `context` must be tensors, given one by one: "
+            "`layer(logits, *context)`. Received: a context of shapes "
+            f"{context_shape}"
+        )
 
 
 def _as_float32(context: Any) -> tf.Tensor:

@@ -46,7 +46,8 @@ class KLDivergence(StochasticLayer):
 
     Summed over the variables of an example, averaged over the batch. It is
     added in training and in evaluation, and its mean over an epoch stands in
-    the logs of `fit` and `evaluate` under the layer's name.
+    the logs of `fit` and `evaluate` under the layer's name: the sum of what a
+    layer adds that a model calls several times.
 
     Two changes of the objective keep a code from being switched off; what is
     added is then no longer that of a bound, and `divergence` has the plain
@@ -174,6 +175,11 @@ class KLDivergence(StochasticLayer):
         total, count = self._metric.variables
         self._metric_total, self._metric_count = total.value, count.value
 
+    @property
+    def takes_several(self) -> bool:
+        """Always: of one parameter too there may be a pair `[q, p]`."""
+        return True
+
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Calls the layer; warns where it reads a sample as its logits."""
         # A mean may be a sample, and the logits an embedding of one.
@@ -207,12 +213,14 @@ class KLDivergence(StochasticLayer):
         weighted = self._weight(training) * self._objective(
             divergence, training
         )
+        again = bool(self._losses)  # called before in this call of the model
         self.add_loss(weighted)
         if is_called_by("train_step", "test_step") and not in_symbolic_scope():
             # As its `update_state` does, in fewer operations.
             total, count = self._metric.variables
             _saving.increase(total, tf.stop_gradient(weighted))
-            _saving.increase(count, tf.ones([]))
+            if not again:
+                _saving.increase(count, tf.ones([]))
         return q
 
     def _objective(self, divergence: tf.Tensor, training: Any) -> tf.Tensor:
@@ -443,6 +451,9 @@ def _unmasked(divergence: tf.Tensor, mask: Any) -> tf.Tensor:
             "Argument `mask` must have no more axes than the divergence, of "
             f"shape {divergence.shape}. Received: mask of shape {mask.shape}"
         )
+    _checks.broadcastable(
+        "mask", mask.shape, divergence.shape[: mask.shape.rank]
+    )
     ones = tf.ones([missing], tf.int32)
     mask = tf.reshape(mask, tf.concat([tf.shape(mask), ones], axis=0))
     return tf.where(mask, divergence, tf.zeros_like(divergence))
