@@ -229,6 +229,8 @@ class Estimator(schedules.AnnealedLayer):
                     "whole batch is no cost of a sample)"
                 )
             )
+        if cost.shape.rank is None:  # As after `tf.numpy_function`.
+            cost = tf.ensure_shape(cost, [rows])
         _checks.floating("cost_fn's result", cost.dtype)
         return tf.cast(cost, tf.float32)
 

@@ -96,6 +96,8 @@ def batch_size(subject: Subject) -> Finding:
     batch = subject.rows(4, None)
 
     def unknown(tensor: tf.Tensor) -> tf.TensorSpec:
+        if tensor.shape.rank == 0:
+            return tf.TensorSpec([], tensor.dtype)
         return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
 
     @tf.function(
@@ -151,9 +153,12 @@ def extremes(subject: Subject) -> Finding:
 @check(
     "NaN",
     "A NaN stays in its example, and shows there",
-    "compute each example by itself: no maximum, mean or sum over the batch",
+    "compute each example by itself: no maximum, mean or sum over the batch; "
+    "if examples are meant to mix, give `per_example=False`",
 )
 def nan(subject: Subject) -> Finding:
+    if not subject.per_example:
+        raise NotApplicable("examples are not meant to be by themselves")
     layer, batch = subject.make(), subject.rows(64)
     back = subject.repeater(layer)
     bad = np.arange(64) < 8
@@ -261,7 +266,7 @@ def half_precision(subject: Subject) -> Finding:
 
 def _half(subject: Subject, dtype: str) -> np.ndarray:
     """Samples of a layer of this precision, of inputs of this precision."""
-    layer = subject.make(dtype=dtype)
+    layer = subject.half(dtype)
 
     def cast(tensor: tf.Tensor) -> tf.Tensor:
         floating = tensor.dtype.is_floating

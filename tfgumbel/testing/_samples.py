@@ -93,10 +93,12 @@ class Samples:
         """These, float64 `[N, V]`."""
         return np.reshape(np.asarray(self.drawn, np.float64), [self.many, -1])
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether samples are whole numbers."""
-        return bool(np.all(self.flat == np.round(self.flat)))
+    @functools.cached_property
+    def values(self) -> np.ndarray | None:
+        """The values that were drawn, if they are few or whole numbers."""
+        found = np.unique(self.flat)
+        whole = bool(np.all(found == np.round(found)))
+        return found if whole or len(found) < self.many / 64 else None
 
     def scalars(self) -> np.ndarray:
         """Samples of scalar variables, `[N, V]`."""
