@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -74,7 +75,10 @@ def inference(subject: Subject) -> Finding:
     again = subject.call(layer, subject.batch, False)
     if not np.array_equal(again.sample, every[1].sample):
         raise Fault("two calls with training=False differ")
-    return Finding("shape and dtype are the same, and it draws nothing")
+    text = "shape and dtype are the same, and it draws nothing"
+    if inspect.signature(subject.layer.call).parameters["training"].default:
+        text += "; called without `training` it draws"
+    return Finding(text)
 
 
 def _require_support(subject: Subject, sample: tf.Tensor) -> None:
