@@ -76,7 +76,8 @@ def inference(subject: Subject) -> Finding:
     if not np.array_equal(again.sample, every[1].sample):
         raise Fault("two calls with training=False differ")
     text = "shape and dtype are the same, and it draws nothing"
-    if inspect.signature(subject.layer.call).parameters["training"].default:
+    parameter = inspect.signature(subject.layer.call).parameters["training"]
+    if parameter.default is True:
         text += "; called without `training` it draws"
     return Finding(text)
 

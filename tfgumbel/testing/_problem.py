@@ -106,8 +106,9 @@ class Problem:
 
     def _default(self) -> tuple[np.ndarray, ...]:
         shape = (2, 3) if self.distribution.event_rank else (2,)
+        constant = 2.0 if self.distribution.event_rank else 5.0
         return tuple(
-            np.full(shape[:1], 5.0)
+            np.full(shape[:1], constant)
             if name in self.distribution.constants
             else self.random.uniform(-0.6, 0.9, size=shape)
             for name in self.distribution.parameters
@@ -207,6 +208,22 @@ class Problem:
             np.concatenate(rows[:-1], axis=1),
             rows[-1],
         )
+
+    def scores(self, z: tf.Tensor, count: int) -> np.ndarray:
+        """∇log q of flat samples in the learned inputs, `[n, ...]`."""
+        inputs = self.inputs(count)
+        sources = self.learned(tf.nest.flatten(inputs))
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            parameters = self.distribution.constrain(inputs)
+            shapes = [tensor.shape for tensor in parameters]
+            shape = self.distribution.sample_shape(shapes)
+            log_prob = self.distribution.log_prob(
+                parameters, tf.reshape(z, shape)
+            )
+        found = tape.gradient(log_prob, sources)
+        rows = [_rows(g, s) for g, s in zip(found, sources, strict=True)]
+        return np.concatenate(rows, axis=1)
 
     def learned(self, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
         """Those of the parameters that receive a gradient."""

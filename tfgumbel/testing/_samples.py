@@ -48,8 +48,9 @@ class Samples:
     def _default(self) -> tuple[Any, ...]:
         """Two variables, or two vectors of three; constants whole numbers."""
         shape = (2, 3) if self.distribution.event_rank else (2,)
+        constant = 2.0 if self.distribution.event_rank else 5.0
         return tuple(
-            np.full(shape[:1], 5.0)
+            np.full(shape[:1], constant)
             if name in self.distribution.constants
             else self.random.uniform(0.2, 1.0, size=shape)
             for name in self.distribution.parameters
