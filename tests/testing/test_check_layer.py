@@ -33,5 +33,13 @@ def test_a_fault_is_found_and_named(fault):
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_right_ones_pass(name, seed):
     tg.testing.check_layer(
-        RIGHT[name], faulty.LOGITS, seed=seed
+        RIGHT[name], faulty.LOGITS, seed=seed, **faulty.OPTIONS.get(name, {})
     ).raise_if_failed()
+
+
+def test_where_examples_mix_only_that_is_said():
+    report = tg.testing.check_layer(
+        faulty.Mixed, faulty.LOGITS, only=["NaN", "gradient of the sample"]
+    )
+    assert [o.check for o in report.failures] == ["NaN"]
+    assert "per_example=False" in report["NaN"].advice
