@@ -570,6 +570,14 @@ class Mixed(keras.layers.Layer):
         return inputs + noise + tf.roll(inputs, 1, axis=0)
 
 
+@keras.saving.register_keras_serializable("tfgumbel_tests")
+class DrawsByDefault(Right):
+    """As Keras's layers of image augmentation."""
+
+    def call(self, logits, training=True):
+        return super().call(logits, training=training)
+
+
 # By arguments of `check_layer`, where they take some.
 OPTIONS = {
     "coin": {"per_example": False, "arguments": {"scale": np.float32(0.5)}},
@@ -586,9 +594,6 @@ RIGHT = {
     "mixed": Mixed,
     # Its initial weights have no kernel in bfloat16.
     "GRU": lambda: keras.layers.GRU(2, dropout=0.3),
-    # `training` is true where it is not given.
-    "RandomBrightness": lambda: keras.layers.RandomBrightness(
-        0.2, value_range=(-9.0, 9.0)
-    ),
+    "draws-by-default": DrawsByDefault,
     "GumbelSoftmax": lambda: tg.GumbelSoftmax(0.5),
 }

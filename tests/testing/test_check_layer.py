@@ -43,3 +43,10 @@ def test_where_examples_mix_only_that_is_said():
     )
     assert [o.check for o in report.failures] == ["NaN"]
     assert "per_example=False" in report["NaN"].advice
+
+
+def test_what_draws_by_default_is_said():
+    report = tg.testing.check_layer(
+        faulty.DrawsByDefault, faulty.LOGITS, only=["inference"]
+    )
+    assert "without `training` it draws" in report["inference"].detail
