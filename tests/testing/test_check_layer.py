@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 import tfgumbel as tg
@@ -50,3 +51,28 @@ def test_what_draws_by_default_is_said():
         faulty.DrawsByDefault, faulty.LOGITS, only=["inference"]
     )
     assert "without `training` it draws" in report["inference"].detail
+
+
+@pytest.mark.parametrize("check", ["layer", "distribution", "estimator"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": 0.5}, "`seed` must be a whole number"),
+        ({"seed": -3}, "`seed` must be a whole number"),
+        ({"inputs": np.zeros([0, 5], "float32")}, "must not be empty"),
+        ({"inputs": np.full([4, 5], np.nan, "float32")}, "finite numbers"),
+    ],
+)
+def test_bad_arguments_are_refused(check, arguments, message):
+    subjects = {
+        "layer": faulty.Right,
+        "distribution": "bernoulli",
+        "estimator": "rloo",
+    }
+    with pytest.raises(ValueError, match=message):
+        getattr(tg.testing, f"check_{check}")(subjects[check], **arguments)
+
+
+def test_one_check_by_its_name():
+    report = tg.testing.check_layer(faulty.Right, only="calls")
+    assert len(report) == 1

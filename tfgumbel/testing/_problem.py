@@ -19,7 +19,12 @@ import tensorflow as tf
 from tfgumbel import distributions, estimators
 from tfgumbel.distributions import Enumerable
 from tfgumbel.estimators import Estimator
-from tfgumbel.testing._run import NotApplicable, shortened
+from tfgumbel.testing._run import (
+    NotApplicable,
+    require_numbers,
+    require_seed,
+    shortened,
+)
 
 EXAMPLES = 2
 
@@ -73,7 +78,7 @@ class Problem:
         full: bool,
         **options: Any,
     ) -> None:
-        self.random = np.random.default_rng(seed)
+        self.random = np.random.default_rng(require_seed(seed))
         self.full = full
         self._seed = seed
         self._make = _factory(estimator, distribution, options)
@@ -84,6 +89,7 @@ class Problem:
         arrays = [
             np.asarray(a, "float32") for a in (given if several else [given])
         ]
+        require_numbers(arrays)
         # The second example is another one.
         self.raw = tuple(
             np.stack([a, a if name in self.distribution.constants else 0.3 - a])

@@ -10,7 +10,12 @@ import tensorflow as tf
 
 from tfgumbel import distributions
 from tfgumbel.distributions import Distribution, Parameters
-from tfgumbel.testing._run import NotApplicable, shortened
+from tfgumbel.testing._run import (
+    NotApplicable,
+    require_numbers,
+    require_seed,
+    shortened,
+)
 
 
 class Samples:
@@ -27,12 +32,13 @@ class Samples:
         self, distribution: Any, inputs: Any, seed: int, full: bool
     ) -> None:
         self.distribution: Distribution = distributions.get(distribution)
-        self.random = np.random.default_rng(seed)
+        self.random = np.random.default_rng(require_seed(seed))
         self.full = full
         given = self._default() if inputs is None else inputs
         several = isinstance(given, list | tuple)
         arrays = given if several else (given,)
         self.raw = tuple(np.asarray(a, np.float32) for a in arrays)
+        require_numbers(self.raw)
         self._require_parameters()
 
     @property

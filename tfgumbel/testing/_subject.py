@@ -19,7 +19,13 @@ from tfgumbel import distributions
 from tfgumbel.distributions import Distribution
 from tfgumbel.layers import CostCollector
 from tfgumbel.testing import _measure
-from tfgumbel.testing._run import Finding, NotApplicable, shortened
+from tfgumbel.testing._run import (
+    Finding,
+    NotApplicable,
+    require_numbers,
+    require_seed,
+    shortened,
+)
 
 CALLS = 128
 """Calls that a statistic takes where a batch shares its noise."""
@@ -125,11 +131,12 @@ class Subject:
         is_layer = isinstance(layer, keras.layers.Layer)
         self._factory = None if is_layer else _factory(layer)
         self.layer = layer if is_layer else _made(layer)
-        self.random = np.random.default_rng(seed)
+        self.random = np.random.default_rng(require_seed(seed))
         self.batch = Batch(
             _arrays(self._default() if inputs is None else inputs),
             _arrays(arguments or {}),
         )
+        require_numbers(tf.nest.flatten(self.batch.inputs))
         self.per_example = per_example
         self.surrogate = surrogate
         self.strategy = strategy
