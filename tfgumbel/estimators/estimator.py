@@ -309,6 +309,11 @@ def register(name: str, *aliases: str) -> Callable[[type], type]:
     >>> tg.estimators.get("lowered").distribution
     Categorical()
     """
+    for one in (name, *aliases):
+        if not (isinstance(one, str) and one):
+            raise TypeError(
+                f"Argument `name` must be a string. Received: name={one!r}"
+            )
 
     def decorate(cls: type) -> type:
         if not (isinstance(cls, type) and issubclass(cls, Estimator)):
