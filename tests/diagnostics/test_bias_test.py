@@ -269,3 +269,17 @@ def test_holm_is_as_strict_as_bonferroni_for_the_least():
     assert holm([0.02, 0.001, 0.9]) == pytest.approx([0.04, 0.003, 0.9])
     assert holm([0.4, 0.5, 0.6]) == [1.0, 1.0, 1.0]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("scale", [2.0**-300, 2.0**300])
+def test_units_do_not_matter(scale):
+    random = np.random.default_rng(3)
+    noise = 0.1 * random.normal(size=[200, 5])
+    difference = 0.3 * random.normal(size=5)
+    plain = BiasTest(difference, noise, 0.01)
+    scaled = BiasTest(scale * difference, scale * noise, scale * 0.01)
+    assert scaled.p_value == plain.p_value > 0.0
+    assert scaled.length == scale * plain.length
+    for name in ("upper", "lower", "detectable"):
+        figures = [getattr(test, name)(0.01) for test in (plain, scaled)]
+        assert figures[1] == scale * figures[0], name

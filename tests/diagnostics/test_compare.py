@@ -628,3 +628,100 @@ def test_a_constant_parameter_is_broadcast():
         progress=False,
     )
     assert not any(row.failed for row in result.rows), str(result)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e25])
+def test_the_scale_of_the_cost_does_not_matter(scale):
+    def compared(scale):
+        return compare(
+            lambda z: scale * tf.square(z[:, 0] - 0.2),
+            [[0.3]],
+            ["rloo", "gumbel_softmax"],
+            500,
+            max_draws=500,
+            distribution="bernoulli",
+            progress=False,
+        )
+
+    plain, scaled = compared(1.0), compared(scale)
+    assert plain["gumbel_softmax"].bias_detected
+    assert scaled.recommended == plain.recommended
+    for one, other in zip(plain.rows, scaled.rows, strict=True):
+        assert other.bias_detected == one.bias_detected
+        for name in ("bias_upper", "bias_lower", "bias_detectable"):
+            figure = getattr(one, name) / plain.gradient_norm
+            found = getattr(other, name) / scaled.gradient_norm
+            assert found == pytest.approx(figure, rel=0.02), name
+
+
+def test_a_gradient_lost_in_rounding_is_said():
+    result = compare(
+        lambda z: 1e6 + tf.square(z[:, 0] - 0.2),
+        [[0.3]],
+        ["rloo", "gumbel_softmax"],
+        200,
+        distribution="bernoulli",
+        progress=False,
+    )
+    assert "by rounding in float32" in result.reference
+    assert "less than rounding in float32" in result.recommendation
+
+
+def test_a_gradient_that_is_not_finite_is_no_reference():
+    result = compare(
+        lambda z: z[:, 0] * np.nan,
+        [[0.3]],
+        "rloo",
+        20,
+        distribution="bernoulli",
+        progress=False,
+    )
+    assert result.gradient_norm is None
+
+
+def test_one_estimator_and_a_generator_of_them():
+    def names(estimators):
+        rows = compare(
+            lambda z: z[:, 0],
+            [[0.3]],
+            estimators,
+            20,
+            max_draws=20,
+            distribution="bernoulli",
+            progress=False,
+        ).rows
+        return [row.name for row in rows]
+
+    assert names(
+        tg.estimators.get("rloo", distribution="bernoulli", name="own")
+    ) == ["own"]
+    assert names(name for name in ("rloo", "disarm")) == ["rloo", "disarm"]
+
+
+def test_nothing_to_recommend_is_not_nothing_measured():
+    result = toy(["exact", "vimco"], draws=20)
+    assert "exact or has another objective" in result.recommendation
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": 0.5}, "`seed` must be an integer"),
+        ({"seed": 2**70}, "`seed` must be an integer"),
+        ({"learning_rate": -1.0}, "`learning_rate` must be a positive"),
+        ({"limit": -1}, "`limit` must not be negative"),
+        ({"exact": [[np.nan]]}, "`exact` must hold finite numbers"),
+        ({"logits": np.zeros([0, 1], "float32")}, "`logits` must hold numbers"),
+    ],
+)
+def test_other_bad_arguments_are_refused(arguments, message):
+    arguments = {"logits": [[0.3]], **arguments}
+    with pytest.raises(ValueError, match=message):
+        compare(
+            lambda z: z[:, 0],
+            estimators=["rloo"],
+            draws=20,
+            distribution="bernoulli",
+            progress=False,
+            **arguments,
+        )

@@ -273,3 +273,9 @@ def test_bad_identifiers(identifier, options, error, message):
 def test_bad_parameters(name, inputs, error, message):
     with pytest.raises(error, match=f"(?s){message}"):
         tg.distributions.get(name).constrain(inputs)
+
+
+@pytest.mark.parametrize("name", ["", 3, None])
+def test_a_name_that_is_none_is_refused(name):
+    with pytest.raises(TypeError, match="`name` must be a string"):
+        tg.distributions.register(name)

@@ -482,3 +482,29 @@ def test_bad_contexts_are_refused(estimator, context, error, message):
         layer(tf.zeros([3, 4]), context, training=True)
     with pytest.raises(error, match=message):
         layer(tf.zeros([3, 4]), tf.zeros([3]), context, training=True)
+
+
+@pytest.mark.parametrize("name", ["rloo", "reinforce", "disarm", "exact"])
+def test_a_numpy_cost_needs_no_shape(name):
+    """`tf.numpy_function` forgets it, in a graph."""
+
+    def by_numpy(z):
+        return tf.numpy_function(
+            lambda z: np.square(z[:, 0] - 0.2), [z], tf.float32
+        )
+
+    estimator = tg.estimators.get(name, distribution="bernoulli")
+    logits = tf.constant([[0.3, -0.5], [0.1, 0.2]])
+
+    def gradient(cost):
+        @tf.function(autograph=False)
+        def compute(logits):
+            with tf.GradientTape() as tape:
+                tape.watch(logits)
+                value = estimator(cost, logits, [1, 2])
+            return tape.gradient(value, logits)
+
+        return compute(logits)
+
+    expected = gradient(lambda z: tf.square(z[:, 0] - 0.2))
+    np.testing.assert_allclose(gradient(by_numpy), expected, atol=1e-6)

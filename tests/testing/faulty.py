@@ -264,6 +264,29 @@ class NumberAsTemperature(Right):
         self.temperature = self.initial
 
 
+class AnnealsInPython(Right):
+    """Anneals a Python number, which a graph does once."""
+
+    def build(self, shape):
+        self.tau = self.initial
+
+    @property
+    def temperature(self):
+        return self.tau
+
+    def sample(self, logits):
+        self.tau = max(0.1, 0.8 * self.tau)
+        return super().sample(logits)
+
+
+def inverse(self, logits, noise):
+    return tf.nn.softmax((logits + noise) * self.temperature)
+
+
+def without_super(self):
+    return {"temperature": self.initial, "hard": self.hard, "seed": self.seed}
+
+
 def config_without(*names):
     def get_config(self):
         config = Right.get_config(self)
@@ -280,6 +303,17 @@ class HalfStddev(keras.layers.Layer):
         if not training:
             return mean
         return mean + tf.exp(log_variance) * tf.random.normal(tf.shape(mean))
+
+
+class FixedStddev(HalfStddev):
+    """Learns the mean alone."""
+
+    def call(self, inputs, training=None):
+        mean, log_variance = inputs
+        if not training:
+            return mean
+        scale = tf.stop_gradient(tf.exp(0.5 * log_variance))
+        return mean + scale * tf.random.normal(tf.shape(mean))
 
 
 class Unclipped(keras.layers.Layer):
@@ -433,6 +467,22 @@ FAULTS = (
         "standard errors",
         cls=NumberAsTemperature,
     ),
+    fault("InverseTemperature", "temperature", "harder", {"soften": inverse}),
+    fault("AnnealsInPython", "graph", "schedule", cls=AnnealsInPython),
+    fault(
+        "WithoutSuper",
+        "configuration",
+        "takes dtype",
+        {"get_config": without_super},
+    ),
+    Fault(
+        "FixedStddev",
+        "gradient",
+        FixedStddev,
+        "no gradient.*input 1",
+        PAIR,
+        {"distribution": "gaussian"},
+    ),
     fault(
         "TemperatureMissing",
         "configuration",
@@ -468,7 +518,9 @@ for cls in (
     StateInWeights,
     SameDefault,
     NumberAsTemperature,
+    AnnealsInPython,
     HalfStddev,
+    FixedStddev,
     Unclipped,
 ):
     keras.saving.register_keras_serializable("tfgumbel_tests")(cls)
@@ -485,11 +537,63 @@ class OfTFP(keras.layers.Layer):
         return tf.cast(sample, self.compute_dtype)
 
 
+@keras.saving.register_keras_serializable("tfgumbel_tests")
+class NoisyReLU(keras.layers.Layer):
+    """Has a kink in each of its many units."""
+
+    def call(self, inputs, training=None):
+        if training:
+            noise = tf.random.normal(tf.shape(inputs), stddev=0.1)
+            inputs += tf.cast(noise, inputs.dtype)
+        return tf.nn.relu(tf.repeat(inputs, 16, axis=-1))
+
+
+@keras.saving.register_keras_serializable("tfgumbel_tests")
+class Coin(keras.layers.Layer):
+    """Throws one coin for the batch, and none without `scale`."""
+
+    def call(self, inputs, scale=0.0, training=None):
+        if not training:
+            return inputs
+        head = tf.cast(tf.random.uniform([]) < 0.5, inputs.dtype)
+        return inputs * (1.0 + head * tf.cast(scale, inputs.dtype))
+
+
+@keras.saving.register_keras_serializable("tfgumbel_tests")
+class Mixed(keras.layers.Layer):
+    """Adds noise, and to every example the one before it."""
+
+    def call(self, inputs, training=None):
+        if not training:
+            return inputs
+        noise = tf.cast(tf.random.normal(tf.shape(inputs)), inputs.dtype)
+        return inputs + noise + tf.roll(inputs, 1, axis=0)
+
+
+@keras.saving.register_keras_serializable("tfgumbel_tests")
+class DrawsByDefault(Right):
+    """As Keras's layers of image augmentation."""
+
+    def call(self, logits, training=True):
+        return super().call(logits, training=training)
+
+
+# By arguments of `check_layer`, where they take some.
+OPTIONS = {
+    "coin": {"per_example": False, "arguments": {"scale": np.float32(0.5)}},
+    "mixed": {"per_example": False},
+}
 RIGHT = {
     "Dropout": lambda: keras.layers.Dropout(0.3),
     "GaussianNoise": lambda: keras.layers.GaussianNoise(0.7),
     "hand-written": Right,
     "hand-written-hard": lambda: Right(hard=True),
     "tfp": OfTFP,
+    "kinks": NoisyReLU,
+    "coin": Coin,
+    "mixed": Mixed,
+    # Its initial weights have no kernel in bfloat16.
+    "GRU": lambda: keras.layers.GRU(2, dropout=0.3),
+    "draws-by-default": DrawsByDefault,
     "GumbelSoftmax": lambda: tg.GumbelSoftmax(0.5),
 }

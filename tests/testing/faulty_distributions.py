@@ -40,6 +40,49 @@ class Rayleigh(tg.distributions.Distribution):
         return ((tf.square(sample / parameters[0]) - 2.0) / parameters[0],)
 
 
+class Spin(tg.distributions.Distribution):
+    """-1 or 1, and nothing between."""
+
+    name = "spin"
+    parameters = {"logits": tg.distributions.real}
+
+    def sample(self, parameters, seed):
+        uniform = tg.random.uniform(tf.shape(parameters[0]), seed)
+        return tf.where(uniform < tf.sigmoid(parameters[0]), 1.0, -1.0)
+
+    def log_probs(self, parameters, sample):
+        return tf.math.log_sigmoid(sample * parameters[0])
+
+    def mean(self, parameters):
+        return tf.tanh(parameters[0] / 2.0)
+
+    def mode(self, parameters):
+        return tf.where(parameters[0] > 0.0, 1.0, -1.0)
+
+
+class HalfSpin(Spin):
+    """-1/2 or 1/2."""
+
+    def sample(self, parameters, seed):
+        return 0.5 * super().sample(parameters, seed)
+
+    def log_probs(self, parameters, sample):
+        return super().log_probs(parameters, 2.0 * sample)
+
+    def mean(self, parameters):
+        return 0.5 * super().mean(parameters)
+
+    def mode(self, parameters):
+        return 0.5 * super().mode(parameters)
+
+
+class OnlyUp(Spin):
+    """Never draws -1."""
+
+    def sample(self, parameters, seed):
+        return tf.abs(super().sample(parameters, seed))
+
+
 @dataclasses.dataclass(frozen=True)
 class Fault:
     """A subject, the check that must find its fault, and how far beyond."""
@@ -101,6 +144,8 @@ def one_sided(self, parameters, sample, noise):
 
 
 DISTRIBUTIONS = (
+    Fault("OnlyUp", "samples", OnlyUp()),
+    Fault("OnlyUp", "normalisation", OnlyUp()),
     rayleigh(
         "Unnormalised", "normalisation", log_probs=log_probs_without_constant
     ),
@@ -281,7 +326,43 @@ class Forgets(ScoreFunction):
         return self.factor / self.samples
 
 
+class OfOneSample(ScoreFunction):
+    """With one sample, and the moving mean of costs until then."""
+
+    least_samples = 1
+
+    def __init__(self, distribution="bernoulli", samples=1, **kwargs):
+        super().__init__(distribution, samples, **kwargs)
+
+    def build(self, *shapes):
+        self.mean = self.add_weight(initializer="zeros", trainable=False)
+        super().build(*shapes)
+
+    def baseline(self, cost):
+        before = tf.identity(self.mean.value)
+        finite = tf.where(tf.math.is_finite(cost), cost, 0.0)
+        self.mean.assign(0.9 * before + 0.1 * tf.reduce_mean(finite))
+        return before
+
+
+class WithTheCurrentCost(OfOneSample):
+    """Updates the moving mean before it is used."""
+
+    def baseline(self, cost):
+        super().baseline(cost)
+        return tf.identity(self.mean.value)
+
+
+class MeanOfTheBatch(OfOneSample):
+    """Has the mean cost of all examples as their baseline."""
+
+    def baseline(self, cost):
+        return tf.reduce_mean(cost)
+
+
 ESTIMATORS = (
+    Fault("WithTheCurrentCost", "baseline", WithTheCurrentCost, "score"),
+    Fault("MeanOfTheBatch", "baseline", MeanOfTheBatch, "score"),
     # Two thirds of the gradient are left: 10 times from 2^22 estimates on.
     estimator("WithItself", "gradient", baseline=with_itself, times=2.0),
     estimator("SumOfSamples", "gradient", scale=lambda self: 1.0),

@@ -8,8 +8,11 @@ import tfgumbel as tg
 from tests.testing.faulty_distributions import (
     DISTRIBUTIONS,
     ESTIMATORS,
+    HalfSpin,
+    OfOneSample,
     Rayleigh,
     ScoreFunction,
+    Spin,
 )
 
 
@@ -38,5 +41,14 @@ def test_a_fault_of_an_estimator_is_found(fault):
 @pytest.mark.full
 @pytest.mark.parametrize("seed", range(5))
 def test_the_right_ones_pass(seed):
-    tg.testing.check_distribution(Rayleigh(), seed=seed).raise_if_failed()
-    tg.testing.check_estimator(ScoreFunction, seed=seed).raise_if_failed()
+    for distribution in (Rayleigh, Spin, HalfSpin):
+        report = tg.testing.check_distribution(distribution(), seed=seed)
+        report.raise_if_failed()
+    for estimator in (ScoreFunction, OfOneSample):
+        tg.testing.check_estimator(estimator, seed=seed).raise_if_failed()
+
+
+def test_what_counts_is_at_most_as_many_as_there_are():
+    distribution = tg.distributions.Subset()  # k is a parameter
+    report = tg.testing.check_distribution(distribution, only=["mean"])
+    assert report.raise_if_failed()["mean"].status == "pass"

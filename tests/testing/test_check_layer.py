@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 import tfgumbel as tg
@@ -33,5 +34,45 @@ def test_a_fault_is_found_and_named(fault):
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_right_ones_pass(name, seed):
     tg.testing.check_layer(
-        RIGHT[name], faulty.LOGITS, seed=seed
+        RIGHT[name], faulty.LOGITS, seed=seed, **faulty.OPTIONS.get(name, {})
     ).raise_if_failed()
+
+
+def test_where_examples_mix_only_that_is_said():
+    report = tg.testing.check_layer(
+        faulty.Mixed, faulty.LOGITS, only=["NaN", "gradient of the sample"]
+    )
+    assert [o.check for o in report.failures] == ["NaN"]
+    assert "per_example=False" in report["NaN"].advice
+
+
+def test_what_draws_by_default_is_said():
+    report = tg.testing.check_layer(
+        faulty.DrawsByDefault, faulty.LOGITS, only=["inference"]
+    )
+    assert "without `training` it draws" in report["inference"].detail
+
+
+@pytest.mark.parametrize("check", ["layer", "distribution", "estimator"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": 0.5}, "`seed` must be a whole number"),
+        ({"seed": -3}, "`seed` must be a whole number"),
+        ({"inputs": np.zeros([0, 5], "float32")}, "must not be empty"),
+        ({"inputs": np.full([4, 5], np.nan, "float32")}, "finite numbers"),
+    ],
+)
+def test_bad_arguments_are_refused(check, arguments, message):
+    subjects = {
+        "layer": faulty.Right,
+        "distribution": "bernoulli",
+        "estimator": "rloo",
+    }
+    with pytest.raises(ValueError, match=message):
+        getattr(tg.testing, f"check_{check}")(subjects[check], **arguments)
+
+
+def test_one_check_by_its_name():
+    report = tg.testing.check_layer(faulty.Right, only="calls")
+    assert len(report) == 1

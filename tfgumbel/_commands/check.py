@@ -67,7 +67,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add(
         "--shared-noise",
         action="store_true",
-        help="one draw of a layer is for the whole batch",
+        help="one draw of a layer is for the whole batch, or examples mix",
     )
     add(
         "--surrogate",

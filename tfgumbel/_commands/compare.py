@@ -156,7 +156,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--seed",
-        type=int,
+        type=_seed,
         default=0,
         help="seed of noise and initial weights; default: %(default)s",
     )
@@ -182,6 +182,18 @@ def _at_least(least: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def _seed(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 2**62
+    if not -(2**62) <= value < 2**62:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number of at most 62 bits, not {text}"
+        )
+    return value
 
 
 def _finite(text: str) -> float:

@@ -90,26 +90,29 @@ class BiasTest:
         rounding: Length of Δ that float32 explains.
 
     Attributes:
-        square: |Δ|², less what rounding explains.
-        trace: a_1, the part of it that noise explains.
         p_value: P(T >= |Δ|²) if there is no bias.
     """
 
     def __init__(
         self, difference: np.ndarray, noise: np.ndarray, rounding: float = 0.0
     ) -> None:
-        self._rounding = rounding
-        length = max(0.0, float(np.linalg.norm(difference)) - rounding)
-        self.square = length**2
+        # In units of what is measured, whose sixth powers float64 may not
+        # hold; a power of two, so that nothing is rounded.
+        largest = max(float(np.max(np.abs(a))) for a in (difference, noise))
+        self._unit = 2.0 ** math.frexp(largest)[1]
+        difference, noise = difference / self._unit, noise / self._unit
+        self._rounding = rounding / self._unit
+        length = float(np.linalg.norm(difference)) - self._rounding
+        self._square = max(0.0, length) ** 2
         gram = _product(noise, noise)
         lengths = np.diagonal(gram).copy()
-        self.trace = float(lengths.mean())
-        self.p_value = float(self.square == 0.0)
-        if self.trace == 0.0:
+        self._trace = float(lengths.mean())
+        self.p_value = float(self._square == 0.0)
+        if self._trace == 0.0:
             return
         self._copies = len(noise)
         along = noise @ difference - lengths / math.sqrt(self._copies)
-        power = _inflation(along, lengths, noise @ difference, self.square)
+        power = _inflation(along, lengths, noise @ difference, self._square)
         self._traces = [
             trace * power**k
             for k, trace in enumerate(_traces(gram, noise.shape[1]), start=1)
@@ -118,31 +121,49 @@ class BiasTest:
         self._null = _shifted(*self._traces[:3])
         self._top = self._noise_along(along.var() * power)
         self._rest = self._without_top()
-        self.p_value = self._survival(self.square)
+        self.p_value = self._survival(self._square)
+
+    @property
+    def square(self) -> float:
+        """|Δ|², less what rounding explains."""
+        return self._square * self._unit**2
+
+    @property
+    def trace(self) -> float:
+        """a_1, the part of it that noise explains."""
+        return self._trace * self._unit**2
+
+    @property
+    def length(self) -> float:
+        """|Δ|, less what rounding and noise explain."""
+        return self._unit * math.sqrt(max(0.0, self._square - self._trace))
 
     def upper(self, alpha: float) -> float:
         """What the bias does not exceed, up to an error rate of alpha."""
-        if self.trace == 0.0:
-            return math.sqrt(self.square) + self._rounding
-        square, luck = self._not_too_lucky()
-        return self._solve(square, alpha * luck) + self._rounding
+        if self._trace == 0.0:
+            bound = math.sqrt(self._square)
+        else:
+            square, luck = self._not_too_lucky()
+            bound = self._solve(square, alpha * luck)
+        return self._unit * (bound + self._rounding)
 
     def lower(self, alpha: float) -> float:
         """What the bias exceeds, up to an error rate of alpha; 0 if unseen."""
-        if self.trace == 0.0:
-            return math.sqrt(self.square)
+        if self._trace == 0.0:
+            return self._unit * math.sqrt(self._square)
         if self.p_value > alpha:
             return 0.0
-        return self._solve(self.square, 1.0 - alpha)
+        return self._unit * self._solve(self._square, 1.0 - alpha)
 
     def detectable(self, alpha: float, power: float = 0.9) -> float:
         """The bias found with this probability at least, at this p-value."""
-        if self.trace == 0.0:
-            return self._rounding
+        if self._trace == 0.0:
+            return self._unit * self._rounding
         null = self._null
         quantile = f_distribution.quantile(alpha, null.d, self._nu)
         critical = null.shift + null.c * null.d * quantile
-        return self._solve(critical, 1.0 - power) + self._rounding
+        bias = self._solve(critical, 1.0 - power)
+        return self._unit * (bias + self._rounding)
 
     def _survival(self, square: float) -> float:
         f = (square - self._null.shift) / (self._null.c * self._null.d)
@@ -150,7 +171,7 @@ class BiasTest:
 
     def _not_too_lucky(self) -> tuple[float, float]:
         """|Δ|² and P(T <= |Δ|²) without a bias, which is not to vanish."""
-        square = max(self.square, _LEAST * self.trace)
+        square = max(self._square, _LEAST * self._trace)
         while (luck := self._below(square, 0.0)) < _LEAST:
             square *= 2.0
         return square, luck
@@ -160,7 +181,7 @@ class BiasTest:
         _, _, third, fourth = self._traces
         # The largest eigenvalue from below, a standard error up.
         largest = fourth / third * (1.0 + math.sqrt(2.0 / self._copies))
-        seen = seen / self.square if self.square else 0.0
+        seen = seen / self._square if self._square else 0.0
         return min(max(largest, seen), third ** (1.0 / 3.0))
 
     def _without_top(self) -> Shifted | None:
@@ -168,7 +189,7 @@ class BiasTest:
             max(0.0, trace - self._top**k)
             for k, trace in enumerate(self._traces[:3], start=1)
         ]
-        if rest[0] <= 1e-9 * self.trace:
+        if rest[0] <= 1e-9 * self._trace:
             return None
         return _shifted(*_possible(rest, math.inf))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks
@@ -16,7 +17,7 @@ from tfgumbel.diagnostics.reference import Reference
 from tfgumbel.diagnostics.selection import common_distribution, select
 from tfgumbel.diagnostics.study import Study
 from tfgumbel.distributions import Distribution
-from tfgumbel.estimators import CostFn
+from tfgumbel.estimators import CostFn, Estimator
 
 _MAX_DRAWS = 100_000
 
@@ -149,6 +150,13 @@ def compare(
     max_draws = _most(draws, max_draws)
     _checks.positive_number("tolerance", tolerance)
     _not_negative("train_steps", train_steps)
+    _not_negative("limit", limit)
+    _checks.positive_number("learning_rate", learning_rate)
+    _require_seed(seed)
+    if isinstance(estimators, str | Estimator):
+        estimators = [estimators]
+    elif estimators is not None and not isinstance(estimators, Mapping):
+        estimators = list(estimators)
     if context is not None:
         context = tf.convert_to_tensor(context)
     distribution = common_distribution(distribution, estimators)
@@ -186,6 +194,15 @@ def _not_negative(name: str, value: int) -> None:
             ) from error
 
 
+def _require_seed(seed: Any) -> None:
+    integer = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not (integer and -(2**62) <= seed < 2**62):
+        raise ValueError(
+            "Argument `seed` must be an integer of at most 62 bits. "
+            f"Received: seed={seed!r}"
+        )
+
+
 def _most(draws: int, max_draws: int | None) -> int:
     if _checks.positive_integer("draws", draws) < 2:
         raise ValueError(
@@ -221,6 +238,11 @@ def _prepared(logits: Any, distribution: Distribution) -> Any:
     tensors = distribution.check([tf.convert_to_tensor(part) for part in given])
     names = list(distribution.parameters)
     like = tensors[names.index(distribution.learned()[0])]
+    if not tf.size(like):
+        raise ValueError(
+            "Argument `logits` must hold numbers, of one example or more. "
+            f"Received: a tensor of shape {tuple(like.shape)}"
+        )
     prepared = [
         tf.cast(
             tf.broadcast_to(tensor, like.shape)

@@ -24,6 +24,7 @@ def recommend(
     *,
     norm: float | None = None,
     tolerance: float = 0.1,
+    rounding: float = 0.0,
 ) -> Recommendation:
     """The least variance * evaluations among those of acceptable bias.
 
@@ -42,19 +43,20 @@ def recommend(
             (`exact`) or has another objective.
         norm: Of the gradient, if it is known.
         tolerance: The acceptable bias in units of the norm, for the text.
+        rounding: The bias that float32 hides, for the text.
     """
     measured = [r for r in rows if not r.failed and r.name not in excluded]
     chosen = [r for r in measured if r.acceptable]
     best, tied = _best(chosen)
     open_rows = undecided(measured, best)
     sentences = [
-        _first(best, measured, norm),
+        _first(best, measured, norm, any(not r.failed for r in rows)),
         *_reason(best, chosen, tied, norm),
     ]
     if best is not None:
         sentences += _by_time(best, chosen)
     sentences += _contradicted(measured)
-    sentences += _undecided(best, open_rows, norm, tolerance)
+    sentences += _undecided(best, open_rows, norm, tolerance, rounding)
     sentences += _better_in_mse(best, measured)
     names = tuple(row.name for row in open_rows)
     text = " ".join(s for s in sentences if s)
@@ -111,10 +113,18 @@ def _best(chosen: Sequence[Row]) -> tuple[Row | None, list[Row]]:
 
 
 def _first(
-    best: Row | None, measured: Sequence[Row], norm: float | None
+    best: Row | None,
+    measured: Sequence[Row],
+    norm: float | None,
+    any_measured: bool,
 ) -> str:
     if best is not None:
         return f"Recommended: {best.name}."
+    if not measured and any_measured:
+        return (
+            "Recommended: none, since what was measured is exact or has "
+            "another objective."
+        )
     if not measured:
         return "Recommended: none, since no estimator could be measured."
     known = "" if norm is not None else ", or unknown"
@@ -204,6 +214,7 @@ def _undecided(
     rows: Sequence[Row],
     norm: float | None,
     tolerance: float,
+    rounding: float,
 ) -> list[str]:
     if not rows:
         return []
@@ -220,7 +231,12 @@ def _undecided(
         f"{percent(tolerance)} of the gradient's norm"
     )
     needed = draws_needed(first, tolerance * norm, first.bias or 0.0)
-    if needed < 1e9:
+    if rounding > tolerance * norm:
+        text += (
+            ", nor would more of them: it is less than rounding in float32. A "
+            "cost of smaller values, less a constant, has less of that"
+        )
+    elif needed < 1e9:
         text += f"; about {float(f'{needed:.1g}'):,.0f} would"
     return [text + "."]
 

@@ -34,7 +34,7 @@ class Reference:
 
     def norm(self) -> float:
         """|∇E f|, root mean square over examples, noise taken off."""
-        return self._rms(self._trace(self._test()))
+        return self._test().length / math.sqrt(len(self.gradient))
 
     def bounds(self, alpha: float) -> tuple[float, float]:
         """The norm lies between these, up to an error rate of alpha."""
@@ -48,12 +48,6 @@ class Reference:
         gradient = self.gradient.ravel()
         noise = noise.reshape(len(noise), -1) * np.ones_like(gradient)
         return BiasTest(gradient, noise)
-
-    def _trace(self, test: BiasTest) -> float:
-        return max(0.0, test.square - test.trace)
-
-    def _rms(self, square: float) -> float:
-        return math.sqrt(square / len(self.gradient))
 
 
 def given(exact: Any, logits: Any) -> Reference:
@@ -71,6 +65,10 @@ def given(exact: Any, logits: Any) -> Reference:
             f"Received: an array of shape {received}"
         )
     gradient = _flat(parts)
+    if not np.all(np.isfinite(gradient)):
+        raise ValueError(
+            f"Argument `exact` must hold finite numbers. Received: {exact!r}"
+        )
     return Reference(gradient, None, _rounding(gradient), "as given")
 
 
@@ -81,7 +79,7 @@ def enumerated(
     distribution: Distribution,
     limit: int,
 ) -> Reference | None:
-    """By enumeration; `None` past the limit of joint states."""
+    """By enumeration; `None` past the limit of joint states, or for NaN."""
     if Exact.refusal(distribution) is not None:
         return None
     assert isinstance(distribution, Enumerable)
@@ -95,9 +93,17 @@ def enumerated(
         cost, logits, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
     gradient = _flat(tf.nest.flatten(found))
-    size = float(np.linalg.norm(cost.numpy()))
+    size = float(np.linalg.norm(cost.numpy().astype(np.float64)))
+    if not np.all(np.isfinite(gradient)):
+        return None  # The estimates may be, and say so if they are not.
     rounding = _rounding(gradient) + 3e-7 * size
-    return Reference(gradient, None, rounding, "by enumeration")
+    source = "by enumeration"
+    if 10.0 * rounding > np.linalg.norm(gradient) > 0.0:
+        figure = rounding / math.sqrt(len(gradient))
+        source += (
+            f", with an error of up to {figure:.2g} by rounding in float32"
+        )
+    return Reference(gradient, None, rounding, source)
 
 
 def sampled(name: str, chunks: Chunks) -> Reference:
@@ -120,4 +126,5 @@ def _flat(parts: Sequence[Any]) -> np.ndarray:
 
 def _rounding(gradient: np.ndarray) -> float:
     # Estimates that hardly vary differ from the sum over states by rounding.
-    return 1e-5 * float(np.linalg.norm(gradient)) + 1e-8
+    norm = float(np.linalg.norm(gradient))
+    return 1e-5 * norm + (min(1e-8, 1e-3 * norm) if norm else 1e-8)

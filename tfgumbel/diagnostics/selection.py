@@ -39,7 +39,6 @@ def select(
             and not has_another_objective(entry)
             and (enumerable or not entry.exact)
         }
-    estimators = [estimators] if isinstance(estimators, str) else estimators
     if not estimators:
         raise ValueError(f"Argument `estimators` is empty: {estimators!r}")
     return _entries(estimators, distribution, seed)

@@ -217,6 +217,11 @@ class Study:
     def _norm(self) -> float | None:
         return None if self._reference is None else self._reference.norm()
 
+    def _rounding(self) -> float:
+        if self._reference is None:
+            return 0.0
+        return self._reference.rounding / math.sqrt(self._setup.batch)
+
     def _advice(self) -> tuple[list[Row], Recommendation]:
         rows = self._rows()
         excluded = [
@@ -226,7 +231,11 @@ class Study:
             or has_another_objective(measurement.estimator)
         ]
         advice = recommend(
-            rows, excluded, norm=self._norm(), tolerance=self._tolerance
+            rows,
+            excluded,
+            norm=self._norm(),
+            tolerance=self._tolerance,
+            rounding=self._rounding(),
         )
         return rows, advice
 

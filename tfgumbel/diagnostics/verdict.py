@@ -63,7 +63,7 @@ def judge(chunks: Chunks, reference: Reference, rate: float) -> Verdict:
         p_value = min(1.0, 2.0 * min(p_value, batch * least))
     root = math.sqrt(batch)
     return Verdict(
-        math.sqrt(max(0.0, pooled.square - pooled.trace)) / root,
+        pooled.length / root,
         pooled.lower(rate / 2.0) / root,
         pooled.upper(rate / 2.0) / root,
         pooled.detectable(rate if batch == 1 else rate / 2.0) / root,

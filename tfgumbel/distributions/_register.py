@@ -24,7 +24,7 @@ def register(name: str) -> Callable[[type], type]:
 
     Raises:
         ValueError: If the name is taken by another class.
-        TypeError: If the class is no `Distribution`.
+        TypeError: If the class is no `Distribution`, or the name no string.
 
     Example: a distribution of one's own.
 
@@ -49,6 +49,10 @@ def register(name: str) -> Callable[[type], type]:
     >>> "pathwise" in tg.estimators.available("rayleigh")
     True
     """
+    if not (isinstance(name, str) and name):
+        raise TypeError(
+            f"Argument `name` must be a string. Received: name={name!r}"
+        )
 
     def decorate(cls: type) -> type:
         if not (isinstance(cls, type) and issubclass(cls, Distribution)):

@@ -229,6 +229,8 @@ class Estimator(schedules.AnnealedLayer):
                     "whole batch is no cost of a sample)"
                 )
             )
+        if cost.shape.rank is None:  # As after `tf.numpy_function`.
+            cost = tf.ensure_shape(cost, [rows])
         _checks.floating("cost_fn's result", cost.dtype)
         return tf.cast(cost, tf.float32)
 
@@ -307,6 +309,11 @@ def register(name: str, *aliases: str) -> Callable[[type], type]:
     >>> tg.estimators.get("lowered").distribution
     Categorical()
     """
+    for one in (name, *aliases):
+        if not (isinstance(one, str) and one):
+            raise TypeError(
+                f"Argument `name` must be a string. Received: name={one!r}"
+            )
 
     def decorate(cls: type) -> type:
         if not (isinstance(cls, type) and issubclass(cls, Estimator)):

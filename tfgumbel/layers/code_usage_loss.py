@@ -11,7 +11,7 @@ import tensorflow as tf
 # Keras 3.12 to 3.15 have no public way to ask for it.
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
-from tfgumbel import _checks, schedules
+from tfgumbel import _checks, _saving, schedules
 from tfgumbel._precision import in_working_precision, without_infinity
 from tfgumbel.layers._replicas import summed
 from tfgumbel.layers._stochastic import CalledOnce, is_called_by
@@ -162,9 +162,13 @@ class CodeUsageLoss(CalledOnce):
         loss = self._weight(training) * self.usage(
             inputs, routed, training=training, mask=mask
         )
+        # Called before in this call of the model, it logs the sum.
+        weight = 0.0 if self._losses else 1.0
         self.add_loss(loss)
         if is_called_by("train_step", "test_step") and not in_symbolic_scope():
-            self._metric.update_state(loss)
+            total, count = self._metric.variables
+            _saving.increase(total, tf.stop_gradient(loss))
+            _saving.increase(count, tf.constant(weight))
         return inputs
 
     def usage(

@@ -18,11 +18,11 @@ ERRORS = "standard errors"
 def _panels(subject: Samples) -> tuple[np.ndarray, np.ndarray]:
     """Shares of samples between quantiles, and their masses by quadrature.
 
-    Whole numbers have a panel each. Both are `[panels, V]`.
+    Discrete values have a panel each. Both are `[panels, V]`.
     """
     values = subject.scalars()
-    if subject.is_whole:
-        return _whole(subject, values)
+    if subject.values is not None:
+        return _discrete(subject, values, subject.values)
     half = len(values) // 2
     edges = np.quantile(values[:half], np.linspace(0.002, 0.998, PANELS), 0)
     x, weight = np.polynomial.legendre.leggauss(NODES)
@@ -39,14 +39,17 @@ def _panels(subject: Samples) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(counts, 1) / len(other), mass
 
 
-def _whole(
-    subject: Samples, values: np.ndarray
+def _discrete(
+    subject: Samples, values: np.ndarray, drawn: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    largest = int(values.max())
-    numbers = np.arange(int(values.min()), largest + 1.0)
-    grid = np.repeat(numbers[:, None], values.shape[1], axis=1)
-    shares = np.mean(values[:, None] == grid[None], axis=0)
-    return shares, subject.density(grid)
+    # What was never drawn may lie outside the support. If not, its mass is
+    # missing, which the check of normalisation sees.
+    grid = np.repeat(drawn[:, None], values.shape[1], axis=1)
+    shares = [
+        np.bincount(np.searchsorted(drawn, column), minlength=len(drawn))
+        for column in values.T
+    ]
+    return np.stack(shares, axis=1) / len(values), subject.density(grid)
 
 
 @check(
@@ -57,7 +60,7 @@ def _whole(
 )
 def samples(subject: Samples) -> Finding:
     shares, mass = _panels(subject)
-    count = subject.many if subject.is_whole else subject.many // 2
+    count = subject.many // (2 if subject.values is None else 1)
     often = mass * count > 50.0
     error = np.sqrt(mass * np.abs(1.0 - mass) / count) + 1e-6
     figure = np.max((np.abs(shares - mass) / error)[often])

@@ -90,6 +90,42 @@ def _is_relaxed(problem: Problem) -> bool:
 
 
 @check(
+    "baseline",
+    "No baseline of an example contains the cost of its own sample",
+    "take the baseline from the other samples, or the other examples, and "
+    "update a moving one after it was used",
+)
+def baseline(problem: Problem) -> Finding:
+    estimator = problem.estimator
+    if estimator.needs_gradient or not estimator.unbiased or estimator.exact:
+        raise NotApplicable("it is no unbiased score function")
+    one = {"samples": 1} if estimator.least_samples == 1 else {}
+    if estimator.objective != "expected cost":
+        raise NotApplicable("its objective is another")
+    if problem.make(**one).evaluations > 1:
+        raise NotApplicable("it evaluates the cost several times")
+    # g = (f - b) ∇log q: where one example's f is larger by 1, g is by ∇log q.
+    first = tf.one_hot(0, 2 * EXAMPLES)
+    drawn: list[tf.Tensor] = []
+
+    def larger(z: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+        drawn.append(z)
+        return quadratic(z, w) + first
+
+    pair = [
+        problem.estimates(problem.make(**one), 2, seed=[1, 2], cost=cost)
+        for cost in (quadratic, larger)
+    ]
+    found = pair[1].parameters[0] - pair[0].parameters[0]
+    exact = problem.scores(drawn[0], 2)[0]
+    return Finding(
+        "relative difference from the score, where one cost is larger by one",
+        float(np.max(np.abs(found - exact)) / np.max(np.abs(exact))),
+        1e-3,
+    )
+
+
+@check(
     "several samples",
     "With more samples the estimate is their mean",
     "divide the sum over an example's samples by their number",
@@ -208,6 +244,7 @@ def nan(problem: Problem) -> Finding:
 
 CHECKS = (
     gradient,
+    baseline,
     several_samples,
     value,
     weights_of_the_cost,

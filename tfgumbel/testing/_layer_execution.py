@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfgumbel.testing import _measure
 from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
-from tfgumbel.testing._subject import Subject
+from tfgumbel.testing._subject import CALLS, Subject
 
 
 def _compiled(subject: Subject, jit: bool) -> Finding:
@@ -22,12 +22,23 @@ def _compiled(subject: Subject, jit: bool) -> Finding:
         # The cost of samplers is part of what must compile.
         return call.sample, call.per_example(subject.weights), *call.losses
 
-    batch = subject.rows(256)
-    every = [[np.asarray(value) for value in draw(batch)] for _ in range(2)]
-    if all(map(np.array_equal, *every)):
+    shares = subject.shares_noise
+    batch = subject.batch if shares else subject.rows(256)
+    prints = {
+        b"".join(np.asarray(value).tobytes() for value in draw(batch))
+        for _ in range(CALLS if shares else 2)
+    }
+    if len(prints) == 1:
         raise Fault("two calls of one graph gave the same values")
-    samples = [subject.collected(lambda b: draw(b)[0]) for _ in range(2)]
+    count = 6 if subject.drifts else 2
+    samples = [subject.collected(lambda b: draw(b)[0]) for _ in range(count)]
     if subject.drifts:
+        ends = (samples[0] ** 2, samples[-1] ** 2)
+        if _measure.between_means(*ends) <= _measure.STANDARD_ERRORS:
+            raise Fault(
+                "what eager calls draw changes from call to call, as by a "
+                "schedule, and what a graph draws does not"
+            )
         return subject.most_dependent(samples)
     eager = subject.samples(subject.make())
     return Finding(
@@ -43,7 +54,8 @@ def _compiled(subject: Subject, jit: bool) -> Finding:
 @check(
     "graph",
     "A graph draws anew at each call, as eager calls do",
-    "draw by TensorFlow: NumPy and Python draw once, while the graph is traced",
+    "draw by TensorFlow, and count in variables: NumPy and Python act once, "
+    "while the graph is traced",
 )
 def graph(subject: Subject) -> Finding:
     return _compiled(subject, jit=False)

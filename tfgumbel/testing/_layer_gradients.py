@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfgumbel import distributions
 from tfgumbel.testing import _measure
 from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
 from tfgumbel.testing._subject import Batch, Call, Subject, floating
@@ -32,11 +33,15 @@ def gradient(subject: Subject) -> Finding:
     names = [f"input {i}" for i in range(len(inputs))]
     names += [v.path for v in layer.trainable_variables]
     without = [n for n, g in zip(names, found, strict=True) if _is_zero(g)]
-    # Of several parameters some may be constants.
-    if all(n in without for n in names[: len(inputs)]) or (
-        set(without) & set(names[len(inputs) :])
-    ):
-        raise Fault(f"no gradient, or one that is zero, in {without[-1]}")
+    # Of several inputs some may be constants, unless it is known better.
+    learned = subject.learned_inputs()
+    needed = [n for n, wanted in zip(names, learned, strict=False) if wanted]
+    needed += names[len(inputs) :]
+    if all(n in without for n in names[: len(inputs)]):
+        needed += names[: len(inputs)]
+    if set(needed) & set(without):
+        where = ", ".join(n for n in names if n in needed and n in without)
+        raise Fault(f"no gradient, or one that is zero, in {where}")
     for name, one in zip(names, found, strict=True):
         if one is not None and not np.all(np.isfinite(_dense(one))):
             raise Fault(f"the gradient in {name} is not finite")
@@ -99,6 +104,19 @@ class Repeated:
         ]
         return np.sum(products, axis=0)
 
+    def mixes(self) -> bool:
+        """Whether an example's cost depends on the inputs of others."""
+        batch = self._subject.rows(64)
+        first = [
+            np.where(np.arange(64) < 32, 1.0, 0.0).reshape(
+                64, *[1] * (tensor.shape.rank - 1)
+            )
+            for tensor in floating(batch.inputs)
+        ]
+        before = self.cost(batch)[32:]
+        after = self.cost(moved(batch, first, 1.0))[32:]
+        return not np.allclose(before, after, rtol=1e-4, atol=1e-6)
+
     def quotient(
         self, batch: Batch, direction: list[np.ndarray], step: float
     ) -> np.ndarray:
@@ -121,7 +139,7 @@ def moved(batch: Batch, direction: list[np.ndarray], step: float) -> Batch:
     return batch._replace(inputs=inputs)
 
 
-STEP = 0.01
+STEP = 2e-3
 
 
 @check(
@@ -133,12 +151,18 @@ STEP = 0.01
 )
 def gradient_of_the_sample(subject: Subject) -> Finding:
     repeated = Repeated(subject)
+    if repeated.mixes():
+        raise NotApplicable("an example's sample depends on other examples")
     batch = subject.rows(subject.many // 8)
+    # Inputs without a gradient are constants: the check of gradients judges.
     direction = [
-        subject.random.normal(size=t.shape[1:]) for t in floating(batch.inputs)
+        subject.random.normal(size=gradient.shape[1:]) * np.any(gradient)
+        for gradient in repeated.gradients(batch)
     ]
+    size = max(float(tf.reduce_max(tf.abs(t))) for t in floating(batch.inputs))
+    step = max(STEP, 1e-5 * size)  # Beyond the rounding of large inputs.
     wide, narrow = (
-        repeated.quotient(batch, direction, step) for step in (STEP, STEP / 2)
+        repeated.quotient(batch, direction, h) for h in (step, step / 2)
     )
     quotient = (4.0 * narrow - wide) / 3.0  # Richardson: of fourth order
     # Rounding moves what is a step in exact arithmetic.
@@ -242,16 +266,28 @@ def temperature(subject: Subject) -> Finding:
     _assigned(other, name, 4.0)
     if not np.isclose(float(getattr(layer, name)), value):
         raise NotApplicable(f"it does not let `{name}` be set")
-    figure = _measure.between_means(
-        subject.collected(traced),
-        subject.collected(lambda b: _sizes(subject, other, b)),
-    )
+    hot = subject.collected(lambda b: _sizes(subject, other, b))
+    if isinstance(subject.distribution, distributions.Categorical):
+        _require_softer(subject, hot[:, 0])
+    figure = _measure.between_means(subject.collected(traced), hot)
     return Finding(
         f"a traced call after `{name}` was changed, against a new layer; "
         "standard errors",
         figure,
         _measure.STANDARD_ERRORS,
     )
+
+
+def _require_softer(subject: Subject, hot: np.ndarray) -> None:
+    """Higher temperatures blur: the squares of a sample add up to less."""
+    layer = subject.make()
+    cold = subject.collected(lambda b: _sizes(subject, layer, b))[:, 0]
+    error = np.sqrt((hot.var() + cold.var()) / len(hot)) + 1e-4
+    if hot.mean() - cold.mean() > _measure.STANDARD_ERRORS * error:
+        raise Fault(
+            "samples are harder at four times the temperature: it multiplies "
+            "where it should divide"
+        )
 
 
 def _assigned(layer: Any, name: str, factor: float) -> float:

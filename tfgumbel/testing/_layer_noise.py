@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfgumbel import distributions
 from tfgumbel.testing import _measure
 from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
-from tfgumbel.testing._subject import NOISE, Subject, same_rows
+from tfgumbel.testing._subject import CALLS, NOISE, Subject, same_rows
 
 
 @check(
@@ -22,10 +22,17 @@ from tfgumbel.testing._subject import NOISE, Subject, same_rows
 )
 def calls(subject: Subject) -> Finding:
     layer = subject.make()
+    if subject.shares_noise:
+        prints = {
+            subject.call(layer, subject.batch).fingerprint()
+            for _ in range(CALLS)
+        }
+        if len(prints) == 1:
+            raise Fault(f"all of {CALLS} training calls gave the same values")
+        return Finding(f"{len(prints)} different ones of {CALLS}")
     batch = subject.rows(subject.many)
     every = [subject.call(layer, batch) for _ in range(3)]
-    prints = [call.fingerprint() for call in every]
-    if len(set(prints)) < len(prints):
+    if len({call.fingerprint() for call in every}) < len(every):
         raise Fault("two of three training calls gave the same values")
     samples = [np.asarray(tf.cast(c.sample, tf.float32)) for c in every]
     return subject.most_dependent(samples)
@@ -43,7 +50,9 @@ def examples(subject: Subject) -> Finding:
     if subject.passes_on:
         raise NotApplicable("its noise is not in its output")
     layer = subject.make()
-    samples = [subject.samples(layer) for _ in range(2)]
+    batch = subject.rows(subject.many)
+    calls = [subject.call(layer, batch) for _ in range(2)]
+    samples = [np.asarray(tf.cast(c.sample, tf.float32)) for c in calls]
     if same_rows(samples):
         figure = float(np.sqrt(subject.many))
         return Finding(
@@ -105,6 +114,11 @@ def _known(subject: Subject) -> Any:
 )
 def layers(subject: Subject) -> Finding:
     pair = [_without_seed(subject) for _ in range(2)]
+    if subject.shares_noise:
+        one, other = (subject.fingerprint(layer) for layer in pair)
+        if one == other:
+            raise Fault(f"two new layers gave the same values in {CALLS} calls")
+        return Finding("they differ")
     batch = subject.rows(subject.many)
     every = [subject.call(layer, batch) for layer in pair]
     if every[0].fingerprint() == every[1].fingerprint():
@@ -137,11 +151,10 @@ def _without_seed(subject: Subject) -> Any:
 def seeds(subject: Subject) -> Finding:
     if "seed" not in subject.layer.get_config():
         raise NotApplicable("its configuration has no seed")
-    batch = subject.rows(256)
 
     def prints(seed: int, count: int) -> list[bytes]:
         layer = subject.make(seed=seed)
-        return [subject.call(layer, batch).fingerprint() for _ in range(count)]
+        return [subject.fingerprint(layer) for _ in range(count)]
 
     one, again, other = prints(3, 4), prints(3, 1), prints(4, 4)
     if again[0] != one[0]:
@@ -162,7 +175,7 @@ def _rare(subject: Subject, dtype: str) -> Finding:
     """Shares of categories, one of them rare, in a precision."""
     distribution = _known(subject)
     count = 2**21 if subject.full else 2**18
-    layer = subject.make() if dtype == "float32" else subject.make(dtype=dtype)
+    layer = subject.make() if dtype == "float32" else subject.half(dtype)
     if any("mask" in name for name in subject.batch.arguments):
         raise NotApplicable("some categories are masked")
     if isinstance(distribution, distributions.Categorical):
@@ -299,18 +312,20 @@ def replicas(subject: Subject) -> Finding:
         raise NotApplicable("the strategy has one replica")
     with strategy.scope():
         layer = subject.make()
-    batch = subject.rows(subject.many)
+    shares = subject.shares_noise
+    batch = subject.batch if shares else subject.rows(subject.many)
 
     def draw() -> tuple[tf.Tensor, ...]:
         call = subject.call(layer, batch)
         return tf.cast(call.sample, tf.float32), *call.losses
 
-    every = strategy.run(tf.function(draw, autograph=False))
-    values = [strategy.experimental_local_results(v) for v in every]
-    prints = [
-        b"".join(np.asarray(v).tobytes() for v in one)
-        for one in zip(*values, strict=True)
-    ]
+    run = tf.function(draw, autograph=False)
+    prints = [b""] * strategy.num_replicas_in_sync
+    for _ in range(CALLS if shares else 1):
+        every = strategy.run(run)
+        values = [strategy.experimental_local_results(v) for v in every]
+        for i, one in enumerate(zip(*values, strict=True)):
+            prints[i] += b"".join(np.asarray(v).tobytes() for v in one)
     if len(set(prints)) < len(prints):
         raise Fault("two replicas gave the same values")
     return subject.most_dependent([np.asarray(v) for v in values[0]])

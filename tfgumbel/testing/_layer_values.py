@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -74,7 +75,11 @@ def inference(subject: Subject) -> Finding:
     again = subject.call(layer, subject.batch, False)
     if not np.array_equal(again.sample, every[1].sample):
         raise Fault("two calls with training=False differ")
-    return Finding("shape and dtype are the same, and it draws nothing")
+    text = "shape and dtype are the same, and it draws nothing"
+    parameter = inspect.signature(subject.layer.call).parameters["training"]
+    if parameter.default is True:
+        text += "; called without `training` it draws"
+    return Finding(text)
 
 
 def _require_support(subject: Subject, sample: tf.Tensor) -> None:
@@ -96,6 +101,8 @@ def batch_size(subject: Subject) -> Finding:
     batch = subject.rows(4, None)
 
     def unknown(tensor: tf.Tensor) -> tf.TensorSpec:
+        if tensor.shape.rank == 0:
+            return tf.TensorSpec([], tensor.dtype)
         return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
 
     @tf.function(
@@ -151,9 +158,12 @@ def extremes(subject: Subject) -> Finding:
 @check(
     "NaN",
     "A NaN stays in its example, and shows there",
-    "compute each example by itself: no maximum, mean or sum over the batch",
+    "compute each example by itself: no maximum, mean or sum over the batch; "
+    "if examples are meant to mix, give `per_example=False`",
 )
 def nan(subject: Subject) -> Finding:
+    if not subject.per_example:
+        raise NotApplicable("examples are not meant to be by themselves")
     layer, batch = subject.make(), subject.rows(64)
     back = subject.repeater(layer)
     bad = np.arange(64) < 8
@@ -261,7 +271,7 @@ def half_precision(subject: Subject) -> Finding:
 
 def _half(subject: Subject, dtype: str) -> np.ndarray:
     """Samples of a layer of this precision, of inputs of this precision."""
-    layer = subject.make(dtype=dtype)
+    layer = subject.half(dtype)
 
     def cast(tensor: tf.Tensor) -> tf.Tensor:
         floating = tensor.dtype.is_floating

@@ -19,7 +19,12 @@ import tensorflow as tf
 from tfgumbel import distributions, estimators
 from tfgumbel.distributions import Enumerable
 from tfgumbel.estimators import Estimator
-from tfgumbel.testing._run import NotApplicable, shortened
+from tfgumbel.testing._run import (
+    NotApplicable,
+    require_numbers,
+    require_seed,
+    shortened,
+)
 
 EXAMPLES = 2
 
@@ -73,7 +78,7 @@ class Problem:
         full: bool,
         **options: Any,
     ) -> None:
-        self.random = np.random.default_rng(seed)
+        self.random = np.random.default_rng(require_seed(seed))
         self.full = full
         self._seed = seed
         self._make = _factory(estimator, distribution, options)
@@ -84,6 +89,7 @@ class Problem:
         arrays = [
             np.asarray(a, "float32") for a in (given if several else [given])
         ]
+        require_numbers(arrays)
         # The second example is another one.
         self.raw = tuple(
             np.stack([a, a if name in self.distribution.constants else 0.3 - a])
@@ -106,8 +112,9 @@ class Problem:
 
     def _default(self) -> tuple[np.ndarray, ...]:
         shape = (2, 3) if self.distribution.event_rank else (2,)
+        constant = 2.0 if self.distribution.event_rank else 5.0
         return tuple(
-            np.full(shape[:1], 5.0)
+            np.full(shape[:1], constant)
             if name in self.distribution.constants
             else self.random.uniform(-0.6, 0.9, size=shape)
             for name in self.distribution.parameters
@@ -207,6 +214,22 @@ class Problem:
             np.concatenate(rows[:-1], axis=1),
             rows[-1],
         )
+
+    def scores(self, z: tf.Tensor, count: int) -> np.ndarray:
+        """∇log q of flat samples in the learned inputs, `[n, ...]`."""
+        inputs = self.inputs(count)
+        sources = self.learned(tf.nest.flatten(inputs))
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            parameters = self.distribution.constrain(inputs)
+            shapes = [tensor.shape for tensor in parameters]
+            shape = self.distribution.sample_shape(shapes)
+            log_prob = self.distribution.log_prob(
+                parameters, tf.reshape(z, shape)
+            )
+        found = tape.gradient(log_prob, sources)
+        rows = [_rows(g, s) for g, s in zip(found, sources, strict=True)]
+        return np.concatenate(rows, axis=1)
 
     def learned(self, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
         """Those of the parameters that receive a gradient."""

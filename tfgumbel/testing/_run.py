@@ -134,6 +134,33 @@ def run(
     return Report(name, tuple(outcomes), seed, time.monotonic() - start)
 
 
+def require_seed(seed: Any) -> int:
+    """Returns the seed, if it is one."""
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not (whole and seed >= 0):
+        raise ValueError(
+            "Argument `seed` must be a whole number, at least 0. "
+            f"Received: seed={seed!r}"
+        )
+    return int(seed)
+
+
+def require_numbers(arrays: Sequence[np.ndarray]) -> None:
+    """Raises unless inputs hold numbers, and finite ones."""
+    for array in arrays:
+        if not array.size:
+            raise ValueError(
+                "Argument `inputs` must not be empty. "
+                f"Received: an array of shape {array.shape}"
+            )
+        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+            raise ValueError(
+                "Argument `inputs` must hold finite numbers: the checks "
+                "themselves put NaN and extremes there. Received: "
+                f"{np.sum(~np.isfinite(array))} of {array.size} that are not"
+            )
+
+
 def _own_seed(seed: int, name: str) -> int:
     return (seed + zlib.crc32(name.encode())) % 2**31
 
@@ -146,6 +173,7 @@ def _wanted(
 ) -> bool:
     if only is None:
         return full or each.quick
+    only = (only,) if isinstance(only, str) else only
     known = [c.name for c in checks]
     unknown = sorted(set(only) - set(known))
     if unknown:

@@ -10,7 +10,12 @@ import tensorflow as tf
 
 from tfgumbel import distributions
 from tfgumbel.distributions import Distribution, Parameters
-from tfgumbel.testing._run import NotApplicable, shortened
+from tfgumbel.testing._run import (
+    NotApplicable,
+    require_numbers,
+    require_seed,
+    shortened,
+)
 
 
 class Samples:
@@ -27,12 +32,13 @@ class Samples:
         self, distribution: Any, inputs: Any, seed: int, full: bool
     ) -> None:
         self.distribution: Distribution = distributions.get(distribution)
-        self.random = np.random.default_rng(seed)
+        self.random = np.random.default_rng(require_seed(seed))
         self.full = full
         given = self._default() if inputs is None else inputs
         several = isinstance(given, list | tuple)
         arrays = given if several else (given,)
         self.raw = tuple(np.asarray(a, np.float32) for a in arrays)
+        require_numbers(self.raw)
         self._require_parameters()
 
     @property
@@ -48,8 +54,9 @@ class Samples:
     def _default(self) -> tuple[Any, ...]:
         """Two variables, or two vectors of three; constants whole numbers."""
         shape = (2, 3) if self.distribution.event_rank else (2,)
+        constant = 2.0 if self.distribution.event_rank else 5.0
         return tuple(
-            np.full(shape[:1], 5.0)
+            np.full(shape[:1], constant)
             if name in self.distribution.constants
             else self.random.uniform(0.2, 1.0, size=shape)
             for name in self.distribution.parameters
@@ -93,10 +100,12 @@ class Samples:
         """These, float64 `[N, V]`."""
         return np.reshape(np.asarray(self.drawn, np.float64), [self.many, -1])
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether samples are whole numbers."""
-        return bool(np.all(self.flat == np.round(self.flat)))
+    @functools.cached_property
+    def values(self) -> np.ndarray | None:
+        """The values that were drawn, if they are few or whole numbers."""
+        found = np.unique(self.flat)
+        whole = bool(np.all(found == np.round(found)))
+        return found if whole or len(found) < self.many / 64 else None
 
     def scalars(self) -> np.ndarray:
         """Samples of scalar variables, `[N, V]`."""

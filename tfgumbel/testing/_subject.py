@@ -19,7 +19,13 @@ from tfgumbel import distributions
 from tfgumbel.distributions import Distribution
 from tfgumbel.layers import CostCollector
 from tfgumbel.testing import _measure
-from tfgumbel.testing._run import Finding, NotApplicable, shortened
+from tfgumbel.testing._run import (
+    Finding,
+    NotApplicable,
+    require_numbers,
+    require_seed,
+    shortened,
+)
 
 CALLS = 128
 """Calls that a statistic takes where a batch shares its noise."""
@@ -125,11 +131,12 @@ class Subject:
         is_layer = isinstance(layer, keras.layers.Layer)
         self._factory = None if is_layer else _factory(layer)
         self.layer = layer if is_layer else _made(layer)
-        self.random = np.random.default_rng(seed)
+        self.random = np.random.default_rng(require_seed(seed))
         self.batch = Batch(
             _arrays(self._default() if inputs is None else inputs),
             _arrays(arguments or {}),
         )
+        require_numbers(tf.nest.flatten(self.batch.inputs))
         self.per_example = per_example
         self.surrogate = surrogate
         self.strategy = strategy
@@ -150,6 +157,15 @@ class Subject:
         _, gradients = self.differentiated(self.layer, batch)
         return all(gradient is None for gradient in gradients)
 
+    @functools.cached_property
+    def shares_noise(self) -> bool:
+        """Whether one draw is for the whole batch, meant or not."""
+        if not self.per_example:
+            return True
+        layer, batch = self.make(), self.rows(256)
+        samples = [self.call(layer, batch).sample for _ in range(4)]
+        return not self.passes_on and same_rows(samples)
+
     @property
     def passes_on(self) -> bool:
         """Whether its output is its input, and its noise is in a loss."""
@@ -163,6 +179,17 @@ class Subject:
     def name(self) -> str:
         """The layer's name and class."""
         return f"Layer {self.layer.name!r} ({type(self.layer).__name__})"
+
+    def learned_inputs(self) -> list[bool]:
+        """Of each floating input, whether it must receive a gradient.
+
+        That is known where it is a parameter of the distribution.
+        """
+        count = len(floating(self.batch.inputs))
+        own = self.distribution or getattr(self.layer, "distribution", None)
+        if isinstance(own, Distribution) and len(own.parameters) == count:
+            return [name in own.learned() for name in own.parameters]
+        return [False] * count
 
     @functools.cached_property
     def drifts(self) -> bool:
@@ -350,6 +377,29 @@ class Subject:
             self.returns_log_prob,
         )
 
+    def half(self, dtype: str) -> keras.layers.Layer:
+        """Returns a layer of this precision.
+
+        Of the mixed one where its weights cannot be made in it: the initial
+        values of some have no kernel in bfloat16.
+        """
+        try:
+            return self.make(dtype=dtype)
+        except tf.errors.OpError:
+            if dtype.startswith("mixed") or not self.layer.weights:
+                raise
+            return self.make(dtype=f"mixed_{dtype}")
+
+    def fingerprint(self, layer: Any, count: int = 256) -> bytes:
+        """All values of a training call, bit for bit.
+
+        Of many calls where a batch has one draw, which may have few values.
+        """
+        if not self.shares_noise:
+            return self.call(layer, self.rows(count)).fingerprint()
+        calls = (self.call(layer, self.batch) for _ in range(CALLS))
+        return b"".join(call.fingerprint() for call in calls)
+
     def collected(
         self, function: Callable[[Batch], Any], count: int | None = None
     ) -> np.ndarray:
@@ -357,7 +407,7 @@ class Subject:
 
         In one call or, where one draw is for the whole batch, in many.
         """
-        if self.per_example:
+        if not self.shares_noise:
             return _single(function(self.rows(count or self.many)))
         one = self.rows(1)
         return np.concatenate([_single(function(one)) for _ in range(CALLS)])
@@ -445,7 +495,8 @@ def _single(tensor: Any) -> np.ndarray:
 
 def floating(inputs: Any) -> list[tf.Tensor]:
     """The floating tensors among the inputs."""
-    return [t for t in tf.nest.flatten(inputs) if t.dtype.is_floating]
+    tensors = map(tf.convert_to_tensor, tf.nest.flatten(inputs))
+    return [tensor for tensor in tensors if tensor.dtype.is_floating]
 
 
 def _arrays(structure: Any) -> Any:

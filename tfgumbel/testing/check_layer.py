@@ -62,7 +62,8 @@ def check_layer(
             unconstrained parameters: a name or a `Distribution`. Default:
             `layer.distribution`, or categorical where the output is a point of
             the simplex of the inputs' shape.
-        per_example: Whether each example has noise of its own.
+        per_example: Whether each example has noise of its own, and is not
+            mixed with others, as batch normalisation and mixup do it.
         surrogate: Whether the gradient is meant to be that of another function
             than the value's, as with two temperatures. It is then asked only
             that it point the right way, as for hard samples.
