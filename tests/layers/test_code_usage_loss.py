@@ -272,3 +272,22 @@ def test_bad_arguments(kind, kwargs, message):
 def test_bad_input(kind, inputs, call, kwargs, message):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         tg.CodeUsageLoss(kind, **kwargs)(tf.constant(inputs), **call)
+
+
+def test_a_layer_that_is_called_twice_logs_the_sum():
+    """As the loss has it; in `evaluate` too."""
+    usage = tg.CodeUsageLoss("entropy", name="usage")
+    x = keras.Input((3,))
+    model = keras.Model(x, usage(x) + usage(keras.layers.Rescaling(2.0)(x)))
+    model.compile("sgd")
+    logits = np.linspace(-2, 2, 12, dtype="float32").reshape(4, 3)
+    expected = np.mean(
+        [
+            usage.usage(part) + usage.usage(2 * part)
+            for part in np.split(logits, 2)
+        ]
+    )
+    logs = model.evaluate(logits, batch_size=2, verbose=0, return_dict=True)
+    assert logs["usage"] == pytest.approx(expected, rel=1e-5)
+    history = model.fit(logits, batch_size=2, verbose=0).history
+    assert history["usage"] == pytest.approx([expected], rel=1e-5)
