@@ -429,3 +429,57 @@ def test_a_draw_for_another_number_of_examples_is_refused():
     network.compile("sgd", "mse")
     with pytest.raises(ValueError, match="once per example"):
         network.train_on_batch(problem.INPUTS, problem.TARGETS)
+
+
+ADDING = {
+    "kl": tg.CategoricalKL,
+    "usage": lambda: tg.CodeUsageLoss("diversity"),
+    "gate": tg.StochasticGate,
+    "quantizer": lambda: tg.StochasticQuantizer(4, chain.CATEGORIES),
+}
+SLOPES = np.arange(3.0, dtype="float32")
+
+
+def with_added_loss(name, unroll):
+    class Cell(keras.layers.Layer):
+        state_size = chain.CATEGORIES
+
+        def __init__(self):
+            super().__init__()
+            self.layer = ADDING[name]()
+
+        def build(self, shape):
+            self.layer.build((None, self.state_size))
+            self.built = True
+
+        def call(self, inputs, states, training=None):
+            h = states[0] + inputs[:, :1] * SLOPES
+            return (h := self.layer(h, training=training)), [h]
+
+    x = keras.Input((chain.STEPS, chain.FEATURES))
+    y = keras.layers.RNN(Cell(), unroll=unroll)(x)
+    network = keras.Model(x, keras.layers.Dense(3)(y))
+    network.compile("sgd", "mse")
+    return network
+
+
+@pytest.mark.parametrize("name", ADDING)
+def test_a_loss_that_is_added_in_a_loop_is_refused(name):
+    network = with_added_loss(name, unroll=False)
+    with pytest.raises(ValueError, match="adds a loss.*unroll=True"):
+        network.train_on_batch(chain.INPUTS, np.zeros((4, chain.CATEGORIES)))
+    assert network.predict(chain.INPUTS, verbose=0).shape == (4, 3)
+
+
+def test_a_loss_that_is_added_at_each_step_of_an_unrolled_loop():
+    network = with_added_loss("kl", unroll=True)
+    network.train_on_batch(chain.INPUTS, np.zeros((4, chain.CATEGORIES)))
+    state, expected = tf.zeros([4, chain.CATEGORIES]), 0.0
+    for t in range(chain.STEPS):
+        state += chain.INPUTS[:, t, :1] * SLOPES
+        log_q = tf.nn.log_softmax(state)
+        terms = tf.exp(log_q) * (log_q + np.log(chain.CATEGORIES))
+        expected += tf.reduce_sum(terms) / 4
+    network(chain.INPUTS)
+    assert float(expected) > 0.1
+    assert float(sum(network.losses)) == pytest.approx(float(expected))

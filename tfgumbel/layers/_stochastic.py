@@ -43,7 +43,7 @@ class CalledOnce(schedules.AnnealedLayer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # Keras would make a list of its own of what is assigned.
-        self.__dict__["_losses"] = OwnLosses()
+        self.__dict__["_losses"] = OwnLosses(self)
 
     def warn_if_recorded(self, training: Any, inputs: Any) -> None:
         """Warns, once, where `training` was left open on a tape.
