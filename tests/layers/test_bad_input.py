@@ -33,6 +33,10 @@ SEVERAL = [
 ]
 
 
+def norm(z):
+    return tf.reduce_sum(tf.square(z), axis=-1)
+
+
 def refused(error, *parts):
     """Expects an error whose text holds these parts, in this order."""
     return pytest.raises(error, match="(?s)" + ".*".join(map(re.escape, parts)))
@@ -216,10 +220,20 @@ def test_sampler_that_nothing_feeds_a_cost(model):
 
 
 @both_ways
-@pytest.mark.parametrize("layer", [tg.ReparamGaussian, tg.GaussianKL])
-def test_gaussian_without_a_pair(call, layer):
+@pytest.mark.parametrize(
+    "layer",
+    [
+        tg.ReparamGaussian,
+        tg.GaussianKL,
+        lambda: tg.ReinforceSampler("gaussian"),
+        lambda: tg.ExpectedCost(norm, "pathwise", distribution="gaussian"),
+    ],
+)
+@pytest.mark.parametrize("rows", [2, 3])
+def test_gaussian_without_a_pair(call, layer, rows):
+    """Also where the one tensor could be unpacked to two."""
     with refused(ValueError, "pair (mean, scale)", "Received:"):
-        call(layer(), np.zeros((2, 3), "float32"))
+        call(layer(), np.zeros((rows, 3), "float32"))
 
 
 @pytest.mark.parametrize("layer", [tg.ReparamGaussian, tg.GaussianKL])

@@ -287,6 +287,8 @@ class SamplingLayer(InferringLayer):
                 f"`layer(({', '.join(names)}))`. Received: {len(args)} "
                 f"argument(s), the first a {type(args[0]).__name__}"
             )
+        if len(names) > 1 and not together:
+            self.distribution.check(args[0])  # says what it takes
         return super().__call__(*args, **kwargs)
 
     def trains(self, training: Any, inputs: Any) -> bool:
