@@ -64,6 +64,11 @@ class CalledOnce(schedules.AnnealedLayer):
             stacklevel=2,
         )
 
+    def add_loss(self, loss: Any) -> None:
+        """Adds a loss, unless Keras only calls the layer on trial."""
+        if not is_tried():
+            super().add_loss(loss)
+
     def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any):
         """Returns `layer_call` itself."""
         return layer_call
@@ -187,6 +192,15 @@ def is_called_by(*names: str) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def is_tried() -> bool:
+    """Whether Keras calls for shapes alone, and makes no use of the result.
+
+    Its RNN calls cells that are stacked, once in a step, to know what dropout
+    masks they need (Keras 3.12 to 3.15).
+    """
+    return is_called_by("RNN._maybe_config_dropout_masks")
 
 
 class InferringLayer(StochasticLayer):
