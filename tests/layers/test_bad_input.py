@@ -360,3 +360,30 @@ def test_a_score_function_cost_on_a_tape_without_training():
         tape.watch(log_prob)
         with pytest.warns(UserWarning, match="without `training`"):
             layer(tf.ones(3), log_prob)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    ("layer", "built", "given"),
+    [
+        (lambda: tg.ConcreteSelector(2), [3, 6], [3, 5]),
+        (lambda: tg.ConcreteSelector(2), [3, 6], [3, 7]),
+        (lambda: tg.StraightThroughEmbedding(6, 4), [3, 6], [3, 5]),
+        (lambda: tg.StraightThroughEmbedding(6, 4), [3, 6], [3, 7]),
+        (
+            lambda: tg.CodeUsageLoss("diversity", momentum=0.5),
+            [3, 4, 6],
+            [3, 4, 5],
+        ),
+        (
+            lambda: tg.CodeUsageLoss("diversity", momentum=0.5),
+            [3, 4, 6],
+            [3, 1, 6],
+        ),
+    ],
+)
+def test_another_width_than_it_was_built_for(layer, built, given, training):
+    made = layer()
+    made(tf.ones(built), training=training)
+    with refused(ValueError, "Argument", "Received: ", "shape", str(given[-1])):
+        made(tf.ones(given), training=training)
