@@ -30,8 +30,8 @@ class Subset(Distribution):
         k: Size of the subsets, at least 1; or a pair (low, high) for any size
             from low to high; or `None` for a size of each example, which is
             then an input of its own: the parameters are (size, logits), with
-            whole numbers of the shape of the logits without `axis`, or one
-            that broadcasts to it. The size is a constant.
+            whole numbers, of any type, of the shape of the logits without
+            `axis`, or one that broadcasts to it. The size is a constant.
         axis: Axis of the items.
         fixed: As in `Distribution`.
 
