@@ -254,11 +254,15 @@ def _steps(values: Any, draws: list[Draw]) -> list[Any]:
 
 
 def _times(weight: Any, ones: tf.Tensor, rank: int) -> tf.Tensor:
-    """Sample weights, or none, times ones `[B]` or `[B, T]`."""
+    """Sample weights, or none, times ones `[B]` or `[B, T]`.
+
+    Of the rank of the loss: weights `[B]` would weigh steps, not examples,
+    where there are as many.
+    """
     if weight is None:
         return _with_rank(ones, rank)
     weight = tf.cast(tf.convert_to_tensor(weight), tf.float32)
-    rank = max(weight.shape.rank, ones.shape.rank)
+    rank = max(weight.shape.rank, ones.shape.rank, rank)
     return _with_rank(weight, rank) * _with_rank(ones, rank)
 
 

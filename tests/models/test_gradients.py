@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.helpers.statistics import assert_mean
-from tests.models import problem
+from tests.models import chain, problem
 
 SMALLEST_BIAS = 0.1  # the gradients are of size 0.5 to 5
 STEPS, BATCH = 16, 4096
@@ -314,3 +314,23 @@ def test_an_output_without_a_loss(targets, loss, named):
     found = trained_on(targets, loss, named)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+@pytest.mark.parametrize("credit", ["example", "to_go", "local"])
+@pytest.mark.parametrize("steps", [3, 4])
+def test_weights_of_examples_in_sequences(credit, steps):
+    """Where the batch, of 4, has as many steps, too."""
+
+    def trained(weights):
+        network = chain.model(steps=steps, credit=credit)
+        network.compile(keras.optimizers.SGD(0.1), "mse")
+        x, y = (
+            np.resize(array, (4, steps, 2))
+            for array in (chain.INPUTS, chain.TARGETS)
+        )
+        network.train_on_batch(x, y, sample_weight=weights)
+        return [weight.numpy() for weight in chain.weights_of(network)]
+
+    of_steps = np.tile(WEIGHTS[:, None], steps)
+    for one, other in zip(trained(WEIGHTS), trained(of_steps), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
