@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 
 import keras
 import numpy as np
@@ -304,3 +305,30 @@ def test_bad_arguments(arguments, error, message):
 def test_bad_costs(cost, error, message):
     with pytest.raises(error, match=message):
         tg.LogMarginalLikelihood(cost, samples=2).update_state(X)
+
+
+def test_weights_that_are_not_of_the_examples():
+    metric = tg.LogMarginalLikelihood(lambda x: x[:, 0], samples=3)
+    x = tf.zeros([4, 2])
+    for weights in (2.0, np.ones(4), np.ones((4, 1))):
+        metric.update_state(x, sample_weight=weights)
+    with pytest.raises(ValueError, match=r"per example.*\(4, 2\)"):
+        metric.update_state(x, sample_weight=np.ones((4, 2)))
+
+
+@pytest.mark.parametrize("inference", ["mode", "sample"])
+def test_a_model_that_draws_nothing(inference):
+    """At the mode of q there is no bound, but a number."""
+    x = keras.Input((2,))
+    z = tg.ReparamGaussian(inference=inference, name="code")((x, 0.0 * x))
+    model = keras.Model(x, keras.ops.sum(z**2, axis=-1))
+    metric = tg.LogMarginalLikelihood(model, samples=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if inference == "sample":
+            metric.update_state(tf.ones([4, 2]))
+        with tg.SamplingScope(seed=1):
+            metric.update_state(tf.ones([4, 2]))
+    if inference == "mode":
+        with pytest.warns(UserWarning, match="draws no sample.*'code': 'mode'"):
+            metric.update_state(tf.ones([4, 2]))

@@ -382,11 +382,12 @@ def subset_size(k: Any, shape: Any, category_axis: int) -> int:
 
 
 def category_mask(
-    mask: Any, logits: tf.Tensor, category_axis: int, least: int = 1
+    mask: Any, logits: tf.Tensor, category_axis: int, least: Any = 1
 ) -> tf.Tensor:
     """Returns the mask as booleans of a shape that broadcasts to `logits`.
 
-    In eager mode a row with fewer than `least` legal categories is an error.
+    In eager mode a row with fewer than `least` legal categories is an error;
+    `least` is a number, or an array of one for each row.
     """
     mask = tf.convert_to_tensor(mask)
     numeric("category_mask", mask.dtype)
@@ -400,16 +401,16 @@ def category_mask(
 
 
 def _require_legal_categories(
-    mask: tf.Tensor, category_axis: int, least: int
+    mask: tf.Tensor, category_axis: int, least: Any
 ) -> None:
     few = np.sum(mask.numpy(), axis=category_axis) < least
     if np.any(few):
         first = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(few)))
-        legal, found = (
-            ("one legal category", "every category masked")
-            if least == 1
-            else (f"{least} legal categories", "fewer")
-        )
+        legal, found = f"{least} legal categories", "fewer"
+        if np.ndim(least):
+            legal = "as many legal categories as are to be drawn"
+        elif least == 1:
+            legal, found = "one legal category", "every category masked"
         raise ValueError(
             f"Argument `category_mask` must leave at least {legal} in every "
             f"row. Received: {int(np.sum(few))} row(s) with {found}, the "

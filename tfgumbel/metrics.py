@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from typing import Any
 
 import keras
@@ -387,6 +388,12 @@ class LogMarginalLikelihood(keras.metrics.Metric):
             weights = tf.ones_like(values)
         else:
             weights = tf.cast(tf.convert_to_tensor(sample_weight), tf.float64)
+            if any(size != 1 for size in weights.shape[1:]):
+                raise ValueError(
+                    "Argument `sample_weight` must hold one weight per "
+                    "example, of shape [B]. Received: sample_weight of shape "
+                    f"{weights.shape}"
+                )
             weights = tf.reshape(weights, [-1])
             _checks.broadcastable("sample_weight", weights.shape, values.shape)
             weights = tf.broadcast_to(weights, tf.shape(values))
@@ -405,6 +412,7 @@ class LogMarginalLikelihood(keras.metrics.Metric):
         given = [part for part in (y_true, y_pred) if part is not None]
         if isinstance(self.cost, keras.layers.Layer):
             given = given[:1]
+            _warn_if_it_draws_nothing(self.name, self.cost)
         given = keras.tree.map_structure(tf.convert_to_tensor, given)
         chunk = min(self.samples, self.chunk_size or 100)
         count, rest = divmod(self.samples, chunk)
@@ -480,6 +488,23 @@ class LogMarginalLikelihood(keras.metrics.Metric):
 def _log_add(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     """log(exp(one) + exp(other))."""
     return tf.reduce_logsumexp(tf.stack([one, other]), axis=0)
+
+
+def _warn_if_it_draws_nothing(name: str, cost: keras.layers.Layer) -> None:
+    """Warns of a cost whose sampling layers all do something else."""
+    # Keras 3.12 to 3.15 list nested layers by no public method.
+    modes = {
+        layer.name: layer.mode
+        for layer in cost._flatten_layers()
+        if hasattr(layer, "inference_modes")
+    }
+    if modes and "sample" not in modes.values():
+        warnings.warn(
+            f"The cost of metric {name!r} draws no sample, so that its result "
+            "is no bound: give the layers of the model that is its cost "
+            f"inference='sample'. Received: layers with {modes}",
+            stacklevel=3,
+        )
 
 
 def _is_registered(cost: Any) -> bool:

@@ -175,6 +175,7 @@ class ScoreFunctionMixin:
                 "example. Received: loss=None. (To train on a cost computed "
                 "inside the model, use `ScoreFunctionCost` or `ExpectedCost`.)"
             )
+        y = _in_place(compiled, y, y_pred)
         if not compiled.built:
             compiled.build(y, y_pred)
         first = not getattr(compiled, "_score_function_checked", False)
@@ -265,11 +266,15 @@ def _steps(values: Any, draws: list[Draw]) -> list[Any]:
 
 
 def _times(weight: Any, ones: tf.Tensor, rank: int) -> tf.Tensor:
-    """Sample weights, or none, times ones `[B]` or `[B, T]`."""
+    """Sample weights, or none, times ones `[B]` or `[B, T]`.
+
+    Of the rank of the loss: weights `[B]` would weigh steps, not examples,
+    where there are as many.
+    """
     if weight is None:
         return _with_rank(ones, rank)
     weight = tf.cast(tf.convert_to_tensor(weight), tf.float32)
-    rank = max(weight.shape.rank, ones.shape.rank)
+    rank = max(weight.shape.rank, ones.shape.rank, rank)
     return _with_rank(weight, rank) * _with_rank(ones, rank)
 
 
@@ -361,6 +366,34 @@ def _at(structure: Any, path: Any, values: Any) -> Any:
     for key in path:
         packed = packed[key]
     return packed
+
+
+def _in_place(compiled: Any, y: Any, y_pred: Any) -> Any:
+    """The targets, each where its output is, as Keras's own loss puts them.
+
+    They may be named, where the outputs are a list, and are left out where an
+    output has no loss.
+    """
+    tree = keras.tree
+    outputs, losses = tree.flatten(y_pred), tree.flatten(compiled._user_loss)
+    try:
+        tree.assert_same_structure(y_pred, y)
+        return y
+    except ValueError:
+        given = tree.flatten(y)
+    if isinstance(y, dict) and isinstance(y_pred, list | tuple):
+        names = compiled.output_names or []
+        if set(names) == set(y):
+            given = [y[name] for name in names]
+    if len(given) == len(outputs):
+        return tree.pack_sequence_as(y_pred, given)
+    if len(losses) == len(outputs) and tree.is_nested(compiled._user_loss):
+        wanted = [loss is not None for loss in losses]
+        if len(given) == sum(wanted):
+            rest = iter(given)
+            every = [next(rest) if each else None for each in wanted]
+            return tree.pack_sequence_as(compiled._user_loss, every)
+    return y
 
 
 def _targets(compiled: Any, loss: Any, y: Any, y_pred: Any) -> tuple[Any, Any]:

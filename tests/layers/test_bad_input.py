@@ -33,6 +33,10 @@ SEVERAL = [
 ]
 
 
+def norm(z):
+    return tf.reduce_sum(tf.square(z), axis=-1)
+
+
 def refused(error, *parts):
     """Expects an error whose text holds these parts, in this order."""
     return pytest.raises(error, match="(?s)" + ".*".join(map(re.escape, parts)))
@@ -216,10 +220,20 @@ def test_sampler_that_nothing_feeds_a_cost(model):
 
 
 @both_ways
-@pytest.mark.parametrize("layer", [tg.ReparamGaussian, tg.GaussianKL])
-def test_gaussian_without_a_pair(call, layer):
+@pytest.mark.parametrize(
+    "layer",
+    [
+        tg.ReparamGaussian,
+        tg.GaussianKL,
+        lambda: tg.ReinforceSampler("gaussian"),
+        lambda: tg.ExpectedCost(norm, "pathwise", distribution="gaussian"),
+    ],
+)
+@pytest.mark.parametrize("rows", [2, 3])
+def test_gaussian_without_a_pair(call, layer, rows):
+    """Also where the one tensor could be unpacked to two."""
     with refused(ValueError, "pair (mean, scale)", "Received:"):
-        call(layer(), np.zeros((2, 3), "float32"))
+        call(layer(), np.zeros((rows, 3), "float32"))
 
 
 @pytest.mark.parametrize("layer", [tg.ReparamGaussian, tg.GaussianKL])
@@ -386,3 +400,30 @@ def test_a_layer_that_each_call_makes_anew(case):
     once()
     with refused(ValueError, "Layer", "`tf.function`", "`__init__`"):
         call()
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    ("layer", "built", "given"),
+    [
+        (lambda: tg.ConcreteSelector(2), [3, 6], [3, 5]),
+        (lambda: tg.ConcreteSelector(2), [3, 6], [3, 7]),
+        (lambda: tg.StraightThroughEmbedding(6, 4), [3, 6], [3, 5]),
+        (lambda: tg.StraightThroughEmbedding(6, 4), [3, 6], [3, 7]),
+        (
+            lambda: tg.CodeUsageLoss("diversity", momentum=0.5),
+            [3, 4, 6],
+            [3, 4, 5],
+        ),
+        (
+            lambda: tg.CodeUsageLoss("diversity", momentum=0.5),
+            [3, 4, 6],
+            [3, 1, 6],
+        ),
+    ],
+)
+def test_another_width_than_it_was_built_for(layer, built, given, training):
+    made = layer()
+    made(tf.ones(built), training=training)
+    with refused(ValueError, "Argument", "Received: ", "shape", str(given[-1])):
+        made(tf.ones(given), training=training)

@@ -122,6 +122,33 @@ def test_a_model_made_layer_by_layer():
     assert_same(randomized(model), tg.prune_gates(model), (6,))
 
 
+def test_a_layer_that_is_used_twice():
+    """Of which the smaller model has two, of different sizes."""
+    shared, twice = keras.layers.ReLU(), Dense(6)
+    x = keras.Input((6,))
+    y = tg.StochasticGate()(shared(twice(x)))
+    y = tg.StochasticGate()(shared(twice(y)))
+    model = randomized(keras.Model(x, Dense(2)(y)))
+    smaller = tg.prune_gates(model)
+    assert_same(model, smaller, (6,))
+    assert smaller.layers[2].units < 6
+
+
+def test_an_activation_that_no_file_could_name():
+    model = stack(
+        Dense(12, activation=lambda x: x * keras.ops.sigmoid(x)),
+        tg.StochasticGate(),
+        Dense(2),
+    )
+    assert_same(model, tg.prune_gates(model), (6,))
+
+
+def test_what_mixes_features_stays_whole_where_no_gate_is_closed():
+    model = stack(Dense(4, activation="softmax"), tg.StochasticGate(), Dense(1))
+    model.layers[1].gates.assign([0.0, 1.0, 2.0, 9.0])
+    assert_same(model, tg.prune_gates(model), (6,))
+
+
 def gated(*after, gate=None):
     return stack(Dense(4), gate or tg.StochasticGate(), *after)
 
@@ -137,6 +164,46 @@ def closed():
     model = gated(Dense(1))
     model.layers[1].gates.assign(np.full(4, -9.0))
     return model
+
+
+def mixed(*before):
+    model = stack(*before, tg.StochasticGate(), Dense(1))
+    model.layers[-2].gates.assign([9.0, -9.0, 9.0, 0.0])
+    return model
+
+
+def two_outputs():
+    x = keras.Input((6,))
+    h = Dense(4)(x)
+    return keras.Model(x, [h, Dense(1)(tg.StochasticGate()(h))])
+
+
+def adapted():
+    model = gated(Dense(1))
+    model.layers[0].enable_lora(2)
+    return model
+
+
+def quantized():
+    model = gated(Dense(1))
+    model.quantize("int8")
+    return model
+
+
+def channels_first(layer):
+    return stack(
+        Dense(5),
+        tg.StochasticGate(),
+        layer(data_format="channels_first"),
+        Dense(1),
+        shape=(4, 4, 2),
+    )
+
+
+class Centred(Dense):
+    def call(self, x, training=None):
+        y = super().call(x)
+        return y - keras.ops.mean(y, axis=-1, keepdims=True)
 
 
 def sequence():
@@ -182,6 +249,30 @@ def sequence():
             ValueError,
             "groups=2",
         ),
+        (two_outputs, ValueError, "2 outputs"),
+        (
+            lambda: mixed(Dense(4, activation="softmax")),
+            ValueError,
+            "each feature by itself.*softmax",
+        ),
+        (
+            lambda: mixed(Dense(4), keras.layers.Activation("log_softmax")),
+            ValueError,
+            "each feature by itself.*log_softmax",
+        ),
+        (adapted, ValueError, "LoRA.*4 weights"),
+        (quantized, ValueError, "quantised.*3 weights"),
+        (
+            lambda: channels_first(keras.layers.MaxPooling2D),
+            ValueError,
+            "channels_first",
+        ),
+        (
+            lambda: channels_first(keras.layers.Flatten),
+            ValueError,
+            "channels_first",
+        ),
+        (lambda: gated(Centred(1)), TypeError, "another `call`.*Centred"),
     ],
 )
 def test_what_cannot_be_pruned(make, error, message):

@@ -125,6 +125,9 @@ def test_the_multiplier_ascends_in_training():
         np.testing.assert_allclose(layer.losses[-1], loss, rtol=1e-5)
         np.testing.assert_allclose(layer.multiplier, expected, rtol=1e-5)
     assert len(layer.trainable_weights) == len(layer.weights) == 1
+    layer.trainable = False  # gates that do not move are not pulled
+    layer(np.ones((2, 4), "float32"), training=True)
+    np.testing.assert_allclose(layer.multiplier, expected, rtol=1e-5)
 
 
 def test_gates_of_the_examples():
@@ -176,3 +179,31 @@ def test_gates_of_a_wrong_shape():
         tg.StochasticGate()(tf.ones([2, 3]), tf.ones([2, 4]))
     with pytest.raises(ValueError, match=r"\[B, 3\]"):
         tg.StochasticGate()(keras.Input((3,)), keras.Input((4,)))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "gates", "message"),
+    [
+        ([2, 5], None, r"have 3 features on axis -1.*\(2, 5\)"),
+        ([2, 1], None, r"have 3 features on axis -1.*\(2, 1\)"),
+        ([2, 3], [2, 1], r"\[B, 3\].*\(2, 1\)"),
+        ([2, 3], [4, 3], r"each example.*\(4, 3\).*\(2, 3\)"),
+        ([2, 3], [1, 3], r"each example.*\(1, 3\).*\(2, 3\)"),
+        ([1, 3], [2, 3], r"each example.*\(2, 3\).*\(1, 3\)"),
+    ],
+)
+@pytest.mark.parametrize("training", [False, True])
+def test_other_shapes_than_it_was_built_for(inputs, gates, message, training):
+    layer = tg.StochasticGate()
+    layer(tf.ones([2, 3]), gates and tf.ones([2, 3]))
+    given = gates and tf.ones(gates)
+    with pytest.raises(ValueError, match=message):
+        layer(tf.ones(inputs), given, training=training)
+
+
+def test_a_number_of_features_that_is_known_when_it_runs():
+    layer = tg.StochasticGate(initializer="ones")
+    expected = layer(tf.ones([2, 3]))
+    signature = [tf.TensorSpec([None, None])]
+    run = tf.function(layer.__call__, input_signature=signature)
+    np.testing.assert_array_equal(run(tf.ones([2, 3])), expected)

@@ -209,6 +209,69 @@ def test_sizes_other_than_one_number(k):
             assert set(number) == {1, 2, 3}
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "float16"])
+def test_sizes_of_any_type_of_number(dtype):
+    """In every layer that takes them, as those in float32."""
+    sizes = np.arange(8) % 5
+
+    def results(sizes):
+        logits = tf.constant(LOGITS[:8])
+        subset = {"distribution": "subset", "k": None}
+        cost = tg.ExpectedCost(
+            lambda z: tf.reduce_sum(z * [1.0, 2.0, 3.0, 5.0], axis=-1) ** 2,
+            "reinforce",
+            seed=1,
+            **subset,
+        )
+        score = tg.ReinforceSampler(return_log_prob=True, seed=1, **subset)
+        kl = tg.KLDivergence(**subset)
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            q = (sizes, logits)
+            values = [
+                tg.SubsetSampler(None, seed=1)(q, training=True),
+                cost(q, training=True),
+                cost(q, category_mask=[[True] * 4], training=True),
+                cost(q, training=False),
+                *score(q, training=True),
+                kl(q) and kl.losses[0],
+            ]
+            total = tf.add_n([tf.reduce_sum(value) for value in values])
+        return [*values, tape.gradient(total, logits)]
+
+    expected = results(tf.constant(sizes, "float32"))
+    found = results(tf.constant(sizes, dtype))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_integer_sizes_in_a_model():
+    size, x = keras.Input((), dtype="int32"), keras.Input((4,))
+    z = tg.ReinforceSampler("subset", k=None, seed=1)((size, x))
+    model = tg.StochasticModel([size, x], [keras.layers.Dense(1)(z), z])
+    model.compile("sgd", ["mse", None])
+    sizes = np.arange(10) % 5
+    inputs = [sizes, np.zeros((10, 4))]
+    model.fit(inputs, np.zeros((10, 1)), batch_size=4, verbose=0)
+    _, z = model.predict(inputs, verbose=0)
+    np.testing.assert_array_equal(z.sum(axis=1), sizes)
+
+
+def test_sizes_that_the_mask_does_not_leave():
+    mask = np.array([[True, True, False, False], [True, True, True, False]])
+    layer = tg.SubsetSampler(None, seed=1)
+    logits = tf.zeros([2, 4])
+    z = layer((tf.constant([2, 3]), logits), mask, training=True)
+    np.testing.assert_array_equal(z, mask)
+    message = r"as many legal .*are to be drawn.*1 row.*index \(0,\)"
+    with pytest.raises(ValueError, match=message):
+        layer((tf.constant([3, 2]), logits), mask, training=True)
+    drawn = tf.function(
+        lambda mask: layer((tf.constant(3), logits), mask, training=True)
+    )
+    np.testing.assert_array_equal(drawn(tf.constant(mask)), mask)
+
+
 def again(layer):
     return tg.SubsetSampler.from_config(layer.get_config())
 

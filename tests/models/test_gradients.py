@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from tests.helpers.statistics import assert_mean
-from tests.models import problem
+from tests.models import chain, problem
 
 SMALLEST_BIAS = 0.1  # the gradients are of size 0.5 to 5
 STEPS, BATCH = 16, 4096
@@ -257,3 +257,80 @@ def test_other_distributions(distribution):
         expected = tf.reduce_mean(expected)
     exact = tape.gradient(expected, variables[0].value).numpy()
     assert_mean(np.stack(found), exact, 4 * SMALLEST_BIAS)
+
+
+def trained_on(targets, loss, named=False):
+    """Weights after a step of a model with outputs `zz` and `aa`."""
+    x = keras.Input((2,))
+    z = tg.ReinforceSampler(baseline=None, seed=1)(problem.encoder()(x))
+    z = keras.layers.Flatten()(z)
+    kernel = keras.initializers.Constant(np.cos(np.arange(12.0)).reshape(6, 2))
+    heads = {
+        name: keras.layers.Dense(2, kernel_initializer=kernel, name=name)
+        for name in ("zz", "aa")
+    }
+    outputs = {name: head(z) for name, head in heads.items()}
+    network = tg.StochasticModel(
+        x, outputs if named else list(outputs.values())
+    )
+    network.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)
+    network.train_on_batch(problem.INPUTS, targets)
+    layers = [network.get_layer("encoder"), *heads.values()]
+    return [weight for layer in layers for weight in layer.get_weights()]
+
+
+ZZ, AA = problem.TARGETS, -problem.TARGETS
+
+
+@pytest.mark.parametrize(
+    ("targets", "loss", "named"),
+    [
+        ([ZZ, AA], {"zz": "mse", "aa": "mae"}, False),
+        ({"aa": AA, "zz": ZZ}, ["mse", "mae"], False),
+        ({"aa": AA, "zz": ZZ}, {"zz": "mse", "aa": "mae"}, False),
+        ({"aa": AA, "zz": ZZ}, {"zz": "mse", "aa": "mae"}, True),
+    ],
+)
+def test_targets_of_several_outputs(targets, loss, named):
+    """In every form that Keras takes them."""
+    expected = trained_on([ZZ, AA], ["mse", "mae"])
+    found = trained_on(targets, loss, named)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.parametrize(
+    ("targets", "loss", "named"),
+    [
+        (AA, [None, "mae"], False),
+        ([AA], [None, "mae"], False),
+        ({"aa": AA}, {"aa": "mae"}, True),
+        ({"aa": AA}, {"aa": "mae", "zz": None}, True),
+    ],
+)
+def test_an_output_without_a_loss(targets, loss, named):
+    expected = trained_on([None, AA], [None, "mae"])
+    found = trained_on(targets, loss, named)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+@pytest.mark.parametrize("credit", ["example", "to_go", "local"])
+@pytest.mark.parametrize("steps", [3, 4])
+def test_weights_of_examples_in_sequences(credit, steps):
+    """Where the batch, of 4, has as many steps, too."""
+
+    def trained(weights):
+        network = chain.model(steps=steps, credit=credit)
+        network.compile(keras.optimizers.SGD(0.1), "mse")
+        x, y = (
+            np.resize(array, (4, steps, 2))
+            for array in (chain.INPUTS, chain.TARGETS)
+        )
+        network.train_on_batch(x, y, sample_weight=weights)
+        return [weight.numpy() for weight in chain.weights_of(network)]
+
+    of_steps = np.tile(WEIGHTS[:, None], steps)
+    for one, other in zip(trained(WEIGHTS), trained(of_steps), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)

@@ -171,6 +171,32 @@ def test_bidirectional_rolled_is_unrolled():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+def of_stacked_cells(unroll, credit):
+    """The weights after two steps, of which Keras makes draws on trial."""
+    keras.utils.set_random_seed(3)
+    sampler = tg.ReinforceSampler(baseline="nvil", seed=1, credit=credit)
+    x = keras.Input((chain.STEPS, chain.FEATURES))
+    rnn = keras.layers.RNN(
+        [keras.layers.SimpleRNNCell(chain.FEATURES), chain.Chain(sampler)],
+        return_sequences=True,
+        unroll=unroll,
+    )
+    network = tg.StochasticModel(x, chain.decoder()(rnn(x)))
+    network.compile(keras.optimizers.SGD(0.1), "mse")
+    for step in range(2):
+        # A rolled RNN draws once more, for shapes.
+        sampler.seed_state.assign([1, 10 * step + int(unroll)])
+        network.train_on_batch(chain.INPUTS, chain.TARGETS)
+    return [weight.numpy() for weight in network.weights]
+
+
+@pytest.mark.parametrize("credit", ["example", "to_go"])
+def test_cells_that_are_stacked(credit):
+    rolled, unrolled = (of_stacked_cells(u, credit) for u in (False, True))
+    for a, b in zip(rolled, unrolled, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
 class ThroughArgmax(chain.Chain):
     """Returns the index of the sample, which has no gradient."""
 
@@ -429,3 +455,61 @@ def test_a_draw_for_another_number_of_examples_is_refused():
     network.compile("sgd", "mse")
     with pytest.raises(ValueError, match="once per example"):
         network.train_on_batch(problem.INPUTS, problem.TARGETS)
+
+
+ADDING = {
+    "kl": tg.CategoricalKL,
+    "usage": lambda: tg.CodeUsageLoss("diversity"),
+    "gate": tg.StochasticGate,
+    "quantizer": lambda: tg.StochasticQuantizer(4, chain.CATEGORIES),
+}
+SLOPES = np.arange(3.0, dtype="float32")
+
+
+def with_added_loss(name, unroll, stacked=False):
+    class Cell(keras.layers.Layer):
+        state_size = chain.CATEGORIES
+
+        def __init__(self):
+            super().__init__()
+            self.layer = ADDING[name]()
+
+        def build(self, shape):
+            self.layer.build((None, self.state_size))
+            self.built = True
+
+        def call(self, inputs, states, training=None):
+            h = states[0] + inputs[:, :1] * SLOPES
+            return (h := self.layer(h, training=training)), [h]
+
+    cell = Cell()
+    if stacked:
+        cell = keras.layers.StackedRNNCells([cell])
+    x = keras.Input((chain.STEPS, chain.FEATURES))
+    y = keras.layers.RNN(cell, unroll=unroll)(x)
+    network = keras.Model(x, keras.layers.Dense(3)(y))
+    network.compile("sgd", "mse")
+    return network
+
+
+@pytest.mark.parametrize("name", ADDING)
+def test_a_loss_that_is_added_in_a_loop_is_refused(name):
+    network = with_added_loss(name, unroll=False)
+    with pytest.raises(ValueError, match="adds a loss.*unroll=True"):
+        network.train_on_batch(chain.INPUTS, np.zeros((4, chain.CATEGORIES)))
+    assert network.predict(chain.INPUTS, verbose=0).shape == (4, 3)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_loss_that_is_added_at_each_step_of_an_unrolled_loop(stacked):
+    network = with_added_loss("kl", unroll=True, stacked=stacked)
+    network.train_on_batch(chain.INPUTS, np.zeros((4, chain.CATEGORIES)))
+    state, expected = tf.zeros([4, chain.CATEGORIES]), 0.0
+    for t in range(chain.STEPS):
+        state += chain.INPUTS[:, t, :1] * SLOPES
+        log_q = tf.nn.log_softmax(state)
+        terms = tf.exp(log_q) * (log_q + np.log(chain.CATEGORIES))
+        expected += tf.reduce_sum(terms) / 4
+    network(chain.INPUTS)
+    assert float(expected) > 0.1
+    assert float(sum(network.losses)) == pytest.approx(float(expected))

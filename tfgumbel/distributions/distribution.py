@@ -126,6 +126,8 @@ class Distribution:
     def check(self, inputs: Any) -> list[Any]:
         """Returns the unconstrained parameters as a list, checked.
 
+        A constant may be an integer; it comes back as float32.
+
         Args:
             inputs: A tensor `[B, ...]` for each parameter, symbolic or not: a
                 tuple in order, or the tensor itself where there is one.
@@ -133,7 +135,7 @@ class Distribution:
         Raises:
             ValueError: If they are not as many as there are parameters, or
                 their shapes differ.
-            TypeError: If one is not floating.
+            TypeError: If one is not floating, and no constant.
         """
         names = list(self.parameters)
         tensors = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
@@ -149,9 +151,13 @@ class Distribution:
                     f"Argument `{name}` must be a tensor. "
                     f"Received: {name}={tensor!r}"
                 )
-            _checks.floating(name, tensor.dtype)
+            if name not in self.constants:
+                _checks.floating(name, tensor.dtype)
         self.check_shapes([tensor.shape for tensor in tensors])
-        return tensors
+        return [
+            _as_floating(name, tensor) if name in self.constants else tensor
+            for name, tensor in zip(names, tensors, strict=True)
+        ]
 
     def check_shapes(self, shapes: Sequence[Any]) -> None:
         """Raises unless the parameters may have these shapes."""
@@ -220,7 +226,7 @@ class Distribution:
             self.parameters, parameters, self._sizes(shapes), strict=True
         ):
             if name in self.constants:
-                tensor = tf.broadcast_to(tensor, variables)
+                tensor = tf.broadcast_to(_as_floating(name, tensor), variables)
             rows = [tf.shape(first)[0], -1 if size is None else size]
             flat.append(tf.reshape(finite_log_odds(tensor), rows))
         return tf.concat(flat, axis=1)
@@ -312,6 +318,14 @@ class Distribution:
         if len(self.parameters) == 1:
             return f"one tensor, {names}"
         return f"a tuple of {len(self.parameters)} tensors, ({names})"
+
+
+def _as_floating(name: str, tensor: Any) -> Any:
+    """Whole numbers as float32; what is symbolic has no numbers yet."""
+    _checks.numeric(name, tensor.dtype)
+    if tf.as_dtype(tensor.dtype).is_floating or not tf.is_tensor(tensor):
+        return tensor
+    return tf.cast(tensor, tf.float32)
 
 
 def described(capability: type) -> str:

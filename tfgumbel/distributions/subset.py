@@ -30,8 +30,8 @@ class Subset(Distribution):
         k: Size of the subsets, at least 1; or a pair (low, high) for any size
             from low to high; or `None` for a size of each example, which is
             then an input of its own: the parameters are (size, logits), with
-            whole numbers of the shape of the logits without `axis`, or one
-            that broadcasts to it. The size is a constant.
+            whole numbers, of any type, of the shape of the logits without
+            `axis`, or one that broadcasts to it. The size is a constant.
         axis: Axis of the items.
         fixed: As in `Distribution`.
 
@@ -138,12 +138,19 @@ class Subset(Distribution):
         return "finite, or -inf" if np.any(np.isposinf(value)) else None
 
     def mask(self, inputs: Any, category_mask: Any) -> Any:
-        least = 1 if self.k is None else max(self._least, 1)
         *size, logits = self.check(inputs)
+        least = self._least_legal(*size)
         logits = ops.mask_logits(
             logits, category_mask, axis=self.axis, least=least
         )
         return (*size, logits) if size else logits
+
+    def _least_legal(self, size: Any = None) -> Any:
+        """How many items a mask must leave; of sizes seen, one of each row."""
+        if size is None:
+            return max(self._least, 1)
+        size = tf.get_static_value(tf.convert_to_tensor(size))
+        return 1 if size is None else np.maximum(np.round(size), 1)
 
     def lacks(self, capability: type) -> str | None:
         if capability is Enumerable and self.k is None:

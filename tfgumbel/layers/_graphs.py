@@ -30,6 +30,16 @@ def is_control_flow(graph: Any) -> bool:
     return type(graph).__name__ in CONTROL_FLOW
 
 
+def is_out_of_reach(tensor: Any) -> bool:
+    """Whether a tensor is one of a loop that the current graph is not in."""
+    graph, inner = current(), getattr(tensor, "graph", None)
+    if graph is None or not is_control_flow(inner):
+        return False
+    while graph is not None and graph is not inner:
+        graph = getattr(graph, "outer_graph", None)
+    return graph is None
+
+
 def descends(graph: Any, value: tf.Tensor, sources: Sequence[Any]) -> bool:
     """Whether `value`, of the graph, was computed from one of the tensors.
 

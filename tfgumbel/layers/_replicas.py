@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel.layers import _graphs
+
 
 def replica() -> tuple[Any, int]:
     """The number of this replica, and how many there are."""
@@ -22,9 +24,13 @@ class OwnLosses:
     of a strategy fill and clear. Where replicas wait for each other in the
     forward pass, as for sums over the batch, one would meet another's losses
     in it, or find its own gone.
+
+    Args:
+        layer: The layer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, layer: Any) -> None:
+        self._layer = layer
         self._of_replicas: dict[int, list[Any]] = {}
 
     def _own(self) -> list[Any]:
@@ -40,8 +46,22 @@ class OwnLosses:
         self._own().clear()
 
     def __getitem__(self, key: Any) -> Any:
-        """Those of this replica."""
-        return self._own()[key]
+        """Those of this replica.
+
+        Raises:
+            ValueError: If one was added inside a loop, and is read outside.
+        """
+        found = self._own()[key]
+        for loss in found if isinstance(found, list) else [found]:
+            if _graphs.is_out_of_reach(loss):
+                raise ValueError(
+                    f"Layer {self._layer.name!r} adds a loss, and was called "
+                    "inside a loop or a branch of a graph, such as the cell "
+                    "of an RNN, which the loss cannot leave. Call the layer "
+                    "on the whole sequence outside of the loop, or use an RNN "
+                    "with unroll=True"
+                )
+        return found
 
     def __len__(self) -> int:
         """How many this replica has."""

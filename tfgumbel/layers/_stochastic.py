@@ -43,7 +43,7 @@ class CalledOnce(schedules.AnnealedLayer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # Keras would make a list of its own of what is assigned.
-        self.__dict__["_losses"] = OwnLosses()
+        self.__dict__["_losses"] = OwnLosses(self)
 
     @property
     def takes_several(self) -> bool:
@@ -80,6 +80,11 @@ class CalledOnce(schedules.AnnealedLayer):
             "say training=False.",
             stacklevel=2,
         )
+
+    def add_loss(self, loss: Any) -> None:
+        """Adds a loss, unless Keras only calls the layer on trial."""
+        if not is_tried():
+            super().add_loss(loss)
 
     def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any):
         """Returns `layer_call` itself."""
@@ -217,6 +222,15 @@ def model_in_training() -> keras.Model | None:
     return None
 
 
+def is_tried() -> bool:
+    """Whether Keras calls for shapes alone, and makes no use of the result.
+
+    Its RNN calls cells that are stacked, once in a step, to know what dropout
+    masks they need (Keras 3.12 to 3.15).
+    """
+    return is_called_by("RNN._maybe_config_dropout_masks")
+
+
 class InferringLayer(StochasticLayer):
     """A layer with a setting of what it does when it does not train.
 
@@ -315,6 +329,8 @@ class SamplingLayer(InferringLayer):
                 f"`layer(({', '.join(names)}))`. Received: {len(args)} "
                 f"argument(s), the first a {type(args[0]).__name__}"
             )
+        if len(names) > 1 and not together:
+            self.distribution.check(args[0])  # says what it takes
         return super().__call__(*args, **kwargs)
 
     def trains(self, training: Any, inputs: Any) -> bool:

@@ -241,6 +241,12 @@ class CodeUsageLoss(CalledOnce):
         self, means: dict[str, tf.Tensor], training: Any
     ) -> dict[str, tf.Tensor]:
         """The averages with former batches in them."""
+        if not means["mean"].shape.is_compatible_with(self.mean.shape):
+            raise ValueError(
+                "Argument `momentum` keeps averages of one shape, "
+                f"{tuple(self.mean.shape)}. Received: inputs whose averages "
+                f"are of shape {means['mean'].shape}"
+            )
         batches = tf.convert_to_tensor(self.batches)
         # The first batch has no former ones.
         own = tf.where(batches > 0, 1.0 - self.momentum, 1.0)

@@ -104,6 +104,12 @@ class ConcreteSelector(TemperatureLayer, StochasticLayer):
         inputs = tf.convert_to_tensor(_checks.dense("inputs", inputs))
         _checks.floating("inputs", inputs.dtype)
         logits = tf.convert_to_tensor(self.logits)
+        if not inputs.shape[-1:].is_compatible_with(logits.shape[1:]):
+            raise ValueError(
+                f"Argument `inputs` must have {logits.shape[1]} features on "
+                "the last axis, as those that the layer was built for. "
+                f"Received: inputs of shape {inputs.shape}"
+            )
         self.warn_if_recorded(training, [inputs, logits])
         if not training:
             chosen = tf.argmax(logits, axis=-1, output_type=tf.int32)

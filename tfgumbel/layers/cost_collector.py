@@ -28,6 +28,7 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from tfgumbel.layers import _graphs, sampling_scope
 from tfgumbel.layers._credit import Credit
+from tfgumbel.layers._stochastic import is_tried
 from tfgumbel.layers.draw import Draw
 from tfgumbel.layers.shares import Shares
 
@@ -95,9 +96,10 @@ class CostCollector:
         """Takes a draw; returns its sample, to be used in its place.
 
         One that Keras makes to learn shapes, while it builds a subclassed
-        model inside its first training step, is no draw of the step.
+        model inside its first training step or of cells that are stacked, is
+        no draw of the step.
         """
-        if in_symbolic_scope():
+        if in_symbolic_scope() or is_tried():
             return draw.sample
         inner = self._graphs_inside(draw)
         if inner:

@@ -142,6 +142,13 @@ class ExpectedCost(InferringLayer):
         self._cost_watched = False
         self.inference = inference or self.inference_modes[0]
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the layer; says what a distribution of several takes."""
+        several = len(self.distribution.parameters) > 1
+        if several and args and not isinstance(args[0], list | tuple):
+            self.distribution.check(args[0])
+        return super().__call__(*args, **kwargs)
+
     @property
     def inference_modes(self) -> Sequence[str]:
         """Admitted values of `inference`, the default first."""
@@ -179,7 +186,7 @@ class ExpectedCost(InferringLayer):
         seen = _as_float32(context[0]) if context and training else None
         mask = category_mask
         if mask is not None:
-            tensors = tuple(map(_float32, self.distribution.check(logits)))
+            tensors = self._float32(logits)
             if seen is None:
                 # What is learned looks at logits that no mask made extreme.
                 seen = self.estimator.default_context(tensors)
@@ -205,6 +212,14 @@ class ExpectedCost(InferringLayer):
             size = tf.cast(tf.shape(cost)[0], cost.dtype)
             self.add_loss(tf.math.divide_no_nan(tf.reduce_sum(cost), size))
         return cost
+
+    def _float32(self, logits: Any) -> tuple[tf.Tensor, ...]:
+        """The parameters, checked, of whatever precision they came in."""
+        tensors = tf.nest.map_structure(tf.convert_to_tensor, logits)
+        return tuple(
+            tf.cast(tensor, tf.float32)
+            for tensor in self.distribution.check(tensors)
+        )
 
     def _cost(self, sample: Any, *context: Any) -> Any:
         # Functional models take one structure, all else positional arguments.
@@ -252,7 +267,7 @@ class ExpectedCost(InferringLayer):
     def _inferred_cost(
         self, cost_fn: Callable[[tf.Tensor], tf.Tensor], logits: Any
     ) -> tf.Tensor:
-        parameters = self.distribution.constrain(_float32(logits))
+        parameters = self.distribution.constrain(self._float32(logits))
         return self.estimator.infer(
             cost_fn, parameters, self.mode, self.next_seed
         )
@@ -325,15 +340,6 @@ def _as_float32(context: Any) -> tf.Tensor:
     context = tf.convert_to_tensor(context)
     _checks.numeric("context", context.dtype)
     return tf.cast(context, tf.float32)
-
-
-def _float32(parameters: Any) -> Any:
-    def cast(tensor: Any) -> tf.Tensor:
-        tensor = tf.convert_to_tensor(tensor)
-        _checks.floating("logits", tensor.dtype)
-        return tf.cast(tensor, tf.float32)
-
-    return tf.nest.map_structure(cast, parameters)
 
 
 def _estimator(

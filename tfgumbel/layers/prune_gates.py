@@ -35,17 +35,20 @@ def prune_gates(model: keras.Model) -> keras.Sequential:
             `Dense`, `Conv2D`, learned gates on the last axis, `Flatten`,
             pooling, dropout and activations. `BatchNormalization` may stand
             before a gate, and between a gate and the next kernel only what is
-            linear in the size of its inputs, such as ReLU.
+            linear in the size of its inputs, such as ReLU. Features are on
+            the last axis.
 
     Returns:
         A new `keras.Sequential` with weights of its own, not compiled.
 
     Raises:
         TypeError: If `model` is no Keras model, or has a layer that is none of
-            these.
-        ValueError: If the model is not built or no chain, a gate is not
-            learned or not on the last axis, all gates of a layer are closed,
-            or no kernel follows a gate where one is needed.
+            these, or a subclass with a `call` of its own.
+        ValueError: If the model is not built or no chain from one input to one
+            output, a gate is not learned or not on the last axis, all gates of
+            a layer are closed, no kernel follows a gate where one is needed,
+            a softmax or the like mixes features that a gate takes away, or a
+            layer is quantised, adapted (LoRA) or has its channels first.
 
     Example:
 
@@ -83,6 +86,11 @@ def _layers(model: keras.Model) -> list[keras.layers.Layer]:
         return list(model.layers)
     # Keras 3.12 to 3.15 have no public way to see which layer feeds which.
     by_depth = model._nodes_by_depth
+    if len(model.outputs) > 1:
+        raise ValueError(
+            "Argument `model` must be a chain, which has one output. "
+            f"Received: {model.name!r} with {len(model.outputs)} outputs"
+        )
     layers = []
     for depth in sorted(by_depth, reverse=True):
         node, *others = by_depth[depth]
@@ -118,6 +126,7 @@ class _Chain:
 
     def add(self, layer: keras.layers.Layer) -> None:
         """Takes the next layer of the model."""
+        _require_plain(layer)
         if isinstance(layer, StochasticGate):
             self._gate(layer)
         elif isinstance(layer, _WITH_KERNEL):
@@ -152,8 +161,17 @@ class _Chain:
 
     def _drop(self, first: int, wanted: np.ndarray) -> None:
         """Takes features out of the producer and what came after it."""
+        if np.all(wanted):
+            return
         for index in range(first, len(self.layers)):
             layer, weights = self.layers[index]
+            if not _treats_each_alone(layer, wanted):
+                raise ValueError(
+                    "What stands between a kernel and its gate must treat "
+                    "each feature by itself, so that closed ones can go. "
+                    f"Received: layer {layer.name!r} with activation "
+                    f"{layer.activation!r}"
+                )
             weights = [weight[..., wanted] for weight in weights]
             self.layers[index] = layer, weights
 
@@ -163,7 +181,13 @@ class _Chain:
                 "A convolution in groups cannot be pruned. Received: layer "
                 f"{layer.name!r} with groups={layer.groups}"
             )
-        kernel, *bias = layer.get_weights()
+        kernel, *bias = weights = layer.get_weights()
+        if len(weights) != 1 + layer.use_bias:
+            raise ValueError(
+                "A layer can be pruned whose weights are a kernel and a bias, "
+                "neither quantised nor adapted (LoRA). Received: layer "
+                f"{layer.name!r} with {len(weights)} weights"
+            )
         if self.kept is not None:
             kernel = kernel[..., self.kept, :]
         if self.scale is not None:
@@ -228,10 +252,48 @@ class _Chain:
         first = model.inputs[0]
         inputs = keras.Input(first.shape[1:], dtype=first.dtype)
         smaller = keras.Sequential([inputs], name=f"{model.name}_pruned")
+        names: list[str] = []
         for layer, weights in self.layers:
-            smaller.add(_resized(layer, weights))
+            # A layer that the model uses twice is two layers here.
+            again = names.count(layer.name)
+            names.append(layer.name)
+            name = f"{layer.name}_{again}" if again else layer.name
+            smaller.add(_resized(layer, weights, name))
             smaller.layers[-1].set_weights(weights)
         return smaller
+
+
+def _require_plain(layer: Any) -> None:
+    """Raises for a layer that does something else than its class in Keras."""
+    own = not isinstance(layer, StochasticGate)
+    call = getattr(type(layer), "call", None)
+    if own and call and call.__module__.split(".")[0] != "keras":
+        raise TypeError(
+            "Argument `model` must consist of Keras's own layers and gates: "
+            "what another `call` computes is not known. Received: "
+            f"{layer!r}"
+        )
+    if getattr(layer, "data_format", None) == "channels_first":
+        raise ValueError(
+            "Only features on the last axis can be pruned. Received: layer "
+            f"{layer.name!r} with data_format='channels_first'"
+        )
+
+
+def _treats_each_alone(layer: Any, wanted: np.ndarray) -> bool:
+    """Whether the activation of what is wanted needs nothing else."""
+    activation = getattr(layer, "activation", None)
+    if activation is None:
+        return True
+    x, other = np.random.default_rng(0).normal(size=(2, 8, len(wanted)))
+    values = [
+        np.asarray(activation(keras.ops.convert_to_tensor(each, "float32")))
+        for each in (x, np.where(wanted, x, other))
+    ]
+    if values[0].shape != x.shape:
+        return False
+    one, another = (value[:, wanted] for value in values)
+    return np.allclose(one, another, atol=1e-6)
 
 
 def _scales(layer: Any) -> bool:
@@ -245,10 +307,13 @@ def _scales(layer: Any) -> bool:
 
 
 def _resized(
-    layer: keras.layers.Layer, weights: list[np.ndarray]
+    layer: keras.layers.Layer, weights: list[np.ndarray], name: str
 ) -> keras.layers.Layer:
     """The layer anew, with as many units as its weights have."""
-    config = layer.get_config()
+    config = {**layer.get_config(), "name": name}
+    activation = getattr(layer, "activation", None)
+    if not isinstance(activation, keras.layers.Layer | None):
+        config["activation"] = activation  # any function, registered or not
     for size in ("units", "filters"):
         if size in config:
             config[size] = weights[0].shape[-1]

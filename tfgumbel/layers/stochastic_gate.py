@@ -189,7 +189,7 @@ class StochasticGate(TemperatureLayer, InferringLayer):
         """Returns the inputs times the gates."""
         inputs = tf.convert_to_tensor(_checks.dense("inputs", inputs))
         _checks.floating("inputs", inputs.dtype)
-        parameters = self._parameters(gates)
+        parameters = self._parameters(gates, inputs)
         self.warn_if_recorded(training, [inputs, parameters])
         temperature = None
         if self.kind == "hard_concrete":
@@ -210,16 +210,31 @@ class StochasticGate(TemperatureLayer, InferringLayer):
         )
         return tf.cast(product, self.compute_dtype)
 
-    def _parameters(self, gates: Any) -> tf.Tensor:
+    def _parameters(self, gates: Any, inputs: tf.Tensor) -> tf.Tensor:
+        count = self._count(inputs.shape, known=False)
         if gates is None:
             if self.gates is None:
                 raise ValueError(
                     f"Layer {self.name!r} was built for gates of each example, "
                     "and has none of its own. Received: gates=None"
                 )
+            if count not in (None, self.gates.shape[0]):
+                raise ValueError(
+                    f"Argument `inputs` must have {self.gates.shape[0]} "
+                    f"features on axis {self.axis}, one for each gate. "
+                    f"Received: inputs of shape {inputs.shape}"
+                )
             return tf.convert_to_tensor(self.gates)
         gates = tf.convert_to_tensor(_checks.dense("gates", gates))
         _checks.floating("gates", gates.dtype)
+        if count is not None:
+            self._check_gates(gates.shape, count)
+        if not gates.shape[:1].is_compatible_with(inputs.shape[:1]):
+            raise ValueError(
+                "Argument `gates` must hold those of each example. Received: "
+                f"gates of shape {gates.shape} for inputs of shape "
+                f"{inputs.shape}"
+            )
         return in_working_precision(gates)
 
     def _drawn(self, parameters: tf.Tensor, temperature: Any) -> tf.Tensor:
@@ -262,7 +277,7 @@ class StochasticGate(TemperatureLayer, InferringLayer):
         excess = number / count - (1.0 - self.sparsity)
         slope = tf.convert_to_tensor(self.multiplier) + 0.5 * weight * excess
         self.add_loss(count * slope * excess)
-        if training:
+        if training and self.trainable:
             ascent = tf.stop_gradient(_RATE * weight * excess)
             self.multiplier.assign_add(ascent)
 
@@ -305,8 +320,8 @@ class StochasticGate(TemperatureLayer, InferringLayer):
         )
         return float(tf.reduce_sum(chances))
 
-    def _count(self, shape: Any) -> int:
-        """The number of gates, checked."""
+    def _count(self, shape: Any, known: bool = True) -> Any:
+        """The number of gates, checked; `None` if it may be unknown and is."""
         _checks.batched("inputs", shape)
         shape = tuple(shape)
         rank = len(shape)
@@ -316,7 +331,7 @@ class StochasticGate(TemperatureLayer, InferringLayer):
                 f"of the batch. Received: axis={self.axis} for inputs of shape "
                 f"{shape}"
             )
-        if not shape[self.axis]:
+        if not shape[self.axis] and (known or shape[self.axis] == 0):
             raise ValueError(
                 "Argument `inputs` must have a known number of features, at "
                 f"least 1, on axis {self.axis}. Received: inputs of shape "

@@ -154,6 +154,8 @@ class StraightThroughEmbedding(StraightThroughLayer, SamplingLayer):
     ) -> tf.Tensor:
         """Returns a row of the table for each row of logits."""
         logits = _checks.categorical_logits(logits)
+        if logits.shape[-1] is not None:
+            self._check(logits.shape)
         masked = ops.mask_logits(logits, category_mask)
         table = tf.convert_to_tensor(self.embeddings)
         if self.trains(training, logits):
