@@ -327,7 +327,7 @@ def _added_losses(cost: Any) -> int:
 
 def _require_tensor(context_shape: Any) -> None:
     """Raises for the shapes of a structure of tensors."""
-    sizes = context_shape if isinstance(context_shape, tuple) else [()]
+    sizes = context_shape if isinstance(context_shape, list | tuple) else [()]
     if any(size is not None and not isinstance(size, int) for size in sizes):
         raise TypeError(
             "Argument `context` must be tensors, given one by one: "

@@ -100,6 +100,11 @@ class ImplicitReparam(SamplingLayer):
         inference = found.inference[0] if inference is None else inference
         super().__init__(found, inference, seed=seed, **kwargs)
 
+    @property
+    def takes_several(self) -> bool:
+        """Always: a single parameter too may come as a tuple."""
+        return True
+
     def call(self, parameters: Any, training: Any = None) -> tf.Tensor:
         """Returns a sample for each variable."""
         distribution = self.distribution
