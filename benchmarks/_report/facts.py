@@ -221,6 +221,18 @@ def paragraphs(text: str) -> list[str]:
     return [*text.strip().splitlines(), ""]
 
 
+def panels(rows: int, columns: int, size: Any, **kwargs: Any) -> Any:
+    """A figure and its panels, `[rows, columns]`."""
+    kwargs |= {"figsize": size, "layout": "constrained", "squeeze": False}
+    return plt.subplots(rows, columns, **kwargs)
+
+
+def draw(axis: Any, run: Run, name: str, text: str, **style: Any) -> None:
+    """One curve of a run, over the steps."""
+    curve = run["curve"]
+    axis.plot(curve["step"], curve[name], label=text, **style)
+
+
 def save(figure: Any, path: Path) -> None:
     """Writes a figure and closes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
