@@ -100,15 +100,15 @@ def in_process(arguments: Sequence[str], timeout: float) -> dict[str, Any]:
 # Contenders that have a process to themselves ---------------------------------
 
 
-def first_and_later(call: Callable[[], Any], count: int) -> dict[str, Any]:
-    """The peak of a first call, and the times of `count` further ones."""
+def report(call: Callable[[], Any], count: int) -> dict[str, Any]:
+    """Prints the peak of a first call, and the times of `count` more."""
     found = None
     if measurable():
         found = peak(call)
     else:
         call()
     times = [_timing.clock(call) for _ in range(count)]
-    return {"times": times, "peak": found}
+    return _runner.of_contender({"times": times, "peak": found})
 
 
 def in_turns(

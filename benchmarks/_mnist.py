@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgumbel import random
+
 BINARIZATION_SEED = 1
 
 
@@ -41,6 +43,13 @@ def binarize(images: np.ndarray, seed: int = BINARIZATION_SEED) -> np.ndarray:
     """
     draws = np.random.default_rng(seed).random(images.shape, dtype="float32")
     return (draws * 255.0 < images).astype("uint8")
+
+
+def draw_pixels(images: tf.Tensor, seed: Any) -> tf.Tensor:
+    """Each pixel drawn anew, with its grey level as probability."""
+    noise = random.uniform(tf.shape(images), seed)
+    pixels = noise * 255.0 < tf.cast(images, tf.float32)
+    return tf.cast(pixels, tf.float32)
 
 
 def batches(

@@ -128,6 +128,41 @@ def reconstruction(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(entropy, axis=1)
 
 
+class AutoEncoder:
+    """Encoder and decoder of images, with LeakyReLU.
+
+    Args:
+        hidden: Units of the encoder's hidden layers; the decoder reverses
+            them.
+        code: Size of what lies between the two.
+        slope: Of the activation, for negative inputs; 0 is ReLU.
+        initializer: Of the kernels.
+        pixels: Size of an image.
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int],
+        code: int,
+        slope: float,
+        initializer: Any = "glorot_uniform",
+        pixels: int = 784,
+    ) -> None:
+        def perceptron(*sizes: int) -> keras.Sequential:
+            layers: list[Any] = [keras.Input([sizes[0]])]
+            for size in sizes[1:]:
+                layer = keras.layers.Dense(size, kernel_initializer=initializer)
+                layers += [layer, keras.layers.LeakyReLU(slope)]
+            return keras.Sequential(layers[:-1])
+
+        self.encoder = perceptron(pixels, *hidden, code)
+        self.decoder = perceptron(code, *hidden[::-1], pixels)
+        self.weights = [
+            *self.encoder.trainable_variables,
+            *self.decoder.trainable_variables,
+        ]
+
+
 class ScoreFunction(keras.layers.Layer):
     """(f - b(x) - c) / max(1, √v) · ∇log q: NVIL with variance normalisation.
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks._timing import PACKAGES, environment
+
 RESULTS = Path(__file__).parent / "results"
 DEVICES = ["CPU:0", "GPU:0"]
 # Options that name a place on this machine: no part of a recorded command.
@@ -55,6 +57,7 @@ def parse(
     if getattr(options, "device", "") == "GPU:0" and options.out == default:
         options.out = default.with_stem(default.stem + "_gpu")
     options.command = command(made, options)
+    options.benchmark = made.prog.split(".")[-1]
     return options
 
 
@@ -76,6 +79,12 @@ def option(name: str, value: Any) -> list[str]:
         return [f"--{flag}" if value else f"--no-{flag}"]
     values = value if isinstance(value, (list, tuple)) else [value]
     return [f"--{flag}", *map(str, values)]
+
+
+def of_contender(figures: dict[str, Any]) -> dict[str, Any]:
+    """Prints what a process reports to the one that started it."""
+    print(json.dumps(figures))
+    return figures
 
 
 def installed(module: str) -> bool:
@@ -117,6 +126,28 @@ def verdict(found: Mapping[str, Any]) -> str:
         facts.insert(0, f"{found['measured']:.3g}, limit {found['limit']:g}")
     word = "reached" if found["reached"] else "NOT REACHED"
     return f"{word}: {found['target']}, {', '.join(facts)}"
+
+
+def finish(
+    options: argparse.Namespace,
+    columns: Sequence[Column],
+    rows: Sequence[Mapping[str, Any]],
+    targets: Sequence[Mapping[str, Any]],
+    packages: Sequence[str] = PACKAGES,
+    **facts: Any,
+) -> dict[str, Any]:
+    """Shows the results and writes them, with what they were made with."""
+    report = {
+        "benchmark": options.benchmark,
+        "command": options.command,
+        **facts,
+        "environment": environment(packages),
+        "results": rows,
+        "targets": targets,
+    }
+    show(columns, rows, targets)
+    write(options.out, report)
+    return report
 
 
 def show(

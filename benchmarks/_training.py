@@ -8,11 +8,11 @@ have had, since all noise is a function of seed and step.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
-import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import _runner
 from benchmarks._timing import environment
 
-PACKAGES = ["tensorflow", "keras", "numpy"]
 STATE = Path("out") / "benchmarks"
+NO_TIME = {"timed_steps": 0, "seconds": 0.0, "cpu_seconds": 0.0}
 
 
 class Group:
@@ -65,13 +66,10 @@ class Trainer:
         xla: bool = True,
     ) -> None:
         self._loss, self._batch, self.groups = loss, batch, groups
-        unique = {
-            id(variable): variable
-            for group in groups
-            for variable in group.state
-        }
-        unique |= {id(variable): variable for variable in others}
-        self.state = list(unique.values())
+        state = [v for group in groups for v in group.state] + list(others)
+        self.state = list(
+            {id(variable): variable for variable in state}.values()
+        )
         self._step = tf.function(
             self._descend, autograph=False, jit_compile=xla
         )
@@ -137,9 +135,7 @@ class Record:
 
     def read(self) -> dict[str, Any]:
         """The file as it is, or an empty report."""
-        if not self.path.exists():
-            return {"runs": {}}
-        return json.loads(self.path.read_text())
+        return _runner.read(self.path, {"runs": {}})
 
     def entry(self, key: str) -> dict[str, Any] | None:
         """The run of this name, if there is one."""
@@ -147,17 +143,33 @@ class Record:
 
     def write(self, key: str, entry: dict[str, Any]) -> None:
         """Puts the run in, with what it was made with."""
+        made = {"command": self.command, "environment": environment()}
         report = self.read()
-        report["runs"][key] = {
-            **entry,
-            "command": self.command,
-            "environment": environment(PACKAGES),
-        }
-        report["runs"] = dict(sorted(report["runs"].items()))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(report, indent=1) + "\n")
-        os.replace(partial, self.path)
+        runs = {**report["runs"], key: {**entry, **made}}
+        report["runs"] = dict(sorted(runs.items()))
+        _runner.write(self.path, report)
+
+
+def parser(
+    name: str,
+    text: str,
+    estimators: Iterable[str],
+    steps: int | None,
+    every: int,
+    seeds: Sequence[int] = (0,),
+    xla: bool = True,
+) -> argparse.ArgumentParser:
+    """The options of a benchmark that trains, to be added to."""
+    made, names = _runner.parser(name, text), list(estimators)
+    add = made.add_argument
+    add("--mnist", metavar="FILE", help="in Keras's layout; or Keras's own")
+    add("--estimators", nargs="+", choices=names, default=names, metavar="NAME")
+    add("--seeds", nargs="+", type=int, default=list(seeds))
+    add("--steps", type=int, default=steps, help="of the optimizer, in all")
+    add("--every", type=int, default=every, help="steps between two points")
+    add("--xla", action=argparse.BooleanOptionalAction, default=xla)
+    add("--state", type=Path, default=STATE / name, help="folder of weights")
+    return made
 
 
 def train(
@@ -165,38 +177,34 @@ def train(
     record: Record,
     key: str,
     facts: dict[str, Any],
-    steps: int,
-    every: int,
+    options: argparse.Namespace,
     evaluate: Callable[[], dict[str, float]],
     final: Callable[[], dict[str, float]],
-    state: Path = STATE,
     enough: Callable[[dict[str, float]], bool] = lambda results: True,
 ) -> dict[str, Any]:
-    """Trains up to `steps`, from where an earlier call stopped.
+    """Trains up to `options.steps`, from where an earlier call stopped.
 
     Args:
         trainer: A fresh trainer.
         record: Where the run goes.
         key: Its name there.
         facts: What else is to be said of the run.
-        steps: Steps of the optimizer, in all.
-        every: Steps between two points of the curve.
+        options: Those of `parser`.
         evaluate: Called at every point; its figures join the curve.
         final: Called once, at the end; its figures are the results.
-        state: Folder of the weights.
         enough: Whether the results of an earlier call will do.
 
     Returns:
         The entry of the record.
     """
-    path = state / (key.replace("/", "-").replace(" ", "_") + ".npz")
+    name = key.replace("/", "-").replace(" ", "_") + ".npz"
+    path, steps = options.state / name, options.steps
     entry = record.entry(key)
     if entry is not None and entry["steps"] >= steps:
         if "results" in entry and enough(entry["results"]):
             return entry
     if entry is None or not path.exists():
-        entry = {"steps": 0, "timed_steps": 0, "seconds": 0.0}
-        entry |= {"cpu_seconds": 0.0, "curve": {"step": []}}
+        entry = {"steps": 0, **NO_TIME, "curve": {"step": []}}
     else:
         trainer.load(path)
         entry = moved(entry)
@@ -205,7 +213,7 @@ def train(
     clock = Clock(key, first, steps)
     while entry["steps"] < steps:
         begin = entry["steps"]
-        end = min(steps, (begin // every + 1) * every)
+        end = min(steps, (begin // options.every + 1) * options.every)
         wall, cpu = time.perf_counter(), time.process_time()
         loss = trainer.advance(begin, end)
         if begin > first:  # The first interval compiles.
@@ -223,6 +231,7 @@ def train(
     entry["results"] = {name: _short(v) for name, v in final().items()}
     record.write(key, entry)
     print(f"{key}: {entry['results']}", flush=True)
+    keras.backend.clear_session()  # Lest the models of all runs pile up.
     return entry
 
 
@@ -231,12 +240,12 @@ def moved(entry: dict[str, Any]) -> dict[str, Any]:
 
     Times are those of the last machine.
     """
-    before, here = entry["environment"], environment(PACKAGES)
+    before, here = entry["environment"], environment()
     if all(before.get(k, []) == here[k] for k in ("cpu", "gpus")):
         return entry
     earlier = {"steps": entry["steps"], "environment": before}
-    times = {"timed_steps": 0, "seconds": 0.0, "cpu_seconds": 0.0}
-    return {**entry, **times, "earlier": [*entry.get("earlier", []), earlier]}
+    others = entry.get("earlier", [])
+    return {**entry, **NO_TIME, "earlier": [*others, earlier]}
 
 
 def _short(value: float) -> float | int:

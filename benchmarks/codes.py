@@ -24,7 +24,6 @@ What stands in the JSON is not measured again, unless `--again` is given.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -325,9 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     options = parsed(arguments)
     if options.contender:
         make = torch_call if options.contender == TORCH else tf_call
-        figures = _memory.first_and_later(make(options), options.calls)
-        print(json.dumps(figures))
-        return figures
+        return _memory.report(make(options), options.calls)
     report: dict[str, Any] = {"benchmark": "codes", "speed": [], "use": []}
     if not options.again:
         report = _runner.read(options.out, report)

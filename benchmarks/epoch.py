@@ -161,7 +161,6 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--repeats", type=int, default=7, help="rounds")
     parser.add_argument("--images", type=int, default=10_000)
     options = _runner.parse(parser, arguments)
-    environment = _timing.environment(PACKAGES)
     keras.utils.set_random_seed(0)
     generator = np.random.default_rng(0)
     images = generator.uniform(size=(options.images, PIXELS)).astype("float32")
@@ -174,19 +173,11 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         )
     found = _timing.summaries(timings)
     rows = [{"name": name, **row} for name, row in found.items()]
-    report = {
-        "benchmark": "epoch",
-        "images": options.images,
-        "batch": BATCH,
-        "device": options.device,
-        "environment": environment,
-        "results": rows,
-        "targets": targets(found),
-    }
-    fastest = sorted(rows, key=lambda row: row["min_ms"])
-    _runner.show(COLUMNS, fastest, report["targets"])
-    _runner.write(options.out, report)
-    return report
+    facts = {"images": options.images, "batch": BATCH}
+    facts["device"] = options.device
+    rows.sort(key=lambda row: row["min_ms"])
+    reached = targets(found)
+    return _runner.finish(options, COLUMNS, rows, reached, PACKAGES, **facts)
 
 
 if __name__ == "__main__":

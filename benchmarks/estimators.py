@@ -183,8 +183,8 @@ def measure(
     return [{"package": "-", "name": "f", **unit}, *rows]
 
 
-def targets(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Which targets were reached, one line each."""
+def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Whether the estimates are as fast as they have to be."""
     found = []
     for row in rows:
         name, slower = row["name"], row.get("slower_than_tfgumbel")
@@ -194,7 +194,7 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[str]:
         elif slower:
             label = f"{name}, {row['package']} / tfgumbel, time"
             found.append(_runner.target(label, slower, TARGET_SPEEDUP, True))
-    return [_runner.verdict(target) for target in found]
+    return found
 
 
 def curves(folder: str, steps: int) -> None:
@@ -221,15 +221,15 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
         curves(options.curves, options.steps)
         return None
     rows = measure(options.only, options)
+    shown = [{**row, "failed": row.get("error", "")} for row in rows]
     report = {
         "command": options.command,
         "batch": options.batch,
         "environment": environment(PACKAGES),
         "results": rows,
-        "targets": targets(rows),
+        "targets": [_runner.verdict(target) for target in targets(rows)],
     }
-    shown = [{**row, "failed": row.get("error", "")} for row in rows]
-    print(_runner.table(COLUMNS, shown), *report["targets"], sep="\n")
+    _runner.show(COLUMNS, shown, targets(rows))
     _runner.write(options.out, report)
     return report
 

@@ -15,7 +15,6 @@ does not fit into memory or time is reported as such.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfgumbel as tg
-from benchmarks import _memory, _runner, _timing
+from benchmarks import _memory, _runner
 
 ESTIMATORS = ["st", "st_gumbel", "reinmax", "zgr", "gapped"]
 BATCH, CATEGORIES, DIM = 256, 100_000, 64
@@ -185,19 +184,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Measures, prints the table and the targets, writes JSON."""
     options = parsed(arguments)
     if options.contender:
-        call = make_step(options)
-        figures = _memory.first_and_later(call, options.calls)
-        print(json.dumps(figures))
-        return figures
+        return _memory.report(make_step(options), options.calls)
     if not _memory.measurable():
         raise SystemExit("Peaks of memory are read from /proc, as on Linux.")
     rows: list[dict[str, Any]] = []
-    report = {
-        "benchmark": "large_k",
-        "command": options.command,
-        "environment": _timing.environment(),
-        "results": rows,
-    }
     jobs = [
         (options.categories, estimator, mode)
         for estimator in options.estimators
@@ -207,11 +197,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         jobs += [(options.many, name, "graph") for name in options.estimators]
     for job in jobs:
         rows.append(measure(*job, options))
-        print(*job, rows[-1]["ours"], flush=True)
-    report["targets"] = targets(rows)
-    _runner.show(COLUMNS, map(flat, rows), report["targets"])
-    _runner.write(options.out, report)
-    return report
+        _runner.show(COLUMNS, [flat(rows[-1])])
+    columns = COLUMNS[:3] + COLUMNS[-3:]
+    return _runner.finish(options, columns, rows, targets(rows))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -44,6 +43,7 @@ YARDSTICKS: dict[str, Callable[[str, str], tuple[str, str]]] = {
 PEAK_SECONDS = 600.0
 WARM_UP = (8, 16)
 COLUMNS = [
+    ("shape", "shape", ""),
     ("", "name", ""),
     ("mode", "mode", ""),
     ("ms", "median_ms", ".2f"),
@@ -129,6 +129,7 @@ def measure(
     if options.memory and not gpu:
         for key, row in rows.items():
             row |= peak(shape, *key)
+    print(f"{shape} is measured", flush=True)
     return [
         {"shape": list(shape), "name": key[0], "mode": key[1]}
         | row
@@ -217,25 +218,11 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     options = parsed(arguments)
     if options.peak:
         (name,), (shape,) = options.only, options.shapes
-        found = own_peak(shape, name, options.peak)
-        print(json.dumps(found))
-        return found
-    report: dict[str, Any] = {
-        "benchmark": "layers",
-        "temperature": _samplers.TEMPERATURE,
-        "device": options.device,
-        "environment": _timing.environment(PACKAGES),
-        "results": [],
-    }
-    for shape in options.shapes:
-        rows = measure(shape, options)
-        print(f"\n{shape}")
-        _runner.show(COLUMNS, rows)
-        report["results"] += rows
-    report["targets"] = targets(report["results"])
-    print(*map(_runner.verdict, report["targets"]), sep="\n")
-    _runner.write(options.out, report)
-    return report
+        return _runner.of_contender(own_peak(shape, name, options.peak))
+    rows = [row for shape in options.shapes for row in measure(shape, options)]
+    facts = {"temperature": _samplers.TEMPERATURE, "device": options.device}
+    reached = targets(rows)
+    return _runner.finish(options, COLUMNS, rows, reached, PACKAGES, **facts)
 
 
 if __name__ == "__main__":

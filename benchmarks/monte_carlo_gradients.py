@@ -1,8 +1,5 @@
 """Variance of four gradient estimators under N(1, 1), measured against exact.
 
-    python -m benchmarks.monte_carlo_gradients [--draws N] [--out FILE]
-        [--figure FILE]
-
 The experiment of section 3 of the survey below: x ~ N(μ, σ²) at μ = σ = 1, and
 the gradient of E f(x) in μ and in σ from one sample, for three costs,
 (x - k)², exp(-k x²) and cos(k x), at three k each. The estimators are
@@ -28,7 +25,6 @@ Reference:
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,13 +33,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from benchmarks._timing import environment, write_json
+from benchmarks import _runner
+from benchmarks._timing import environment
 from tfgumbel import estimators
 
-FOLDER = Path(__file__).parent
-OUT = FOLDER / "results" / "monte_carlo_gradients.json"
-FIGURE = FOLDER.parent / "docs" / "images" / "monte_carlo_gradients.png"
-PACKAGES = ["tensorflow", "keras", "numpy"]
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+COLUMNS = [
+    ("cost", "cost", ""),
+    ("k", "k", "g"),
+    ("∂", "parameter", ""),
+    ("estimator", "estimator", ""),
+    ("exact", "exact", ".5g"),
+    ("measured", "measured", ".5g"),
+    ("± SE", "standard_error", ".2g"),
+    ("in SE", "deviation", "+.2f"),
+]
 CHUNK = 200_000
 
 
@@ -223,22 +227,6 @@ def measure(draws: int) -> list[dict[str, Any]]:
 # Report -------------------------------------------------------------------
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as aligned text."""
-    head = ("cost", "k", "∂", "estimator", "exact", "measured", "± SE", "in SE")
-    lines = [head]
-    for row in rows:
-        line = [row["cost"], f"{row['k']:g}", row["parameter"]]
-        line += [row["estimator"], f"{row['exact']:.5g}"]
-        line += [f"{row['measured']:.5g}", f"{row['standard_error']:.2g}"]
-        lines.append((*line, f"{row['deviation']:+.2f}"))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).strip()
-        for line in lines
-    )
-
-
 STYLES = {
     "score function": dict(color="tab:red"),
     "score function, b*": dict(color="tab:red", linestyle="--", mfc="white"),
@@ -299,24 +287,21 @@ def draw(
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Measures, prints the table, writes the JSON and the figure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    add = parser.add_argument
+    parser = _runner.parser("monte_carlo_gradients", __doc__)
+    add, figure = parser.add_argument, IMAGES / "monte_carlo_gradients.png"
     add("--draws", type=int, default=2_000_000)
-    add("--out", type=Path, default=OUT)
-    add("--figure", type=Path, default=FIGURE)
-    options = parser.parse_args(arguments)
+    add("--figure", type=Path, default=figure)
+    options = _runner.parse(parser, arguments)
     rows = measure(options.draws)
-    print(table(rows))
+    _runner.show(COLUMNS, rows)
     worst = max(abs(row["deviation"]) for row in rows)
     print(f"{len(rows)} cells, largest difference {worst:.2f} standard errors")
     report = {
-        "environment": environment(PACKAGES),
+        "environment": environment(),
         "draws": options.draws,
         "rows": rows,
     }
-    write_json(options.out, report)
+    _runner.write(options.out, report)
     plot(rows, options.figure)
     return report
 

@@ -10,6 +10,7 @@ plus a fixed part.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ from benchmarks import _runner, _samplers, _timing
 BASE = {"B": 64, "D": 16, "K": 128}
 FACTORS = (1, 2, 4, 8, 16)
 LIMIT = 1.05
+COLUMNS = [("", "name", ""), ("in", "grows", ""), ("slope", "slope", ".2f")]
 CATEGORICAL = ("st", "st_gumbel", "reinmax", "zgr", "gapped", "gumbel_rao")
 SHARED = ("GumbelSoftmax", "BinaryConcrete", "ReparamGaussian")
 LAYERS: dict[str, Callable[[], Any]] = {
@@ -76,27 +78,18 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     add("--layers", nargs="+", default=list(LAYERS))
     add("--factors", nargs="+", type=int, default=FACTORS)
     options = _runner.parse(parser, arguments)
-    report: dict[str, Any] = {
-        "benchmark": "scaling",
-        "base": BASE,
-        "environment": _timing.environment(),
-        "results": [],
-    }
+    rows = []
     with tf.device("CPU:0"):
-        for name in options.layers:
-            for letter in BASE:
-                row = measure(name, letter, options)
-                print(f"{name}, {letter}: slope {row['slope']}", flush=True)
-                report["results"].append(row)
-    report["targets"] = [
+        for name, letter in itertools.product(options.layers, BASE):
+            rows.append(measure(name, letter, options))
+            print(f"{name}, {letter}: slope {rows[-1]['slope']}", flush=True)
+    targets = [
         _runner.target(
             f"slope of {row['name']} in {row['grows']}", row["slope"], LIMIT
         )
-        for row in report["results"]
+        for row in rows
     ]
-    print(*map(_runner.verdict, report["targets"]), sep="\n")
-    _runner.write(options.out, report)
-    return report
+    return _runner.finish(options, COLUMNS, rows, targets, base=BASE)
 
 
 if __name__ == "__main__":

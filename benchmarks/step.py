@@ -96,7 +96,6 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = _runner.parser("step", __doc__, device=True)
     parser.add_argument("--repeats", type=int, default=100, help="rounds")
     options = _runner.parse(parser, arguments)
-    environment = _timing.environment(PACKAGES)
     keras.utils.set_random_seed(0)
     with tf.device(options.device):
         timings = _timing.interleave(
@@ -122,18 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         for row in rows
         if row["name"] in LIMITS
     ]
-    fastest = sorted(rows, key=lambda row: row["to_hand"])
-    _runner.show(COLUMNS, fastest, targets)
-    report = {
-        "benchmark": "step",
-        "batch": BATCH,
-        "device": options.device,
-        "environment": environment,
-        "results": rows,
-        "targets": targets,
-    }
-    _runner.write(options.out, report)
-    return report
+    facts = {"batch": BATCH, "device": options.device}
+    rows.sort(key=lambda row: row["to_hand"])
+    return _runner.finish(options, COLUMNS, rows, targets, PACKAGES, **facts)
 
 
 if __name__ == "__main__":

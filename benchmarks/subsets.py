@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -249,9 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Measures what is not in the JSON yet, prints the table and targets."""
     options = parsed(arguments)
     if options.contender:
-        figures = contender(options)
-        print(json.dumps(figures))
-        return figures
+        return _runner.of_contender(contender(options))
     report = _runner.read(
         options.out, {"benchmark": "subsets", "results": [], "targets": []}
     )

@@ -1,5 +1,6 @@
 """Runs go on where they stopped, and see all data."""
 
+import argparse
 import json
 
 import keras
@@ -44,16 +45,15 @@ def make_trainer():
 
 def run(folder, steps, final=lambda: {"figure": 1.0}):
     record = Record(folder / "out.json", "python -m benchmarks.example")
+    options = argparse.Namespace(steps=steps, every=2, state=folder / "state")
     return train(
         make_trainer(),
         record,
         "a run",
         {"seed": 1},
-        steps,
-        2,
+        options,
         lambda: {"validation": 2.0},
         final,
-        folder / "state",
     )
 
 
