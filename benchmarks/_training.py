@@ -28,22 +28,12 @@ NO_TIME = {"timed_steps": 0, "seconds": 0.0, "cpu_seconds": 0.0}
 
 
 class Group:
-    """Weights and the optimizer that trains them."""
+    """Weights, and the optimizer that trains them, if there are any."""
 
-    def __init__(
-        self,
-        optimizer: keras.optimizers.Optimizer,
-        weights: Sequence[keras.Variable],
-    ) -> None:
-        self.optimizer = optimizer
-        self.weights = list(weights)
+    def __init__(self, optimizer: Any, weights: Sequence[Any]) -> None:
+        self.optimizer, self.weights = optimizer, list(weights)
         if self.weights:
             optimizer.build(self.weights)
-
-    @property
-    def state(self) -> list[keras.Variable]:
-        """What a checkpoint has to hold."""
-        return [*self.weights, *self.optimizer.variables]
 
 
 class Trainer:
@@ -66,10 +56,11 @@ class Trainer:
         xla: bool = True,
     ) -> None:
         self._loss, self._batch, self.groups = loss, batch, groups
-        state = [v for group in groups for v in group.state] + list(others)
-        self.state = list(
-            {id(variable): variable for variable in state}.values()
-        )
+        state: list[Any] = []
+        for group in groups:
+            state += [*group.weights, *group.optimizer.variables]
+        state += others
+        self.state = list({id(value): value for value in state}.values())
         self._step = tf.function(
             self._descend, autograph=False, jit_compile=xla
         )
@@ -210,7 +201,7 @@ def train(
         entry = moved(entry)
     entry = {**entry, **facts}
     first = entry["steps"]
-    clock = Clock(key, first, steps)
+    start = time.monotonic()
     while entry["steps"] < steps:
         begin = entry["steps"]
         end = min(steps, (begin // options.every + 1) * options.every)
@@ -222,13 +213,15 @@ def train(
             entry["timed_steps"] += end - begin
         entry["steps"] = end
         entry.pop("results", None)
-        point = {"step": end, "train": loss, **evaluate()}
+        point = _short({"step": end, "train": loss, **evaluate()})
         for name, value in point.items():
-            entry["curve"].setdefault(name, []).append(_short(value))
+            entry["curve"].setdefault(name, []).append(value)
         trainer.save(path)
         record.write(key, entry)
-        clock.show(end, point)
-    entry["results"] = {name: _short(v) for name, v in final().items()}
+        pace = (time.monotonic() - start) / (end - first)
+        left = f"{pace * (steps - end) / 60:.0f} min left"
+        print(f"{key}: {point} of {steps}, {left}", flush=True)
+    entry["results"] = _short(final())
     record.write(key, entry)
     print(f"{key}: {entry['results']}", flush=True)
     keras.backend.clear_session()  # Lest the models of all runs pile up.
@@ -248,28 +241,8 @@ def moved(entry: dict[str, Any]) -> dict[str, Any]:
     return {**entry, **NO_TIME, "earlier": [*others, earlier]}
 
 
-def _short(value: float) -> float | int:
-    return value if isinstance(value, int) else float(f"{value:.6g}")
-
-
-class Clock:
-    """Prints how far a run is, and how long it may still take."""
-
-    def __init__(self, name: str, first: int, steps: int) -> None:
-        self.name, self.first, self.steps = name, first, steps
-        self.start = time.monotonic()
-
-    def show(self, step: int, point: dict[str, float]) -> None:
-        """One line."""
-        pace = (time.monotonic() - self.start) / (step - self.first)
-        left = pace * (self.steps - step) / 60
-        figures = ", ".join(
-            f"{name} {value:.3f}"
-            for name, value in point.items()
-            if name != "step"
-        )
-        print(
-            f"{self.name}: step {step} of {self.steps}, {figures}, "
-            f"{1e3 * pace:.1f} ms a step, {left:.0f} min left",
-            flush=True,
-        )
+def _short(point: dict[str, float]) -> dict[str, float]:
+    return {
+        name: value if isinstance(value, int) else float(f"{value:.6g}")
+        for name, value in point.items()
+    }

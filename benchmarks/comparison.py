@@ -149,26 +149,23 @@ class CategoricalVae(DigitsVae):
 
     def approach(self) -> None:
         """The common point: after 1,000 steps."""
-        estimator = make("rloo, 4 samples", self, seed=0)
+        estimator = make(self, 0, "rloo", {"samples": 4})
         training.train(self, estimator, 1000, every=1000, draws=10)
 
 
 PROBLEMS: dict[str, Any] = {"quadratic": LongQuadratic, "vae": CategoricalVae}
 
 
-def make(label: str, problem: Problem, seed: int) -> estimators.Estimator:
+def make(
+    problem: Problem, seed: int, name: str, arguments: dict[str, Any]
+) -> estimators.Estimator:
     """A built estimator, its weights drawn from the seed."""
-    name, arguments = ESTIMATORS[label]
+    distribution, probe = problem.distribution, problem.probe
+    logits, context = problem.logits(probe), problem.context(probe)
     with estimates.seeded(seed):
-        estimator = estimators.get(
-            name, distribution=problem.distribution, **arguments
-        )
-        logits = problem.logits(problem.probe)
-        context = problem.context(problem.probe)
-        estimator.build(
-            logits.shape, None if context is None else context.shape
-        )
-    return estimator
+        made = estimators.get(name, distribution=distribution, **arguments)
+        made.build(logits.shape, None if context is None else context.shape)
+    return made
 
 
 def applicable(label: str, problem: str) -> bool:
@@ -181,7 +178,7 @@ def trained(problem: str, label: str, seed: int, steps: int) -> dict[str, Any]:
     """One training run: costs at its end, milliseconds a step."""
     with estimates.seeded(seed):
         instance = PROBLEMS[problem]()
-    estimator = make(label, instance, seed)
+    estimator = make(instance, seed, *ESTIMATORS[label])
     curve = training.train(
         instance, estimator, steps, max(1, steps // 10), seed, draws=100
     )
@@ -200,7 +197,7 @@ def measured(
     result = compare(
         instance.cost_fn(instance.probe),
         tf.constant(instance.logits(instance.probe)),
-        {label: make(label, instance, 0) for label in labels},
+        {label: make(instance, 0, *ESTIMATORS[label]) for label in labels},
         draws,
         max_draws=draws,
         distribution=instance.distribution,

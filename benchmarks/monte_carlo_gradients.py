@@ -25,6 +25,7 @@ Reference:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -204,23 +205,24 @@ def measure(draws: int) -> list[dict[str, Any]]:
     """One row for each cost, k, parameter and estimator."""
     rows: list[dict[str, Any]] = []
     for label, cost in COSTS.items():
-        for k in cost.ks:
-            for column, parameter in enumerate(PARAMETERS):
-                for name, expected in exact(cost, k, parameter).items():
-                    estimator = make(name, cost, k, parameter)
-                    found = gradients(estimator, cost, k, draws, len(rows))
-                    measured, error = variance(found[:, column])
-                    row = dict(
-                        cost=label,
-                        k=k,
-                        parameter=parameter,
-                        estimator=name,
-                        exact=expected,
-                        measured=measured,
-                        standard_error=error,
-                        deviation=(measured - expected) / error,
-                    )
-                    rows.append(row)
+        for k, parameter in itertools.product(cost.ks, PARAMETERS):
+            for name, expected in exact(cost, k, parameter).items():
+                estimator = make(name, cost, k, parameter)
+                found = gradients(estimator, cost, k, draws, len(rows))
+                column = found[:, PARAMETERS.index(parameter)]
+                measured, error = variance(column)
+                rows.append(
+                    {
+                        "cost": label,
+                        "k": k,
+                        "parameter": parameter,
+                        "estimator": name,
+                        "exact": expected,
+                        "measured": measured,
+                        "standard_error": error,
+                        "deviation": (measured - expected) / error,
+                    }
+                )
     return rows
 
 
@@ -237,32 +239,32 @@ STYLES = {
 
 def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Exact variances against k as curves, measured ones as points."""
-    from matplotlib.figure import Figure
+    from tfgumbel.diagnostics.plots import figure
 
-    figure = Figure(figsize=(10, 5.6), layout="constrained")
-    panels = figure.subplots(len(PARAMETERS), len(COSTS), sharex="col")
-    for line, parameter in zip(panels, PARAMETERS, strict=True):
-        for axes, (label, cost) in zip(line, COSTS.items(), strict=True):
-            here = [
-                row
-                for row in rows
-                if (row["cost"], row["parameter"]) == (label, parameter)
-            ]
-            draw(axes, cost, parameter, here)
-            axes.set_title(f"∂/∂{parameter} E[{label}]", fontsize=10)
-            if parameter == PARAMETERS[-1]:
-                axes.set_xlabel("k")
-        line[0].set_ylabel("variance of one sample")
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(
-        *(handles, labels),
+    picture = figure(figsize=(10, 5.6))
+    panels = picture.subplots(len(PARAMETERS), len(COSTS), sharex="col")
+    cells = itertools.product(PARAMETERS, COSTS)
+    for axes, (parameter, label) in zip(panels.flat, cells, strict=True):
+        here = [
+            row
+            for row in rows
+            if (row["cost"], row["parameter"]) == (label, parameter)
+        ]
+        draw(axes, COSTS[label], parameter, here)
+        axes.set_title(f"∂/∂{parameter} E[{label}]", fontsize=10)
+    for axes in panels[-1]:
+        axes.set_xlabel("k")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("variance of one sample")
+    picture.legend(
+        *panels[0, 0].get_legend_handles_labels(),
         loc="outside lower center",
         ncols=len(ESTIMATORS),
         frameon=False,
         handlelength=4,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    picture.savefig(path, dpi=120)
 
 
 def draw(

@@ -27,11 +27,11 @@ import tensorflow as tf
 
 from benchmarks import _runner
 from benchmarks._timing import environment, interleave, summaries
-from benchmarks.comparison import CategoricalVae
+from benchmarks.comparison import CategoricalVae, make
 from tfgumbel import estimators
 from tfgumbel.diagnostics import compare, training
 from tfgumbel.diagnostics.estimates import seeded
-from tfgumbel.diagnostics.problems import DigitsVae, Problem
+from tfgumbel.diagnostics.problems import DigitsVae
 
 PACKAGES = ["tensorflow", "keras", "scikit-learn", "numpy"]
 PROBLEMS: dict[str, type[DigitsVae]] = {
@@ -46,19 +46,13 @@ ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
 NOISE = {"tied": True, "independent": False}
 
 
-def make(
-    label: str, tied: bool, problem: Problem, seed: int = 0
-) -> estimators.Estimator:
-    """A built estimator, its weights drawn from the seed."""
-    name, arguments = ESTIMATORS[label]
-    distribution = problem.distribution
-    with seeded(seed):
-        estimator = estimators.get(
-            name, distribution=distribution, tied=tied, **arguments
-        )
-        logits = problem.logits(problem.probe)
-        estimator.build(logits.shape, problem.context(problem.probe).shape)
-    return estimator
+def contenders(problem: DigitsVae, seed: int = 0) -> dict[str, Any]:
+    """Built estimators, by estimator and noise."""
+    return {
+        f"{label}/{noise}": make(problem, seed, name, {**arguments, "tied": t})
+        for label, (name, arguments) in ESTIMATORS.items()
+        for noise, t in NOISE.items()
+    }
 
 
 def approached(problem: str, seed: int, steps: int = 1000) -> DigitsVae:
@@ -74,14 +68,10 @@ def approached(problem: str, seed: int, steps: int = 1000) -> DigitsVae:
 def variances(problem: str, seed: int, draws: int) -> dict[str, Any]:
     """Relative variances by estimator and noise, at one point."""
     instance = approached(problem, seed)
-    made = {
-        f"{label}/{noise}": make(label, tied, instance, seed)
-        for label, (noise, tied) in itertools.product(ESTIMATORS, NOISE.items())
-    }
     result = compare(
         instance.cost_fn(instance.probe),
         tf.constant(instance.logits(instance.probe)),
-        made,
+        contenders(instance, seed),
         draws,
         max_draws=draws,
         distribution=instance.distribution,
@@ -91,24 +81,21 @@ def variances(problem: str, seed: int, draws: int) -> dict[str, Any]:
         progress=False,
         seed=seed,
     )
-    assert result.gradient_norm
-    unit = result.gradient_norm**2
-    return {
-        row.name: float(f"{row.variance / unit:.4g}") for row in result.rows
-    }
+    norm = result.gradient_norm
+    assert norm
+    variances = {row.name: row.variance / norm**2 for row in result.rows}
+    return {name: float(f"{value:.4g}") for name, value in variances.items()}
 
 
 def times(problem: str, batch: int, repeats: int) -> dict[str, Any]:
     """Milliseconds of one estimate, by estimator and noise."""
     with seeded(0):
         instance = PROBLEMS[problem]()
-    contenders = {
-        f"{label}/{noise}": _estimate(
-            instance, make(label, tied, instance), batch
-        )
-        for label, (noise, tied) in itertools.product(ESTIMATORS, NOISE.items())
+    calls = {
+        label: _estimate(instance, estimator, batch)
+        for label, estimator in contenders(instance).items()
     }
-    return summaries(interleave(contenders, repeats))
+    return summaries(interleave(calls, repeats))
 
 
 def _estimate(
