@@ -1,7 +1,7 @@
 """RESULTS.md and its figures, from the JSON of the benchmarks.
 
 Every figure of the report is a figure of the JSON in `benchmarks/results/`, or
-one of `benchmarks/_published.py`. A published figure stands beside ours only
+one of `benchmarks/published.toml`. A published figure stands beside ours only
 where data treatment and bound are the same. `benchmarks/_report/template.md`
 has the text, and the modules beside it the tables and figures.
 """

@@ -19,44 +19,6 @@ TOLERANCE = 0.02
 ANNEALING = 1e-4  # What most runs have.
 Run = dict[str, Any]
 
-DISTRIBUTIONS = ("bernoulli", "categorical")
-KINDS = ("sbn-", "vae-")
-# Why a cell is off, where the steps are not all of it.
-RATE = "Adam's rate, ours and not tuned, has come to 0; SGD, above, is lower"
-BACKWARD = (
-    "its gradient is of probabilities that it does not sample from; "
-    "`annealed_st` samples from them"
-)
-SIGNAL = (
-    "one signal for all variables: at the rates of the others its noise "
-    "saturates q(z|x), at this one SGD is far from done; with Adam, below, it "
-    "has passed the published figure"
-)
-UNDONE = (
-    "one signal for all variables: SGD is far from done; with Adam, below, it "
-    "has passed the published figure"
-)
-STEEP = (
-    "the slope lowers the training loss below that of ST, and not this bound; "
-    "the paper prints no schedule of it"
-)
-SCALED = (
-    "the divided residual biases it on a VAE, see above; `muprop_unscaled` "
-    "does not divide"
-)
-NOTES = {
-    **{("vae-" + name, "gumbel_softmax"): RATE for name in DISTRIBUTIONS},
-    **{
-        (kind + name, "annealed_st_backward"): BACKWARD
-        for kind in KINDS
-        for name in DISTRIBUTIONS
-    },
-    **{("vae-" + name, "muprop"): SCALED for name in DISTRIBUTIONS},
-    **{("vae-" + name, "sf"): SIGNAL for name in DISTRIBUTIONS},
-    ("sbn-bernoulli", "sf"): UNDONE,
-    ("sbn-categorical", "annealed_st"): STEEP,
-}
-
 
 def slope(run: Run, name: str | None = None) -> float:
     """Change by 1,000 steps over the last third of a curve.
@@ -166,7 +128,8 @@ def reason(
     if place in published.STEPS:
         steps = f"{run['steps']:,} of {published.STEPS[place]:,} steps"
         text = f"{steps}, learning rate annealed over these; {text}"
-    return f"{text}; {NOTES[place, name]}" if (place, name) in NOTES else text
+    note = published.NOTES.get((place, name))
+    return f"{text}; {note}" if note else text
 
 
 def better(run: Run, ours: float, theirs: float) -> str:
