@@ -19,9 +19,6 @@ DEVICES = ["CPU:0", "GPU:0"]
 PLACES = ("out", "state", "mnist", "figure")
 POSITIONAL = ("part",)
 
-# What a row of JSON shows: title, key, and the format of a number.
-Column = tuple[str, str, str]
-
 
 def parser(
     name: str, text: str, device: bool = False
@@ -130,7 +127,7 @@ def verdict(found: Mapping[str, Any]) -> str:
 
 def finish(
     options: argparse.Namespace,
-    columns: Sequence[Column],
+    columns: Sequence[str],
     rows: Sequence[Mapping[str, Any]],
     targets: Sequence[Mapping[str, Any]],
     packages: Sequence[str] = PACKAGES,
@@ -151,7 +148,7 @@ def finish(
 
 
 def show(
-    columns: Sequence[Column],
+    columns: Sequence[str],
     rows: Iterable[Mapping[str, Any]],
     targets: Iterable[Mapping[str, Any]] = (),
 ) -> None:
@@ -159,18 +156,21 @@ def show(
     print(table(columns, rows), *map(verdict, targets), sep="\n", flush=True)
 
 
-def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as aligned text: words on the left, numbers on the right.
+def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows of JSON as aligned text: words on the left, numbers on the right.
 
     A row that could not be measured ends with the reason, under `failed`.
+
+    Args:
+        columns: Keys of the rows, which head the columns.
+        rows: What may lack some of them.
     """
     rows = list(rows)
-    lines = [[title for title, *_ in columns]]
-    lines += [[cell(row.get(key), f) for _, key, f in columns] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines = [list(columns)]
+    lines += [[cell(row.get(key)) for key in columns] for row in rows]
     forms = [
-        f"{'>' if form else '<'}{width}"
-        for (*_, form), width in zip(columns, widths, strict=True)
+        f"{'<' if words(rows, key) else '>'}{max(map(len, texts))}"
+        for key, texts in zip(columns, zip(*lines, strict=True), strict=True)
     ]
     ends = ["", *(row.get("failed", "") for row in rows)]
     return "\n".join(
@@ -179,8 +179,13 @@ def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
-def cell(value: Any, form: str) -> str:
-    """A number in its format, or a stroke where there is none."""
+def cell(value: Any) -> str:
+    """A number to four digits, or a stroke where there is none."""
     if value is None:
         return "-"
-    return str(value) if isinstance(value, str) else format(value, form)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def words(rows: Iterable[Mapping[str, Any]], key: str) -> bool:
+    """Whether a column has no numbers."""
+    return not any(isinstance(row.get(key), (int, float)) for row in rows)

@@ -67,21 +67,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "usage loss": DRAWN | FALLS | FOREVER | USAGE,
     "usage loss, revived": DRAWN | FALLS | USAGE,
 }
-SPEED_COLUMNS = [
-    ("", "name", ""),
-    ("ms", "wall_ms", ".1f"),
-    ("least", "least_wall_ms", ".1f"),
-    ("CPU ms", "cpu_ms", ".1f"),
-    ("peak MiB", "peak_mib", ".1f"),
-]
-USE_COLUMNS = [
-    ("", "way", ""),
-    ("start", "start", ""),
-    ("before", "used_before", ".1%"),
-    ("used", "used", ".1%"),
-    ("perplexity", "perplexity", ".1f"),
-    ("error", "error", ".5f"),
-]
+SPEED_COLUMNS = ["name", "wall_ms", "least_wall_ms", "cpu_ms", "peak_mib"]
+USE_COLUMNS = ["way", "start", "used_before", "used", "perplexity", "error"]
 
 
 def plain_quantizer(x: Any, book: Any) -> tuple[Any, Any]:

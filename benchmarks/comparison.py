@@ -69,15 +69,8 @@ ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
         for tau in taus
     },
 }
-COLUMNS = [
-    ("estimator", "estimator", ""),
-    ("evals", "evaluations", "d"),
-    ("cost", "cost", ">"),
-    ("test", "test", ">"),
-    ("bias", "bias", ">"),
-    ("variance", "relative_variance", ".3g"),
-    ("ms", "milliseconds", ".2f"),
-]
+COLUMNS = ["estimator", "evaluations", "cost", "test", "bias"]
+COLUMNS += ["relative_variance", "milliseconds"]
 
 
 class LongQuadratic(Quadratic):

@@ -54,12 +54,7 @@ PAIRS = {
     "StochasticModel / keras.Model": (STOCHASTIC, OURS, OVERHEAD),
     "REINFORCE / straight-through": (REINFORCE, ST, OVERHEAD),
 }
-COLUMNS = [
-    ("", "name", ""),
-    ("least ms", "min_ms", ".0f"),
-    ("median", "median_ms", ".0f"),
-    ("CPU", "cpu_ms", ".0f"),
-]
+COLUMNS = ["name", "min_ms", "median_ms", "cpu_ms"]
 
 
 def fit(

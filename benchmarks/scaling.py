@@ -24,7 +24,7 @@ from benchmarks import _runner, _samplers, _timing
 BASE = {"B": 64, "D": 16, "K": 128}
 FACTORS = (1, 2, 4, 8, 16)
 LIMIT = 1.05
-COLUMNS = [("", "name", ""), ("in", "grows", ""), ("slope", "slope", ".2f")]
+COLUMNS = ["name", "grows", "slope"]
 CATEGORICAL = ("st", "st_gumbel", "reinmax", "zgr", "gapped", "gumbel_rao")
 SHARED = ("GumbelSoftmax", "BinaryConcrete", "ReparamGaussian")
 LAYERS: dict[str, Callable[[], Any]] = {

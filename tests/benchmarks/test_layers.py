@@ -44,7 +44,7 @@ def test_table_and_json_are_complete(tmp_path, capsys):
     }
     for row in rows:
         check_row(row)
-    for text in [*names, "(8, 4)", "(2, 1000)", "/ softmax", "/ torch"]:
+    for text in [*names, "(8, 4)", "(2, 1000)", "to_softmax", "to_torch"]:
         assert text in printed
     environment = report["environment"]
     assert {"date", "cpu", "threads", "load_average"} <= environment.keys()
