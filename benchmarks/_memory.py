@@ -54,11 +54,9 @@ def peak(call: Callable[[], Any]) -> float:
 
 
 def peak_on_gpu(call: Callable[[], Any], torch: Any = None) -> float:
-    """MiB of the GPU that a call takes at the most.
+    """MiB of the GPU that a call takes at the most, once all is compiled.
 
-    Args:
-        call: What has been called before, so that all is compiled.
-        torch: The module, if it is PyTorch that allocates.
+    `torch` is the module, if it is PyTorch that allocates.
     """
     gc.collect()
     if torch is not None:
@@ -119,11 +117,7 @@ def in_turns(
 ) -> dict[str, list[dict[str, Any]]]:
     """What each contender reports, from `options.processes` of its own.
 
-    Args:
-        module: The benchmark; `--contender NAME` runs one of them.
-        names: The contenders.
-        options: Those of the benchmark.
-        words: Further options of a contender.
+    A process is `python -m module --contender NAME`, with the further words.
     """
     given = [word for k, v in words.items() for word in _runner.option(k, v)]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}

@@ -15,13 +15,9 @@ BINARIZATION_SEED = 1
 
 
 def load(path: str | None) -> dict[str, np.ndarray]:
-    """Images `[N, 784]` as bytes, with their labels.
+    """`x_train`, `y_train`, `x_test`, `y_test`: `[N, 784]` bytes, and labels.
 
-    Args:
-        path: A file in Keras's layout; `None` for Keras's downloader.
-
-    Returns:
-        `x_train`, `y_train`, `x_test`, `y_test`.
+    From a file in Keras's layout, or without one by Keras's downloader.
     """
     if path is None:
         train, test = keras.datasets.mnist.load_data()
@@ -57,11 +53,7 @@ def batches(
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Maps a step to the rows of its batch: all rows once an epoch, shuffled.
 
-    Args:
-        size: Number of rows.
-        batch: Rows of a batch; what is left over at the end of an epoch is
-            left out of it.
-        seed: Of the order.
+    What is left over at the end of an epoch is left out of it.
     """
     count = size // batch
 

@@ -25,10 +25,7 @@ def parser(
 ) -> argparse.ArgumentParser:
     """The options that every benchmark has, to be added to.
 
-    Args:
-        name: Of the benchmark and of its JSON file.
-        text: The docstring of its module.
-        device: Whether it can run on a GPU.
+    Its name is that of its JSON file too; the text is its module's docstring.
     """
     made = argparse.ArgumentParser(
         prog=f"python -m benchmarks.{name}",
@@ -159,11 +156,8 @@ def show(
 def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows of JSON as aligned text: words on the left, numbers on the right.
 
-    A row that could not be measured ends with the reason, under `failed`.
-
-    Args:
-        columns: Keys of the rows, which head the columns.
-        rows: What may lack some of them.
+    The keys head the columns. A row that could not be measured ends with the
+    reason, under `failed`.
     """
     rows = list(rows)
     lines = [list(columns)]

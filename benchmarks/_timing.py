@@ -43,17 +43,9 @@ def interleave(
 ) -> dict[Any, list[Timing]]:
     """Calls the contenders in turns and times each call.
 
-    Two rounds warm up and are not counted: the first traces and compiles.
-
-    Args:
-        contenders: What to time, by name. Each call must finish its work
-            before it returns.
-        repeats: Number of rounds.
-        slow_seconds: A contender whose second call took longer is slow.
-        slow_repeats: Number of rounds in which slow contenders take part.
-
-    Returns:
-        For each contender its timings, one a round.
+    Each call must finish its work before it returns. Two rounds warm up and
+    are not counted: the first traces and compiles. A contender whose second
+    call took more than `slow_seconds` takes part in `slow_repeats` rounds.
     """
     for contender in contenders.values():
         contender()
@@ -93,9 +85,7 @@ def summaries(timings: Mapping[Any, Sequence[Timing]]) -> dict[Any, Any]:
 def environment(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     """What the figures depend on: versions, processors, threads, load, date.
 
-    Args:
-        packages: Distributions whose versions count; `None` stands for one
-            that is not installed.
+    The version of a package that is not installed is `None`.
     """
     now = datetime.datetime.now(datetime.UTC)
     return {

@@ -165,24 +165,22 @@ def parser(
 
 def train(
     trainer: Trainer,
-    record: Record,
     key: str,
     facts: dict[str, Any],
     options: argparse.Namespace,
     evaluate: Callable[[], dict[str, float]],
-    final: Callable[[], dict[str, float]],
+    final: Callable[[dict[str, Any]], dict[str, float]],
     enough: Callable[[dict[str, float]], bool] = lambda results: True,
 ) -> dict[str, Any]:
     """Trains up to `options.steps`, from where an earlier call stopped.
 
     Args:
         trainer: A fresh trainer.
-        record: Where the run goes.
-        key: Its name there.
+        key: The name of the run in the JSON.
         facts: What else is to be said of the run.
-        options: Those of `parser`.
+        options: Those of `parser`; the run goes to `options.out`.
         evaluate: Called at every point; its figures join the curve.
-        final: Called once, at the end; its figures are the results.
+        final: Maps the curve, at the end, to the results.
         enough: Whether the results of an earlier call will do.
 
     Returns:
@@ -190,6 +188,7 @@ def train(
     """
     name = key.replace("/", "-").replace(" ", "_") + ".npz"
     path, steps = options.state / name, options.steps
+    record = Record(options.out, options.command)
     entry = record.entry(key)
     if entry is not None and entry["steps"] >= steps:
         if "results" in entry and enough(entry["results"]):
@@ -221,7 +220,7 @@ def train(
         pace = (time.monotonic() - start) / (end - first)
         left = f"{pace * (steps - end) / 60:.0f} min left"
         print(f"{key}: {point} of {steps}, {left}", flush=True)
-    entry["results"] = _short(final())
+    entry["results"] = _short(final(entry["curve"]))
     record.write(key, entry)
     print(f"{key}: {entry['results']}", flush=True)
     keras.backend.clear_session()  # Lest the models of all runs pile up.

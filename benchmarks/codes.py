@@ -24,6 +24,7 @@ What stands in the JSON is not measured again, unless `--again` is given.
 from __future__ import annotations
 
 import argparse
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -145,14 +146,12 @@ def tf_call(options: argparse.Namespace) -> Callable[[], Any]:
 def torch_call(options: argparse.Namespace) -> Callable[[], Any]:
     """One call of vector-quantize-pytorch."""
     import torch
-    from vector_quantize_pytorch import (  # type: ignore[import-not-found]
-        VectorQuantize,
-    )
 
+    peer: Any = importlib.import_module("vector_quantize_pytorch")
     torch.manual_seed(0)
     x, weights = map(torch.tensor, arrays(options))
     x.requires_grad_()
-    quantizer = VectorQuantize(
+    quantizer = peer.VectorQuantize(
         dim=options.dim,
         codebook_size=options.codes,
         decay=0.99,

@@ -54,8 +54,8 @@ TEMPERATURES = {
     "reinmax": ("1", "1.3"),
     "mve": ("1", "100", "1e6"),
 }
-UNTEMPERED = ("nvil", "muprop", "rebar", "relax", "arm", "disarm", "double_cv")
-UNTEMPERED += ("rodeo", "arms", "unordered_set", "zgr")
+UNTEMPERED = ["nvil", "muprop", "rebar", "relax", "arm", "disarm", "double_cv"]
+UNTEMPERED += ["rodeo", "arms", "unordered_set", "zgr"]
 # By label: the estimator and what it is made with.
 ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
     "reinforce": ("reinforce", {}),

@@ -35,7 +35,7 @@ import keras
 import numpy as np
 
 from benchmarks import _mnist, _networks, _runner, _tasks, _training
-from benchmarks._training import Group, Record, Trainer
+from benchmarks._training import Group, Trainer
 from tfgumbel.diagnostics.estimates import seeded
 
 
@@ -73,7 +73,6 @@ def run(
     seed: int,
     images: tuple[np.ndarray, np.ndarray],
     options: argparse.Namespace,
-    record: Record,
 ) -> dict[str, Any]:
     """One task, one estimator, one seed."""
     task = _tasks.TASKS[name]
@@ -121,7 +120,7 @@ def run(
             xla=options.xla,
         )
 
-    def final() -> dict[str, float]:
+    def final(curve: Any) -> dict[str, float]:
         if not options.test_images:
             return {}
         value, error = bound(test, options.samples)
@@ -129,7 +128,6 @@ def run(
 
     return _training.train(
         trainer,
-        record,
         key(name, label, seed, options),
         facts,
         options,
@@ -162,13 +160,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         _mnist.binarize(data["x_train"], first),
         _mnist.binarize(data["x_test"], first + 1),
     )
-    record = Record(options.out, options.command)
     for seed, name, label in itertools.product(
         options.seeds, options.tasks, options.estimators
     ):
         if _tasks.applicable(label, name):
-            run(name, label, seed, images, options, record)
-    return record.read()
+            run(name, label, seed, images, options)
+    return _runner.read(options.out, {})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def timings_on_a_gpu(folder: Path) -> list[Any]:
 
 
 def render(
-    reports: Mapping[str, dict[str, Run]], timings: Sequence[Any] = ()
+    reports: dict[str, dict[str, Run]], timings: Sequence[Any] = ()
 ) -> str:
     """The whole report."""
     lines = {k: made.section(reports[k]) for k, made in SECTIONS.items()}

@@ -237,7 +237,6 @@ def train_one(
     seed: int,
     data: dict[str, np.ndarray],
     options: argparse.Namespace,
-    record: Record,
 ) -> dict[str, Any]:
     """One estimator, one seed."""
     with seeded(seed):
@@ -263,12 +262,14 @@ def train_one(
     }
     return _training.train(
         trainer_of(model, estimator, data, options, seed, annealing),
-        record,
         key,
         facts,
         options,
         lambda: {"accuracy": accuracy(model, data)},
-        lambda: {"accuracy": accuracy(model, data), "test": bound(model, data)},
+        lambda _: {
+            "accuracy": accuracy(model, data),
+            "test": bound(model, data),
+        },
     )
 
 
@@ -331,7 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         return record.read()
     data = _mnist.load(options.mnist)
     for seed, name in itertools.product(options.seeds, names):
-        train_one(name, seed, data, options, record)
+        train_one(name, seed, data, options)
     return record.read()
 
 

@@ -32,7 +32,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import _mnist, _networks, _runner, _training
-from benchmarks._training import Group, Record, Trainer
+from benchmarks._training import Group, Trainer
 from tfgumbel import estimators, ops
 from tfgumbel.diagnostics.estimates import seeded, step_seed
 
@@ -135,7 +135,6 @@ def run(
     seed: int,
     data: dict[str, np.ndarray],
     options: argparse.Namespace,
-    record: Record,
 ) -> dict[str, Any]:
     """One estimator, one seed."""
     setup = SETUPS[options.setup]
@@ -174,11 +173,11 @@ def run(
     if rate != choice.learning_rate:
         key += f"/rate {rate:g}"
 
-    def final() -> dict[str, float]:
+    def final(curve: Any) -> dict[str, float]:
         parts = {"train": data["x_train"], "test": data["x_test"]}
         return {k: bound(vae, x, options.xla) for k, x in parts.items()}
 
-    return _training.train(trainer, record, key, facts, options, dict, final)
+    return _training.train(trainer, key, facts, options, dict, final)
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
@@ -193,10 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     options = _runner.parse(parser, arguments)
     options.steps = options.steps or SETUPS[options.setup].steps
     data = _mnist.load(options.mnist)
-    record = Record(options.out, options.command)
     for seed, label in itertools.product(options.seeds, options.estimators):
-        run(label, seed, data, options, record)
-    return record.read()
+        run(label, seed, data, options)
+    return _runner.read(options.out, {})
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ run that was cut short can be resumed.
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -127,14 +128,14 @@ def tf_call(name: str, mode: str, options: argparse.Namespace) -> Call:
 def torch_call(options: argparse.Namespace) -> Call:
     """One call of relaxit."""
     import torch
-    from relaxit.distributions import GumbelSoftmaxTopK
 
+    peer: Any = importlib.import_module("relaxit.distributions")
     arrays = _samplers.arrays([options.batch, options.items])
     logits, weights = map(torch.tensor, arrays)
     logits.requires_grad_()
 
     def call() -> Any:
-        distribution = GumbelSoftmaxTopK(
+        distribution = peer.GumbelSoftmaxTopK(
             logits=logits,
             K=torch.tensor(options.size),
             tau=torch.tensor(TEMPERATURE),

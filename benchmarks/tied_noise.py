@@ -83,8 +83,11 @@ def variances(problem: str, seed: int, draws: int) -> dict[str, Any]:
     )
     norm = result.gradient_norm
     assert norm
-    variances = {row.name: row.variance / norm**2 for row in result.rows}
-    return {name: float(f"{value:.4g}") for name, value in variances.items()}
+    return {
+        row.name: float(f"{row.variance / norm**2:.4g}")
+        for row in result.rows
+        if row.variance is not None
+    }
 
 
 def times(problem: str, batch: int, repeats: int) -> dict[str, Any]:

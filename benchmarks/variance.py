@@ -38,7 +38,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import _mnist, _networks, _runner, _training
-from benchmarks._training import Group, Record, Trainer
+from benchmarks._training import Group, Trainer
 from tfgumbel import estimators, random
 from tfgumbel.diagnostics.estimates import seeded, step_seed
 
@@ -161,7 +161,6 @@ def run(
     seed: int,
     data: dict[str, np.ndarray],
     options: argparse.Namespace,
-    record: Record,
 ) -> dict[str, Any] | None:
     """One estimator at so many evaluations, one seed."""
     with seeded(seed):
@@ -201,20 +200,17 @@ def run(
     measure = variance(vae, estimator, probe, options.draws, options.xla)
     key = f"{name}/{evaluations} evaluations/{options.steps} steps/seed {seed}"
 
-    def final() -> dict[str, float]:
-        entry = record.entry(key)
-        assert entry is not None
-        curve = entry["curve"]["variance"]
+    def final(curve: dict[str, list[float]]) -> dict[str, float]:
+        later = curve["variance"][len(curve["variance"]) // 2 :]
         seen = images[: options.images], data["x_test"][: options.images]
         return {
-            "variance": float(np.mean(curve[len(curve) // 2 :])),
+            "variance": float(np.mean(later)),
             "train": vae.bound(seen[0], 1, options.xla),
             "test": vae.bound(seen[1], 100, options.xla),
         }
 
     return _training.train(
         trainer,
-        record,
         key,
         facts,
         options,
@@ -235,13 +231,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     add("--images", type=int, help="images of the bounds; all of them")
     options = _runner.parse(parser, arguments)
     data = _mnist.load(options.mnist)
-    record = Record(options.out, options.command)
     todo = itertools.product(
         options.seeds, options.evaluations, options.estimators
     )
     for seed, evaluations, name in todo:
-        run(name, evaluations, seed, data, options, record)
-    return record.read()
+        run(name, evaluations, seed, data, options)
+    return _runner.read(options.out, {})
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def _row(
     run = min(done, key=lambda run: run["results"][figure])
     ours = facts.mean_test(run, others) if others else run["results"][figure]
     theirs = published.BEST.get(task)
-    row = [task, facts.label(run), facts.rate(run), f"{ours:.2f}"]
+    row: list[Any] = [task, facts.label(run), facts.rate(run), f"{ours:.2f}"]
     row += [theirs or "-", facts.difference(ours, theirs), *_cost(run)]
     return [row]
 
