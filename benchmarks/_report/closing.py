@@ -22,7 +22,7 @@ def best(reports: dict[str, dict[str, Run]]) -> list[str]:
     for task, several in itertools.product(published.JANG, (False, True)):
         alike = [
             run
-            for run in facts.of(runs, "task", task)
+            for run in facts.of(runs, task=task)
             if (facts.train_samples(run) > 1) == several
         ]
         kinds = {run["estimator"] for run in alike}
@@ -30,7 +30,7 @@ def best(reports: dict[str, dict[str, Run]]) -> list[str]:
         rows += _row(task, "test", [run for run in found if run], runs)
     for setup in ("8x4", "32x16"):
         family = reports["straight_through_vae"].values()
-        rows += _row(setup, "train", facts.of(family, "setup", setup))
+        rows += _row(setup, "train", facts.of(family, setup=setup))
     rows += _semi_supervised(reports["semi_supervised"])
     return facts.table(HEAD, rows)
 
@@ -42,7 +42,7 @@ def _row(
 
     With `others`, its figure is the mean over its seeds among these.
     """
-    done = [run for run in runs if run.get("results")]
+    done = facts.done(runs)
     if not done:
         return []
     run = min(done, key=lambda run: run["results"][figure])
@@ -61,7 +61,7 @@ def _cost(run: Run) -> list[Any]:
 
 def _semi_supervised(runs: dict[str, Run]) -> list[list[Any]]:
     """The row of the best accuracy, if there is one."""
-    done = [run for run in runs.values() if run.get("results")]
+    done = facts.done(runs.values())
     if not done:
         return []
     run = max(done, key=lambda run: run["results"]["accuracy"])

@@ -57,7 +57,7 @@ def rate(run: Run) -> str:
 
 def longest(runs: Iterable[Run], **facts: Any) -> Run | None:
     """The run of these facts with the most steps, and with results."""
-    found = [run for run in runs if run.get("results") and _agrees(run, facts)]
+    found = done(runs, **facts)
     return max(
         found, key=lambda run: (run["steps"], -figure_of(run)), default=None
     )
@@ -68,7 +68,7 @@ def chosen(runs: Iterable[Run], **facts: Any) -> Run | None:
 
     Of runs at the same rate only the longest count.
     """
-    found = [run for run in runs if run.get("results") and _agrees(run, facts)]
+    found = done(runs, **facts)
     most: dict[Any, int] = {}
     for run in found:
         most[_rates(run)] = max(most.get(_rates(run), 0), run["steps"])
@@ -87,18 +87,13 @@ def seeds_of(run: Run, runs: Iterable[Run]) -> list[Run]:
     """The finished runs that differ from this one in nothing but the seed."""
     names = ["task", "estimator", "optimizer", "learning_rate", "steps"]
     names += ["finish", "annealing", "train_samples"]
-    facts = {name: run.get(name) for name in names}
-    found = [r for r in runs if r.get("results") and _agrees(r, facts)]
+    found = done(runs, **{name: run.get(name) for name in names})
     return sorted(found, key=lambda run: run["seed"])
 
 
 def mean_test(run: Run, runs: Iterable[Run]) -> float:
     """The figure on the test images, over the seeds of the run."""
     return float(np.mean([r["results"]["test"] for r in seeds_of(run, runs)]))
-
-
-def _agrees(run: Run, facts: dict[str, Any]) -> bool:
-    return all(run.get(name) == value for name, value in facts.items())
 
 
 def figure_of(run: Run) -> float:
@@ -168,9 +163,15 @@ def label(run: Run) -> str:
     return f"{run['estimator']}{several}"
 
 
-def of(runs: Iterable[Run], fact: str, value: Any) -> list[Run]:
-    """The runs of which a fact is true."""
-    return [run for run in runs if run[fact] == value]
+def of(runs: Iterable[Run], **facts: Any) -> list[Run]:
+    """The runs of which these facts are true."""
+    wanted = facts.items()
+    return [run for run in runs if all(run.get(k) == v for k, v in wanted)]
+
+
+def done(runs: Iterable[Run], **facts: Any) -> list[Run]:
+    """Those that have results."""
+    return [run for run in of(runs, **facts) if run.get("results")]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:

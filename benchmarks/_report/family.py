@@ -21,7 +21,7 @@ def section(runs: dict[str, Run]) -> list[str]:
     lines: list[str] = []
     for setup, theirs in (("8x4", {}), ("32x16", published.HOOPER)):
         rows = []
-        of_setup = facts.of(runs.values(), "setup", setup)
+        of_setup = facts.of(runs.values(), setup=setup)
         for name in dict.fromkeys(run["estimator"] for run in of_setup):
             run = facts.longest(of_setup, estimator=name)
             if run is not None:
@@ -35,10 +35,10 @@ def section(runs: dict[str, Run]) -> list[str]:
 
 def _orders(runs: list[Run]) -> Iterable[str]:
     """The estimators, best first, where several ran as many steps."""
-    done = [run for run in runs if run.get("results")]
+    done = facts.done(runs)
     for steps in sorted({run["steps"] for run in done}):
         costs: dict[str, list[float]] = {}
-        for run in facts.of(done, "steps", steps):
+        for run in facts.of(done, steps=steps):
             cost = run["results"]["train"]
             costs.setdefault(run["estimator"], []).append(cost)
         if len(costs) > 2:
@@ -54,8 +54,7 @@ def _orders(runs: list[Run]) -> Iterable[str]:
 def _row(
     setup: str, name: str, run: Run, runs: list[Run], theirs: dict[str, float]
 ) -> list[Any]:
-    alike = facts.of(facts.of(runs, "estimator", name), "steps", run["steps"])
-    same = [other for other in alike if other.get("results")]
+    same = facts.done(runs, estimator=name, steps=run["steps"])
     values = [other["results"]["train"] for other in same]
     ours = float(np.mean(values))
     text = f"{ours:.2f}"
@@ -82,7 +81,7 @@ def plot(runs: dict[str, Run], path: Path) -> None:
     """Training curves over the steps, a panel a set-up."""
     figure, axes = facts.panels(1, 2, (10, 4))
     for axis, setup in zip(axes.flat, ("8x4", "32x16"), strict=True):
-        found = facts.of(runs.values(), "setup", setup)
+        found = facts.of(runs.values(), setup=setup)
         trained = sorted({run["estimator"] for run in found})
         for run in sorted(found, key=lambda run: -run["steps"]):
             colour = f"C{trained.index(run['estimator'])}"

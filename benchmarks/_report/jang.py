@@ -55,7 +55,7 @@ def _orders(
     """The published estimators, best first, by ours and by the paper."""
     of_task = [
         run
-        for run in facts.of(runs.values(), "task", task)
+        for run in facts.of(runs.values(), task=task)
         if facts.train_samples(run) == 1
     ]
     for optimizers in (["sgd"], ["adam"], ["sgd", "adam"]):
@@ -80,7 +80,7 @@ def _orders(
 def _rows(
     task: str, cells: dict[str, float], runs: dict[str, Run]
 ) -> Iterable[list[Any]]:
-    of_task = facts.of(runs.values(), "task", task)
+    of_task = facts.of(runs.values(), task=task)
     names = dict.fromkeys([*cells, *(run["estimator"] for run in of_task)])
     samples = sorted({facts.train_samples(run) for run in of_task})
     for optimizer, count, name in itertools.product(
@@ -125,8 +125,8 @@ def _figure(run: Run, values: list[float]) -> str:
 
 def plot(runs: dict[str, Run], path: Path) -> None:
     """Validation bounds over the steps, a panel a task."""
-    done = [run for run in runs.values() if run.get("results")]
-    tasks = [task for task in published.JANG if facts.of(done, "task", task)]
+    done = facts.done(runs.values())
+    tasks = [task for task in published.JANG if facts.of(done, task=task)]
     names = sorted({run["estimator"] for run in done})
     colours = plt.get_cmap("tab20").colors
     rows = max(1, -(-len(tasks) // 2))
@@ -134,7 +134,7 @@ def plot(runs: dict[str, Run], path: Path) -> None:
     for axis in axes.flat[len(tasks) :]:
         axis.set_visible(False)
     for axis, task in zip(axes.flat, tasks, strict=False):
-        found = facts.of(done, "task", task)
+        found = facts.of(done, task=task)
         for run in _lines(found):
             facts.draw(
                 axis,

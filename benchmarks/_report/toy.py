@@ -48,7 +48,7 @@ def plot(runs: dict[str, Run], path: Path) -> None:
     size = 5.5 * len(targets), 7
     figure, axes = facts.panels(2, len(targets), size, sharex=True)
     for column, target in zip(axes.T, targets, strict=True):
-        for index, run in enumerate(facts.of(runs.values(), "target", target)):
+        for index, run in enumerate(facts.of(runs.values(), target=target)):
             style = {
                 "linestyle": "-" if run["unbiased"] else ":",
                 "color": matplotlib.colormaps["tab20"](index % 20),

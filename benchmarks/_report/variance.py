@@ -43,12 +43,11 @@ def section(runs: dict[str, Run]) -> list[str]:
 
 def _by_evaluations(runs: Iterable[Run]) -> dict[int, list[Run]]:
     """The longest runs that are done, by evaluations."""
-    done = [run for run in runs if run.get("results")]
-    found: dict[int, list[Run]] = {}
+    done, found = facts.done(runs), {}
     for evaluations in sorted({run["evaluations"] for run in done}):
-        alike = [run for run in done if run["evaluations"] == evaluations]
+        alike = facts.of(done, evaluations=evaluations)
         most = max(run["steps"] for run in alike)
-        found[evaluations] = [run for run in alike if run["steps"] == most]
+        found[evaluations] = facts.of(alike, steps=most)
     return found
 
 
