@@ -52,6 +52,7 @@ def test_all_estimators_of_a_task(tmp_path):
         ("vae-bernoulli", "disarm"),
         ("vae-categorical", "muprop"),
         ("vae-categorical", "annealed_st"),
+        ("vae-categorical", "disarm"),
     }
 
 
