@@ -35,6 +35,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import _peers, _runner
+from benchmarks._networks import reconstruction
 from benchmarks._timing import environment, interleave, summaries
 from tfgumbel import estimators
 from tfgumbel.__main__ import main as command_line
@@ -80,10 +81,7 @@ class Problem:
         kernels, biases = self.variables[::2], self.variables[1::2]
         for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
             hidden = tf.nn.relu(hidden @ kernel + bias)
-        outputs = hidden @ kernels[-1] + biases[-1]
-        targets = estimators.tile_context(self.images, z)
-        loss = tf.nn.sigmoid_cross_entropy_with_logits(targets, outputs)
-        return tf.reduce_sum(loss, axis=1)
+        return reconstruction(hidden @ kernels[-1] + biases[-1], self.images)
 
 
 def evaluation(problem: Problem) -> Step:

@@ -89,13 +89,9 @@ class Model:
         stddev = ops.gaussian_stddev(log_variance)
         z = ops.reparameterize_gaussian(mean, stddev, noise)
         logits = self.decoder(tf.concat([labels, z], axis=-1))
-        entropy = tf.nn.sigmoid_cross_entropy_with_logits(images, logits)
-        divergence = ops.gaussian_kl(mean, stddev)
-        return (
-            tf.reduce_sum(entropy, axis=1)
-            + tf.reduce_sum(divergence, axis=1)
-            + math.log(self.classes)
-        )
+        error = _networks.reconstruction(logits, images)
+        divergence = tf.reduce_sum(ops.gaussian_kl(mean, stddev), axis=1)
+        return error + divergence + math.log(self.classes)
 
     def bound(
         self, estimator: estimators.Estimator, images: tf.Tensor, seed: Any
