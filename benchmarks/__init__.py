@@ -1,1 +1,5 @@
 """Side-by-side measurements: each prints a table and writes JSON."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

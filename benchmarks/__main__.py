@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import performance
+from benchmarks import _runner, performance
 
 HERE = Path(__file__).parent
-DURATIONS = HERE / "results" / "durations.json"
+DURATIONS = _runner.RESULTS / "durations.json"
 TIMINGS = [
     "layers",
     "estimators",
@@ -55,9 +54,7 @@ def titles() -> dict[str, str]:
 
 def durations() -> dict[str, float]:
     """Seconds that a benchmark took when it last ran to its end."""
-    if not DURATIONS.exists():
-        return {}
-    return json.loads(DURATIONS.read_text("utf-8"))
+    return _runner.read(DURATIONS, {})
 
 
 def show() -> None:
@@ -76,7 +73,7 @@ def run(name: str) -> None:
     subprocess.run([sys.executable, *command], check=True)
     took = round(time.perf_counter() - start, 1)
     found = dict(sorted({**durations(), name: took}.items()))
-    DURATIONS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    _runner.write(DURATIONS, found)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -84,26 +81,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__.split("\n")[0]
     )
-    parser.add_argument(
+    add, names = parser.add_argument, titles()
+    some = f"some of {', '.join(names)}; by default those of time and memory: "
+    some += ", ".join(TIMINGS)
+    add(
         "--only",
         nargs="+",
-        choices=titles(),
-        metavar="NAME",
+        choices=names,
         default=TIMINGS,
-        help=f"some of {', '.join(titles())}; by default those of time and "
-        f"memory: {', '.join(TIMINGS)}",
+        help=some,
+        metavar="NAME",
     )
-    parser.add_argument(
-        "--list",
-        action="store_true",
-        help="only say what each one measures and how long it takes",
-    )
-    parser.add_argument("--draw", action="store_true", help="only draw")
-    parser.add_argument(
-        "--figure",
-        type=Path,
-        default=performance.OUT,
-        help="PNG file of the figure (%(default)s)",
+    add("--list", action="store_true", help="say what each measures, how long")
+    add("--draw", action="store_true", help="only draw")
+    add(
+        "--figure", type=Path, default=performance.OUT, help="PNG (%(default)s)"
     )
     options = parser.parse_args(arguments)
     if options.list:

@@ -1,23 +1,27 @@
 """Peak memory of a call, each in a process of its own, or on a GPU.
 
 A peak is a mark of the process: what its resident memory rises to during a
-call, less what it was before. Linux keeps the mark in `/proc`, to about a
-quarter of a MiB. The memory of a GPU is counted by the allocators of TensorFlow
-and of PyTorch, to the byte.
+call, less what it was before, results included. Linux keeps the mark in
+`/proc`, to about a quarter of a MiB. The memory of a GPU is counted by the
+allocators of TensorFlow and of PyTorch, to the byte.
 """
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import gc
 import json
+import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+
+from benchmarks import _runner, _timing
 
 _CLEAR = Path("/proc/self/clear_refs")
 
@@ -35,13 +39,8 @@ def resident(field: str) -> float:
     raise RuntimeError(f"/proc/self/status has no {field}.")
 
 
-def clear_peak() -> None:
-    """Sets the mark of the highest memory back to the present memory."""
-    _CLEAR.write_text("5")
-
-
 def peak(call: Callable[[], Any]) -> float:
-    """MiB that a call takes at the most, its results included.
+    """MiB that a call takes at the most.
 
     Call it before any other call of this size: allocators keep what is freed,
     and a later call takes that without a mark.
@@ -49,17 +48,15 @@ def peak(call: Callable[[], Any]) -> float:
     gc.collect()
     _return_what_is_free()
     before = resident("VmRSS")
-    clear_peak()
+    _CLEAR.write_text("5")  # The mark falls to the present memory.
     call()
     return resident("VmHWM") - before
 
 
 def peak_on_gpu(call: Callable[[], Any], torch: Any = None) -> float:
-    """MiB of the GPU that a call takes at the most, its results included.
+    """MiB of the GPU that a call takes at the most, once all is compiled.
 
-    Args:
-        call: What has been called before, so that all is compiled.
-        torch: The module, if it is PyTorch that allocates.
+    `torch` is the module, if it is PyTorch that allocates.
     """
     gc.collect()
     if torch is not None:
@@ -96,3 +93,54 @@ def in_process(arguments: Sequence[str], timeout: float) -> dict[str, Any]:
         last = result.stderr.strip().splitlines()[-1:] or [""]
         return {"failed": f"exit status {result.returncode} {last[0]}".strip()}
     return json.loads(result.stdout.splitlines()[-1])
+
+
+# Contenders that have a process to themselves ---------------------------------
+
+
+def report(call: Callable[[], Any], count: int) -> dict[str, Any]:
+    """Prints the peak of a first call, and the times of `count` more."""
+    found = None
+    if measurable():
+        found = peak(call)
+    else:
+        call()
+    times = [_timing.clock(call) for _ in range(count)]
+    return _runner.of_contender({"times": times, "peak": found})
+
+
+def in_turns(
+    module: str,
+    names: Iterable[str],
+    options: argparse.Namespace,
+    **words: Any,
+) -> dict[str, list[dict[str, Any]]]:
+    """What each contender reports, from `options.processes` of its own.
+
+    A process is `python -m module --contender NAME`, with the further words.
+    """
+    given = [word for k, v in words.items() for word in _runner.option(k, v)]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for _ in range(options.processes):
+        for name, runs in found.items():
+            command = ["-m", module, "--contender", name, *given]
+            runs.append(in_process(command, options.timeout))
+    return found
+
+
+def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Medians over the calls of all processes, and the median peak."""
+    for run in runs:
+        if "failed" in run:
+            return run
+    times = [time for run in runs for time in run["times"]]
+    peaks = [run["peak"] for run in runs if run["peak"] is not None]
+    found = _timing.summary(times)
+    return {
+        "median_ms": found["median_ms"],
+        "min_ms": found["min_ms"],
+        "cpu_ms": found["cpu_ms"],
+        "least_cpu_ms": round(1e3 * min(cpu for _, cpu in times), 4),
+        "peak_mib": round(statistics.median(peaks), 1) if peaks else None,
+        "calls": len(times),
+    }

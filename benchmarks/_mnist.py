@@ -9,17 +9,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgumbel import random
+
 BINARIZATION_SEED = 1
 
 
 def load(path: str | None) -> dict[str, np.ndarray]:
-    """Images `[N, 784]` as bytes, with their labels.
+    """`x_train`, `y_train`, `x_test`, `y_test`: `[N, 784]` bytes, and labels.
 
-    Args:
-        path: A file in Keras's layout; `None` for Keras's downloader.
-
-    Returns:
-        `x_train`, `y_train`, `x_test`, `y_test`.
+    From a file in Keras's layout, or without one by Keras's downloader.
     """
     if path is None:
         train, test = keras.datasets.mnist.load_data()
@@ -43,16 +41,19 @@ def binarize(images: np.ndarray, seed: int = BINARIZATION_SEED) -> np.ndarray:
     return (draws * 255.0 < images).astype("uint8")
 
 
+def draw_pixels(images: tf.Tensor, seed: Any) -> tf.Tensor:
+    """Each pixel drawn anew, with its grey level as probability."""
+    noise = random.uniform(tf.shape(images), seed)
+    pixels = noise * 255.0 < tf.cast(images, tf.float32)
+    return tf.cast(pixels, tf.float32)
+
+
 def batches(
     size: int, batch: int, seed: int
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Maps a step to the rows of its batch: all rows once an epoch, shuffled.
 
-    Args:
-        size: Number of rows.
-        batch: Rows of a batch; what is left over at the end of an epoch is
-            left out of it.
-        seed: Of the order.
+    What is left over at the end of an epoch is left out of it.
     """
     count = size // batch
 

@@ -70,17 +70,11 @@ class Network:
 
     def pixels(self, code: tf.Tensor) -> tf.Tensor:
         """Logits of the pixels, given the last layer's variables."""
-        return self.dense[-1](
-            tf.reshape(code, [-1, self.dense[-1].kernel.shape[0]])
-        )
+        last = self.dense[-1]
+        return last(tf.reshape(code, [-1, last.kernel.shape[0]]))
 
     def loss(
-        self,
-        nodes: Sequence[Any],
-        inputs: tf.Tensor,
-        targets: tf.Tensor,
-        seed: tf.Tensor,
-        index: int = 0,
+        self, nodes: Any, inputs: Any, targets: Any, seed: Any, index: int = 0
     ) -> tf.Tensor:
         """-log p(targets | variables) per example, a sample each.
 
@@ -88,7 +82,7 @@ class Network:
             nodes: The estimator of each layer.
             inputs: What is below layer `index`, `[n·B, ...]`.
             targets: Binary pixels, `[B, P]`.
-            seed: Integer tensor of shape `[2]`.
+            seed: Of the noise.
             index: The layer to sample.
         """
         if index == len(self.layers):
@@ -126,6 +120,41 @@ def reconstruction(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         labels=estimators.tile_context(targets, logits), logits=logits
     )
     return tf.reduce_sum(entropy, axis=1)
+
+
+class AutoEncoder:
+    """Encoder and decoder of images, with LeakyReLU.
+
+    Args:
+        hidden: Units of the encoder's hidden layers; the decoder reverses
+            them.
+        code: Size of what lies between the two.
+        slope: Of the activation, for negative inputs; 0 is ReLU.
+        initializer: Of the kernels.
+        pixels: Size of an image.
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int],
+        code: int,
+        slope: float,
+        initializer: Any = "glorot_uniform",
+        pixels: int = 784,
+    ) -> None:
+        def perceptron(*sizes: int) -> keras.Sequential:
+            layers: list[Any] = [keras.Input([sizes[0]])]
+            for size in sizes[1:]:
+                layer = keras.layers.Dense(size, kernel_initializer=initializer)
+                layers += [layer, keras.layers.LeakyReLU(slope)]
+            return keras.Sequential(layers[:-1])
+
+        self.encoder = perceptron(pixels, *hidden, code)
+        self.decoder = perceptron(code, *hidden[::-1], pixels)
+        self.weights = [
+            *self.encoder.trainable_variables,
+            *self.decoder.trainable_variables,
+        ]
 
 
 class ScoreFunction(keras.layers.Layer):
@@ -192,14 +221,10 @@ class ScoreFunction(keras.layers.Layer):
 
 
 def log_likelihoods(
-    network: Network,
-    inputs: tf.Tensor,
-    targets: tf.Tensor,
-    samples: int,
-    seed: tf.Tensor,
+    network: Network, inputs: Any, targets: Any, samples: int, seed: Any
 ) -> tf.Tensor:
     """log p(targets | z) of `samples` ancestral samples, `[m, B]`."""
-    batch, below = tf.shape(inputs)[0], inputs
+    below = inputs
     seeds = random.split(seed, len(network.layers))
     for index, own in enumerate(seeds):
         parameters = network.parameters(index, below)
@@ -207,22 +232,18 @@ def log_likelihoods(
             parameters = repeat(parameters, samples)
         below = network.distribution.sample(parameters, own)
     log_prob = -reconstruction(network.pixels(below), targets)
-    return tf.reshape(log_prob, [samples, batch])
+    return tf.reshape(log_prob, [samples, -1])
 
 
 def log_weights(
-    network: Network,
-    images: tf.Tensor,
-    samples: int,
-    seed: tf.Tensor,
+    network: Network, images: Any, samples: int, seed: Any
 ) -> tf.Tensor:
     """log p(x|z) p(z) / q(z|x) of samples of q, uniform prior, `[m, B]`."""
     parameters = repeat(network.parameters(0, images), samples)
     code = network.distribution.sample(parameters, seed)
     log_prob = -reconstruction(network.pixels(code), images)
     log_prob -= network.distribution.log_prob(parameters, code)
-    log_prob -= log_states(network)
-    return tf.reshape(log_prob, [samples, tf.shape(images)[0]])
+    return tf.reshape(log_prob - log_states(network), [samples, -1])
 
 
 def sampled_elbo(
@@ -293,10 +314,7 @@ def negative_bound(
     for first in range(0, len(inputs), batch):
         chosen = slice(first, first + batch)
         key = tf.constant([seed, first], tf.int64)
-        values.append(
-            part(
-                tf.constant(inputs[chosen]), tf.constant(targets[chosen]), key
-            ).numpy()
-        )
+        pair = (tf.constant(x[chosen]) for x in (inputs, targets))
+        values.append(part(*pair, key).numpy())
     found = np.concatenate(values).astype("float64")
     return float(found.mean()), float(found.std() / math.sqrt(len(found)))

@@ -9,7 +9,6 @@ on the clock: other processes hardly change it.
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import platform
 import statistics
@@ -21,9 +20,12 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-DEVICES = ["CPU:0", "GPU:0"]
+# Whose versions count, beside those of peers.
+PACKAGES = ["tensorflow", "keras", "numpy"]
 # Thread pools spin for a moment after their work; let them come to rest.
 PAUSE_SECONDS = 0.005
+
+Call = Callable[[], Any]
 
 
 class Timing(NamedTuple):
@@ -34,47 +36,39 @@ class Timing(NamedTuple):
 
 
 def interleave(
-    contenders: Mapping[Any, Callable[[], Any]],
+    contenders: Mapping[Any, Call],
     repeats: int,
     slow_seconds: float = 0.5,
     slow_repeats: int = 3,
 ) -> dict[Any, list[Timing]]:
     """Calls the contenders in turns and times each call.
 
-    Two rounds warm up and are not counted: the first traces and compiles.
-
-    Args:
-        contenders: What to time, by name. Each call must finish its work
-            before it returns.
-        repeats: Number of rounds.
-        slow_seconds: A contender whose second call took longer is slow.
-        slow_repeats: Number of rounds in which slow contenders take part.
-
-    Returns:
-        For each contender its timings, one a round.
+    Each call must finish its work before it returns. Two rounds warm up and
+    are not counted: the first traces and compiles. A contender whose second
+    call took more than `slow_seconds` takes part in `slow_repeats` rounds.
     """
     for contender in contenders.values():
         contender()
-    warm = {name: _time(c).wall for name, c in contenders.items()}
+    warm = {name: clock(c).wall for name, c in contenders.items()}
     timings: dict[Any, list[Timing]] = {name: [] for name in contenders}
     for turn in range(repeats):
         for name, contender in contenders.items():
             if turn < slow_repeats or warm[name] <= slow_seconds:
-                timings[name].append(_time(contender))
+                timings[name].append(clock(contender))
     return timings
 
 
-def _time(contender: Callable[[], Any]) -> Timing:
+def clock(call: Call) -> Timing:
+    """Times one call."""
     time.sleep(PAUSE_SECONDS)
     start, cpu_start = time.perf_counter(), time.process_time()
-    contender()
+    call()
     return Timing(time.perf_counter() - start, time.process_time() - cpu_start)
 
 
-def summary(timings: Sequence[Timing]) -> dict[str, Any]:
+def summary(timings: Sequence[Sequence[float]]) -> dict[str, Any]:
     """Medians, least and number of the timings, in milliseconds."""
-    wall = [timing.wall for timing in timings]
-    cpu = [timing.cpu for timing in timings]
+    wall, cpu = zip(*timings, strict=True)
     return {
         "median_ms": round(1e3 * statistics.median(wall), 4),
         "min_ms": round(1e3 * min(wall), 4),
@@ -83,17 +77,19 @@ def summary(timings: Sequence[Timing]) -> dict[str, Any]:
     }
 
 
-def environment(packages: Sequence[str]) -> dict[str, Any]:
+def summaries(timings: Mapping[Any, Sequence[Timing]]) -> dict[Any, Any]:
+    """The summary of each contender."""
+    return {name: summary(found) for name, found in timings.items()}
+
+
+def environment(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     """What the figures depend on: versions, processors, threads, load, date.
 
-    Args:
-        packages: Distributions whose versions count; `None` stands for one
-            that is not installed.
+    The version of a package that is not installed is `None`.
     """
+    now = datetime.datetime.now(datetime.UTC)
     return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(
-            timespec="seconds"
-        ),
+        "date": now.isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in packages},
         "platform": platform.system() + " " + platform.machine(),
@@ -106,11 +102,6 @@ def environment(packages: Sequence[str]) -> dict[str, Any]:
         if hasattr(os, "getloadavg")
         else None,
     }
-
-
-def on_gpu(device: str) -> bool:
-    """Whether a TensorFlow device is a GPU."""
-    return device.startswith("GPU")
 
 
 def _version(package: str) -> str | None:
@@ -134,10 +125,3 @@ def _gpu_models() -> list[str]:
         tf.config.experimental.get_device_details(gpu)["device_name"]
         for gpu in tf.config.list_physical_devices("GPU")
     ]
-
-
-def write_json(path: str | Path, report: Mapping[str, Any]) -> None:
-    """Writes the report as indented JSON, making the folder if need be."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1) + "\n")

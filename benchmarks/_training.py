@@ -8,11 +8,11 @@ have had, since all noise is a function of seed and step.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
-import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +20,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import _runner
 from benchmarks._timing import environment
 
-PACKAGES = ["tensorflow", "keras", "numpy"]
 STATE = Path("out") / "benchmarks"
+NO_TIME = {"timed_steps": 0, "seconds": 0.0, "cpu_seconds": 0.0}
 
 
 class Group:
-    """Weights and the optimizer that trains them."""
+    """Weights, and the optimizer that trains them, if there are any."""
 
-    def __init__(
-        self,
-        optimizer: keras.optimizers.Optimizer,
-        weights: Sequence[keras.Variable],
-    ) -> None:
-        self.optimizer = optimizer
-        self.weights = list(weights)
+    def __init__(self, optimizer: Any, weights: Sequence[Any]) -> None:
+        self.optimizer, self.weights = optimizer, list(weights)
         if self.weights:
             optimizer.build(self.weights)
-
-    @property
-    def state(self) -> list[keras.Variable]:
-        """What a checkpoint has to hold."""
-        return [*self.weights, *self.optimizer.variables]
 
 
 class Trainer:
@@ -65,13 +56,11 @@ class Trainer:
         xla: bool = True,
     ) -> None:
         self._loss, self._batch, self.groups = loss, batch, groups
-        unique = {
-            id(variable): variable
-            for group in groups
-            for variable in group.state
-        }
-        unique |= {id(variable): variable for variable in others}
-        self.state = list(unique.values())
+        state: list[Any] = []
+        for group in groups:
+            state += [*group.weights, *group.optimizer.variables]
+        state += others
+        self.state = list({id(value): value for value in state}.values())
         self._step = tf.function(
             self._descend, autograph=False, jit_compile=xla
         )
@@ -137,9 +126,7 @@ class Record:
 
     def read(self) -> dict[str, Any]:
         """The file as it is, or an empty report."""
-        if not self.path.exists():
-            return {"runs": {}}
-        return json.loads(self.path.read_text())
+        return _runner.read(self.path, {"runs": {}})
 
     def entry(self, key: str) -> dict[str, Any] | None:
         """The run of this name, if there is one."""
@@ -147,65 +134,76 @@ class Record:
 
     def write(self, key: str, entry: dict[str, Any]) -> None:
         """Puts the run in, with what it was made with."""
+        made = {"command": self.command, "environment": environment()}
         report = self.read()
-        report["runs"][key] = {
-            **entry,
-            "command": self.command,
-            "environment": environment(PACKAGES),
-        }
-        report["runs"] = dict(sorted(report["runs"].items()))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(report, indent=1) + "\n")
-        os.replace(partial, self.path)
+        runs = {**report["runs"], key: {**entry, **made}}
+        report["runs"] = dict(sorted(runs.items()))
+        _runner.write(self.path, report)
+
+
+def parser(
+    name: str,
+    text: str,
+    estimators: Iterable[str],
+    steps: int | None,
+    every: int,
+    seeds: Sequence[int] = (0,),
+    xla: bool = True,
+) -> argparse.ArgumentParser:
+    """The options of a benchmark that trains, to be added to."""
+    made, names = _runner.parser(name, text), list(estimators)
+    add = made.add_argument
+    add("--mnist", metavar="FILE", help="in Keras's layout; or Keras's own")
+    add("--estimators", nargs="+", choices=names, default=names, metavar="NAME")
+    add("--seeds", nargs="+", type=int, default=list(seeds))
+    add("--steps", type=int, default=steps, help="of the optimizer, in all")
+    add("--every", type=int, default=every, help="steps between two points")
+    add("--xla", action=argparse.BooleanOptionalAction, default=xla)
+    add("--state", type=Path, default=STATE / name, help="folder of weights")
+    return made
 
 
 def train(
     trainer: Trainer,
-    record: Record,
     key: str,
     facts: dict[str, Any],
-    steps: int,
-    every: int,
+    options: argparse.Namespace,
     evaluate: Callable[[], dict[str, float]],
-    final: Callable[[], dict[str, float]],
-    state: Path = STATE,
+    final: Callable[[dict[str, Any]], dict[str, float]],
     enough: Callable[[dict[str, float]], bool] = lambda results: True,
 ) -> dict[str, Any]:
-    """Trains up to `steps`, from where an earlier call stopped.
+    """Trains up to `options.steps`, from where an earlier call stopped.
 
     Args:
         trainer: A fresh trainer.
-        record: Where the run goes.
-        key: Its name there.
+        key: The name of the run in the JSON.
         facts: What else is to be said of the run.
-        steps: Steps of the optimizer, in all.
-        every: Steps between two points of the curve.
+        options: Those of `parser`; the run goes to `options.out`.
         evaluate: Called at every point; its figures join the curve.
-        final: Called once, at the end; its figures are the results.
-        state: Folder of the weights.
+        final: Maps the curve, at the end, to the results.
         enough: Whether the results of an earlier call will do.
 
     Returns:
         The entry of the record.
     """
-    path = state / (key.replace("/", "-").replace(" ", "_") + ".npz")
+    name = key.replace("/", "-").replace(" ", "_") + ".npz"
+    path, steps = options.state / name, options.steps
+    record = Record(options.out, options.command)
     entry = record.entry(key)
     if entry is not None and entry["steps"] >= steps:
         if "results" in entry and enough(entry["results"]):
             return entry
     if entry is None or not path.exists():
-        entry = {"steps": 0, "timed_steps": 0, "seconds": 0.0}
-        entry |= {"cpu_seconds": 0.0, "curve": {"step": []}}
+        entry = {"steps": 0, **NO_TIME, "curve": {"step": []}}
     else:
         trainer.load(path)
         entry = moved(entry)
     entry = {**entry, **facts}
     first = entry["steps"]
-    clock = Clock(key, first, steps)
+    start = time.monotonic()
     while entry["steps"] < steps:
         begin = entry["steps"]
-        end = min(steps, (begin // every + 1) * every)
+        end = min(steps, (begin // options.every + 1) * options.every)
         wall, cpu = time.perf_counter(), time.process_time()
         loss = trainer.advance(begin, end)
         if begin > first:  # The first interval compiles.
@@ -214,15 +212,18 @@ def train(
             entry["timed_steps"] += end - begin
         entry["steps"] = end
         entry.pop("results", None)
-        point = {"step": end, "train": loss, **evaluate()}
+        point = _short({"step": end, "train": loss, **evaluate()})
         for name, value in point.items():
-            entry["curve"].setdefault(name, []).append(_short(value))
+            entry["curve"].setdefault(name, []).append(value)
         trainer.save(path)
         record.write(key, entry)
-        clock.show(end, point)
-    entry["results"] = {name: _short(v) for name, v in final().items()}
+        pace = (time.monotonic() - start) / (end - first)
+        left = f"{pace * (steps - end) / 60:.0f} min left"
+        print(f"{key}: {point} of {steps}, {left}", flush=True)
+    entry["results"] = _short(final(entry["curve"]))
     record.write(key, entry)
     print(f"{key}: {entry['results']}", flush=True)
+    keras.backend.clear_session()  # Lest the models of all runs pile up.
     return entry
 
 
@@ -231,36 +232,16 @@ def moved(entry: dict[str, Any]) -> dict[str, Any]:
 
     Times are those of the last machine.
     """
-    before, here = entry["environment"], environment(PACKAGES)
+    before, here = entry["environment"], environment()
     if all(before.get(k, []) == here[k] for k in ("cpu", "gpus")):
         return entry
     earlier = {"steps": entry["steps"], "environment": before}
-    times = {"timed_steps": 0, "seconds": 0.0, "cpu_seconds": 0.0}
-    return {**entry, **times, "earlier": [*entry.get("earlier", []), earlier]}
+    others = entry.get("earlier", [])
+    return {**entry, **NO_TIME, "earlier": [*others, earlier]}
 
 
-def _short(value: float) -> float | int:
-    return value if isinstance(value, int) else float(f"{value:.6g}")
-
-
-class Clock:
-    """Prints how far a run is, and how long it may still take."""
-
-    def __init__(self, name: str, first: int, steps: int) -> None:
-        self.name, self.first, self.steps = name, first, steps
-        self.start = time.monotonic()
-
-    def show(self, step: int, point: dict[str, float]) -> None:
-        """One line."""
-        pace = (time.monotonic() - self.start) / (step - self.first)
-        left = pace * (self.steps - step) / 60
-        figures = ", ".join(
-            f"{name} {value:.3f}"
-            for name, value in point.items()
-            if name != "step"
-        )
-        print(
-            f"{self.name}: step {step} of {self.steps}, {figures}, "
-            f"{1e3 * pace:.1f} ms a step, {left:.0f} min left",
-            flush=True,
-        )
+def _short(point: dict[str, float]) -> dict[str, float]:
+    return {
+        name: value if isinstance(value, int) else float(f"{value:.6g}")
+        for name, value in point.items()
+    }

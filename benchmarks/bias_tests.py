@@ -1,7 +1,5 @@
 """Tests for a bias, side by side: false alarms, and the biases that they find.
 
-    python -m benchmarks.bias_tests [--trials N] [--out FILE]
-
 The mean of 1,024 normal draws is compared with the gradient it should have, in
 1 to 200 dimensions, whose variances are equal, fall as 1/i, or are small but
 for one. The tests, each at a false-alarm rate of 1 %:
@@ -18,18 +16,16 @@ categories, the rarest of probability 0.01 and of the largest cost.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks._timing import environment, write_json
+from benchmarks import _runner
+from benchmarks._timing import environment
 from tfgumbel.diagnostics import f_distribution
 from tfgumbel.diagnostics.bias_test import BiasTest
 
-OUT = Path(__file__).parent / "results" / "bias_tests.json"
 DIMENSIONS = (1, 3, 20, 60, 200)
 DRAWS, CHUNKS = 1024, 128
 RATE = 0.01
@@ -131,12 +127,9 @@ def rates(draw: Callable[..., np.ndarray], trials: int) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Simulates, prints and writes the JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = _runner.parser("bias_tests", __doc__)
     parser.add_argument("--trials", type=int, default=2000)
-    parser.add_argument("--out", default=OUT)
-    options = parser.parse_args(arguments)
+    options = _runner.parse(parser, arguments)
     cases: list[tuple[int, str, Callable[..., np.ndarray]]] = [
         (dimension, kind, normal(kind, dimension))
         for dimension in DIMENSIONS
@@ -150,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         row = {"dimension": dimension, "variances": kind}
         row["rules"] = rates(draw, options.trials)
         report["rows"].append(row)
-        write_json(options.out, report)
+        _runner.write(options.out, report)
         print(dimension, kind, row["rules"], flush=True)
     return report
 

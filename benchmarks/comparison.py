@@ -1,8 +1,5 @@
 """Every estimator on two problems: cost after training, bias and variance.
 
-    python -m benchmarks.comparison [--problems quadratic vae] [--seeds 0 1 2]
-        [--only LABEL ...] [--steps N] [--draws N] [--points] [--out FILE]
-
 `quadratic` is the toy of ReinMax: E 1/L sum_l (z_l - 0.45)^2, L = 128
 Bernoulli variables from probability 1/2, 64 samples a step, Adam 1e-3, 8,000
 steps. Its cost and its gradient have closed forms; the minimum is 0.2025.
@@ -29,58 +26,51 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import math
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks._timing import environment, write_json
+from benchmarks import _runner
+from benchmarks._timing import environment
 from docs.scripts import tables
 from tfgumbel import estimators, ops, random
 from tfgumbel.diagnostics import compare, estimates, training
 from tfgumbel.diagnostics.problems import DigitsVae, Problem, Quadratic
 
-OUT = Path(__file__).parent / "results" / "comparison.json"
 PACKAGES = ["tensorflow", "keras", "scikit-learn", "numpy"]
 
+# By name: the temperatures at which it stands in the table.
+TEMPERATURES = {
+    "gumbel_softmax": ("1", "0.5"),
+    "st": ("1", "1.3"),
+    "st_gumbel": ("1", "0.5"),
+    "gumbel_rao": ("1", "0.5"),
+    "gapped": ("1",),
+    "reinmax": ("1", "1.3"),
+    "mve": ("1", "100", "1e6"),
+}
+UNTEMPERED = ["nvil", "muprop", "rebar", "relax", "arm", "disarm", "double_cv"]
+UNTEMPERED += ["rodeo", "arms", "unordered_set", "zgr"]
 # By label: the estimator and what it is made with.
 ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
     "reinforce": ("reinforce", {}),
     "reinforce, moving average": ("reinforce", {"baseline": "moving_average"}),
-    "nvil": ("nvil", {}),
     "rloo, 2 samples": ("rloo", {"samples": 2}),
     "rloo, 4 samples": ("rloo", {"samples": 4}),
-    "muprop": ("muprop", {}),
-    "rebar": ("rebar", {}),
-    "relax": ("relax", {}),
-    "arm": ("arm", {}),
-    "disarm": ("disarm", {}),
-    "double_cv": ("double_cv", {}),
-    "rodeo": ("rodeo", {}),
-    "arms": ("arms", {}),
-    "unordered_set": ("unordered_set", {}),
-    "gumbel_softmax, tau 1": ("gumbel_softmax", {"temperature": 1.0}),
-    "gumbel_softmax, tau 0.5": ("gumbel_softmax", {"temperature": 0.5}),
-    "st, tau 1": ("st", {"temperature": 1.0}),
-    "st, tau 1.3": ("st", {"temperature": 1.3}),
-    "st_gumbel, tau 1": ("st_gumbel", {"temperature": 1.0}),
-    "st_gumbel, tau 0.5": ("st_gumbel", {"temperature": 0.5}),
-    "gumbel_rao, tau 1": ("gumbel_rao", {"temperature": 1.0}),
-    "gumbel_rao, tau 0.5": ("gumbel_rao", {"temperature": 0.5}),
-    "gapped, tau 1": ("gapped", {"temperature": 1.0}),
-    "zgr": ("zgr", {}),
-    "reinmax, tau 1": ("reinmax", {"temperature": 1.0}),
-    "reinmax, tau 1.3": ("reinmax", {"temperature": 1.3}),
-    "mve, tau 1": ("mve", {"temperature": 1.0}),
-    "mve, tau 100": ("mve", {"temperature": 100.0}),
-    "mve, tau 1e6": ("mve", {"temperature": 1e6}),
+    **{name: (name, {}) for name in UNTEMPERED},
+    **{
+        f"{name}, tau {tau}": (name, {"temperature": float(tau)})
+        for name, taus in TEMPERATURES.items()
+        for tau in taus
+    },
 }
+COLUMNS = ["estimator", "evaluations", "cost", "test", "bias"]
+COLUMNS += ["relative_variance", "milliseconds"]
 
 
 class LongQuadratic(Quadratic):
@@ -152,26 +142,23 @@ class CategoricalVae(DigitsVae):
 
     def approach(self) -> None:
         """The common point: after 1,000 steps."""
-        estimator = make("rloo, 4 samples", self, seed=0)
+        estimator = make(self, 0, "rloo", {"samples": 4})
         training.train(self, estimator, 1000, every=1000, draws=10)
 
 
 PROBLEMS: dict[str, Any] = {"quadratic": LongQuadratic, "vae": CategoricalVae}
 
 
-def make(label: str, problem: Problem, seed: int) -> estimators.Estimator:
+def make(
+    problem: Problem, seed: int, name: str, arguments: dict[str, Any]
+) -> estimators.Estimator:
     """A built estimator, its weights drawn from the seed."""
-    name, arguments = ESTIMATORS[label]
+    distribution, probe = problem.distribution, problem.probe
+    logits, context = problem.logits(probe), problem.context(probe)
     with estimates.seeded(seed):
-        estimator = estimators.get(
-            name, distribution=problem.distribution, **arguments
-        )
-        logits = problem.logits(problem.probe)
-        context = problem.context(problem.probe)
-        estimator.build(
-            logits.shape, None if context is None else context.shape
-        )
-    return estimator
+        made = estimators.get(name, distribution=distribution, **arguments)
+        made.build(logits.shape, None if context is None else context.shape)
+    return made
 
 
 def applicable(label: str, problem: str) -> bool:
@@ -184,7 +171,7 @@ def trained(problem: str, label: str, seed: int, steps: int) -> dict[str, Any]:
     """One training run: costs at its end, milliseconds a step."""
     with estimates.seeded(seed):
         instance = PROBLEMS[problem]()
-    estimator = make(label, instance, seed)
+    estimator = make(instance, seed, *ESTIMATORS[label])
     curve = training.train(
         instance, estimator, steps, max(1, steps // 10), seed, draws=100
     )
@@ -203,7 +190,7 @@ def measured(
     result = compare(
         instance.cost_fn(instance.probe),
         tf.constant(instance.logits(instance.probe)),
-        {label: make(label, instance, 0) for label in labels},
+        {label: make(instance, 0, *ESTIMATORS[label]) for label in labels},
         draws,
         max_draws=draws,
         distribution=instance.distribution,
@@ -217,56 +204,42 @@ def measured(
 
 
 def _point(row: Any, norm: float) -> dict[str, Any]:
+    kept = ("evaluations", "unbiased", "p_value", "bias_detected", "draws")
+    biases = ("bias", "bias_lower", "bias_upper", "bias_detectable")
     return {
-        "evaluations": row.evaluations,
-        "unbiased": row.unbiased,
-        "relative_bias": row.bias / norm,
-        "relative_bias_lower": row.bias_lower / norm,
-        "relative_bias_upper": row.bias_upper / norm,
-        "relative_bias_detectable": row.bias_detectable / norm,
-        "p_value": row.p_value,
-        "bias_detected": row.bias_detected,
+        **{name: getattr(row, name) for name in kept},
+        **{f"relative_{name}": getattr(row, name) / norm for name in biases},
         "relative_variance": row.variance / norm**2,
-        "draws": row.draws,
     }
 
 
 def table(report: dict[str, Any], problem: str) -> str:
     """The problem's rows as aligned text, best cost first."""
-    lines = [["estimator", "evals", "cost", "test", "bias", "variance", "ms"]]
-    rows = report["rows"].get(problem, {})
-    for label, row in sorted(rows.items(), key=lambda x: _cost(x[1])):
-        point = row.get("point", {})
-        bias = tables.bias(point) if point else "-"
+    rows = []
+    for label, row in report["rows"].get(problem, {}).items():
         runs = list(row.get("runs", {}).values())
-        milliseconds = [run["curve"]["milliseconds"] for run in runs]
-        lines.append(
-            [
-                label,
-                str(point.get("evaluations", "-")),
-                _mean(runs, "cost"),
-                _mean(runs, "test"),
-                bias,
-                f"{point['relative_variance']:.3g}" if point else "-",
-                f"{np.median(milliseconds):.2f}" if all(milliseconds) else "-",
-            ]
+        point = row.get("point", {})
+        times = [run["curve"]["milliseconds"] for run in runs]
+        rows.append(
+            {
+                **point,
+                "estimator": label,
+                "bias": tables.bias(point) if point else None,
+                "cost": _mean(runs, "cost"),
+                "test": _mean(runs, "test"),
+                "milliseconds": float(np.median(times))
+                if times and all(times)
+                else None,
+                "order": np.mean([run["cost"] for run in runs] or [math.inf]),
+            }
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True))
-        for line in lines
-    )
+    return _runner.table(COLUMNS, sorted(rows, key=lambda row: row["order"]))
 
 
-def _cost(row: dict[str, Any]) -> float:
-    runs = row.get("runs", {}).values()
-    return float(np.mean([run["cost"] for run in runs])) if runs else math.inf
-
-
-def _mean(runs: Sequence[dict[str, Any]], key: str) -> str:
+def _mean(runs: Sequence[dict[str, Any]], key: str) -> str | None:
     values = [run[key] for run in runs if key in run]
     if not values:
-        return "-"
+        return None
     text = f"{np.mean(values):.5g}"
     if len(values) > 1:
         error = np.std(values, ddof=1) / math.sqrt(len(values))
@@ -276,14 +249,12 @@ def _mean(runs: Sequence[dict[str, Any]], key: str) -> str:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Does what the file does not hold yet."""
-    path = Path(options.out)
-    report = json.loads(path.read_text()) if path.exists() else {"rows": {}}
+    report = _runner.read(options.out, {"rows": {}})
     report["environment"] = environment(PACKAGES)
-    labels = options.only or list(ESTIMATORS)
     for problem in options.problems:
         steps = options.steps or PROBLEMS[problem].steps
         rows = report["rows"].setdefault(problem, {})
-        chosen = [label for label in labels if applicable(label, problem)]
+        chosen = [label for label in options.only if applicable(label, problem)]
         for label in chosen:
             rows.setdefault(label, {"runs": {}})
         missing = [
@@ -291,22 +262,21 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         ]
         for label, point in measured(problem, missing, options.draws).items():
             rows[label]["point"] = point
-        write_json(path, report)
+        _runner.write(options.out, report)
         todo = [
             (seed, label)
             for seed, label in itertools.product(options.seeds, chosen)
             if _key(seed, steps) not in rows[label]["runs"]
         ]
         begin = time.monotonic()
-        for done, (seed, label) in enumerate(todo):
+        for done, (seed, label) in enumerate(todo, 1):
             result = trained(problem, label, seed, steps)
             rows[label]["runs"][_key(seed, steps)] = result
-            write_json(path, report)
-            left = (time.monotonic() - begin) / (done + 1)
-            left *= len(todo) - done - 1
+            _runner.write(options.out, report)
+            pace = (time.monotonic() - begin) / done / 60
             print(
                 f"{problem}, {label}, seed {seed}: {result['cost']:.5g}"
-                f" ({left / 60:.0f} min left)",
+                f" ({pace * (len(todo) - done):.0f} min left)",
                 flush=True,
             )
             keras.backend.clear_session()
@@ -320,18 +290,15 @@ def _key(seed: int, steps: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Trains, measures, prints the tables, writes the JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    add = parser.add_argument
+    parser = _runner.parser("comparison", __doc__)
+    add, labels = parser.add_argument, list(ESTIMATORS)
     add("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
-    add("--only", nargs="+", choices=ESTIMATORS, metavar="LABEL")
+    add("--only", nargs="+", choices=labels, default=labels, metavar="LABEL")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
     add("--steps", type=int)
     add("--draws", type=int, default=50_000)
     add("--points", action="store_true", help="measure bias and variance anew")
-    add("--out", default=OUT)
-    return run(parser.parse_args(arguments))
+    return run(_runner.parse(parser, arguments))
 
 
 if __name__ == "__main__":

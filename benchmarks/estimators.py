@@ -1,8 +1,5 @@
 """What one estimate costs, beside the evaluations of f that it asks for.
 
-    python -m benchmarks.estimators [--repeats N] [--draws N] [--out FILE]
-    python -m benchmarks.estimators --curves DIR [--steps N]
-
 The problem is a decoder of the size of Jang et al.: 20 variables of 10
 categories, 256 and 512 hidden units, 784 pixels, binary cross-entropy summed
 over the pixels, batch 100. For every estimator that needs no enumeration:
@@ -18,7 +15,7 @@ biased or a misscaled estimate is behind a small variance.
 
 Pyro's score function includes log q(z) in the cost, as its ELBO does.
 
-With `--curves`: the toy problem E (b - t)² of REBAR (t = 0.45) and RELAX
+With `--curves DIR`: the toy problem E (b - t)² of REBAR (t = 0.45) and RELAX
 (t = 0.499) instead, variance and cost over training, table, JSON and picture
 for each target in DIR.
 
@@ -37,33 +34,29 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import _peers
-from benchmarks._timing import environment, interleave, summary, write_json
+from benchmarks import _peers, _runner
+from benchmarks._networks import reconstruction
+from benchmarks._timing import environment, interleave, summaries
 from tfgumbel import estimators
 from tfgumbel.__main__ import main as command_line
 
-OUT = Path(__file__).parent / "results" / "estimators.json"
 PACKAGES = ["tensorflow", "keras", "torch", "storchastic", "pyro-ppl"]
 SIZES = (200, 256, 512, 784)
 TARGET_OVERHEAD, TARGET_SPEEDUP = 1.3, 2.0
-# By name: the estimator and what it is made with.
-ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
-    "reinforce": ("reinforce", {}),
-    "nvil": ("nvil", {}),
-    "rloo-4": ("rloo", {"samples": 4}),
-    "vimco-4": ("vimco", {"samples": 4}),
-    "muprop": ("muprop", {}),
-    "rebar": ("rebar", {}),
-    "relax": ("relax", {}),
-    "gumbel_softmax": ("gumbel_softmax", {}),
-    "st": ("st", {}),
-    "st_gumbel": ("st_gumbel", {}),
-    "reinmax": ("reinmax", {}),
-    "gumbel_rao": ("gumbel_rao", {}),
-    "zgr": ("zgr", {}),
-    "gapped": ("gapped", {}),
-    "mve": ("mve", {}),
+# By name: what the estimator is made with. A number in a name is of samples.
+ESTIMATORS: dict[str, dict[str, Any]] = {
+    "reinforce": {},
+    "nvil": {},
+    "rloo-4": {"samples": 4},
+    "vimco-4": {"samples": 4},
+    **dict.fromkeys(
+        ("muprop", "rebar", "relax", "gumbel_softmax", "st", "st_gumbel")
+        + ("reinmax", "gumbel_rao", "zgr", "gapped", "mve"),
+        {},
+    ),
 }
+COLUMNS = ["package", "name", "median_ms", "evaluations", "overhead"]
+COLUMNS += ["slower_than_tfgumbel", "variance", "norm"]
 
 Step = Callable[[], np.ndarray]
 
@@ -76,10 +69,8 @@ class Problem:
         self.weights: list[np.ndarray] = []
         for inputs, outputs in itertools.pairwise(SIZES):
             kernel = rng.normal(size=(inputs, outputs)) / np.sqrt(inputs)
-            self.weights += [
-                kernel.astype("float32"),
-                np.zeros(outputs, "float32"),
-            ]
+            bias = np.zeros(outputs, "float32")
+            self.weights += [kernel.astype("float32"), bias]
         self.images = rng.random((batch, SIZES[-1]), dtype="float32")
         self.logits = rng.normal(size=(batch, 20, 10)).astype("float32")
         self.variables = [tf.Variable(weight) for weight in self.weights]
@@ -90,10 +81,7 @@ class Problem:
         kernels, biases = self.variables[::2], self.variables[1::2]
         for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
             hidden = tf.nn.relu(hidden @ kernel + bias)
-        outputs = hidden @ kernels[-1] + biases[-1]
-        targets = estimators.tile_context(self.images, z)
-        loss = tf.nn.sigmoid_cross_entropy_with_logits(targets, outputs)
-        return tf.reduce_sum(loss, axis=1)
+        return reconstruction(hidden @ kernels[-1] + biases[-1], self.images)
 
 
 def evaluation(problem: Problem) -> Step:
@@ -112,8 +100,7 @@ def evaluation(problem: Problem) -> Step:
 
 def estimate(problem: Problem, name: str) -> tuple[Step, int]:
     """One estimate with its backward pass, and its evaluations of f."""
-    kind, arguments = ESTIMATORS[name]
-    estimator = estimators.get(kind, **arguments)
+    estimator = estimators.get(name.split("-")[0], **ESTIMATORS[name])
     estimator.build(problem.logits.shape, problem.logits.shape)
     learned = [v.value for v in estimator.trainable_variables]
 
@@ -149,36 +136,34 @@ def moments(step: Step, draws: int) -> dict[str, float]:
 
 
 def measure(
-    names: Sequence[str], batch: int, repeats: int, draws: int, peers: bool
+    names: Sequence[str], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """One row per contender."""
-    problem = Problem(batch)
+    problem = Problem(options.batch)
     ours = {name: estimate(problem, name) for name in names}
     steps: dict[Any, Step] = {"f": evaluation(problem)}
     steps |= {("tfgumbel", name): step for name, (step, _) in ours.items()}
-    if peers:
+    if not options.no_peers:
         steps |= _peers.contenders(
             problem.logits, problem.images, problem.weights
         )
-    rows, working = [], {}
-    for key, step in steps.items():
+    rows: list[dict[str, Any]] = []
+    for key in list(steps):
         try:
-            step()
-            working[key] = step
+            steps[key]()
         except (KeyError, RuntimeError, NotImplementedError) as error:
-            rows.append(
-                {"package": key[0], "name": key[1], "error": repr(error)}
-            )
-    timings = {k: summary(v) for k, v in interleave(working, repeats).items()}
+            failed = {"package": key[0], "name": key[1], "error": repr(error)}
+            rows.append(failed)
+            del steps[key]
+    timings = summaries(interleave(steps, options.repeats))
     unit = timings.pop("f")
     for (package, name), timing in timings.items():
         row = {"package": package, "name": name, **timing}
-        row |= moments(working[package, name], draws)
+        row |= moments(steps[package, name], options.draws)
         if package == "tfgumbel":
             row["evaluations"] = ours[name][1]
-            row["overhead"] = timing["median_ms"] / (
-                row["evaluations"] * unit["median_ms"]
-            )
+            least = row["evaluations"] * unit["median_ms"]
+            row["overhead"] = timing["median_ms"] / least
         else:
             own = timings.get(("tfgumbel", name))
             row["slower_than_tfgumbel"] = own and (
@@ -188,48 +173,18 @@ def measure(
     return [{"package": "-", "name": "f", **unit}, *rows]
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as aligned text."""
-    head = ["package", "name", "ms", "evaluations", "overhead", "times ours"]
-    lines = [[*head, "variance", "norm"]]
+def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Whether the estimates are as fast as they have to be."""
+    found = []
     for row in rows:
-        if "error" in row:
-            lines.append([row["package"], row["name"], row["error"]])
-            continue
-        figures = ["median_ms", "evaluations", "overhead"]
-        figures += ["slower_than_tfgumbel", "variance", "norm"]
-        cells = [row.get(figure) for figure in figures]
-        lines.append(
-            [
-                row["package"],
-                row["name"],
-                *("-" if c is None else f"{c:.3g}" for c in cells),
-            ]
-        )
-    widths = [max(len(x[i]) for x in lines if i < len(x)) for i in range(8)]
-    widths[2] = 11
-    return "\n".join(
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=False))
-        for line in lines
-    )
-
-
-def targets(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Which targets were reached, one line each."""
-    lines = []
-    for row in rows:
+        name, slower = row["name"], row.get("slower_than_tfgumbel")
         if "overhead" in row:
-            kind, value, limit = "overhead", row["overhead"], TARGET_OVERHEAD
-            reached = value <= limit
-        elif row.get("slower_than_tfgumbel"):
-            kind = f"{row['package']} / tfgumbel, time"
-            value, limit = row["slower_than_tfgumbel"], TARGET_SPEEDUP
-            reached = value >= limit
-        else:
-            continue
-        word = "reached" if reached else "missed"
-        lines.append(f"{word}: {row['name']}, {kind} {value:.2f} ({limit})")
-    return lines
+            check = f"{name}, overhead", row["overhead"], TARGET_OVERHEAD
+            found.append(_runner.target(*check))
+        elif slower:
+            label = f"{name}, {row['package']} / tfgumbel, time"
+            found.append(_runner.target(label, slower, TARGET_SPEEDUP, True))
+    return found
 
 
 def curves(folder: str, steps: int) -> None:
@@ -242,38 +197,30 @@ def curves(folder: str, steps: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
     """Measures, prints the table, writes the JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--repeats", type=int, default=25)
-    parser.add_argument("--draws", type=int, default=200)
-    parser.add_argument("--batch", type=int, default=100)
-    parser.add_argument("--only", nargs="+", choices=ESTIMATORS)
-    parser.add_argument("--no-peers", action="store_true")
-    parser.add_argument("--out", default=OUT)
-    parser.add_argument("--curves", metavar="DIR")
-    parser.add_argument("--steps", type=int, default=5000)
-    options = parser.parse_args(arguments)
+    parser = _runner.parser("estimators", __doc__)
+    add = parser.add_argument
+    add("--repeats", type=int, default=25)
+    add("--draws", type=int, default=200)
+    add("--batch", type=int, default=100)
+    add("--only", nargs="+", choices=ESTIMATORS, default=list(ESTIMATORS))
+    add("--no-peers", action="store_true")
+    add("--curves", metavar="DIR")
+    add("--steps", type=int, default=5000, help="of the curves")
+    options = _runner.parse(parser, arguments)
     if options.curves:
         curves(options.curves, options.steps)
         return None
-    rows = measure(
-        options.only or list(ESTIMATORS),
-        options.batch,
-        options.repeats,
-        options.draws,
-        not options.no_peers,
-    )
-    print(table(rows), *targets(rows), sep="\n")
+    rows = measure(options.only, options)
+    shown = [{**row, "failed": row.get("error", "")} for row in rows]
     report = {
-        "command": "python -m benchmarks.estimators "
-        f"--repeats {options.repeats} --draws {options.draws}",
+        "command": options.command,
         "batch": options.batch,
         "environment": environment(PACKAGES),
         "results": rows,
-        "targets": targets(rows),
+        "targets": [_runner.verdict(target) for target in targets(rows)],
     }
-    write_json(options.out, report)
+    _runner.show(COLUMNS, shown, targets(rows))
+    _runner.write(options.out, report)
     return report
 
 

@@ -1,69 +1,49 @@
 """Time and memory of `StraightThroughEmbedding` beside one-hot × matrix.
 
-Run `python -m benchmarks.large_k`. Both map logits `[B, K]` to rows `[B, dim]`
-of a table of K rows; one call computes the loss Σ w·y for a fixed random w and
-its gradients with respect to the logits and the table. The peer is
-`StraightThroughCategorical(estimator)`, then `Dense(dim, use_bias=False)`.
+Both map logits `[B, K]` to rows `[B, dim]` of a table of K rows; one call
+computes the loss Σ w·y for a fixed random w and its gradients in the logits and
+in the table. The peer is `StraightThroughCategorical(estimator)`, then
+`Dense(dim, use_bias=False)`.
 
-Each contender has a process to itself, since a peak is a mark of the process:
-it is what the resident memory rises to during the calls, less what it was
-before, when logits, table and graph were there already. With the logits, which
-both need, counted in, the peaks are those less favourable to us. The processes
-of a pair take turns; a figure is the median over all calls. A contender that
+Each contender has a process to itself, and the processes of a pair take turns.
+The peak is that of a first call, when logits, table and graph were there
+already; with the logits, which both need, counted in, the peaks are those less
+favourable to us. A time is the median over all further calls. A contender that
 does not fit into memory or time is reported as such.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import statistics
-import sys
-import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks import _memory, _timing
+import keras
+import numpy as np
+import tensorflow as tf
 
-OUT = Path(__file__).parent / "results" / "large_k.json"
-PACKAGES = ["tensorflow", "keras", "numpy"]
+import tfgumbel as tg
+from benchmarks import _memory, _runner
+
 ESTIMATORS = ["st", "st_gumbel", "reinmax", "zgr", "gapped"]
 BATCH, CATEGORIES, DIM = 256, 100_000, 64
 MANY = 1_000_000
 OURS, PEER = "StraightThroughEmbedding", "one-hot × matrix"
 SPEEDUP, MEMORY = 1.5, 0.7
 MODES = ["graph", "xla"]
+COLUMNS = [
+    "estimator",
+    "mode",
+    "categories",
+    "speedup",
+    "cpu_speedup",
+    "memory",
+]
+COLUMNS += ["memory_with_logits"]
 
 
-def contender(options: argparse.Namespace) -> dict[str, Any]:
-    """Figures of one contender; run in a process of its own."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
-
-    step = make_step(options)
-    before = _memory.resident("VmRSS")
-    _memory.clear_peak()
-    wall, cpu = [], []
-    for call in range(options.calls + 1):
-        start, cpu_start = time.perf_counter(), time.process_time()
-        step()
-        tf.test.experimental.sync_devices()
-        if call:  # the first one warms up
-            wall.append(time.perf_counter() - start)
-            cpu.append(time.process_time() - cpu_start)
-    return {
-        "wall": wall,
-        "cpu": cpu,
-        "peak": _memory.resident("VmHWM") - before,
-    }
-
-
-def make_step(options: argparse.Namespace) -> Any:
-    import numpy as np
-    import tensorflow as tf
-
+def make_step(options: argparse.Namespace) -> Callable[[], Any]:
+    """One call of the contender."""
     generator = np.random.default_rng(0)
 
     def normal(*shape: int) -> tf.Tensor:
@@ -84,30 +64,31 @@ def make_step(options: argparse.Namespace) -> Any:
         table = layers[-1].trainable_variables[0].value
         return loss, *tape.gradient(loss, [logits, table])
 
-    call = loss_and_gradients.get_concrete_function(logits, weights)
-    return lambda: call(logits, weights)
+    traced = loss_and_gradients.get_concrete_function(logits, weights)
+
+    def call() -> Any:
+        result = traced(logits, weights)
+        tf.test.experimental.sync_devices()
+        return result
+
+    return call
 
 
 def make_layers(options: argparse.Namespace) -> list[Any]:
-    import keras
-
-    import tfgumbel as tg
-
+    """The contender's layers, built."""
+    estimator, temperature = options.estimator, options.temperature
+    layers: list[Any] = [
+        tg.StraightThroughCategorical(estimator, temperature),
+        keras.layers.Dense(options.dim, use_bias=False),
+    ]
     if options.contender == OURS:
         layers = [
             tg.StraightThroughEmbedding(
                 options.categories,
                 options.dim,
-                estimator=options.estimator,
-                temperature=options.temperature,
+                estimator=estimator,
+                temperature=temperature,
             )
-        ]
-    else:
-        layers = [
-            tg.StraightThroughCategorical(
-                options.estimator, options.temperature
-            ),
-            keras.layers.Dense(options.dim, use_bias=False),
         ]
     for layer in layers:
         layer.build((None, options.categories))
@@ -115,152 +96,84 @@ def make_layers(options: argparse.Namespace) -> list[Any]:
 
 
 def measure(
-    batch: int,
-    categories: int,
-    dim: int,
-    estimator: str,
-    mode: str,
-    options: argparse.Namespace,
+    categories: int, estimator: str, mode: str, options: argparse.Namespace
 ) -> dict[str, Any]:
     """One row: both contenders in turns, and their ratios."""
-    runs: dict[str, list[dict[str, Any]]] = {OURS: [], PEER: []}
-    for _ in range(options.processes):
-        for name, found in runs.items():
-            command = ["-m", "benchmarks.large_k"]
-            command += ["--contender", name, "--estimator", estimator]
-            command += ["--mode", mode, "--calls", str(options.calls)]
-            command += ["--batch", str(batch), "--dim", str(dim)]
-            command += ["--categories", str(categories)]
-            command += ["--temperature", str(options.temperature)]
-            found.append(_memory.in_process(command, options.timeout))
-    logits = batch * categories * 4 / 2**20
-    row: dict[str, Any] = {
-        "batch": batch,
+    facts = {
+        "batch": options.batch,
         "categories": categories,
-        "dim": dim,
+        "dim": options.dim,
         "estimator": estimator,
         "temperature": options.temperature,
         "mode": mode,
-        "logits_mib": round(logits, 1),
-        "ours": summary(runs[OURS]),
-        "one_hot": summary(runs[PEER]),
     }
-    ours, peer = row["ours"], row["one_hot"]
-    if "failed" not in ours and "failed" not in peer:
-        row["speedup"] = round(peer["median_ms"] / ours["median_ms"], 3)
-        row["cpu_speedup"] = round(peer["cpu_ms"] / ours["cpu_ms"], 3)
-        row["memory"] = round(ours["peak_mib"] / peer["peak_mib"], 3)
-        row["memory_with_logits"] = round(
-            (ours["peak_mib"] + logits) / (peer["peak_mib"] + logits), 3
-        )
-    return row
-
-
-def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Medians over the calls of all processes, and the median peak."""
-    failed = [run["failed"] for run in runs if "failed" in run]
-    if failed:
-        return {"failed": failed[0]}
-    wall = [seconds for run in runs for seconds in run["wall"]]
-    cpu = [seconds for run in runs for seconds in run["cpu"]]
-    peak = statistics.median(run["peak"] for run in runs)
-    return {
-        "median_ms": round(1e3 * statistics.median(wall), 2),
-        "min_ms": round(1e3 * min(wall), 2),
-        "cpu_ms": round(1e3 * statistics.median(cpu), 2),
-        "peak_mib": round(peak, 1),
-        "calls": len(wall),
+    runs = _memory.in_turns(
+        "benchmarks.large_k",
+        [OURS, PEER],
+        options,
+        calls=options.calls,
+        **facts,
+    )
+    ours, peer = (_memory.summary(runs[name]) for name in (OURS, PEER))
+    logits = options.batch * categories * 4 / 2**20
+    row = facts | {"logits_mib": round(logits, 1)}
+    row |= {"ours": ours, "one_hot": peer}
+    if "failed" in ours or "failed" in peer:
+        return row
+    more, less = ours["peak_mib"] + logits, peer["peak_mib"] + logits
+    return row | {
+        "speedup": round(peer["median_ms"] / ours["median_ms"], 3),
+        "cpu_speedup": round(peer["cpu_ms"] / ours["cpu_ms"], 3),
+        "memory": round(ours["peak_mib"] / peer["peak_mib"], 3),
+        "memory_with_logits": round(more / less, 3),
     }
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Whether the rows reach what they have to."""
-    found = []
+    found: list[dict[str, Any]] = []
     for row in rows:
         where = {key: row[key] for key in ("categories", "estimator", "mode")}
         if row["categories"] >= MANY:
             ran = "failed" not in row["ours"]
             found.append({"target": "runs", **where, "reached": ran})
         elif "speedup" in row:
-            for target, key, reached in (
-                ("speed", "speedup", row["speedup"] >= SPEEDUP),
-                ("peak memory", "memory", row["memory"] <= MEMORY),
-            ):
-                found.append(
-                    {
-                        "target": target,
-                        **where,
-                        "limit": SPEEDUP if key == "speedup" else MEMORY,
-                        "measured": row[key],
-                        "reached": reached,
-                    }
-                )
+            speed, memory = row["speedup"], row["memory"]
+            found += [
+                _runner.target("speed", speed, SPEEDUP, True, **where),
+                _runner.target("peak memory", memory, MEMORY, **where),
+            ]
     return found
 
 
-def line(row: dict[str, Any]) -> str:
-    """A row of the table."""
-
-    def cells(side: dict[str, Any]) -> str:
-        if "failed" in side:
-            return f"{side['failed'][:19]:>20}"
-        return f"{side['median_ms']:>10.0f}{side['peak_mib']:>10.0f}"
-
-    text = f"{row['categories']:>9}  {row['estimator']:<11}{row['mode']:<6}"
-    text += cells(row["ours"]) + cells(row["one_hot"])
-    if "speedup" in row:
-        text += f"{row['speedup']:>9.2f}{row['memory']:>8.2f}"
-        text += f"{row['memory_with_logits']:>8.2f}"
-    return text
-
-
-HEADER = (
-    f"{'K':>9}  {'estimator':<17}{'ours: ms':>10}{'MiB':>10}"
-    f"{'one-hot: ms':>11}{'MiB':>9}{'speedup':>9}{'memory':>8}{'+logits':>8}"
-)
-
-
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--estimators", nargs="+", default=ESTIMATORS)
-    parser.add_argument("--modes", nargs="+", default=MODES, choices=MODES)
-    parser.add_argument("--batch", type=int, default=BATCH)
-    parser.add_argument("--categories", type=int, default=CATEGORIES)
-    parser.add_argument("--dim", type=int, default=DIM)
-    parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument(
-        "--many",
-        type=int,
-        default=MANY,
-        help=f"K of the last rows; 0 for none (default: {MANY})",
-    )
-    parser.add_argument("--calls", type=int, default=5, help="per process")
-    parser.add_argument("--processes", type=int, default=3, help="in turns")
-    parser.add_argument("--timeout", type=float, default=600.0)
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser = _runner.parser("large_k", __doc__)
+    add = parser.add_argument
+    add("--estimators", nargs="+", default=ESTIMATORS)
+    add("--modes", nargs="+", default=MODES, choices=MODES)
+    add("--batch", type=int, default=BATCH)
+    add("--categories", type=int, default=CATEGORIES)
+    add("--dim", type=int, default=DIM)
+    add("--temperature", type=float, default=1.0)
+    add("--many", type=int, default=MANY, help="K of the last rows; 0: none")
+    add("--calls", type=int, default=5, help="per process")
+    add("--processes", type=int, default=3, help="in turns")
+    add("--timeout", type=float, default=600.0)
     one = parser.add_argument_group("one contender, in this process")
     one.add_argument("--contender", choices=[OURS, PEER])
     one.add_argument("--estimator", default="st")
     one.add_argument("--mode", default="graph", choices=MODES)
-    return parser.parse_args(arguments)
+    return _runner.parse(parser, arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Measures, prints the table and the targets, writes JSON."""
     options = parsed(arguments)
     if options.contender:
-        figures = contender(options)
-        print(json.dumps(figures))
-        return figures
+        return _memory.report(make_step(options), options.calls)
     if not _memory.measurable():
         raise SystemExit("Peaks of memory are read from /proc, as on Linux.")
-    report: dict[str, Any] = {
-        "benchmark": "large_k",
-        "command": "python -m benchmarks.large_k "
-        + " ".join(sys.argv[1:] if arguments is None else arguments),
-        "environment": _timing.environment(PACKAGES),
-        "results": [],
-    }
+    rows: list[dict[str, Any]] = []
     jobs = [
         (options.categories, estimator, mode)
         for estimator in options.estimators
@@ -268,24 +181,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     ]
     if options.many:
         jobs += [(options.many, name, "graph") for name in options.estimators]
-    print(HEADER)
-    for categories, estimator, mode in jobs:
-        row = measure(
-            options.batch, categories, options.dim, estimator, mode, options
-        )
-        print(line(row), flush=True)
-        report["results"].append(row)
-    report["targets"] = targets(report["results"])
-    for target in report["targets"]:
-        verdict = "reached" if target["reached"] else "NOT REACHED"
-        measured = target.get("measured", "")
-        print(
-            f"{target['target']:<12}{target['categories']:>9} "
-            f"{target['estimator']:<10} {target['mode']:<6}{measured!s:>6} "
-            + verdict
-        )
-    _timing.write_json(options.out, report)
-    return report
+    for job in jobs:
+        rows.append(measure(*job, options))
+        print(rows[-1], flush=True)
+    return _runner.finish(options, COLUMNS, rows, targets(rows))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,5 @@
 """Variance of four gradient estimators under N(1, 1), measured against exact.
 
-    python -m benchmarks.monte_carlo_gradients [--draws N] [--out FILE]
-        [--figure FILE]
-
 The experiment of section 3 of the survey below: x ~ N(μ, σ²) at μ = σ = 1, and
 the gradient of E f(x) in μ and in σ from one sample, for three costs,
 (x - k)², exp(-k x²) and cos(k x), at three k each. The estimators are
@@ -28,7 +25,7 @@ Reference:
 
 from __future__ import annotations
 
-import argparse
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,13 +34,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from benchmarks._timing import environment, write_json
+from benchmarks import _runner
+from benchmarks._timing import environment
 from tfgumbel import estimators
 
-FOLDER = Path(__file__).parent
-OUT = FOLDER / "results" / "monte_carlo_gradients.json"
-FIGURE = FOLDER.parent / "docs" / "images" / "monte_carlo_gradients.png"
-PACKAGES = ["tensorflow", "keras", "numpy"]
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+COLUMNS = ["cost", "k", "parameter", "estimator", "exact", "measured"]
+COLUMNS += ["standard_error", "deviation"]
 CHUNK = 200_000
 
 
@@ -200,43 +197,28 @@ def measure(draws: int) -> list[dict[str, Any]]:
     """One row for each cost, k, parameter and estimator."""
     rows: list[dict[str, Any]] = []
     for label, cost in COSTS.items():
-        for k in cost.ks:
-            for column, parameter in enumerate(PARAMETERS):
-                for name, expected in exact(cost, k, parameter).items():
-                    estimator = make(name, cost, k, parameter)
-                    found = gradients(estimator, cost, k, draws, len(rows))
-                    measured, error = variance(found[:, column])
-                    row = dict(
-                        cost=label,
-                        k=k,
-                        parameter=parameter,
-                        estimator=name,
-                        exact=expected,
-                        measured=measured,
-                        standard_error=error,
-                        deviation=(measured - expected) / error,
-                    )
-                    rows.append(row)
+        for k, parameter in itertools.product(cost.ks, PARAMETERS):
+            for name, expected in exact(cost, k, parameter).items():
+                estimator = make(name, cost, k, parameter)
+                found = gradients(estimator, cost, k, draws, len(rows))
+                column = found[:, PARAMETERS.index(parameter)]
+                measured, error = variance(column)
+                rows.append(
+                    {
+                        "cost": label,
+                        "k": k,
+                        "parameter": parameter,
+                        "estimator": name,
+                        "exact": expected,
+                        "measured": measured,
+                        "standard_error": error,
+                        "deviation": (measured - expected) / error,
+                    }
+                )
     return rows
 
 
 # Report -------------------------------------------------------------------
-
-
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as aligned text."""
-    head = ("cost", "k", "∂", "estimator", "exact", "measured", "± SE", "in SE")
-    lines = [head]
-    for row in rows:
-        line = [row["cost"], f"{row['k']:g}", row["parameter"]]
-        line += [row["estimator"], f"{row['exact']:.5g}"]
-        line += [f"{row['measured']:.5g}", f"{row['standard_error']:.2g}"]
-        lines.append((*line, f"{row['deviation']:+.2f}"))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).strip()
-        for line in lines
-    )
 
 
 STYLES = {
@@ -249,32 +231,32 @@ STYLES = {
 
 def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Exact variances against k as curves, measured ones as points."""
-    from matplotlib.figure import Figure
+    from tfgumbel.diagnostics.plots import figure
 
-    figure = Figure(figsize=(10, 5.6), layout="constrained")
-    panels = figure.subplots(len(PARAMETERS), len(COSTS), sharex="col")
-    for line, parameter in zip(panels, PARAMETERS, strict=True):
-        for axes, (label, cost) in zip(line, COSTS.items(), strict=True):
-            here = [
-                row
-                for row in rows
-                if (row["cost"], row["parameter"]) == (label, parameter)
-            ]
-            draw(axes, cost, parameter, here)
-            axes.set_title(f"∂/∂{parameter} E[{label}]", fontsize=10)
-            if parameter == PARAMETERS[-1]:
-                axes.set_xlabel("k")
-        line[0].set_ylabel("variance of one sample")
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(
-        *(handles, labels),
+    picture = figure(figsize=(10, 5.6))
+    panels = picture.subplots(len(PARAMETERS), len(COSTS), sharex="col")
+    cells = itertools.product(PARAMETERS, COSTS)
+    for axes, (parameter, label) in zip(panels.flat, cells, strict=True):
+        here = [
+            row
+            for row in rows
+            if (row["cost"], row["parameter"]) == (label, parameter)
+        ]
+        draw(axes, COSTS[label], parameter, here)
+        axes.set_title(f"∂/∂{parameter} E[{label}]", fontsize=10)
+    for axes in panels[-1]:
+        axes.set_xlabel("k")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("variance of one sample")
+    picture.legend(
+        *panels[0, 0].get_legend_handles_labels(),
         loc="outside lower center",
         ncols=len(ESTIMATORS),
         frameon=False,
         handlelength=4,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    picture.savefig(path, dpi=120)
 
 
 def draw(
@@ -299,24 +281,21 @@ def draw(
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Measures, prints the table, writes the JSON and the figure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    add = parser.add_argument
+    parser = _runner.parser("monte_carlo_gradients", __doc__)
+    add, figure = parser.add_argument, IMAGES / "monte_carlo_gradients.png"
     add("--draws", type=int, default=2_000_000)
-    add("--out", type=Path, default=OUT)
-    add("--figure", type=Path, default=FIGURE)
-    options = parser.parse_args(arguments)
+    add("--figure", type=Path, default=figure)
+    options = _runner.parse(parser, arguments)
     rows = measure(options.draws)
-    print(table(rows))
+    _runner.show(COLUMNS, rows)
     worst = max(abs(row["deviation"]) for row in rows)
     print(f"{len(rows)} cells, largest difference {worst:.2f} standard errors")
     report = {
-        "environment": environment(PACKAGES),
+        "environment": environment(),
         "draws": options.draws,
         "rows": rows,
     }
-    write_json(options.out, report)
+    _runner.write(options.out, report)
     plot(rows, options.figure)
     return report
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks import _runner
+
 OUT = Path(__file__).parents[1] / "docs" / "images" / "performance.png"
 COLOURS = {"ours": "#1f5fa8", "peer": "#b9c0c8"}
 OURS = ("tfgumbel", "GumbelSoftmax")
+SHAPE = [4096, 1000]
+SOFTMAX = "tf.nn.softmax"
 # What the panel of layers shows, and how it is called there.
 LAYERS = {
     "GumbelSoftmax": "GumbelSoftmax",
@@ -18,52 +20,47 @@ LAYERS = {
     "tfp RelaxedOneHotCategorical": "TFP",
     "torch F.gumbel_softmax": "torch (eager)",
 }
+EPOCHS = ["tfgumbel", "tfgumbel, XLA", "hand-written", "TFP", "torch"]
+EPOCHS += ["Keras, no noise"]
 
 
 def load(name: str) -> Any:
     """The report of a benchmark."""
-    return json.loads((RESULTS / f"{name}.json").read_text())
+    return _runner.read(_runner.RESULTS / f"{name}.json", {})
 
 
-def layers(report: Mapping[str, Any], mode: str) -> dict[str, float]:
-    """Time at (4096, 1000) over that of a softmax in graph mode."""
-    (softmax,) = (
-        row["median_ms"]
+def cells(report: Mapping[str, Any], figure: str) -> dict[Any, float]:
+    """A figure at the shape that is drawn, by (name, mode)."""
+    return {
+        (row["name"], row["mode"]): row[figure]
         for row in report["results"]
-        if at_shape(row) and row["name"] == "tf.nn.softmax"
-        if row["mode"] == "graph"
-    )
-    times = figures(report, mode, "median_ms")
-    return {label: time / softmax for label, time in times.items()}
+        if row["shape"] == SHAPE and row.get(figure) is not None
+    }
 
 
 def figures(
     report: Mapping[str, Any], mode: str, figure: str
 ) -> dict[str, float]:
-    """A figure of the layers at (4096, 1000), by label, where there is one."""
-    rows = {
-        (row["name"], row["mode"]): row.get(figure)
-        for row in report["results"]
-        if at_shape(row)
-    }
-    found = {
-        label: rows.get((name, "eager" if "torch" in name else mode))
+    """A figure of the layers, by label, where there is one."""
+    found = cells(report, figure)
+    keys = {
+        label: (name, "eager" if "torch" in name else mode)
         for name, label in LAYERS.items()
     }
-    return {label: v for label, v in found.items() if v is not None}
+    return {label: found[key] for label, key in keys.items() if key in found}
 
 
-def at_shape(row: Mapping[str, Any]) -> bool:
-    """Whether this is a row of the shape that is drawn."""
-    return row["shape"] == [4096, 1000]
+def layers(report: Mapping[str, Any], mode: str) -> dict[str, float]:
+    """Times over that of a softmax in graph mode."""
+    softmax = cells(report, "median_ms")[SOFTMAX, "graph"]
+    times = figures(report, mode, "median_ms")
+    return {label: time / softmax for label, time in times.items()}
 
 
 def epoch(report: Mapping[str, Any]) -> dict[str, float]:
     """Seconds of the fastest epoch, by contender."""
-    names = ["tfgumbel", "tfgumbel, XLA", "hand-written", "TFP", "torch"]
-    names.append("Keras, no noise")
     rows = {row["name"]: row["min_ms"] / 1e3 for row in report["results"]}
-    return {name: rows[name] for name in names if name in rows}
+    return {name: rows[name] for name in EPOCHS if name in rows}
 
 
 def embedding(report: Mapping[str, Any], figure: str) -> dict[str, float]:
@@ -84,14 +81,13 @@ def draw(path: Path = OUT) -> None:
     rows = 3 if peaks else 2
     picture = figure(figsize=(10, 2.7 * rows), dpi=150)
     panels = picture.subplots(rows, 2).ravel()
-    for axes, mode in ((panels[0], "graph"), (panels[1], "xla")):
+    for axes, mode in zip(panels, ("graph", "xla"), strict=False):
         title = "graph mode" if mode == "graph" else "XLA"
         bars(axes, layers(report, mode), f"Forward + backward, {title}")
         axes.set_xlabel("time at 4096 × 1000, softmax = 1")
-        if mode == "xla":
-            axes.set_xscale("log")
-            axes.set_xticks([1, 10, 100], ["1", "10", "100"])
-            axes.set_xlim(0.8, 500)
+    panels[1].set_xscale("log")
+    panels[1].set_xticks([1, 10, 100], ["1", "10", "100"])
+    panels[1].set_xlim(0.8, 500)
     bars(panels[2], epoch(load("epoch")), "An epoch of the categorical VAE")
     panels[2].set_xlabel("seconds for 10,000 images, fastest round")
     draw_embedding(panels[3], "speedup", "speed")
@@ -116,12 +112,11 @@ def bars(
     axes: Any, values: Mapping[str, float], title: str, ours: bool = False
 ) -> None:
     """Horizontal bars with their values; ours by name, or all are."""
-    names = list(values)
     colours = [
         COLOURS["ours" if ours or name.startswith(OURS) else "peer"]
-        for name in names
+        for name in values
     ]
-    drawn = axes.barh(names, list(values.values()), color=colours)
+    drawn = axes.barh(list(values), list(values.values()), color=colours)
     axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=9)
     axes.invert_yaxis()
     axes.margins(x=0.15)

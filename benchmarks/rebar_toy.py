@@ -1,8 +1,5 @@
 """Cost and gradient variance of every estimator on the toy problem of REBAR.
 
-    python -m benchmarks.rebar_toy [--targets 0.45 0.499]
-        [--estimators NAME ...] [--seeds 0] [--steps N] [--out FILE]
-
 E (b - t)², b Bernoulli with success probability sigmoid(φ), φ = 0 at the start:
 t = 0.45 (Tucker et al. 2017) and t = 0.499 (Grathwohl et al. 2018). One sample
 a step, Adam 0.01 for φ and for control variates, 5,000 steps. The minimum has
@@ -19,25 +16,24 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 
+from benchmarks import _runner
 from benchmarks._training import Record
 from tfgumbel import estimators
 from tfgumbel.diagnostics import training
 from tfgumbel.diagnostics.estimates import seeded
 from tfgumbel.diagnostics.problems import Quadratic
 
-OUT = Path(__file__).parent / "results" / "rebar_toy.json"
-TARGETS = (0.45, 0.499)
-ESTIMATORS = tuple(
+TARGETS = [0.45, 0.499]
+ESTIMATORS = [
     name
     for name in estimators.available("bernoulli")
     if estimators.get(name, distribution="bernoulli").objective
     == "expected cost"
-)
+]
 
 
 def run(
@@ -67,22 +63,14 @@ def run(
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Trains what the JSON does not hold yet."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = _runner.parser("rebar_toy", __doc__)
     add = parser.add_argument
-    add("--targets", nargs="+", type=float, default=list(TARGETS))
+    add("--targets", nargs="+", type=float, default=TARGETS)
     add("--estimators", nargs="+", choices=ESTIMATORS, default=ESTIMATORS)
     add("--seeds", nargs="+", type=int, default=[0])
     add("--steps", type=int, default=5000)
-    add("--out", type=Path, default=OUT)
-    options = parser.parse_args(arguments)
-    record = Record(
-        options.out,
-        "python -m benchmarks.rebar_toy --seeds "
-        + " ".join(map(str, options.seeds))
-        + f" --steps {options.steps}",
-    )
+    options = _runner.parse(parser, arguments)
+    record = Record(options.out, options.command)
     todo = itertools.product(options.seeds, options.targets, options.estimators)
     for seed, target, name in todo:
         key = f"{target:g}/{name}/{options.steps} steps/seed {seed}"

@@ -1,9 +1,5 @@
 """Semi-supervised MNIST: marginalisation against samples of the label.
 
-    python -m benchmarks.semi_supervised timing [--classes 5 10 50 100]
-    python -m benchmarks.semi_supervised train [--estimators NAME ...]
-        [--seeds 0] [--steps N] [--temperature T] [--mnist FILE] [--out FILE]
-
 The model of Kingma et al. 2014 as in Jang, Gu & Poole 2017: label y, style
 z ~ N(0, I), image x; q(y|x) and q(z|x, y) convolutional networks of 3 layers,
 p(x|y, z) a transposed one of 4 (the paper gives no widths: here 16, 32, 64
@@ -34,21 +30,20 @@ import argparse
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import _mnist
-from benchmarks._timing import interleave, summary
-from benchmarks._training import STATE, Group, Record, Trainer, train
+from benchmarks import _mnist, _networks, _runner, _training
+from benchmarks._timing import interleave, summaries
+from benchmarks._training import Group, Record, Trainer
 from tfgumbel import estimators, ops, random, schedules
 from tfgumbel.diagnostics.estimates import seeded, step_seed
 
-OUT = Path(__file__).parent / "results" / "semi_supervised.json"
 ESTIMATORS = ("exact", "gumbel_softmax", "st_gumbel", "reinmax")
+TIMED = ("exact", "gumbel_softmax", "st_gumbel")
 ANNEALED = ("gumbel_softmax", "st_gumbel")
 ALPHA = 1.0
 
@@ -94,13 +89,9 @@ class Model:
         stddev = ops.gaussian_stddev(log_variance)
         z = ops.reparameterize_gaussian(mean, stddev, noise)
         logits = self.decoder(tf.concat([labels, z], axis=-1))
-        entropy = tf.nn.sigmoid_cross_entropy_with_logits(images, logits)
-        divergence = ops.gaussian_kl(mean, stddev)
-        return (
-            tf.reduce_sum(entropy, axis=1)
-            + tf.reduce_sum(divergence, axis=1)
-            + math.log(self.classes)
-        )
+        error = _networks.reconstruction(logits, images)
+        divergence = tf.reduce_sum(ops.gaussian_kl(mean, stddev), axis=1)
+        return error + divergence + math.log(self.classes)
 
     def bound(
         self, estimator: estimators.Estimator, images: tf.Tensor, seed: Any
@@ -128,31 +119,27 @@ class Model:
 def _encoder(
     channels: int, widths: Sequence[int], units: int
 ) -> keras.Sequential:
+    convolutions = [
+        keras.layers.Conv2D(width, 3, 2, "same", activation="relu")
+        for width in widths
+    ]
+    first, last = keras.Input([28, 28, channels]), keras.layers.Dense(units)
     return keras.Sequential(
-        [
-            keras.Input([28, 28, channels]),
-            *(
-                keras.layers.Conv2D(width, 3, 2, "same", activation="relu")
-                for width in widths
-            ),
-            keras.layers.Flatten(),
-            keras.layers.Dense(units),
-        ]
+        [first, *convolutions, keras.layers.Flatten(), last]
     )
 
 
 def _decoder(inputs: int, widths: Sequence[int]) -> keras.Sequential:
     first, second, third = widths[::-1]
+    transposed = keras.layers.Conv2DTranspose
     return keras.Sequential(
         [
             keras.Input([inputs]),
             keras.layers.Reshape([1, 1, inputs]),
-            keras.layers.Conv2DTranspose(first, 4, activation="relu"),
-            keras.layers.Conv2DTranspose(second, 4, activation="relu"),
-            keras.layers.Conv2DTranspose(
-                third, 3, 2, "same", activation="relu"
-            ),
-            keras.layers.Conv2DTranspose(1, 3, 2, "same"),
+            transposed(first, 4, activation="relu"),
+            transposed(second, 4, activation="relu"),
+            transposed(third, 3, 2, "same", activation="relu"),
+            transposed(1, 3, 2, "same"),
             keras.layers.Flatten(),
         ]
     )
@@ -181,20 +168,13 @@ def make_loss(
         if annealing is not None:
             estimator.temperature = annealing(step)
         seeds = random.split(step_seed(seed, step), 4)
-        known = draw_pixels(batch[0], seeds[0])
-        unknown = draw_pixels(batch[2], seeds[1])
+        known = _mnist.draw_pixels(batch[0], seeds[0])
+        unknown = _mnist.draw_pixels(batch[2], seeds[1])
         labelled = model.labelled(known, batch[1], seeds[2])
         unlabelled = model.bound(estimator, unknown, seeds[3])
         return tf.reduce_mean(labelled) + tf.reduce_mean(unlabelled)
 
     return loss
-
-
-def draw_pixels(images: tf.Tensor, seed: Any) -> tf.Tensor:
-    """Binary pixels with the grey levels as probabilities."""
-    grey = tf.cast(images, tf.float32) / 255.0
-    uniform = random.uniform(tf.shape(grey), seed)
-    return tf.cast(uniform < grey, tf.float32)
 
 
 def choose_labelled(labels: np.ndarray, each: int = 10) -> np.ndarray:
@@ -228,34 +208,24 @@ def trainer_of(
     )
 
 
-def test_figures(
-    model: Model, data: dict[str, np.ndarray], elbo: bool
-) -> dict[str, float]:
-    """Accuracy, and -ELBO with y summed out, on the test images."""
+def accuracy(model: Model, data: dict[str, np.ndarray]) -> float:
+    """Of the most probable label, on the test images."""
+    grey = data["x_test"].reshape(-1, 28, 28, 1).astype("float32") / 255.0
+    logits = model.labels.predict(grey, batch_size=500, verbose=0)
+    return float(np.mean(np.argmax(logits, axis=-1) == data["y_test"]))
+
+
+def bound(model: Model, data: dict[str, np.ndarray]) -> float:
+    """-ELBO of the test images, with y summed out."""
     exact = make_estimator("exact", model.classes)
-
-    @tf.function(autograph=False)
-    def part(images: tf.Tensor, pixels: tf.Tensor, seed: Any) -> Any:
-        grey = tf.cast(images, tf.float32) / 255.0
-        guess = tf.argmax(model.label_logits(grey)[:, 0], axis=-1)
-        if not elbo:
-            return guess, tf.zeros([])
-        drawn = tf.cast(pixels, tf.float32)
-        return guess, tf.reduce_sum(model.bound(exact, drawn, seed))
-
     pixels = _mnist.binarize(data["x_test"], _mnist.BINARIZATION_SEED + 1)
-    right, total = 0, 0.0
-    for first in range(0, len(pixels), 500):
-        rows = slice(first, first + 500)
-        guess, bound = part(
-            tf.constant(data["x_test"][rows]),
-            tf.constant(pixels[rows]),
-            step_seed(7, first),
-        )
-        right += int(np.sum(guess.numpy() == data["y_test"][rows]))
-        total += float(bound)
-    found = {"accuracy": right / len(pixels)}
-    return {**found, "test": total / len(pixels)} if elbo else found
+
+    def terms(images: Any, _: Any, samples: int, seed: Any) -> tf.Tensor:
+        return -model.bound(exact, images, seed)[None]
+
+    return _networks.negative_bound(
+        terms, pixels, pixels, 1, seed=7, rows=500, xla=False
+    )[0]
 
 
 def train_one(
@@ -263,7 +233,6 @@ def train_one(
     seed: int,
     data: dict[str, np.ndarray],
     options: argparse.Namespace,
-    record: Record,
 ) -> dict[str, Any]:
     """One estimator, one seed."""
     with seeded(seed):
@@ -277,7 +246,6 @@ def train_one(
         )
     if start != 1.0:
         key += f"/temperature {start:g}"
-    trainer = trainer_of(model, estimator, data, options, seed, annealing)
     facts = {
         "estimator": name,
         "seed": seed,
@@ -288,16 +256,16 @@ def train_one(
         "treatment": "binarised anew in each batch; test: fixed",
         "bound": "-ELBO, y summed out, one z",
     }
-    return train(
-        trainer,
-        record,
+    return _training.train(
+        trainer_of(model, estimator, data, options, seed, annealing),
         key,
         facts,
-        options.steps,
-        options.every,
-        lambda: test_figures(model, data, elbo=False),
-        lambda: test_figures(model, data, elbo=True),
-        options.state,
+        options,
+        lambda: {"accuracy": accuracy(model, data)},
+        lambda _: {
+            "accuracy": accuracy(model, data),
+            "test": bound(model, data),
+        },
     )
 
 
@@ -310,52 +278,45 @@ def time_step(
         "x_train": rng.integers(0, 256, (1200, 784)).astype("uint8"),
         "y_train": rng.integers(0, classes, 1200),
     }
-    contenders = {}
-    for name in names:
+
+    def contender(name: str) -> Callable[[], float]:
         with seeded(0):
             model = Model(classes, widths=options.widths)
             estimator = make_estimator(name, classes)
         trainer = trainer_of(model, estimator, data, options, 0)
         steps = itertools.count()
 
-        def step(trainer: Trainer = trainer, steps: Any = steps) -> float:
+        def step() -> float:
             first = next(steps)
             return trainer.advance(first, first + 1)
 
-        contenders[name] = step
-    timings = interleave(
-        contenders, options.repeats, slow_seconds=5.0, slow_repeats=3
+        return step
+
+    return summaries(
+        interleave(
+            {name: contender(name) for name in names},
+            options.repeats,
+            slow_seconds=5.0,
+        )
     )
-    return {name: summary(found) for name, found in timings.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Trains or times what the JSON does not hold yet."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    parser = _training.parser(
+        "semi_supervised", __doc__, ESTIMATORS, 100_000, 250, xla=False
     )
     add = parser.add_argument
     add("part", choices=["train", "timing"])
-    add("--mnist", metavar="FILE")
-    add("--estimators", nargs="+", choices=ESTIMATORS, metavar="NAME")
     add("--classes", nargs="+", type=int, default=[5, 10, 50, 100])
-    add("--seeds", nargs="+", type=int, default=[0])
-    add("--steps", type=int, default=100_000)
-    add("--every", type=int, default=250)
     add("--temperature", type=float, default=1.0, help="at the start")
     add("--batch", type=int, default=100)
     add("--repeats", type=int, default=7)
-    add("--xla", action="store_true", help="slower for convolutions on a CPU")
     add("--widths", nargs=3, type=int, default=[16, 32, 64])
-    add("--state", type=Path, default=STATE / "semi_supervised")
-    add("--out", type=Path, default=OUT)
-    options = parser.parse_args(arguments)
-    names = options.estimators or list(ESTIMATORS)
-    words = ["python -m benchmarks.semi_supervised", options.part]
+    options = _runner.parse(parser, arguments)
+    record, names = Record(options.out, options.command), options.estimators
     if options.part == "timing":
-        names = options.estimators or ["exact", "gumbel_softmax", "st_gumbel"]
-        words += ["--classes", *map(str, options.classes)]
-        record = Record(options.out, " ".join(words))
+        names = TIMED if names == list(ESTIMATORS) else names
         for classes in options.classes:
             found = time_step(classes, names, options)
             record.write(
@@ -365,15 +326,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             print(f"{classes} classes: {found}", flush=True)
             keras.backend.clear_session()
         return record.read()
-    words += ["--estimators", *names, "--seeds", *map(str, options.seeds)]
-    words += ["--steps", str(options.steps)]
-    if options.temperature != 1.0:
-        words += ["--temperature", f"{options.temperature:g}"]
-    record = Record(options.out, " ".join(words))
     data = _mnist.load(options.mnist)
     for seed, name in itertools.product(options.seeds, names):
-        train_one(name, seed, data, options, record)
-        keras.backend.clear_session()
+        train_one(name, seed, data, options)
     return record.read()
 
 

@@ -1,8 +1,7 @@
 """Time and memory of exact subsets, in softmaxes of the same width.
 
-Run `python -m benchmarks.subsets`. Every contender maps logits `[B, n]` to
-k-hot values z; one call computes Σ w·z for a fixed random w and its gradient
-with respect to the logits, and returns both.
+Every contender maps logits `[B, n]` to k-hot values z; one call computes Σ w·z
+for a fixed random w and its gradient in the logits, and returns both.
 
 * exact sample, marginal gradient: `sample_subset`, `straight_through_subset`;
 * marginals: `subset_marginals`, and the gradient of these;
@@ -21,21 +20,18 @@ run that was cut short can be resumed.
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import itertools
-import json
-import os
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+import tensorflow as tf
 
-from benchmarks import _memory, _timing
+import tfgumbel as tg
+from benchmarks import _memory, _runner, _samplers, _timing
+from benchmarks.scaling import slope
 
-OUT = Path(__file__).parent / "results" / "subsets.json"
-PACKAGES = ["tensorflow", "keras", "numpy", "torch", "relaxit"]
+PACKAGES = [*_timing.PACKAGES, "torch", "relaxit"]
 BATCH, ITEMS, SIZE = 256, 1000, 50
 # The same at other sizes, for the slopes.
 GRID = [(500, 50), (2000, 50), (4000, 50), (1000, 10), (1000, 250)]
@@ -48,22 +44,19 @@ RECURSION = "log-space recursion, autodiff"
 TOP_K = "Gumbel top-k, relaxed"
 RELAXIT = "relaxit GumbelSoftmaxTopK"
 CONTENDERS = [EXACT, MARGINALS, SAMPLE, RECURSION, TOP_K, RELAXIT]
+# Without a gradient: a sample, and marginals that are a gradient themselves.
+FORWARD = (SAMPLE, RECURSION)
 LIMIT, SLOPE = 60.0, 1.05
 TEMPERATURE = 0.5
+KEY = ("name", "mode", "batch", "items", "size")
+COLUMNS = ["name", "mode", "items", "size", "median_ms", "softmaxes"]
+COLUMNS += ["least_softmaxes", "cpu_softmaxes", "peak_mib"]
 
 Call = Callable[[], Any]
 
 
-def arrays(batch: int, items: int) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(0)
-    logits, weights = generator.normal(size=(2, batch, items))
-    return logits.astype("float32"), weights.astype("float32")
-
-
 def log_z_by_recursion(logits: Any, k: int) -> Any:
     """log Σ_{|S|=k} exp(Σ_S logits), one item after the other."""
-    import tensorflow as tf
-
     empty = tf.fill([tf.shape(logits)[0], k], -1e30)
     start = tf.concat([tf.zeros_like(logits[:, :1]), empty], axis=1)
 
@@ -84,9 +77,6 @@ def log_z_by_recursion(logits: Any, k: int) -> Any:
 
 def draws(k: int) -> dict[str, Callable[[Any, Any], Any]]:
     """The maps from (logits, seed) to z that run in TensorFlow."""
-    import tensorflow as tf
-
-    import tfgumbel as tg
 
     def sample(logits: Any, seed: Any) -> Any:
         noise = tg.random.uniform64(tf.shape(logits), seed)
@@ -109,7 +99,7 @@ def draws(k: int) -> dict[str, Callable[[Any, Any], Any]]:
         )
 
     return {
-        SOFTMAX: lambda logits, seed: tf.nn.softmax(logits),
+        SOFTMAX: _samplers.softmax,
         EXACT: exact,
         MARGINALS: lambda logits, seed: tg.ops.subset_marginals(logits, k=k),
         SAMPLE: sample,
@@ -118,29 +108,17 @@ def draws(k: int) -> dict[str, Callable[[Any, Any], Any]]:
     }
 
 
-# Without a gradient: a sample, and marginals that are a gradient themselves.
-FORWARD = (SAMPLE, RECURSION)
-
-
 def tf_call(name: str, mode: str, options: argparse.Namespace) -> Call:
-    import tensorflow as tf
-
-    draw = draws(options.size)[name]
-    logits, weights = map(tf.constant, arrays(options.batch, options.items))
-    seeds = itertools.count()
-
-    @tf.function(jit_compile=mode == "xla", autograph=False)
-    def loss_and_gradient(logits: Any, seed: Any) -> Any:
-        if name in FORWARD:
-            return draw(logits, seed)
-        with tf.GradientTape() as tape:
-            tape.watch(logits)
-            loss = tf.reduce_sum(weights * draw(logits, seed))
-        return loss, tape.gradient(loss, logits)
+    """One call of a contender that runs in TensorFlow."""
+    draw, compiled = draws(options.size)[name], mode == "xla"
+    logits, weights = _samplers.arrays([options.batch, options.items])
+    if name not in FORWARD:
+        return _samplers.step(draw, logits, weights, compiled)
+    forward = tf.function(draw, jit_compile=compiled, autograph=False)
+    start, seeds = tf.constant(logits), itertools.count()
 
     def call() -> Any:
-        seed = tf.constant([next(seeds), 1], tf.int32)
-        result = loss_and_gradient(logits, seed)
+        result = forward(start, tf.constant([next(seeds), 1], tf.int32))
         tf.test.experimental.sync_devices()
         return result
 
@@ -148,14 +126,16 @@ def tf_call(name: str, mode: str, options: argparse.Namespace) -> Call:
 
 
 def torch_call(options: argparse.Namespace) -> Call:
+    """One call of relaxit."""
     import torch
-    from relaxit.distributions import GumbelSoftmaxTopK
 
-    logits, weights = map(torch.tensor, arrays(options.batch, options.items))
+    peer: Any = importlib.import_module("relaxit.distributions")
+    arrays = _samplers.arrays([options.batch, options.items])
+    logits, weights = map(torch.tensor, arrays)
     logits.requires_grad_()
 
     def call() -> Any:
-        distribution = GumbelSoftmaxTopK(
+        distribution = peer.GumbelSoftmaxTopK(
             logits=logits,
             K=torch.tensor(options.size),
             tau=torch.tensor(TEMPERATURE),
@@ -169,34 +149,31 @@ def torch_call(options: argparse.Namespace) -> Call:
 
 def contender(options: argparse.Namespace) -> dict[str, Any]:
     """Figures of one contender; run in a process of its own."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     name, mode = options.contender, options.mode
-    call = torch_call(options) if name == RELAXIT else tf_call(*_at(options))
+    relaxit = name == RELAXIT
+    call = torch_call(options) if relaxit else tf_call(name, mode, options)
     if options.peak:
         return {"peak_mib": round(_memory.peak(call), 1)}
-    yardstick = tf_call(SOFTMAX, "graph" if mode == "eager" else mode, options)
+    yardstick = tf_call(SOFTMAX, "graph" if relaxit else mode, options)
     timings = _timing.interleave(
         {name: call, SOFTMAX: yardstick}, options.repeats, slow_repeats=5
     )
-    row = _timing.summary(timings[name])
-    softmax = _timing.summary(timings[SOFTMAX])
-    row["softmax_ms"] = softmax["median_ms"]
-    row["softmaxes"] = round(row["median_ms"] / softmax["median_ms"], 2)
-    row["least_softmaxes"] = round(row["min_ms"] / softmax["min_ms"], 2)
-    row["cpu_softmaxes"] = round(row["cpu_ms"] / softmax["cpu_ms"], 2)
-    return row
-
-
-def _at(options: argparse.Namespace) -> tuple[str, str, argparse.Namespace]:
-    return options.contender, options.mode, options
+    rows = _timing.summaries(timings)
+    row, softmax = rows[name], rows[SOFTMAX]
+    return row | {
+        "softmax_ms": softmax["median_ms"],
+        "softmaxes": round(row["median_ms"] / softmax["median_ms"], 2),
+        "least_softmaxes": round(row["min_ms"] / softmax["min_ms"], 2),
+        "cpu_softmaxes": round(row["cpu_ms"] / softmax["cpu_ms"], 2),
+    }
 
 
 def measure(key: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """One row, by two processes."""
     command = ["-m", "benchmarks.subsets", "--contender", key["name"]]
-    for name in ("mode", "batch", "items", "size"):
-        command += [f"--{name}", str(key[name])]
-    command += ["--repeats", str(options.repeats)]
+    for name in KEY[1:]:
+        command += _runner.option(name, key[name])
+    command += _runner.option("repeats", options.repeats)
     row = {**key, **_memory.in_process(command, options.timeout)}
     if "failed" not in row and _memory.measurable():
         found = _memory.in_process([*command, "--peak"], options.timeout)
@@ -206,98 +183,49 @@ def measure(key: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
 
 def jobs(options: argparse.Namespace) -> list[dict[str, Any]]:
     """What is to be measured: all at one size, ours at several."""
-    sizes = [(ITEMS, SIZE)]
     found = []
     for name in options.only:
         grid = GRID if name in (EXACT, MARGINALS) else []
-        for items, size in [*sizes, *grid]:
+        for items, size in [(ITEMS, SIZE), *grid]:
             for mode in ["eager"] if name == RELAXIT else MODES:
-                key = {"batch": BATCH, "items": items, "size": size}
-                found.append({"name": name, "mode": mode, **key})
+                values = (name, mode, BATCH, items, size)
+                found.append(dict(zip(KEY, values, strict=True)))
     return found
-
-
-KEY = ("name", "mode", "batch", "items", "size")
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Whether the exact sampler is as fast as it has to be."""
     found = []
+    exact = [r for r in rows if r["name"] == EXACT and "failed" not in r]
     for mode in MODES:
-        ours = [
-            row
-            for row in rows
-            if row["name"] == EXACT
-            and row["mode"] == mode
-            and "failed" not in row
+        ours = [row for row in exact if row["mode"] == mode]
+        found += [
+            _runner.target(f"{mode}: softmaxes", row["softmaxes"], LIMIT)
+            for row in ours
+            if (row["items"], row["size"]) == (ITEMS, SIZE)
         ]
-        for row in ours:
-            if (row["items"], row["size"]) == (ITEMS, SIZE):
-                found.append(
-                    target(f"{mode}: softmaxes", row["softmaxes"], LIMIT)
-                )
         for axis, other, at in (
             ("items", "size", SIZE),
             ("size", "items", ITEMS),
         ):
             line = [row for row in ours if row[other] == at]
             if len(line) > 1:
-                slope = log_slope(line, axis)
-                found.append(target(f"{mode}: slope in {axis}", slope, SLOPE))
+                sizes, times = ([r[k] for r in line] for k in (axis, "cpu_ms"))
+                steep = round(slope(sizes, times), 3)
+                label = f"{mode}: slope in {axis}"
+                found.append(_runner.target(label, steep, SLOPE))
     return found
 
 
-def log_slope(rows: Sequence[dict[str, Any]], axis: str) -> float:
-    """Of log processor time in the log of a size, by least squares."""
-    x = np.log([row[axis] for row in rows])
-    y = np.log([row["cpu_ms"] for row in rows])
-    return round(float(np.polyfit(x, y, 1)[0]), 3)
-
-
-def target(name: str, measured: float, limit: float) -> dict[str, Any]:
-    return {
-        "target": name,
-        "limit": limit,
-        "measured": measured,
-        "reached": measured <= limit,
-    }
-
-
-def line(row: dict[str, Any]) -> str:
-    text = f"{row['name']:<33}{row['mode']:<6}{row['items']:>6}{row['size']:>5}"
-    if "failed" in row:
-        return f"{text}  {row['failed'][:40]}"
-    peak = row.get("peak_mib")
-    return (
-        f"{text}{row['median_ms']:>10.1f}{row['softmaxes']:>10.1f}"
-        f"{row['least_softmaxes']:>8.1f}{row['cpu_softmaxes']:>8.1f}"
-        f"{'-' if peak is None else format(peak, '.0f'):>9}"
-    )
-
-
-HEADER = (
-    f"{'':<39}{'n':>6}{'k':>5}{'ms':>10}{'softmaxes':>10}{'least':>8}"
-    f"{'CPU':>8}{'peak MiB':>9}"
-)
-
-
-def available() -> list[str]:
-    if importlib.util.find_spec("relaxit"):
-        return CONTENDERS
-    return [name for name in CONTENDERS if name != RELAXIT]
-
-
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--only", nargs="+", default=available(), choices=CONTENDERS
-    )
-    parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--timeout", type=float, default=600.0)
-    parser.add_argument(
-        "--again", action="store_true", help="measure rows that are there, too"
-    )
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser = _runner.parser("subsets", __doc__)
+    add = parser.add_argument
+    here = [n for n in CONTENDERS if n != RELAXIT]
+    here = CONTENDERS if _runner.installed("relaxit") else here
+    add("--only", nargs="+", default=here, choices=CONTENDERS)
+    add("--repeats", type=int, default=20)
+    add("--timeout", type=float, default=600.0)
+    add("--again", action="store_true", help="measure what is there, too")
     one = parser.add_argument_group("one contender, in this process")
     one.add_argument("--contender", choices=[SOFTMAX, *CONTENDERS])
     one.add_argument("--mode", default="graph", choices=[*MODES, "eager"])
@@ -305,46 +233,31 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     one.add_argument("--items", type=int, default=ITEMS)
     one.add_argument("--size", type=int, default=SIZE)
     one.add_argument("--peak", action="store_true")
-    return parser.parse_args(arguments)
+    return _runner.parse(parser, arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Measures what is not in the JSON yet, prints the table and targets."""
     options = parsed(arguments)
     if options.contender:
-        figures = contender(options)
-        print(json.dumps(figures))
-        return figures
-    report: dict[str, Any] = {"benchmark": "subsets", "results": []}
-    if options.out.exists():
-        report = json.loads(options.out.read_text())
-    report["command"] = "python -m benchmarks.subsets " + " ".join(
-        sys.argv[1:] if arguments is None else arguments
+        return _runner.of_contender(contender(options))
+    report = _runner.read(
+        options.out, {"benchmark": "subsets", "results": [], "targets": []}
     )
+    report["command"] = options.command
     report["environment"] = _timing.environment(PACKAGES)
-    print(HEADER)
-    for key in jobs(options):
-        same = [
-            row
-            for row in report["results"]
-            if all(row[name] == key[name] for name in KEY)
-        ]
-        if same and not options.again and "failed" not in same[0]:
-            print(line(same[0]), flush=True)
+    rows = {tuple(row[k] for k in KEY): row for row in report["results"]}
+    for job in jobs(options):
+        key = tuple(job.values())
+        if key in rows and not options.again and "failed" not in rows[key]:
             continue
-        row = measure(key, options)
-        print(line(row), flush=True)
-        for old in same:
-            report["results"].remove(old)
-        report["results"].append(row)
+        rows.pop(key, None)
+        rows[key] = measure(job, options)
+        print(rows[key], flush=True)
+        report["results"] = list(rows.values())
         report["targets"] = targets(report["results"])
-        _timing.write_json(options.out, report)
-    for found in report.get("targets", []):
-        verdict = "reached" if found["reached"] else "NOT REACHED"
-        print(
-            f"{found['target']:<25}{found['measured']:>8.2f}, at most "
-            f"{found['limit']:g}: {verdict}"
-        )
+        _runner.write(options.out, report)
+    _runner.show(COLUMNS, report["results"], report["targets"])
     return report
 
 

@@ -1,9 +1,5 @@
 """REBAR and RELAX with tied noise against independent noise: variance and time.
 
-    python -m benchmarks.tied_noise [--problems bernoulli categorical]
-        [--seeds 0 1 2] [--draws N] [--batches 100 1000] [--repeats N]
-        [--out FILE]
-
 Two VAEs on scikit-learn's 8x8 digits, with 20 Bernoulli variables and with 4
 variables of 8 classes, are trained 1,000 steps by leave-one-out REINFORCE. At
 that point the control variates train 500 steps, and the variance of the
@@ -21,25 +17,22 @@ What the JSON holds is not measured again, but for the times.
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import statistics
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from benchmarks._timing import environment, interleave, summary, write_json
-from benchmarks.comparison import CategoricalVae
+from benchmarks import _runner
+from benchmarks._timing import environment, interleave, summaries
+from benchmarks.comparison import CategoricalVae, make
 from tfgumbel import estimators
 from tfgumbel.diagnostics import compare, training
 from tfgumbel.diagnostics.estimates import seeded
-from tfgumbel.diagnostics.problems import DigitsVae, Problem
+from tfgumbel.diagnostics.problems import DigitsVae
 
-OUT = Path(__file__).parent / "results" / "tied_noise.json"
 PACKAGES = ["tensorflow", "keras", "scikit-learn", "numpy"]
 PROBLEMS: dict[str, type[DigitsVae]] = {
     "bernoulli": DigitsVae,
@@ -53,20 +46,13 @@ ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
 NOISE = {"tied": True, "independent": False}
 
 
-def make(
-    label: str, tied: bool, problem: Problem, seed: int = 0, **kwargs: Any
-) -> estimators.Estimator:
-    """A built estimator, its weights drawn from the seed."""
-    name, arguments = ESTIMATORS[label]
-    with seeded(seed):
-        estimator = estimators.get(
-            name,
-            distribution=problem.distribution,
-            **{**arguments, "tied": tied, **kwargs},
-        )
-        logits = problem.logits(problem.probe)
-        estimator.build(logits.shape, problem.context(problem.probe).shape)
-    return estimator
+def contenders(problem: DigitsVae, seed: int = 0) -> dict[str, Any]:
+    """Built estimators, by estimator and noise."""
+    return {
+        f"{label}/{noise}": make(problem, seed, name, {**arguments, "tied": t})
+        for label, (name, arguments) in ESTIMATORS.items()
+        for noise, t in NOISE.items()
+    }
 
 
 def approached(problem: str, seed: int, steps: int = 1000) -> DigitsVae:
@@ -82,14 +68,10 @@ def approached(problem: str, seed: int, steps: int = 1000) -> DigitsVae:
 def variances(problem: str, seed: int, draws: int) -> dict[str, Any]:
     """Relative variances by estimator and noise, at one point."""
     instance = approached(problem, seed)
-    made = {
-        f"{label}/{noise}": make(label, tied, instance, seed)
-        for label, (noise, tied) in itertools.product(ESTIMATORS, NOISE.items())
-    }
     result = compare(
         instance.cost_fn(instance.probe),
         tf.constant(instance.logits(instance.probe)),
-        made,
+        contenders(instance, seed),
         draws,
         max_draws=draws,
         distribution=instance.distribution,
@@ -99,10 +81,12 @@ def variances(problem: str, seed: int, draws: int) -> dict[str, Any]:
         progress=False,
         seed=seed,
     )
-    assert result.gradient_norm
-    unit = result.gradient_norm**2
+    norm = result.gradient_norm
+    assert norm
     return {
-        row.name: float(f"{row.variance / unit:.4g}") for row in result.rows
+        row.name: float(f"{row.variance / norm**2:.4g}")
+        for row in result.rows
+        if row.variance is not None
     }
 
 
@@ -110,14 +94,11 @@ def times(problem: str, batch: int, repeats: int) -> dict[str, Any]:
     """Milliseconds of one estimate, by estimator and noise."""
     with seeded(0):
         instance = PROBLEMS[problem]()
-    contenders = {
-        f"{label}/{noise}": _estimate(
-            instance, make(label, tied, instance), batch
-        )
-        for label, (noise, tied) in itertools.product(ESTIMATORS, NOISE.items())
+    calls = {
+        label: _estimate(instance, estimator, batch)
+        for label, estimator in contenders(instance).items()
     }
-    found = interleave(contenders, repeats)
-    return {label: summary(timings) for label, timings in found.items()}
+    return summaries(interleave(calls, repeats))
 
 
 def _estimate(
@@ -158,20 +139,15 @@ def table(report: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Measures, prints the ratios, writes the JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = _runner.parser("tied_noise", __doc__)
     add = parser.add_argument
     add("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
     add("--draws", type=int, default=4000)
     add("--batches", nargs="+", type=int, default=[100, 1000])
     add("--repeats", type=int, default=200)
-    add("--out", type=Path, default=OUT)
-    options = parser.parse_args(arguments)
-    report: dict[str, Any] = {"variances": {}, "times": {}}
-    if options.out.exists():
-        report = json.loads(options.out.read_text())
+    options = _runner.parse(parser, arguments)
+    report = _runner.read(options.out, {"variances": {}, "times": {}})
     report |= {"environment": environment(PACKAGES), "draws": options.draws}
     for problem in options.problems:
         report["times"][problem] = {
@@ -183,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             if f"seed {seed}" not in rows:
                 found = variances(problem, seed, options.draws)
                 rows[f"seed {seed}"] = found
-            write_json(options.out, report)
+            _runner.write(options.out, report)
             keras.backend.clear_session()
     print(table(report), flush=True)
     return report

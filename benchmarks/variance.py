@@ -1,8 +1,5 @@
 """Gradient variance of unbiased estimators while a binary VAE trains.
 
-    python -m benchmarks.variance [--mnist FILE] [--evaluations 2 3 4]
-        [--estimators NAME ...] [--seeds 0] [--steps N] [--out FILE]
-
 The set-up of Titsias & Shi 2022 and Shi et al. 2022 on dynamically binarised
 MNIST: 200 Bernoulli variables with fair coins as the prior, encoder
 784-200-200-200 and decoder 200-200-200-784 with LeakyReLU(0.3), Adam 1e-3,
@@ -34,65 +31,53 @@ import argparse
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import _mnist, _networks
-from benchmarks._training import STATE, Group, Record, Trainer, train
+from benchmarks import _mnist, _networks, _runner, _training
+from benchmarks._training import Group, Trainer
 from tfgumbel import estimators, random
 from tfgumbel.diagnostics.estimates import seeded, step_seed
 
-OUT = Path(__file__).parent / "results" / "variance.json"
-VARIABLES = 200
+VARIABLES, SLOPE = 200, 0.3
 PROBE = 100
 
-# By name: what it takes to make n evaluations, or None if it cannot.
-Arguments = Callable[[int], dict[str, Any] | None]
 
-
-def _samples(evaluations: int) -> dict[str, Any]:
+def samples(evaluations: int) -> dict[str, Any]:
     return {"samples": evaluations}
 
 
-def _pairs(evaluations: int) -> dict[str, Any] | None:
+def pairs(evaluations: int) -> dict[str, Any] | None:
     return None if evaluations % 2 else {"samples": evaluations // 2}
 
 
-def _relaxed(**kwargs: Any) -> Arguments:
-    def arguments(evaluations: int) -> dict[str, Any]:
-        if evaluations % 2:
-            return {"samples": evaluations // 3, "tied": False, **kwargs}
-        return {"samples": evaluations // 2, **kwargs}
-
-    return arguments
+def relaxed(evaluations: int) -> dict[str, Any]:
+    if evaluations % 2:
+        return {"samples": evaluations // 3, "tied": False}
+    return {"samples": evaluations // 2}
 
 
-ESTIMATORS: dict[str, Arguments] = {
-    "rloo": _samples,
-    "disarm": _pairs,
-    "arms": _samples,
-    "double_cv": _samples,
-    "rodeo": _samples,
-    "rebar": _relaxed(),
-    "relax": _relaxed(relaxed_cost=True),
-    "unordered_set": _samples,
+# By name: what it takes to make n evaluations, or None if it cannot.
+ESTIMATORS: dict[str, Callable[[int], dict[str, Any] | None]] = {
+    "rloo": samples,
+    "disarm": pairs,
+    "arms": samples,
+    "double_cv": samples,
+    "rodeo": samples,
+    "rebar": relaxed,
+    "relax": lambda n: relaxed(n) | {"relaxed_cost": True},
+    "unordered_set": samples,
 }
 
 
-class Vae:
-    """Encoder, decoder, and -ELBO at a sample."""
+class Vae(_networks.AutoEncoder):
+    """A binary VAE, and -ELBO at a sample."""
 
     def __init__(self, hidden: Sequence[int], variables: int) -> None:
-        self.encoder = _perceptron([784, *hidden, variables])
-        self.decoder = _perceptron([variables, *hidden[::-1], 784])
-        self.weights = [
-            *self.encoder.trainable_variables,
-            *self.decoder.trainable_variables,
-        ]
+        super().__init__(hidden, variables, SLOPE)
 
     def cost_fn(self, images: tf.Tensor, logits: tf.Tensor) -> Any:
         """log q(z|x) - log p(x, z); of q the sample is all that counts.
@@ -127,18 +112,12 @@ class Vae:
         cost = self.cost_fn(targets, logits)(z)
         return -tf.reshape(cost, [samples, -1])
 
-
-def _perceptron(sizes: Sequence[int]) -> keras.Sequential:
-    layers: list[keras.layers.Layer] = [keras.Input([sizes[0]])]
-    for size in sizes[1:-1]:
-        layers += [keras.layers.Dense(size), keras.layers.LeakyReLU(0.3)]
-    return keras.Sequential([*layers, keras.layers.Dense(sizes[-1])])
-
-
-def binarize(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Each pixel drawn with its grey level as probability."""
-    noise = random.uniform(tf.shape(images), seed)
-    return tf.cast(noise * 255.0 < tf.cast(images, tf.float32), tf.float32)
+    def bound(self, images: np.ndarray, samples: int, xla: bool) -> float:
+        """-log 1/m Σ p(x, z) / q(z|x), on images binarised once."""
+        binary = _mnist.binarize(images)
+        return _networks.negative_bound(
+            self.log_weights, binary, binary, samples, xla=xla
+        )[0]
 
 
 def variance(
@@ -182,7 +161,6 @@ def run(
     seed: int,
     data: dict[str, np.ndarray],
     options: argparse.Namespace,
-    record: Record,
 ) -> dict[str, Any] | None:
     """One estimator at so many evaluations, one seed."""
     with seeded(seed):
@@ -191,12 +169,11 @@ def run(
         if estimator is None:
             return None
         estimator.build((None, options.variables), (None, 784))
-    held_out = len(data["x_train"]) // 6
-    images = data["x_train"][:-held_out]
+    images = data["x_train"][: len(data["x_train"]) * 5 // 6]
 
     def loss(batch: Any, step: tf.Tensor) -> tf.Tensor:
         own, pixels = random.split(step_seed(seed, step), 2)
-        drawn = binarize(batch[0], pixels)
+        drawn = _mnist.draw_pixels(batch[0], pixels)
         return tf.reduce_mean(vae.loss(estimator, drawn, own))
 
     trainer = Trainer(
@@ -219,92 +196,47 @@ def run(
         "treatment": "dynamic binarisation",
         "bound": "1-sample -ELBO, train; 100-sample bound, test",
     }
-    probe = _mnist.binarize(images[:PROBE]).astype("float32")
-    measure = variance(
-        vae, estimator, tf.constant(probe), options.draws, options.xla
-    )
+    probe = tf.constant(_mnist.binarize(images[:PROBE]).astype("float32"))
+    measure = variance(vae, estimator, probe, options.draws, options.xla)
     key = f"{name}/{evaluations} evaluations/{options.steps} steps/seed {seed}"
 
-    def evaluate() -> dict[str, float]:
-        return {"variance": measure()}
-
-    def final() -> dict[str, float]:
-        entry = record.entry(key)
-        assert entry is not None
-        curve = entry["curve"]["variance"]
-        later = curve[len(curve) // 2 :]
+    def final(curve: dict[str, list[float]]) -> dict[str, float]:
+        later = curve["variance"][len(curve["variance"]) // 2 :]
+        seen = images[: options.images], data["x_test"][: options.images]
         return {
             "variance": float(np.mean(later)),
-            "train": bound(vae, images[: options.images], 1, options.xla),
-            "test": bound(
-                vae, data["x_test"][: options.images], 100, options.xla
-            ),
+            "train": vae.bound(seen[0], 1, options.xla),
+            "test": vae.bound(seen[1], 100, options.xla),
         }
 
-    return train(
+    return _training.train(
         trainer,
-        record,
         key,
         facts,
-        options.steps,
-        options.every,
-        evaluate,
+        options,
+        lambda: {"variance": measure()},
         final,
-        options.state,
     )
-
-
-def bound(vae: Vae, images: np.ndarray, samples: int, xla: bool) -> float:
-    """-log 1/m Σ p(x, z) / q(z|x), on images binarised once."""
-    binary = _mnist.binarize(images)
-    value, _ = _networks.negative_bound(
-        vae.log_weights, binary, binary, samples, xla=xla
-    )
-    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Trains what the JSON does not hold yet."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = _training.parser("variance", __doc__, ESTIMATORS, 200_000, 1000)
     add = parser.add_argument
-    add("--mnist", metavar="FILE")
     add("--evaluations", nargs="+", type=int, default=[2, 3, 4])
-    add("--estimators", nargs="+", choices=ESTIMATORS, metavar="NAME")
-    add("--seeds", nargs="+", type=int, default=[0])
-    add("--steps", type=int, default=200_000)
-    add("--every", type=int, default=1000)
     add("--draws", type=int, default=20)
     add("--batch", type=int, default=100)
     add("--hidden", nargs="+", type=int, default=[200, 200])
     add("--variables", type=int, default=VARIABLES)
     add("--images", type=int, help="images of the bounds; all of them")
-    add("--no-xla", dest="xla", action="store_false")
-    add("--state", type=Path, default=STATE / "variance")
-    add("--out", type=Path, default=OUT)
-    options = parser.parse_args(arguments)
+    options = _runner.parse(parser, arguments)
     data = _mnist.load(options.mnist)
-    names = options.estimators or list(ESTIMATORS)
-    record = Record(options.out, command(options))
-    todo = itertools.product(options.seeds, options.evaluations, names)
+    todo = itertools.product(
+        options.seeds, options.evaluations, options.estimators
+    )
     for seed, evaluations, name in todo:
-        run(name, evaluations, seed, data, options, record)
-        keras.backend.clear_session()
-    return record.read()
-
-
-def command(options: argparse.Namespace) -> str:
-    """The command that makes these runs, wherever the images are."""
-    words = ["python -m benchmarks.variance --evaluations"]
-    words += map(str, options.evaluations)
-    if options.estimators:
-        words += ["--estimators", *options.estimators]
-    words += ["--seeds", *map(str, options.seeds)]
-    words += ["--steps", str(options.steps), "--every", str(options.every)]
-    if options.images:
-        words += ["--images", str(options.images)]
-    return " ".join(words)
+        run(name, evaluations, seed, data, options)
+    return _runner.read(options.out, {})
 
 
 if __name__ == "__main__":

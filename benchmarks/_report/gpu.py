@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks._report.runs import paragraphs, table
+from benchmarks._report import facts
 
 TEXT = """
 Forward and backward of a sampling layer, milliseconds of a call, and peak
@@ -31,20 +31,20 @@ def section(layers: dict[str, Any], epoch: dict[str, Any]) -> list[str]:
     sizes = sorted(a * b for a, b in shapes)
     lines = [f"## On a GPU: {place['gpus'][0]}", ""]
     text = TEXT.format(small=f"{sizes[0]:,}", large=f"{sizes[-1]:,}")
-    lines += paragraphs(text)
+    lines += facts.paragraphs(text)
     lines += ["`python -m benchmarks.layers --device GPU:0`; TensorFlow "]
     lines[-1] += f"{versions['tensorflow']}, PyTorch {versions['torch']}."
     for shape in shapes:
         lines += ["", f"### {shape[0]:,} × {shape[1]:,}", ""]
-        lines += table(
+        lines += facts.table(
             ["", "graph, ms", "XLA, ms", "graph, MiB", "XLA, MiB"],
             _calls([row for row in rows if tuple(row["shape"]) == shape]),
         )
     words = {"images": f"{epoch['images']:,}", "batch": epoch["batch"]}
-    lines += ["", "### An epoch", "", *paragraphs(EPOCH.format(**words))]
+    lines += ["", "### An epoch", "", *facts.paragraphs(EPOCH.format(**words))]
     fastest = sorted(epoch["results"], key=lambda row: row["min_ms"])
     cells = [[row["name"], f"{row['min_ms'] / 1e3:.2f}"] for row in fastest]
-    return [*lines, *table(["", "seconds"], cells), ""]
+    return [*lines, *facts.table(["", "seconds"], cells), ""]
 
 
 def _calls(rows: Sequence[dict[str, Any]]) -> list[list[Any]]:

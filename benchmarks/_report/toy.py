@@ -5,20 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib
-import matplotlib.pyplot as plt
 
-from benchmarks._report.runs import Run, longest, of, paragraphs, save, table
-
-TEXT = """
-E (b - t)², one bit, 5,000 steps of one sample, Adam 0.01. Minimum: t², 0.2025
-and 0.249001. The variance is that of the gradient at the run's own parameter,
-which falls as the run converges; at the start all are at probability 1/2.
-"""
+from benchmarks._report import facts
+from benchmarks._report.facts import Run
 
 
 def section(runs: dict[str, Run]) -> list[str]:
     """The toy problem."""
-    lines = ["## The toy problem of REBAR and RELAX", "", *paragraphs(TEXT)]
     head = ["estimator", "unbiased", "evaluations"]
     targets = sorted({run["target"] for run in runs.values()})
     for target in targets:
@@ -26,7 +19,8 @@ def section(runs: dict[str, Run]) -> list[str]:
     rows = []
     for name in dict.fromkeys(run["estimator"] for run in runs.values()):
         found = [
-            longest(runs.values(), estimator=name, target=t) for t in targets
+            facts.longest(runs.values(), estimator=name, target=t)
+            for t in targets
         ]
         if None in found:
             continue
@@ -41,8 +35,7 @@ def section(runs: dict[str, Run]) -> list[str]:
             row += [_scientific(variance[-1]), _scientific(variance[0])]
         rows.append((first["results"]["cost"], row))
     rows.sort(key=lambda pair: pair[0])
-    lines += [*table(head, [row for _, row in rows]), ""]
-    return [*lines, "![cost and variance](figures/rebar_toy.png)", ""]
+    return facts.table(head, [row for _, row in rows])
 
 
 def _scientific(value: float | None) -> str:
@@ -52,29 +45,20 @@ def _scientific(value: float | None) -> str:
 def plot(runs: dict[str, Run], path: Path) -> None:
     """Cost and variance over the steps, a column a target."""
     targets = sorted({run["target"] for run in runs.values()}) or [0.45]
-    figure, axes = plt.subplots(
-        2,
-        len(targets),
-        figsize=(5.5 * len(targets), 7),
-        layout="constrained",
-        squeeze=False,
-        sharex=True,
-    )
+    size = 5.5 * len(targets), 7
+    figure, axes = facts.panels(2, len(targets), size, sharex=True)
     for column, target in zip(axes.T, targets, strict=True):
-        for index, run in enumerate(of(runs.values(), "target", target)):
-            curve, style = run["curve"], "-" if run["unbiased"] else ":"
+        for index, run in enumerate(facts.of(runs.values(), target=target)):
+            style = {
+                "linestyle": "-" if run["unbiased"] else ":",
+                "color": matplotlib.colormaps["tab20"](index % 20),
+            }
             for axis, name in zip(column, ("cost", "variance"), strict=True):
-                axis.plot(
-                    curve["step"],
-                    curve[name],
-                    style,
-                    color=matplotlib.colormaps["tab20"](index % 20),
-                    label=run["estimator"],
-                )
+                facts.draw(axis, run, name, run["estimator"], **style)
         column[0].axhline(target**2, color="k", linewidth=0.6)
         column[0].set(title=f"t = {target:g}", ylabel="cost")
         column[1].set(yscale="log", ylabel="gradient variance", xlabel="step")
         column[1].set_ylim(1e-14, None)
     if axes[0, 0].get_legend_handles_labels()[0]:
         axes[0, 0].legend(fontsize=6, ncols=2)
-    save(figure, path)
+    facts.save(figure, path)

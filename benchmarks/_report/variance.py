@@ -5,29 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import matplotlib
-import matplotlib.pyplot as plt
-
 from benchmarks import _published as published
-from benchmarks._report.runs import Run, milliseconds, paragraphs, save, table
+from benchmarks._report import facts
+from benchmarks._report.facts import Run
 
 REFERENCE = "rodeo"
-TEXT = """
-200 Bernoulli variables on dynamically binarised MNIST; `benchmarks/variance.py`
-has the set-up. The variance is that of the gradient in the logits, at the run's
-own weights, averaged over the last half of the run; `ratio` is relative to that
-of rodeo at as many evaluations. Published are the ratios of running variances
-of the gradient in the encoder's weights, as read off the authors' figure
-between 200,000 and 1,000,000 steps: much later than our runs end, and ratios
-change in training. `train` is -ELBO with one sample on images that were trained
-on, `test` the bound with 100 samples on others.
-"""
 
 
 def section(runs: dict[str, Run]) -> list[str]:
     """A table for each number of evaluations."""
-    lines = ["## Gradient variance of unbiased estimators", ""]
-    lines += paragraphs(TEXT)
+    lines: list[str] = []
     head = ["estimator", "variance", "ratio", "published ratio"]
     head += ["train", "test", "steps", "ms a step"]
     for evaluations, found in _by_evaluations(runs.values()).items():
@@ -47,21 +34,20 @@ def section(runs: dict[str, Run]) -> list[str]:
                     f"{results['train']:.2f}",
                     f"{results['test']:.2f}",
                     f"{run['steps']:,}",
-                    milliseconds(run),
+                    facts.milliseconds(run),
                 ]
             )
-        lines += [*table(head, rows), ""]
-    return [*lines, "![variance and loss](figures/variance.png)", ""]
+        lines += [*facts.table(head, rows), ""]
+    return lines
 
 
 def _by_evaluations(runs: Iterable[Run]) -> dict[int, list[Run]]:
     """The longest runs that are done, by evaluations."""
-    done = [run for run in runs if run.get("results")]
-    found: dict[int, list[Run]] = {}
+    done, found = facts.done(runs), {}
     for evaluations in sorted({run["evaluations"] for run in done}):
-        alike = [run for run in done if run["evaluations"] == evaluations]
+        alike = facts.of(done, evaluations=evaluations)
         most = max(run["steps"] for run in alike)
-        found[evaluations] = [run for run in alike if run["steps"] == most]
+        found[evaluations] = facts.of(alike, steps=most)
     return found
 
 
@@ -78,30 +64,16 @@ def plot(runs: dict[str, Run], path: Path) -> None:
     """Variance and loss over the steps, a column for each number."""
     groups = _by_evaluations(runs.values()) or {2: []}
     names = sorted({run["estimator"] for run in runs.values()})
-    colors = dict(
-        zip(names, matplotlib.colormaps["tab10"].colors, strict=False)
-    )
-    figure, axes = plt.subplots(
-        2,
-        len(groups),
-        figsize=(4.2 * len(groups), 7),
-        layout="constrained",
-        squeeze=False,
-        sharex=True,
-        sharey="row",
-    )
+    size = 4.2 * len(groups), 7
+    figure, axes = facts.panels(2, len(groups), size, sharex=True, sharey="row")
     for column, (evaluations, found) in zip(
         axes.T, groups.items(), strict=True
     ):
         for run in found:
-            curve, name = run["curve"], run["estimator"]
-            for axis, series in zip(column, ("variance", "train"), strict=True):
-                axis.plot(
-                    curve["step"],
-                    curve[series],
-                    color=colors[name],
-                    label=f"{name}, seed {run['seed']}",
-                )
+            text = f"{run['estimator']}, seed {run['seed']}"
+            color = f"C{names.index(run['estimator'])}"
+            for axis, name in zip(column, ("variance", "train"), strict=True):
+                facts.draw(axis, run, name, text, color=color)
         column[0].set(
             title=f"{evaluations} evaluations",
             yscale="log",
@@ -110,4 +82,4 @@ def plot(runs: dict[str, Run], path: Path) -> None:
         column[1].set(ylabel="-ELBO in training (nats)", xlabel="step")
         if found:
             column[0].legend(fontsize=7)
-    save(figure, path)
+    facts.save(figure, path)

@@ -70,6 +70,6 @@ def test_tables_and_json_are_complete(tmp_path, capsys, monkeypatch):
     assert report["speed"][0]["wall_ms"] > 0
     assert len(report["use"]) == 4 and len(report["targets"]) == 2
     assert all(0 < row["used"] <= 1 for row in report["use"])
-    assert "at most" in capsys.readouterr().out
+    assert "limit" in capsys.readouterr().out
     codes.main(arguments)  # all is there
     assert json.loads(out.read_text())["use"] == report["use"]

@@ -52,6 +52,7 @@ def test_all_estimators_of_a_task(tmp_path):
         ("vae-bernoulli", "disarm"),
         ("vae-categorical", "muprop"),
         ("vae-categorical", "annealed_st"),
+        ("vae-categorical", "disarm"),
     }
 
 
@@ -65,8 +66,10 @@ def test_halves_of_the_images():
 
 
 def test_the_last_steps_are_done_at_a_tenth_of_the_rate():
-    options = argparse.Namespace(optimizer="sgd", steps=10, finish=2)
-    optimizer = jang_table1.optimizer(options, 0.03)
+    options = argparse.Namespace(
+        optimizer="sgd", learning_rate=0.03, steps=10, finish=2
+    )
+    optimizer = jang_table1.optimizer(options)
     rates = []
     for step in range(options.steps):
         optimizer.iterations.assign(step)

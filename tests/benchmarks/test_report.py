@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import _published, report
 from benchmarks._report import closing, family, jang
-from benchmarks._report.runs import chosen, longest, slope
+from benchmarks._report.facts import chosen, longest, slope
 
 RUN = {
     "task": "sbn-bernoulli",
@@ -115,7 +115,7 @@ def test_a_row_is_the_mean_over_the_seeds_of_its_run():
     }
     (row,) = [x for x in jang.section(runs) if x.startswith("| st |")]
     assert "| 0, 1, 2 | 61.00 ± 0.25, seeds ± 1.00 | 58.9 | +2.1" in row
-    reports = {name: {} for name in report.NAMES}
+    reports = {name: {} for name in report.SECTIONS}
     (row,) = [
         line
         for line in closing.best({**reports, "jang_table1": runs})
@@ -145,7 +145,7 @@ def test_best_has_the_lowest_bound_on_the_validation_images():
     adam = {**RUN, "optimizer": "adam", "results": {"test": 57.0}}
     adam["curve"] = curve
     lucky = {**RUN, "results": {"test": 56.0}}
-    reports = {name: {} for name in report.NAMES}
+    reports = {name: {} for name in report.SECTIONS}
     reports["jang_table1"] = {"a": RUN, "b": adam, "c": lucky}
     (row,) = [x for x in closing.best(reports) if x.startswith("| sbn-")]
     assert "| adam 0.001 | 57.00 | 57.9 | -0.9 (-1.6 %) |" in row
@@ -165,7 +165,7 @@ def test_a_longer_run_at_the_same_rate_supersedes_a_shorter_one():
 def test_best_estimator_has_the_lowest_figure_of_the_chosen_runs():
     tighter = {**RUN, "estimator": "sf", "results": {"test": 59.0}}
     tighter["curve"] = {**RUN["curve"], "validation": [63.0]}
-    reports = {name: {} for name in report.NAMES}
+    reports = {name: {} for name in report.SECTIONS}
     reports["jang_table1"] = {"a": RUN, "b": tighter}
     (row,) = [x for x in closing.best(reports) if x.startswith("| sbn-")]
     assert row.startswith("| sbn-bernoulli | sf | sgd 0.001 | 59.00 |")

@@ -1,5 +1,6 @@
 """Runs go on where they stopped, and see all data."""
 
+import argparse
 import json
 
 import keras
@@ -8,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import _mnist
-from benchmarks._training import Group, Record, Trainer, train
+from benchmarks._training import Group, Trainer, train
 from tfgumbel import estimators
 from tfgumbel.diagnostics.estimates import step_seed
 
@@ -42,18 +43,17 @@ def make_trainer():
     return Trainer(loss, lambda i: feed(i)[0], groups, others, xla=False)
 
 
-def run(folder, steps, final=lambda: {"figure": 1.0}):
-    record = Record(folder / "out.json", "python -m benchmarks.example")
+def run(folder, steps, final=lambda curve: {"figure": 1.0}):
+    options = argparse.Namespace(steps=steps, every=2, state=folder / "state")
+    options.out = folder / "out.json"
+    options.command = "python -m benchmarks.example"
     return train(
         make_trainer(),
-        record,
         "a run",
         {"seed": 1},
-        steps,
-        2,
+        options,
         lambda: {"validation": 2.0},
         final,
-        folder / "state",
     )
 
 

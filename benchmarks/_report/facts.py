@@ -19,44 +19,6 @@ TOLERANCE = 0.02
 ANNEALING = 1e-4  # What most runs have.
 Run = dict[str, Any]
 
-DISTRIBUTIONS = ("bernoulli", "categorical")
-KINDS = ("sbn-", "vae-")
-# Why a cell is off, where the steps are not all of it.
-RATE = "Adam's rate, ours and not tuned, has come to 0; SGD, above, is lower"
-BACKWARD = (
-    "its gradient is of probabilities that it does not sample from; "
-    "`annealed_st` samples from them"
-)
-SIGNAL = (
-    "one signal for all variables: at the rates of the others its noise "
-    "saturates q(z|x), at this one SGD is far from done; with Adam, below, it "
-    "has passed the published figure"
-)
-UNDONE = (
-    "one signal for all variables: SGD is far from done; with Adam, below, it "
-    "has passed the published figure"
-)
-STEEP = (
-    "the slope lowers the training loss below that of ST, and not this bound; "
-    "the paper prints no schedule of it"
-)
-SCALED = (
-    "the divided residual biases it on a VAE, see above; `muprop_unscaled` "
-    "does not divide"
-)
-NOTES = {
-    **{("vae-" + name, "gumbel_softmax"): RATE for name in DISTRIBUTIONS},
-    **{
-        (kind + name, "annealed_st_backward"): BACKWARD
-        for kind in KINDS
-        for name in DISTRIBUTIONS
-    },
-    **{("vae-" + name, "muprop"): SCALED for name in DISTRIBUTIONS},
-    **{("vae-" + name, "sf"): SIGNAL for name in DISTRIBUTIONS},
-    ("sbn-bernoulli", "sf"): UNDONE,
-    ("sbn-categorical", "annealed_st"): STEEP,
-}
-
 
 def slope(run: Run, name: str | None = None) -> float:
     """Change by 1,000 steps over the last third of a curve.
@@ -95,7 +57,7 @@ def rate(run: Run) -> str:
 
 def longest(runs: Iterable[Run], **facts: Any) -> Run | None:
     """The run of these facts with the most steps, and with results."""
-    found = [run for run in runs if run.get("results") and _agrees(run, facts)]
+    found = done(runs, **facts)
     return max(
         found, key=lambda run: (run["steps"], -figure_of(run)), default=None
     )
@@ -106,7 +68,7 @@ def chosen(runs: Iterable[Run], **facts: Any) -> Run | None:
 
     Of runs at the same rate only the longest count.
     """
-    found = [run for run in runs if run.get("results") and _agrees(run, facts)]
+    found = done(runs, **facts)
     most: dict[Any, int] = {}
     for run in found:
         most[_rates(run)] = max(most.get(_rates(run), 0), run["steps"])
@@ -125,18 +87,13 @@ def seeds_of(run: Run, runs: Iterable[Run]) -> list[Run]:
     """The finished runs that differ from this one in nothing but the seed."""
     names = ["task", "estimator", "optimizer", "learning_rate", "steps"]
     names += ["finish", "annealing", "train_samples"]
-    facts = {name: run.get(name) for name in names}
-    found = [r for r in runs if r.get("results") and _agrees(r, facts)]
+    found = done(runs, **{name: run.get(name) for name in names})
     return sorted(found, key=lambda run: run["seed"])
 
 
 def mean_test(run: Run, runs: Iterable[Run]) -> float:
     """The figure on the test images, over the seeds of the run."""
     return float(np.mean([r["results"]["test"] for r in seeds_of(run, runs)]))
-
-
-def _agrees(run: Run, facts: dict[str, Any]) -> bool:
-    return all(run.get(name) == value for name, value in facts.items())
 
 
 def figure_of(run: Run) -> float:
@@ -166,7 +123,8 @@ def reason(
     if place in published.STEPS:
         steps = f"{run['steps']:,} of {published.STEPS[place]:,} steps"
         text = f"{steps}, learning rate annealed over these; {text}"
-    return f"{text}; {NOTES[place, name]}" if (place, name) in NOTES else text
+    note = published.NOTES.get((place, name))
+    return f"{text}; {note}" if note else text
 
 
 def better(run: Run, ours: float, theirs: float) -> str:
@@ -205,9 +163,15 @@ def label(run: Run) -> str:
     return f"{run['estimator']}{several}"
 
 
-def of(runs: Iterable[Run], fact: str, value: Any) -> list[Run]:
-    """The runs of which a fact is true."""
-    return [run for run in runs if run[fact] == value]
+def of(runs: Iterable[Run], **facts: Any) -> list[Run]:
+    """The runs of which these facts are true."""
+    wanted = facts.items()
+    return [run for run in runs if all(run.get(k) == v for k, v in wanted)]
+
+
+def done(runs: Iterable[Run], **facts: Any) -> list[Run]:
+    """Those that have results."""
+    return [run for run in of(runs, **facts) if run.get("results")]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
@@ -219,6 +183,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
 def paragraphs(text: str) -> list[str]:
     """Lines of a text, and an empty one."""
     return [*text.strip().splitlines(), ""]
+
+
+def panels(rows: int, columns: int, size: Any, **kwargs: Any) -> Any:
+    """A figure and its panels, `[rows, columns]`."""
+    kwargs |= {"figsize": size, "layout": "constrained", "squeeze": False}
+    return plt.subplots(rows, columns, **kwargs)
+
+
+def draw(axis: Any, run: Run, name: str, text: str, **style: Any) -> None:
+    """One curve of a run, over the steps."""
+    curve = run["curve"]
+    axis.plot(curve["step"], curve[name], label=text, **style)
 
 
 def save(figure: Any, path: Path) -> None:

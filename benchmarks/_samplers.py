@@ -1,0 +1,229 @@
+"""What the timings compare: this package's layers, and other ways to sample.
+
+A draw maps (logits, seed) to a sample, or to a sample and its log-probability;
+`step` is its forward and backward pass. `vae` is a Keras model around a layer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfgumbel as tg
+
+TEMPERATURE = 0.7
+Draw = Callable[[tf.Tensor, tf.Tensor], Any]
+
+# Layers of this package ------------------------------------------------------
+
+LAYERS: dict[str, Callable[[], Any]] = {
+    "GumbelSoftmax": lambda: tg.GumbelSoftmax(TEMPERATURE),
+    "GumbelSoftmax hard": lambda: tg.GumbelSoftmax(TEMPERATURE, hard=True),
+    **{
+        f"StraightThroughCategorical {name}": partial(
+            tg.StraightThroughCategorical, name, TEMPERATURE
+        )
+        for name in ("st", "st_gumbel")
+    },
+    "BinaryConcrete": lambda: tg.BinaryConcrete(TEMPERATURE),
+    "BinaryConcrete hard": lambda: tg.BinaryConcrete(TEMPERATURE, hard=True),
+    **{
+        f"StraightThroughBernoulli {name}": partial(
+            tg.StraightThroughBernoulli, name, TEMPERATURE
+        )
+        for name in ("st", "st_gumbel")
+    },
+    "ReparamGaussian": tg.ReparamGaussian,
+    "ReinforceSampler": lambda: tg.ReinforceSampler(
+        baseline=None, return_log_prob=True
+    ),
+}
+
+
+def draw_with(layer: Any) -> Draw:
+    """A layer's draw; a Gaussian's log variance is its mean."""
+    if isinstance(layer, tg.ReparamGaussian):
+        return lambda logits, seed: layer((logits, logits), training=True)
+    return lambda logits, seed: layer(logits, training=True)
+
+
+# Other ways to sample --------------------------------------------------------
+
+SOFTMAX = "tf.nn.softmax"
+COMPOSED = "composed of TF ops"
+TFP = "tfp RelaxedOneHotCategorical"
+TORCH = "torch F.gumbel_softmax"
+BITS = "random bits alone"
+UNIFORM = "uniform noise alone"
+GUMBEL = "Gumbel noise alone"
+
+
+def softmax(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return tf.nn.softmax(logits)
+
+
+def composed(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    uniform = tf.random.stateless_uniform(tf.shape(logits), seed, minval=1e-20)
+    gumbel = -tf.math.log(-tf.math.log(uniform))
+    return tf.nn.softmax((logits + gumbel) / TEMPERATURE)
+
+
+def tfp_relaxed(logits: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+    from tensorflow_probability import distributions as tfd
+
+    distribution = tfd.RelaxedOneHotCategorical(TEMPERATURE, logits=logits)
+    return distribution.sample(seed=seed)
+
+
+def random_bits(
+    algorithm: str, logits: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    """TensorFlow's kernel and a cast."""
+    bits = tf.random.stateless_uniform(
+        tf.shape(logits), seed, None, None, tf.uint32, alg=algorithm
+    )
+    return tf.cast(bits, tf.float32)
+
+
+PEERS: dict[str, Draw] = {
+    UNIFORM: lambda logits, seed: tg.random.uniform(tf.shape(logits), seed),
+    GUMBEL: lambda logits, seed: tg.random.gumbel(tf.shape(logits), seed),
+    SOFTMAX: softmax,
+    COMPOSED: composed,
+    TFP: tfp_relaxed,
+}
+
+
+def make_draw(name: str, jit_compile: bool) -> Draw:
+    """The contender of this name, to be compiled by XLA or not."""
+    if name == BITS:  # By the algorithm of `tg.random`.
+        return partial(random_bits, "threefry" if jit_compile else "philox")
+    return PEERS[name] if name in PEERS else draw_with(LAYERS[name]())
+
+
+def arrays(shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and weights w, the same for all contenders."""
+    generator = np.random.default_rng(0)
+    logits, weights = generator.normal(size=(2, *shape)).astype("float32")
+    return logits, weights
+
+
+def step(
+    draw: Draw, logits: np.ndarray, weights: np.ndarray, jit_compile: bool
+) -> Callable[[], tuple[tf.Tensor, tf.Tensor]]:
+    """One call: draw, the loss Σ w·y, and its gradient in the logits.
+
+    A log-probability, one an example, is weighted by the example's first w.
+    """
+    scale, start = tf.constant(weights), tf.constant(logits)
+    first = tf.reshape(scale, [len(logits), -1])[:, 0]
+    # Seeds vary, lest noise of a constant seed be folded into a constant.
+    seeds = itertools.count()
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def loss_and_gradient(
+        logits: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            drawn = draw(logits, seed)
+            y, *log_prob = drawn if isinstance(drawn, tuple) else [drawn]
+            loss = tf.reduce_sum(scale * y)
+            for each in log_prob:
+                loss += tf.tensordot(first, each, 1)
+        return loss, tape.gradient(loss, logits)
+
+    traced = loss_and_gradient.get_concrete_function(
+        start, tf.TensorSpec([2], tf.int32)
+    )
+
+    def call() -> tuple[tf.Tensor, tf.Tensor]:
+        result = traced(start, tf.constant([next(seeds), 1], tf.int32))
+        tf.test.experimental.sync_devices()
+        return result
+
+    return call
+
+
+def torch_step(
+    logits: np.ndarray, weights: np.ndarray, device: str = "CPU:0"
+) -> Callable[[], Any]:
+    """The same for PyTorch, which runs op by op."""
+    import torch
+
+    place = "cuda" if device == "GPU:0" else "cpu"
+    start = torch.tensor(logits, requires_grad=True, device=place)
+    scale = torch.tensor(weights, device=place)
+
+    def call() -> tuple[Any, Any]:
+        y = torch.nn.functional.gumbel_softmax(start, TEMPERATURE)
+        loss = torch.sum(scale * y)
+        result = loss.detach(), torch.autograd.grad(loss, start)[0]
+        if place == "cuda":
+            torch.cuda.synchronize()
+        return result
+
+    return call
+
+
+# Keras models ----------------------------------------------------------------
+
+
+class TFPLayer(keras.layers.Layer):
+    """Samples of TensorFlow Probability, which counts calls for its noise."""
+
+    def call(self, logits: Any) -> Any:
+        return tf.ensure_shape(tfp_relaxed(logits), logits.shape)
+
+
+class NoNoise(keras.layers.Layer):
+    """A softmax in place of a sampler."""
+
+    def call(self, logits: Any) -> Any:
+        return tf.nn.softmax(logits / TEMPERATURE)
+
+
+class HandWritten(keras.layers.Layer):
+    """The layer that one finds in tutorials, mended to draw anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seeds = keras.random.SeedGenerator(0)
+
+    def call(self, logits: Any) -> Any:
+        uniform = keras.random.uniform(
+            keras.ops.shape(logits), 1e-7, 1.0, seed=self.seeds
+        )
+        noise = -keras.ops.log(-keras.ops.log(uniform))
+        return keras.ops.softmax((logits + noise) / TEMPERATURE)
+
+
+def vae(
+    sampler: Any,
+    pixels: int,
+    hidden: Sequence[int],
+    code: tuple[int, int],
+    model: Any = keras.Model,
+    jit_compile: bool = False,
+) -> Any:
+    """A compiled VAE with this layer between encoder and decoder."""
+    h = x = keras.Input((pixels,))
+    for units in hidden:
+        h = keras.layers.Dense(units, activation="relu")(h)
+    logits = keras.layers.Dense(code[0] * code[1])(h)
+    logits = tg.CategoricalKL()(keras.layers.Reshape(code)(logits))
+    h = keras.layers.Flatten()(sampler(logits))
+    for units in hidden[::-1]:
+        h = keras.layers.Dense(units, activation="relu")(h)
+    made = model(x, keras.layers.Dense(pixels)(h))
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    made.compile(
+        "adam", loss, loss_weights=float(pixels), jit_compile=jit_compile
+    )
+    return made
