@@ -148,8 +148,9 @@ def checks(row: dict[str, Any]) -> list[tuple[str, str, float]]:
     """What `GumbelSoftmax` has to reach: target, figure and limit."""
     wide, mode = row["shape"][1] >= 1000, row["mode"]
     found = [("XLA time / graph time", "to_graph", 1.5)]
+    found.append(("xla: time / TFP", "to_tfp", 0.1))
     if mode == "graph":
-        found = [("graph: time / TFP", "to_tfp", 0.6)]
+        found = [("graph: time / TFP", "to_tfp", 1.0)]
         if wide:
             found.append(("graph: time / softmax", "to_softmax", 2.5))
     if wide:

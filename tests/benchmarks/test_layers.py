@@ -65,10 +65,12 @@ def test_each_target_is_reported():
         (10, 1.5, True),
         (1000, 1.5, True),
         (1000, 1.0, False),
-        (10, 0.6, False),
-        (1000, 0.6, False),
+        (10, 1.0, True),
+        (1000, 1.0, True),
         (1000, 2.5, True),
         (1000, 1.0, False),
+        (10, 0.1, False),
+        (1000, 0.1, False),
     ]
 
 
