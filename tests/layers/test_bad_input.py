@@ -370,8 +370,11 @@ one_tensor = layer_cases(
 
 
 @one_tensor
-@pytest.mark.parametrize("symbolic", [False, True])
-@pytest.mark.parametrize("pack", [list, tuple, lambda pair: {"a": pair[0]}])
+@pytest.mark.parametrize(
+    ("symbolic", "pack"),
+    [(False, list), (True, tuple), (True, lambda pair: {"a": pair[0]})],
+    ids=["list", "tuple", "dict"],
+)
 def test_a_structure_in_place_of_a_tensor(case, symbolic, pack):
     """Some would stack them, and call two batches one."""
     first, *others = tensors(case.inputs)
