@@ -11,6 +11,10 @@ from tests.helpers.statistics import assert_mean
 KINDS = ["hard_concrete", "gaussian"]
 kinds = pytest.mark.parametrize("kind", KINDS)
 START = np.array([-1.0, 0.2, 0.8, 2.0], "float32")
+one_kind = pytest.mark.parametrize(
+    "kind",
+    ["hard_concrete", pytest.param("gaussian", marks=pytest.mark.exhaustive)],
+)
 
 
 def gate(kind, weight=1.0, start=START, **kwargs):
@@ -75,7 +79,7 @@ def test_an_inference_that_samples(kind):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("kind", KINDS)
+@one_kind
 def test_features_are_selected(kind):
     """Two of ten features make the output; the gates of the rest close."""
     random = np.random.default_rng(1)
@@ -94,7 +98,7 @@ def test_features_are_selected(kind):
 
 
 @pytest.mark.full
-@kinds
+@one_kind
 @pytest.mark.parametrize(
     "sparsity", [pytest.param(0.25, marks=pytest.mark.exhaustive), 0.75]
 )

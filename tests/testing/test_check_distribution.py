@@ -39,7 +39,10 @@ def test_a_fault_of_an_estimator_is_found(fault):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "seed",
+    [0, *(pytest.param(s, marks=pytest.mark.exhaustive) for s in range(1, 5))],
+)
 def test_the_right_ones_pass(seed):
     for distribution in (Rayleigh, Spin, HalfSpin):
         report = tg.testing.check_distribution(distribution(), seed=seed)
