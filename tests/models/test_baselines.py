@@ -115,3 +115,14 @@ def test_a_baseline_without_a_network_needs_no_sizes(baseline):
     network.compile("sgd", "mse")
     data = np.ones((4, 2, 1), "float32")
     assert np.isfinite(network.fit(data, data, verbose=0).history["loss"][0])
+
+
+def test_a_context_with_a_mask_is_taken_in_silence(recwarn):
+    """As that of an RNN over padded steps."""
+    x = keras.Input((5,), dtype="int32")
+    h = keras.layers.Embedding(7, 4, mask_zero=True)(x)
+    z = tg.ReinforceSampler(baseline="nvil")(keras.layers.Dense(3)(h), h)
+    model = tg.StochasticModel(x, keras.layers.Dense(1)(z))
+    model.compile("adam", "mse")
+    model.fit(np.array([[1, 2, 0, 0, 0]]), np.zeros((1, 5, 1)), verbose=0)
+    assert not [w for w in recwarn if "mask" in str(w.message)]

@@ -60,6 +60,7 @@ class Baseline(keras.layers.Layer):
     ) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(autocast=False, **kwargs)
+        self.supports_masking = True  # A context of padded steps has a mask.
         if network is not None and not isinstance(network, keras.layers.Layer):
             raise TypeError(
                 "Argument `network` must be a Keras layer. "
