@@ -98,6 +98,16 @@ BAD = {
         "--hidden 32 0",
         "--samples 0",
     ],
+    "hierarchical_vae": [
+        *TRAINING,
+        "--runs ladder",
+        "--variables 2",
+        "--variables 0 2",
+        "--hidden 0",
+        "--free-bits 0",
+        "--free-bits -1",
+        "--test-samples 0",
+    ],
     "importance_weighted": [
         *TRAINING,
         "--runs nvil",
