@@ -309,8 +309,13 @@ def bernoulli_logits(logits: Any) -> tf.Tensor:
     return logits
 
 
-def indices(name: str, value: Any, shape: Any) -> tf.Tensor:
-    """Returns `value` as integers of this shape."""
+def indices(
+    name: str, value: Any, shape: Any, count: int | None = None
+) -> tf.Tensor:
+    """Returns `value` as integers of this shape, in [0, count) if given.
+
+    In a graph, only constants are compared with the count.
+    """
     value = tf.convert_to_tensor(value)
     if not value.dtype.is_integer:
         raise TypeError(
@@ -322,6 +327,14 @@ def indices(name: str, value: Any, shape: Any) -> tf.Tensor:
             f"Argument `{name}` must be of shape {tf.TensorShape(shape)}. "
             f"Received: {name} of shape {value.shape}"
         )
+    known = None if count is None else tf.get_static_value(value)
+    if known is not None and known.size:
+        least, largest = int(known.min()), int(known.max())
+        if least < 0 or largest >= count:
+            raise ValueError(
+                f"Argument `{name}` must be in [0, {count}). "
+                f"Received: {name} from {least} to {largest}"
+            )
     return value
 
 

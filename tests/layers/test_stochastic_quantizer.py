@@ -465,3 +465,9 @@ def test_another_dimension(make):
 def test_indices_of_a_wrong_shape():
     with pytest.raises(ValueError, match=r"`indices`.*\(8, 3\)"):
         quantizer(groups=2).decode(np.zeros((8, 3), "int32"))
+
+
+@pytest.mark.parametrize("index", [-1, 8])
+def test_indices_of_no_code(index):
+    with pytest.raises(ValueError, match=rf"\[0, 8\).*to.*{max(index, 3)}"):
+        quantizer(8).decode(np.array([3, index]))

@@ -342,13 +342,18 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
 
         Returns:
             Vectors `[B, ..., dim]`, in the compute dtype.
+
+        Raises:
+            ValueError: If an index is no code's. In a graph TensorFlow finds
+                it on a CPU; on a GPU the vector is zero.
         """
         if not self.built:
             self.build((None, self.dim))
         several = [n for n in (self.stages, self.groups) if n > 1]
         indices = tf.convert_to_tensor(indices)
         batch = indices.shape[: len(indices.shape) - len(several)]
-        indices = _checks.indices("indices", indices, (*batch, *several))
+        shape = (*batch, *several)
+        indices = _checks.indices("indices", indices, shape, self.codes)
         for axis, n in ((-1, self.groups), (-2, self.stages)):
             if n == 1:
                 indices = tf.expand_dims(indices, axis)

@@ -74,7 +74,7 @@ def straight_through_embedding(
     """
     logits = _checks.categorical_logits(logits)
     embeddings = _checked_table(embeddings, logits)
-    index = _checked_index(index, logits)
+    index = _checks.indices("index", index, logits.shape[:-1])
     _checks.positive_integer("block", block)
     working = in_working_precision(logits)
     rows = tf.gather(embeddings, index)
@@ -104,22 +104,6 @@ def _checked_table(embeddings: Any, logits: tf.Tensor) -> tf.Tensor:
             f"{embeddings.shape}"
         )
     return embeddings
-
-
-def _checked_index(index: Any, logits: tf.Tensor) -> tf.Tensor:
-    index = tf.convert_to_tensor(index)
-    if not index.dtype.is_integer:
-        raise TypeError(
-            "Argument `index` must be of an integer type. "
-            f"Received: index of dtype {index.dtype.name}"
-        )
-    if not index.shape.is_compatible_with(logits.shape[:-1]):
-        raise ValueError(
-            "Argument `index` must have the shape of the logits without "
-            f"their last axis, {logits.shape[:-1]}. Received: index of shape "
-            f"{index.shape}"
-        )
-    return index
 
 
 def _by_blocks(
