@@ -50,4 +50,4 @@ if _is_command_line():
     with _without_standard_error():
         import tensorflow as tf
 
-        tf.config.list_logical_devices()
+        tf.config.list_physical_devices()

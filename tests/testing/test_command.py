@@ -69,7 +69,7 @@ def test_bad_input_is_a_sentence(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_replicas_in_a_fresh_process(tmp_path):
     def status(target):
         command = ["-m", "tfgumbel", "check", target, "--only", "replicas"]
