@@ -30,6 +30,9 @@ from tfgumbel.testing._run import (
 CALLS = 128
 """Calls that a statistic takes where a batch shares its noise."""
 
+DIFFERENT = 8
+"""Values seen in a row of calls after which no two rows are equal by chance."""
+
 NOISE = "correlation · √N"
 
 RANDOM_OPS = ("Random", "Rng", "Multinomial", "PyFunc")
@@ -393,12 +396,15 @@ class Subject:
     def fingerprint(self, layer: Any, count: int = 256) -> bytes:
         """All values of a training call, bit for bit.
 
-        Of many calls where a batch has one draw, which may have few values.
+        Where a batch has one draw, which may have few values, of several calls:
+        until so many different ones were seen, or their number is reached.
         """
         if not self.shares_noise:
             return self.call(layer, self.rows(count)).fingerprint()
-        calls = (self.call(layer, self.batch) for _ in range(CALLS))
-        return b"".join(call.fingerprint() for call in calls)
+        prints: list[bytes] = []
+        while len(prints) < CALLS and len(set(prints)) < DIFFERENT:
+            prints.append(self.call(layer, self.batch).fingerprint())
+        return b"".join(prints)
 
     def collected(
         self, function: Callable[[Batch], Any], count: int | None = None
