@@ -83,5 +83,11 @@ def test_configurations(name):
 
 @pytest.mark.slow
 @every_subject
+def test_more_configurations(name):
+    searched(name, 15)
+
+
+@pytest.mark.exhaustive
+@every_subject
 def test_many_configurations(name):
     searched(name, -(-TOTAL // len(SUBJECTS)))

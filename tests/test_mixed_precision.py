@@ -202,7 +202,10 @@ def test_half_precision_ends_where_float32_does(name, policy):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "policy"), QUICK)
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [QUICK[0], pytest.param(*QUICK[1], marks=pytest.mark.exhaustive)],
+)
 def test_half_precision_of_one_seed_ends_where_float32_does(name, policy):
     assert_same_end(name, policy, SEEDS[:1])
 

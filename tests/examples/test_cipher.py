@@ -47,7 +47,9 @@ def test_two_letters_with_one_meaning_are_fined(cost, plain):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ["rloo", "swaps"])
+@pytest.mark.parametrize(
+    "name", ["rloo", pytest.param("swaps", marks=pytest.mark.exhaustive)]
+)
 def test_searches_lower_the_cost(name, cost):
     options = ["--keys=16", "--steps=60", "--swaps=200", "--every=40"]
     args = cipher.parse([*options, "--learning-rate=0.3"])

@@ -9,7 +9,7 @@ from tests.examples.loading import load
 dirichlet_topics = load("dirichlet_topics")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_short_run_learns_topics(tmp_path, capsys):
     found = dirichlet_topics.main(
         [

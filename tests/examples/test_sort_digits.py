@@ -44,7 +44,13 @@ def test_an_example_is_in_order_without_a_mistake_alone():
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("way", sort_digits.WAYS)
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(way, marks=[pytest.mark.exhaustive] * (place > 0))
+        for place, way in enumerate(sort_digits.WAYS)
+    ],
+)
 def test_a_few_steps_learn_to_order_bright_images(way, digits):
     args = sort_digits.parse(["--steps=40", "--hidden=8", "--n=3"])
     scorer = sort_digits.make_scorer((8, 32, 1), args.hidden)

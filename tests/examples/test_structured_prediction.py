@@ -37,7 +37,7 @@ def test_bits_make_the_answers_differ(training):
             assert len(np.unique(image, axis=0)) == answers
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_short_run_learns(tmp_path, capsys):
     found = structured_prediction.main(
         [

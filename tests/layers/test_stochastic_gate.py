@@ -112,6 +112,7 @@ def test_a_target_is_reached(kind, sparsity):
         model.compile(
             keras.optimizers.Adam(0.02),
             lambda y, z, sign=sign: -0.02 * sign * tf.reduce_sum(z, axis=-1),
+            steps_per_execution=40,
         )
         x = np.ones((3200, 40), "float32")
         model.fit(x, x, epochs=6, batch_size=8, verbose=0)

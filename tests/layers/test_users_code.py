@@ -29,7 +29,8 @@ from tests.ops.derivatives import weighted_sum
 every_row = layer_cases()
 every_layer = layer_cases(exhaustive=is_variant)
 annealed = layer_cases(
-    lambda case: case.anneals is not None and "schedule" not in case.id
+    lambda case: case.anneals is not None and "schedule" not in case.id,
+    exhaustive=is_variant,
 )
 drawing = layer_cases(
     lambda case: case.noise is not None, exhaustive=is_variant
@@ -213,7 +214,10 @@ def test_different_seeds_are_no_twins(case):
         both()
 
 
-@layer_cases(lambda case: "implicit_mle" not in case.id)  # nonlinear in w
+@layer_cases(
+    lambda case: "implicit_mle" not in case.id,  # nonlinear in w
+    exhaustive=is_variant,
+)
 def test_forward_mode_agrees_with_backward_mode(case):
     """uᵀ(Jᵀw) = wᵀ(Ju), for the same noise."""
     layer, inputs = case.make(), tensors(case.inputs)

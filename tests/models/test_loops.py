@@ -27,7 +27,11 @@ def assert_unbiased(gradients, exact, smallest_bias=SMALLEST_BIAS):
     [False, pytest.param(True, marks=pytest.mark.exhaustive)],
     ids=["graph", "xla"],
 )
-@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
+@pytest.mark.parametrize(
+    "weights",
+    [pytest.param(None, marks=pytest.mark.exhaustive), WEIGHTS],
+    ids=["plain", "weighted"],
+)
 @pytest.mark.parametrize("baseline", [None, "nvil"])
 @pytest.mark.parametrize("credit", ["example", "to_go"])
 @pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "rolled"])
@@ -41,7 +45,9 @@ def test_a_chain_agrees_with_enumeration(
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("baseline", [None, "nvil"])
+@pytest.mark.parametrize(
+    "baseline", [pytest.param(None, marks=pytest.mark.exhaustive), "nvil"]
+)
 @pytest.mark.parametrize("credit", ["example", "to_go"])
 @pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "rolled"])
 def test_sequences_of_unequal_length(unroll, credit, baseline):
@@ -71,7 +77,11 @@ def gradients_of_steps(unroll, masked=False, **options):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
+@pytest.mark.parametrize(
+    "masked",
+    [pytest.param(False, marks=pytest.mark.exhaustive), True],
+    ids=["", "masked"],
+)
 @pytest.mark.parametrize("credit", ["example", "to_go"])
 @pytest.mark.parametrize(
     "baseline", [None, "nvil", "moving_average", "leave_one_out"]
@@ -246,7 +256,13 @@ def test_a_sample_through_argmax_is_credited(cell, unroll):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "mixed_bfloat16",
+        pytest.param("mixed_float16", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_mixed_precision(policy):
     """With float16 the loss is scaled, and what a loop is brought, too."""
     keras.config.set_dtype_policy(policy)
@@ -303,7 +319,9 @@ def test_a_resumed_run_is_the_same_bit_for_bit(tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("credit", ["example", "to_go"])
+@pytest.mark.parametrize(
+    "credit", [pytest.param("example", marks=pytest.mark.exhaustive), "to_go"]
+)
 def test_two_replicas(strategy, credit):
     with strategy.scope():
         network = chain.model(baseline="nvil", credit=credit)
