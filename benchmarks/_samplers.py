@@ -58,6 +58,17 @@ def draw_with(layer: Any) -> Draw:
 SOFTMAX = "tf.nn.softmax"
 COMPOSED = "composed of TF ops"
 TFP = "tfp RelaxedOneHotCategorical"
+TFP_HARD = "tfp RelaxedOneHotCategorical, made hard"
+TFP_BINARY = "tfp RelaxedBernoulli"
+TFP_BINARY_HARD = "tfp RelaxedBernoulli, made hard"
+# What one writes with TFP in place of a layer; TFP where nothing stands.
+RIVALS = {
+    "GumbelSoftmax hard": TFP_HARD,
+    "StraightThroughCategorical st_gumbel": TFP_HARD,
+    "BinaryConcrete": TFP_BINARY,
+    "BinaryConcrete hard": TFP_BINARY_HARD,
+    "StraightThroughBernoulli st_gumbel": TFP_BINARY_HARD,
+}
 TORCH = "torch F.gumbel_softmax"
 BITS = "random bits alone"
 UNIFORM = "uniform noise alone"
@@ -81,6 +92,24 @@ def tfp_relaxed(logits: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
     return distribution.sample(seed=seed)
 
 
+def tfp_relaxed_bits(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    from tensorflow_probability import distributions as tfd
+
+    return tfd.RelaxedBernoulli(TEMPERATURE, logits=logits).sample(seed=seed)
+
+
+def tfp_hard(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Straight through, as tutorials write it."""
+    y = tfp_relaxed(logits, seed)
+    hard = tf.one_hot(tf.argmax(y, axis=-1), y.shape[-1])
+    return y + tf.stop_gradient(hard - y)
+
+
+def tfp_hard_bits(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    y = tfp_relaxed_bits(logits, seed)
+    return y + tf.stop_gradient(tf.round(y) - y)
+
+
 def random_bits(
     algorithm: str, logits: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
@@ -97,6 +126,9 @@ PEERS: dict[str, Draw] = {
     SOFTMAX: softmax,
     COMPOSED: composed,
     TFP: tfp_relaxed,
+    TFP_HARD: tfp_hard,
+    TFP_BINARY: tfp_relaxed_bits,
+    TFP_BINARY_HARD: tfp_hard_bits,
 }
 
 

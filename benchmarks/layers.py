@@ -6,7 +6,8 @@ graph mode and under XLA, on the CPU or on a GPU (`--device GPU:0`):
 
 * `tf.nn.softmax`: without noise and temperature, the yardstick;
 * the Gumbel-softmax as one writes it with `tf.random.stateless_uniform`;
-* `RelaxedOneHotCategorical` of TensorFlow Probability;
+* `RelaxedOneHotCategorical` and `RelaxedBernoulli` of TensorFlow Probability,
+  as they are and made hard by hand, each beside the layers that do the same;
 * `torch.nn.functional.gumbel_softmax`, eager, if PyTorch is installed;
 * random bits, uniform and Gumbel noise alone, without any gradient: what none
   of them can do without.
@@ -27,7 +28,7 @@ from typing import Any
 import tensorflow as tf
 
 from benchmarks import _memory, _runner, _samplers, _timing
-from benchmarks._samplers import SOFTMAX, TFP, TORCH
+from benchmarks._samplers import RIVALS, SOFTMAX, TFP, TORCH
 
 SHAPES = [(5120, 10), (4096, 1000), (64, 100_000)]
 PACKAGES = [*_timing.PACKAGES, "tensorflow-probability", "torch"]
@@ -36,7 +37,7 @@ MODES = {"graph": False, "xla": True}
 FIGURES = {"to_": "median_ms", "cpu_to_": "cpu_ms", "peak_to_": "peak_mib"}
 YARDSTICKS: dict[str, Callable[[str, str], tuple[str, str]]] = {
     "softmax": lambda name, mode: (SOFTMAX, mode),
-    "tfp": lambda name, mode: (TFP, mode),
+    "tfp": lambda name, mode: (RIVALS.get(name, TFP), mode),
     "torch": lambda name, mode: (TORCH, "eager"),
     "graph": lambda name, mode: (name, "graph"),
 }
@@ -50,7 +51,8 @@ def available() -> list[str]:
     """The names of all contenders that can run here, yardstick first."""
     names = [SOFTMAX, _samplers.BITS, _samplers.UNIFORM, _samplers.GUMBEL]
     names += [*_samplers.LAYERS, _samplers.COMPOSED]
-    peers = {TFP: "tensorflow_probability", TORCH: "torch"}
+    of_tfp = dict.fromkeys([TFP, *RIVALS.values()], "tensorflow_probability")
+    peers = {**of_tfp, TORCH: "torch"}
     return names + [n for n, m in peers.items() if _runner.installed(m)]
 
 
@@ -145,8 +147,14 @@ def ratios(
 
 
 def checks(row: dict[str, Any]) -> list[tuple[str, str, float]]:
-    """What `GumbelSoftmax` has to reach: target, figure and limit."""
+    """What `GumbelSoftmax` has to reach: target, figure and limit.
+
+    Of its relatives, only the time beside what TFP has in their place.
+    """
     wide, mode = row["shape"][1] >= 1000, row["mode"]
+    if row["name"] in RIVALS:
+        limit = 1.0 if mode == "graph" else 0.1
+        return [(f"{mode}: {row['name']} / TFP", "to_tfp", limit)]
     found = [("XLA time / graph time", "to_graph", 1.5)]
     found.append(("xla: time / TFP", "to_tfp", 0.1))
     if mode == "graph":
@@ -159,7 +167,7 @@ def checks(row: dict[str, Any]) -> list[tuple[str, str, float]]:
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Whether `GumbelSoftmax` is as fast and as small as it has to be."""
+    """Whether the layers are as fast, and as small, as they have to be."""
     found = [
         _runner.target(
             label,
@@ -169,7 +177,7 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             measured_cpu=row.get("cpu_" + key),
         )
         for row in rows
-        if row["name"] == "GumbelSoftmax"
+        if row["name"] in ("GumbelSoftmax", *RIVALS)
         for label, key, limit in checks(row)
         if row[key] is not None
     ]

@@ -74,6 +74,34 @@ def test_each_target_is_reported():
     ]
 
 
+def test_each_relative_is_set_beside_what_tfp_has_in_its_place():
+    bits = "BinaryConcrete"
+    rival = _samplers.RIVALS[bits]
+    times = {bits: 0.8, rival: 1.0, _samplers.TFP: 0.5}
+    rows = {
+        (name, "xla"): {"median_ms": ms, "cpu_ms": ms, "peak_mib": None}
+        for name, ms in times.items()
+    }
+    row = {"name": bits, "shape": [8, 10], "mode": "xla"}
+    row |= layers.ratios(rows, (bits, "xla"))
+    assert row["to_tfp"] == 0.8
+    (target,) = layers.targets([row])
+    assert (target["limit"], target["reached"]) == (0.1, False)
+
+
+@pytest.mark.parametrize(
+    "name", [_samplers.TFP_HARD, _samplers.TFP_BINARY_HARD]
+)
+def test_what_is_made_hard_is_hard_and_has_a_gradient(name):
+    pytest.importorskip("tensorflow_probability")
+    logits, weights = _samplers.arrays((40, 3))
+    draw = _samplers.make_draw(name, False)
+    y = draw(tf.constant(logits), tf.constant([1, 2]))
+    np.testing.assert_allclose(y, np.round(y), atol=1e-6)
+    _, gradient = _samplers.step(draw, logits, weights, False)()
+    assert np.all(np.abs(gradient).sum(axis=1) > 0)
+
+
 def test_a_log_probability_is_weighted_example_by_example():
     logits = np.arange(24, dtype="float32").reshape(4, 2, 3)
     weights = logits[::-1] + 1.0
