@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.conftest import eager_and_slow_xla
+from tests.conftest import eager_and_slow_xla, eager_and_xla
 from tests.ops.derivatives import (
     assert_close,
     assert_finite,
@@ -362,9 +362,12 @@ def extreme_logits(dtype):
     return tf.constant(pairs, dtype)
 
 
-@eager_and_slow_xla
+@eager_and_xla
 @samplers
-@pytest.mark.parametrize("dtype", ["float32", *HALVES])
+@pytest.mark.parametrize(
+    "dtype",
+    ["float32", *(pytest.param(h, marks=pytest.mark.slow) for h in HALVES)],
+)
 def test_extreme_logits_and_temperatures_stay_finite(case, dtype, compiled):
     logits = extreme_logits(dtype)
     if case.needs_a_category:

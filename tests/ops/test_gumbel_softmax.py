@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from tests.conftest import graph_and_xla
+from tests.conftest import eager_and_xla, graph_and_xla
 from tests.helpers.statistics import assert_frequencies, softmax
 from tests.ops.derivatives import assert_close, derivatives, value_and_gradients
 
@@ -25,6 +25,24 @@ def test_without_noise_it_is_a_softmax(temperature, expected, compiled):
     zeros = tf.zeros_like(LOGITS)
     y = compiled(tg.ops.gumbel_softmax)(LOGITS, zeros, temperature=temperature)
     assert_close(y, expected, rtol=3e-6)
+
+
+@eager_and_xla
+@pytest.mark.parametrize("size", [3, 40])
+def test_a_softmax_of_large_logits(size, compiled):
+    """The largest keeps its place, however far from zero."""
+    random = np.random.default_rng(0)
+    logits = random.uniform(-3e7, 3e7, (50, size)).astype("float32")
+    logits[0] = -3e7
+    noise, tau = tf.zeros_like(logits), tf.constant(7e-4)
+
+    @compiled
+    def of_op():
+        return tg.ops.gumbel_softmax(logits, noise, temperature=tau)
+
+    expected = np.eye(size)[np.argmax(logits, axis=1)]
+    expected[0] = 1 / size
+    assert_close(of_op(), expected, rtol=1e-6)
 
 
 def test_hard_value_is_the_one_hot_argmax(compiled):
