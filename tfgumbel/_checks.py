@@ -327,13 +327,12 @@ def indices(
             f"Argument `{name}` must be of shape {tf.TensorShape(shape)}. "
             f"Received: {name} of shape {value.shape}"
         )
-    known = None if count is None else tf.get_static_value(value)
-    if known is not None and known.size:
-        least, largest = int(known.min()), int(known.max())
-        if least < 0 or largest >= count:
+    if count is not None:
+        known = tf.get_static_value(value)
+        if known is not None and np.any((known < 0) | (known >= count)):
             raise ValueError(
                 f"Argument `{name}` must be in [0, {count}). "
-                f"Received: {name} from {least} to {largest}"
+                f"Received: {name} from {np.min(known)} to {np.max(known)}"
             )
     return value
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 # Stands in for -inf: far below any logit, yet finite, also over a small
@@ -10,6 +12,9 @@ LOWEST = -1e30
 # Up to as many categories TensorFlow's softmax takes longer on a CPU than a
 # log-softmax and an exponential: oneDNN's kernel is made for long rows.
 _SHORT_ROW = 64
+# Up to as many XLA's reductions of a row take longer than its places one by one
+# (TensorFlow 2.21, on a CPU).
+_UNROLLED = 16
 
 
 def working_dtype(dtype: tf.DType) -> tf.DType:
@@ -72,6 +77,34 @@ def softmax(values: tf.Tensor, axis: int) -> tf.Tensor:
     if size is None or size > _SHORT_ROW:
         return tf.nn.softmax(values, axis=axis)
     return tf.exp(tf.nn.log_softmax(values, axis=axis))
+
+
+def softmax_at(
+    temperature: tf.Tensor, values: tf.Tensor, axis: int
+) -> tf.Tensor:
+    """softmax(values / temperature).
+
+    Fused with noise, a division takes XLA several times as long as a product
+    (TensorFlow 2.21), which it also makes of a division by a constant. The
+    maximum has to be subtracted before: XLA fuses a product with what is
+    subtracted from it, and no longer rounds it, so that the maximum less itself
+    is not 0, and for 1e10 overflows in the exponential.
+    """
+    if not is_compiled():
+        return softmax(values / temperature, axis)
+    # Its derivatives cancel; NaN is in the sum.
+    shift = tf.stop_gradient(_highest(values, axis))
+    y = tf.exp((values - shift) * (1.0 / temperature))
+    return y * (1.0 / tf.reduce_sum(y, axis=axis, keepdims=True))
+
+
+def _highest(values: tf.Tensor, axis: int) -> tf.Tensor:
+    """The maximum along an axis, which is kept."""
+    size = values.shape[axis]
+    if size is None or size > _UNROLLED:
+        return tf.reduce_max(values, axis=axis, keepdims=True)
+    places = tf.unstack(values, axis=axis)
+    return tf.expand_dims(functools.reduce(tf.maximum, places), axis)
 
 
 def one_hot_argmax(

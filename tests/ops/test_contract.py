@@ -383,6 +383,29 @@ def test_extreme_logits_and_temperatures_stay_finite(case, dtype, compiled):
         assert_finite(of_op(tf.constant(temperature)))
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["st", "reinmax", "gapped"])
+def test_xla_divides_by_a_constant_temperature(name):
+    """It makes a product of the division, which must not overflow."""
+    op = tg.ops.SURROGATES[name].op
+    logits = tf.constant([[-np.inf] * 3, [2e7, -3e7, 1e7], [0.1, 0.2, 0.3]])
+    sample = tf.one_hot([1, 0, 2], 3)
+
+    def gradient(temperature):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            z = op(logits, sample, temperature=temperature)
+            total = tf.reduce_sum(z * tf.constant([1.0, -2.0, 0.5]))
+        return tape.gradient(total, logits)
+
+    for temperature in (7e-4, 0.7):
+        compiled = tf.function(
+            functools.partial(gradient, temperature), jit_compile=True
+        )
+        expected = gradient(temperature)
+        assert_close(compiled(), expected, rtol=1e-4, atol=1e-6)
+
+
 # The gradient of a linear op does not see its argument.
 CURVED = [name for name in SAMPLERS if name != "logit_binary_concrete"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import softmax, working_dtype
+from tfgumbel._precision import softmax_at, working_dtype
 from tfgumbel.ops import _index_gradients
 from tfgumbel.ops._surrogate import (
     softmax_jacobian,
@@ -69,6 +69,6 @@ def gapped_straight_through(
         raised = sample * (top - logits)
         lowered = (1.0 - sample) * tf.nn.relu(logits + gap - top)
         moved = logits + tf.stop_gradient(raised - lowered)
-        return softmax_jacobian(softmax(moved / tau, -1), upstream) / tau
+        return softmax_jacobian(softmax_at(tau, moved, -1), upstream) / tau
 
     return with_gradient(logits, sample, axis, gradient)

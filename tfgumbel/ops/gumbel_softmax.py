@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import tensorflow as tf
@@ -10,15 +9,10 @@ import tensorflow as tf
 from tfgumbel import _checks
 from tfgumbel._precision import (
     in_working_precision,
-    is_compiled,
     one_hot_argmax,
-    softmax,
+    softmax_at,
     without_infinity,
 )
-
-# Up to as many XLA's reductions of a row take longer than its places one by one
-# (TensorFlow 2.21, on a CPU).
-_UNROLLED = 16
 
 
 def gumbel_softmax(
@@ -116,39 +110,12 @@ def softmax_gradient(
     return centred * y, wrt_temperature
 
 
-def _softmax_at(
-    temperature: tf.Tensor, perturbed: tf.Tensor, axis: int
-) -> tf.Tensor:
-    """softmax(perturbed / temperature).
-
-    Fused with noise, a division takes XLA several times as long as a product
-    (2.21). The maximum has to be subtracted before: XLA fuses a product with
-    what is subtracted from it, and no longer rounds it, so that the maximum
-    less itself is not 0, and for 1e10 overflows in the exponential.
-    """
-    if not is_compiled():
-        return softmax(perturbed / temperature, axis)
-    # Its derivatives cancel; NaN is in the sum.
-    shift = tf.stop_gradient(_highest(perturbed, axis))
-    y = tf.exp((perturbed - shift) * (1.0 / temperature))
-    return y * (1.0 / tf.reduce_sum(y, axis=axis, keepdims=True))
-
-
-def _highest(values: tf.Tensor, axis: int) -> tf.Tensor:
-    """The maximum along an axis, which is kept."""
-    size = values.shape[axis]
-    if size is None or size > _UNROLLED:
-        return tf.reduce_max(values, axis=axis, keepdims=True)
-    places = tf.unstack(values, axis=axis)
-    return tf.expand_dims(functools.reduce(tf.maximum, places), axis)
-
-
 def _soft(
     logits: tf.Tensor, noise: tf.Tensor, temperature: tf.Tensor, axis: int
 ) -> tf.Tensor:
     @tf.custom_gradient
     def sample(logits, noise, temperature):
-        y = _softmax_at(temperature, logits + noise, axis)
+        y = softmax_at(temperature, logits + noise, axis)
 
         def grad(upstream):
             wrt_logits, wrt_temperature = softmax_gradient(
@@ -179,7 +146,7 @@ def _decoupled(
         perturbed = without_infinity(logits) + noise
 
         def grad(upstream):
-            y = _softmax_at(temperature, perturbed, axis)
+            y = softmax_at(temperature, perturbed, axis)
             wrt_logits, wrt_temperature = softmax_gradient(
                 y, upstream, temperature, axis
             )
@@ -190,7 +157,7 @@ def _decoupled(
         if forward is None:
             value = one_hot_argmax(perturbed, axis, bad)
         else:
-            value = _softmax_at(forward + bad, perturbed, axis)
+            value = softmax_at(forward + bad, perturbed, axis)
         # A derivative inside would be taken for that of the whole, forwards.
         return tf.stop_gradient(value), grad
 

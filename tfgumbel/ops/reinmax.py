@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import softmax, working_dtype
+from tfgumbel._precision import softmax, softmax_at, working_dtype
 from tfgumbel.ops import _index_gradients
 from tfgumbel.ops._surrogate import (
     softmax_jacobian,
@@ -65,7 +65,7 @@ def reinmax(
     tau = _checks.guarded_temperature(temperature, dtype)
 
     def gradient(logits, sample, upstream):
-        middle = 0.5 * (softmax(logits / tau, -1) + sample)
+        middle = 0.5 * (softmax_at(tau, logits, -1) + sample)
         second = softmax_jacobian(middle, upstream)
         first = softmax_jacobian(softmax(logits, -1), upstream)
         return 2.0 * second - 0.5 * first

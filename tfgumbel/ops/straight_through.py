@@ -10,7 +10,7 @@ from tfgumbel import _checks
 from tfgumbel._precision import (
     in_working_precision,
     nan_rows,
-    softmax,
+    softmax_at,
     unless_nan,
     without_infinity,
 )
@@ -114,8 +114,8 @@ def straight_through(
     @tf.custom_gradient
     def pass_through(logits, tau):
         def grad(upstream):
-            scaled = without_infinity(logits) / tau
-            return softmax_gradient(softmax(scaled, axis), upstream, tau, axis)
+            y = softmax_at(tau, without_infinity(logits), axis)
+            return softmax_gradient(y, upstream, tau, axis)
 
         nan = nan_rows(logits, axis)
         return tf.stop_gradient(tf.cast(sample, logits.dtype) + nan), grad
