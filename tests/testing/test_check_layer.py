@@ -26,7 +26,6 @@ def test_a_fault_is_found_and_named(fault):
 LIKE_OTHERS = (
     "GaussianNoise",
     "GumbelSoftmax",
-    "coin",
     "draws-by-default",
     "hand-written",
     "kinks",
