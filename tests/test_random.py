@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import scipy.special
@@ -306,3 +308,19 @@ def test_bernoulli_is_exact(compiled, dtype, logit):
 def test_bernoulli_at_infinite_logits():
     sample = tg.random.bernoulli(tf.constant([-np.inf, np.inf] * 50), [1, 2])
     np.testing.assert_array_equal(sample, [0.0, 1.0] * 50)
+
+
+@graph_and_xla
+def test_normal_noise_far_out_is_finite(compiled):
+    """One of these is rarer than 2^-26, where XLA's quantile is infinite."""
+
+    @compiled
+    def draw(seed):
+        return tg.random.normal([2**22], seed)
+
+    z = draw(tf.constant([3, 7])).numpy()
+    assert 5.0 < np.max(np.abs(z)) < 6.8
+    for bound in (1.0, 3.0, 4.0):
+        count, p = np.sum(z > bound), math.erfc(bound / math.sqrt(2)) / 2
+        error = math.sqrt(p / len(z))
+        assert abs(count / len(z) - p) < 5 * error

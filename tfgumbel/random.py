@@ -29,7 +29,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import is_compiled, softmax
+from tfgumbel._precision import is_compiled, normal_above, softmax
 
 _PHILOX = 1
 _THREEFRY = 2
@@ -144,7 +144,7 @@ def normal(shape: Any, seed: Any) -> tf.Tensor:
     """Standard normal noise. Within (-6.8, 6.8)."""
     if is_compiled():
         negative, tail = _signed_tail(shape, seed)
-        size = -tf.math.ndtri(tail)
+        size = normal_above(tail)
         return tf.where(negative, -size, size)
     # By Box and Muller: as fast here, and LiteRT knows the operations.
     pair = tf.concat([[2], tf.convert_to_tensor(shape, tf.int32)], axis=0)

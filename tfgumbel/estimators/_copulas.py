@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import random
+from tfgumbel._precision import normal_above
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 
@@ -43,7 +44,7 @@ def gaussian(
     noise = random.normal(shape, seed)
     centred = noise - tf.reduce_mean(noise, axis=0)
     q = tf.exp(log_q)
-    rare = centred * math.sqrt(count / (count - 1)) < tf.math.ndtri(q)
+    rare = centred * math.sqrt(count / (count - 1)) < -normal_above(q)
     return rare, (1.0 - q) / _only_one(count, tf.maximum(q, 1e-9))
 
 
@@ -55,7 +56,7 @@ def _only_one(count: int, q: tf.Tensor) -> tf.Tensor:
     """
     if count == 2:  # opposite: never both
         return tf.ones_like(q)
-    square = tf.square(tf.math.ndtri(q))
+    square = tf.square(normal_above(q))
     end = math.atan(math.sqrt(count / (count - 2)))
     angles = 0.5 * end * (_NODES + 1.0)
     integral = tf.add_n(

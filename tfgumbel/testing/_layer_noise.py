@@ -255,6 +255,8 @@ def _continuous(
     found = np.asarray(tf.cast(call.sample, tf.float32))
     seed = subject.random.integers(2**31, size=2)
     exact = distribution.sample(distribution.constrain(inputs), seed)
+    # As coarse as what the layer returns.
+    exact = tf.cast(tf.cast(exact, call.sample.dtype), tf.float32)
     exact = np.asarray(exact).reshape(count, -1)
     found = found.reshape(count, -1)
     figure = max(

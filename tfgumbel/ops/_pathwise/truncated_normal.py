@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel._precision import normal_above
 from tfgumbel.ops._pathwise.normal_tails import mills_ratio, normal_cdf
 
 # Beyond this the interval is in a tail, and Φ is replaced by Mills' ratio.
@@ -72,7 +73,7 @@ def _between(low: tf.Tensor, high: tf.Tensor, normal: tf.Tensor) -> tf.Tensor:
     below, above = normal_cdf(normal), normal_cdf(-normal)
     lower = normal_cdf(low) * above + normal_cdf(high) * below
     upper = normal_cdf(-low) * above + normal_cdf(-high) * below
-    size = -tf.math.ndtri(tf.minimum(lower, upper))
+    size = normal_above(tf.minimum(lower, upper))
     return tf.where(lower < upper, -size, size)
 
 
