@@ -313,6 +313,8 @@ class TrainedScalar:
             autocast=False,
             name=f"log_{name}",
         )
+        # `tf.train.Checkpoint` finds the attributes of a layer.
+        setattr(layer, f"_log_{name}", self.variable)
 
     def value(self) -> tf.Tensor:
         """Returns the current value."""

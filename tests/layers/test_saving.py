@@ -3,9 +3,11 @@
 import json
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfgumbel as tg
 from tests.helpers.cases import is_variant, layer_cases
 from tests.layers.calls import (
     assert_equal,
@@ -82,6 +84,30 @@ def test_round_trip(case, way, tmp_path):
     assert_equal(other(*inputs), model(*inputs))
     assert_equal(training_values(other, inputs), training_values(model, inputs))
     assert_equal(other.get_weights(), model.get_weights())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tg.GumbelSoftmax(0.7, trainable_temperature=True),
+        lambda: tg.BinaryConcrete(0.7, trainable_temperature=True),
+        lambda: tg.StochasticQuantizer(
+            5, 4, estimator="st", scale=0.7, trainable_scale=True
+        ),
+    ],
+)
+def test_a_checkpoint_holds_what_is_trained(make, tmp_path):
+    one, other = make(), make()
+    for layer in (one, other):
+        layer(np.ones((2, 4), "float32"))
+    for weight in one.trainable_weights:
+        weight.assign_add(tf.ones(weight.shape))
+    path = tf.train.Checkpoint(layer=one).write(str(tmp_path / "checkpoint"))
+    tf.train.Checkpoint(layer=other).read(path).assert_consumed()
+    for a, b in zip(
+        one.trainable_weights, other.trainable_weights, strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
 
 
 @sampling
