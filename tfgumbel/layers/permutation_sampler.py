@@ -172,13 +172,15 @@ class PermutationSampler(TemperatureLayer, SamplingLayer):
             self.distribution.check_shapes([shape])
             return self.distribution.sample_shape([tuple(shape)])
         shape = tuple(shape)
-        if len(shape) < 3 or shape[-1] != shape[-2] or shape[-1] is None:
+        # One of the two sizes that is known is the other's, too.
+        sizes = set(shape[-2:]) - {None}
+        if len(shape) < 3 or len(sizes) != 1 or sizes == {0}:
             raise ValueError(
                 "Argument `logits` must hold square matrices, [B, ..., n, n], "
                 "with n known, for relaxation='sinkhorn'. Received: logits of "
                 f"shape {shape}"
             )
-        return shape
+        return (*shape[:-2], *sizes, *sizes)
 
     def compute_output_spec(self, logits: Any, training: Any = None) -> Any:
         """Returns a matrix for each list, in the compute dtype."""

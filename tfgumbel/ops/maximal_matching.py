@@ -51,17 +51,20 @@ def maximal_matching(weights: Any) -> tf.Tensor:
 
 
 def square_matrices(matrices: Any, name: str = "logits") -> tf.Tensor:
-    """Returns square matrices `[..., n, n]` as a tensor, checked."""
+    """Returns square matrices `[..., n, n]` as a tensor, checked.
+
+    Where only one of the two sizes is known, it is the other one's, too.
+    """
     matrices = tf.convert_to_tensor(matrices)
     _checks.floating(name, matrices.dtype)
     shape = matrices.shape
-    square = shape.rank is not None and shape.rank >= 2 and shape[-1]
-    if not square or shape[-1] != shape[-2]:
+    sizes = set(shape[-2:] if (shape.rank or 0) >= 2 else ()) - {None}
+    if len(sizes) != 1 or sizes == {0}:
         raise ValueError(
             f"Argument `{name}` must hold square matrices, [..., n, n], with "
             f"n known. Received: {name} of shape {shape}"
         )
-    return matrices
+    return tf.ensure_shape(matrices, [*shape[:-2], *sizes, *sizes])
 
 
 class _State(NamedTuple):
