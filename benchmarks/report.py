@@ -1,20 +1,22 @@
-"""RESULTS.md and its figures, from the JSON of the benchmarks.
+"""RESULTS.md, and its curves, from the JSON of the benchmarks.
 
 Every figure of the report is a figure of the JSON in `benchmarks/results/`, or
 one of `benchmarks/published.toml`. A published figure stands beside ours only
 where data treatment and bound are the same. `benchmarks/_report/template.md`
-has the text, and the modules beside it the tables and figures.
+has the text, and the modules beside it the tables and curves. The curves are no
+files of the repository: the build of the documentation draws them. Needs no
+TensorFlow.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _runner
 from benchmarks._report import (
     closing,
     family,
@@ -27,6 +29,7 @@ from benchmarks._report import (
 from benchmarks._report.facts import Run
 
 FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results"
 TEMPLATE = FOLDER / "_report" / "template.md"
 # By benchmark: what has `section(runs)`, and `plot(runs, path)` for most.
 SECTIONS: dict[str, Any] = {
@@ -41,16 +44,19 @@ GPU_NAMES = ("layers_gpu", "epoch_gpu")
 
 def read(folder: Path) -> dict[str, dict[str, Run]]:
     """The runs of each benchmark, by name."""
-    empty: dict[str, Any] = {"runs": {}}
     return {
-        name: _runner.read(folder / f"{name}.json", empty)["runs"]
+        name: _read(folder / f"{name}.json").get("runs", {})
         for name in SECTIONS
     }
 
 
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
 def timings_on_a_gpu(folder: Path) -> list[Any]:
     """Those of the layers and of an epoch, where both were taken."""
-    found = [_runner.read(folder / f"{name}.json", {}) for name in GPU_NAMES]
+    found = [_read(folder / f"{name}.json") for name in GPU_NAMES]
     return found if all(found) else []
 
 
@@ -68,23 +74,32 @@ def render(
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
+def draw(folder: Path, reports: dict[str, dict[str, Run]]) -> list[Path]:
+    """Draws the curves of the benchmarks that have some; returns the files."""
+    paths = []
+    for name, made in SECTIONS.items():
+        if hasattr(made, "plot"):
+            paths.append(folder / f"{name}.png")
+            made.plot(reports[name], paths[-1])
+    return paths
+
+
 def main(arguments: Sequence[str] | None = None) -> str:
-    """Writes the report and its figures; returns the report."""
+    """Writes the report, and draws its curves if asked; returns the report."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     add = parser.add_argument
-    add("--results", type=Path, default=_runner.RESULTS)
+    add("--results", type=Path, default=RESULTS)
     add("--out", type=Path, default=FOLDER / "RESULTS.md")
-    add("--figures", type=Path, default=FOLDER / "figures")
+    add("--figures", type=Path, help="folder to draw the curves in")
     options = parser.parse_args(arguments)
     reports = read(options.results)
     text = render(reports, timings_on_a_gpu(options.results))
     options.out.write_text(text, encoding="utf-8")
-    for name, made in SECTIONS.items():
-        if hasattr(made, "plot"):
-            made.plot(reports[name], options.figures / f"{name}.png")
-    print(f"Wrote {options.out} and figures in {options.figures}")
+    print(f"Wrote {options.out}")
+    for path in draw(options.figures, reports) if options.figures else ():
+        print(f"Wrote {path}")
     return text
 
 

@@ -3,7 +3,8 @@
 The report of the benchmarks, CONTRIBUTING, the changelog and the examples lie
 where they belong in the repository, and pages link to them there, so that the
 links work on a code host. When the site is built, each becomes a page, an
-example with its picture and output, and the links lead to the pages. What the
+example with its picture and output, and the links lead to the pages; the curves
+of the report are drawn. What the
 scripts have filled in for readers on a code host, the entries of the reference,
 makes way for the docstrings themselves.
 """
@@ -14,13 +15,15 @@ import ast
 import json
 import posixpath
 import re
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[2]
-BENCHMARKS, EXAMPLES = ROOT / "benchmarks", ROOT / "examples"
+EXAMPLES = ROOT / "examples"
 OUTPUTS = ROOT / "docs" / "data" / "examples.json"
 # A report's tables need the room.
 WIDE = "---\nhide:\n  - navigation\n  - toc\n---\n\n"
@@ -34,6 +37,7 @@ LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)#\s]+)(#[^)]*)?\)")
 ENTRY = re.compile(
     r"^<!-- (::: .*?)\n?\s?-->\n.*?<!-- end of entry -->$", re.M | re.S
 )
+FIGURE = re.compile(r"<!-- figure (\w+): (.*?) -->")
 REFERENCE = re.compile(r"^Reference:\n((?: {4}.*\n?|\n(?= {4}))+)", re.M)
 
 
@@ -48,10 +52,9 @@ def pages() -> dict[str, str]:
 
 
 def on_files(files: Any, config: Any, **_: Any) -> Any:
-    """Adds the pages, and the figures of the report."""
-    for path in sorted(BENCHMARKS.glob("figures/*.png")):
-        name = path.relative_to(BENCHMARKS).as_posix()
-        files.append(File.generated(config, name, abs_src_path=str(path)))
+    """Adds the pages, and the curves of the report."""
+    for name, content in curves().items():
+        files.append(File.generated(config, name, content=content))
     for source, page in pages().items():
         path = ROOT / source
         if path.suffix == ".md":
@@ -65,9 +68,21 @@ def on_files(files: Any, config: Any, **_: Any) -> Any:
     return files
 
 
+def curves() -> dict[str, bytes]:
+    """What the report's figures are, drawn from the JSON of the benchmarks."""
+    if str(ROOT) not in sys.path:  # a command's path is its own folder
+        sys.path.insert(0, str(ROOT))
+    from benchmarks import report
+
+    with tempfile.TemporaryDirectory() as folder:
+        paths = report.draw(Path(folder), report.read(report.RESULTS))
+        return {f"figures/{p.name}": p.read_bytes() for p in paths}
+
+
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Turns links to files of the repository into links to pages."""
     markdown = ENTRY.sub(r"\1", markdown)
+    markdown = FIGURE.sub(r"![\2](figures/\1.png)", markdown)
     made = pages()
     sources = {page: source for source, page in made.items()}
     here = page.file.src_path
@@ -84,7 +99,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             found = made[found]
         elif found.startswith("docs/"):
             found = found.removeprefix("docs/")
-        elif found.startswith("benchmarks/figures/"):
+        elif found.startswith("benchmarks/figures/"):  # drawn above
             found = found.removeprefix("benchmarks/")
         elif (ROOT / found).exists():
             return label  # Not part of the site.
