@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks, estimators
-from tfgumbel.distributions import Distribution, Parameters
+from tfgumbel.distributions import Distribution
 from tfgumbel.layers._stochastic import TemperatureLayer
 
 
@@ -59,8 +59,13 @@ class StraightThroughLayer(TemperatureLayer):
         temperature, backward = self.temperatures(training)
         return temperature if backward is None else backward
 
-    def drawn(self, parameters: Parameters, training: Any) -> tf.Tensor:
+    def drawn(self, logits: Any, training: Any) -> tf.Tensor:
         """Returns an exact sample with the estimator's gradient."""
+        if self.estimator == "st_gumbel":
+            # Its op takes infinite logits: one pass less, and one backward.
+            parameters = tuple(self.distribution.check(logits))
+        else:
+            parameters = self.distribution.constrain(logits)
         return estimators.surrogate_sample(
             self.estimator,
             self.distribution,

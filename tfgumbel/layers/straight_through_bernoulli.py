@@ -84,9 +84,8 @@ class StraightThroughBernoulli(StraightThroughLayer, SamplingLayer):
 
     def call(self, logits: Any, training: Any = None) -> tf.Tensor:
         """Returns a sample of the shape of the logits."""
-        parameters = self.distribution.constrain(logits)
         if self.trains(training, logits):
-            sample = self.drawn(parameters, training)
+            sample = self.drawn(logits, training)
         else:
-            sample = self.infer(parameters)
+            sample = self.infer(self.distribution.constrain(logits))
         return tf.cast(sample, self.compute_dtype)

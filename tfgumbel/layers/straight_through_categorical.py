@@ -100,9 +100,8 @@ class StraightThroughCategorical(StraightThroughLayer, CategoricalLayer):
     ) -> tf.Tensor:
         """Returns a one-hot sample of the shape of the logits."""
         logits = self.masked(logits, category_mask)
-        parameters = self.distribution.constrain(logits)
         if self.trains(training, logits):
-            sample = self.drawn(parameters, training)
+            sample = self.drawn(logits, training)
         else:
-            sample = self.infer(parameters)
+            sample = self.infer(self.distribution.constrain(logits))
         return self.finished(sample, category_mask)
