@@ -124,28 +124,23 @@ def gumbel(shape: Any, seed: Any) -> tf.Tensor:
     return -tf.math.log(exponential(shape, seed))
 
 
-def _signed_tail(shape: Any, seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    # One draw gives a sign and a tail probability in [2^-33, 1/2], as fine
-    # in one tail as in the other.
-    # The sum is rounded to 1/2 where it is above.
-    bits = _random_bits(shape, seed, tf.int32)
-    tail = tf.abs(tf.cast(bits, tf.float32)) * 2.0**-32 + 2.0**-33
-    return bits < 0, tail
+def _signed_tail(shape: Any, seed: Any) -> tf.Tensor:
+    # A sign and 2^32 p, for a tail probability p in [2^-33, 1/2], as fine in
+    # one tail as in the other. Never 0; what is above is rounded to 1/2.
+    return tf.cast(_random_bits(shape, seed, tf.int32), tf.float32) + 0.5
 
 
 def logistic(shape: Any, seed: Any) -> tf.Tensor:
     """Standard logistic noise, log U - log(1 - U). Within (-22.9, 22.9)."""
-    negative, tail = _signed_tail(shape, seed)
-    size = _log1p(-tail) - tf.math.log(tail)
-    return tf.where(negative, -size, size)
+    tail = _signed_tail(shape, seed)
+    return tf.sign(tail) * tf.math.log(2.0**32 / tf.abs(tail) - 1.0)
 
 
 def normal(shape: Any, seed: Any) -> tf.Tensor:
     """Standard normal noise. Within (-6.8, 6.8)."""
     if is_compiled():
-        negative, tail = _signed_tail(shape, seed)
-        size = normal_above(tail)
-        return tf.where(negative, -size, size)
+        tail = _signed_tail(shape, seed)
+        return tf.sign(tail) * normal_above(tf.abs(tail) * 2.0**-32)
     # By Box and Muller: as fast here, and LiteRT knows the operations.
     pair = tf.concat([[2], tf.convert_to_tensor(shape, tf.int32)], axis=0)
     bits = tf.cast(_random_bits(pair, seed, tf.int32), tf.float32)

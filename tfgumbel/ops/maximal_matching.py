@@ -64,7 +64,9 @@ def square_matrices(matrices: Any, name: str = "logits") -> tf.Tensor:
             f"Argument `{name}` must hold square matrices, [..., n, n], with "
             f"n known. Received: {name} of shape {shape}"
         )
-    return tf.ensure_shape(matrices, [*shape[:-2], *sizes, *sizes])
+    if None in shape[-2:]:
+        matrices = tf.ensure_shape(matrices, [*shape[:-2], *sizes, *sizes])
+    return matrices
 
 
 class _State(NamedTuple):
