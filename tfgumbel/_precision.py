@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -65,7 +66,7 @@ def nan_rows(values: tf.Tensor, axis: int) -> tf.Tensor:
     Softmax and argmax do not carry NaN to the whole row on a CPU, nor does
     XLA's maximum; a sum does.
     """
-    return nan_values(tf.reduce_sum(values, axis=axis, keepdims=True))
+    return nan_values(_reduced(values, axis, tf.reduce_sum, tf.add))
 
 
 def softmax(values: tf.Tensor, axis: int) -> tf.Tensor:
@@ -94,18 +95,24 @@ def softmax_at(
     if not is_compiled():
         return softmax(values / temperature, axis)
     # Its derivatives cancel; NaN is in the sum.
-    shift = tf.stop_gradient(_highest(values, axis))
+    highest = _reduced(values, axis, tf.reduce_max, tf.maximum)
+    shift = tf.stop_gradient(highest)
     y = tf.exp((values - shift) * (1.0 / temperature))
     return y * (1.0 / tf.reduce_sum(y, axis=axis, keepdims=True))
 
 
-def _highest(values: tf.Tensor, axis: int) -> tf.Tensor:
-    """The maximum along an axis, which is kept."""
+def _reduced(
+    values: tf.Tensor,
+    axis: int,
+    of_axis: Callable[..., tf.Tensor],
+    of_two: Callable[..., tf.Tensor],
+) -> tf.Tensor:
+    """A reduction along an axis, which is kept; short rows place by place."""
     size = values.shape[axis]
-    if size is None or size > _UNROLLED:
-        return tf.reduce_max(values, axis=axis, keepdims=True)
+    if size is None or size > _UNROLLED or not is_compiled():
+        return of_axis(values, axis=axis, keepdims=True)
     places = tf.unstack(values, axis=axis)
-    return tf.expand_dims(functools.reduce(tf.maximum, places), axis)
+    return tf.expand_dims(functools.reduce(of_two, places), axis)
 
 
 def one_hot_argmax(
