@@ -6,7 +6,8 @@ and draws `docs/images/performance.png`. `--draw` only draws, from the JSON that
 is there. What trains for long (`comparison`, `jang_table1` and others) runs
 where it is named: `python -m benchmarks --only comparison`. `--list` says what
 each one measures, and how long it took when it last ran to its end this way
-(`benchmarks/results/durations.json`).
+(`benchmarks/results/durations.json`), or how long the runs took that its JSON
+holds.
 """
 
 from __future__ import annotations
@@ -57,12 +58,22 @@ def durations() -> dict[str, float]:
     return _runner.read(DURATIONS, {})
 
 
+def took(name: str) -> str:
+    """How long it took to make the results that are there."""
+    runs = _runner.read(_runner.RESULTS / f"{name}.json", {}).get("runs", {})
+    each = [run["seconds"] for run in runs.values() if "seconds" in run]
+    seconds = durations().get(name, sum(each))
+    if not seconds:
+        return "not timed"
+    if seconds < 3600.0:
+        return f"{seconds / 60.0:.1f} min"
+    return f"{seconds / 3600.0:.1f} h"
+
+
 def show() -> None:
     """Prints what each benchmark measures and how long it takes."""
-    seconds = durations()
     for name, title in titles().items():
-        took = f"{seconds[name]:.0f} s" if name in seconds else "not timed"
-        print(f"{name:22} {took:>9}  {title}")
+        print(f"{name:22} {took(name):>9}  {title}")
 
 
 def run(name: str) -> None:
@@ -71,8 +82,8 @@ def run(name: str) -> None:
     print(f"\npython {' '.join(command)}", flush=True)
     start = time.perf_counter()
     subprocess.run([sys.executable, *command], check=True)
-    took = round(time.perf_counter() - start, 1)
-    found = dict(sorted({**durations(), name: took}.items()))
+    seconds = round(time.perf_counter() - start, 1)
+    found = dict(sorted({**durations(), name: seconds}.items()))
     _runner.write(DURATIONS, found)
 
 

@@ -26,7 +26,8 @@ def test_the_list_says_what_each_measures_and_how_long(
         row.split()[0]: row for row in capsys.readouterr().out.split("\n")[:-1]
     }
     assert set(lines) == set(everything.titles())
-    assert "61 s  Times forward and backward" in lines["layers"]
+    assert "1.0 min  Times forward and backward" in lines["layers"]
+    assert " h  Table 1 of" in lines["jang_table1"]  # of its runs
     assert "not timed  " in lines["scaling"]
     assert set(everything.TIMINGS) <= set(lines)
 
