@@ -259,8 +259,9 @@ class ExpectedCost(InferringLayer):
                 f"The cost of layer {self.name!r} reads trainable variables "
                 f"that are not the model's, {foreign}, so that `fit` leaves "
                 "them as they are. Give as `cost` a Keras layer or model that "
-                "has them, or make what holds them an attribute of the model, "
-                "with `trainable=False` if they are not to train.",
+                "has them, or make what holds them an attribute of the model "
+                "(of a subclassed one, before Keras 3.15), with "
+                "`trainable=False` if they are not to train.",
                 stacklevel=2,
             )
 
