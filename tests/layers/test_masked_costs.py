@@ -147,3 +147,31 @@ def test_mask_is_an_input_of_a_functional_model():
     model = keras.Model([logits, mask], layer(passed, category_mask=mask))
     cost = model.predict([LOGITS, MASK], verbose=0)
     np.testing.assert_allclose(cost, [3.0, 3.0], rtol=1e-6)
+
+
+class MeanOfSteps(keras.layers.Layer):
+    """The mean over the steps that count, of the sample and the context."""
+
+    def __init__(self):
+        super().__init__()
+        self.supports_masking = True
+        self.pool = keras.layers.GlobalAveragePooling1D()
+
+    def call(self, z, x):
+        return self.pool(z)[:, 2] + tf.reduce_sum(self.pool(x), axis=-1)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", ["reinforce", "rloo", "rebar", "disarm"])
+def test_masked_steps_are_no_part_of_an_expected_cost(name, training):
+    """However many samples the estimator evaluates it at."""
+    x = keras.Input((None, 3))
+    steps = keras.layers.Masking()(x)
+    cost = tg.ExpectedCost(MeanOfSteps(), name)(steps, steps)
+    data = np.zeros((2, 6, 3), "float32")
+    data[:, :2] = [[0.0, 10.0, 50.0], [10.0, 20.0, 70.0]]
+    found = keras.Model(x, cost)(data, training=training)
+    np.testing.assert_allclose(found, 1.0 + 80.0, rtol=1e-6)

@@ -67,7 +67,8 @@ def tile_context(context: Any, sample: tf.Tensor) -> tf.Tensor:
         sample: Samples as `cost_fn` gets them, `[n·B, ...]`.
 
     Returns:
-        `[n·B, ...]`, in which row s·B + i is `context[i]`.
+        `[n·B, ...]`, in which row s·B + i is `context[i]`, with its Keras
+        mask, if it has one.
 
     Example:
 
@@ -77,19 +78,27 @@ def tile_context(context: Any, sample: tf.Tensor) -> tf.Tensor:
     array([5., 7., 5., 7.], dtype=float32)
     """
     context = tf.convert_to_tensor(context)
+    count = _rows_per_example(context, sample)
+    tiled = repeat(context, count)
+    mask = getattr(context, "_keras_mask", None)
+    if mask is not None:  # Only layers of Keras pass it on by themselves.
+        tiled._keras_mask = repeat(mask, count)
+    return tiled
+
+
+def _rows_per_example(context: tf.Tensor, sample: tf.Tensor) -> Any:
     rows, batch = sample.shape[0], context.shape[0]
     if rows is None or batch is None:
-        count = tf.shape(sample)[0] // tf.maximum(tf.shape(context)[0], 1)
-        return repeat(context, count)
+        return tf.shape(sample)[0] // tf.maximum(tf.shape(context)[0], 1)
     if rows == batch:
-        return context
+        return 1
     if batch == 0 or rows % batch:
         raise ValueError(
             "Argument `context` must hold one row per example, and `sample` a "
             f"multiple of that. Received: context of shape {context.shape} "
             f"and sample of shape {sample.shape}"
         )
-    return repeat(context, rows // batch)
+    return rows // batch
 
 
 def score(

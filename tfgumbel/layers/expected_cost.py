@@ -184,6 +184,7 @@ class ExpectedCost(InferringLayer):
         """Returns the cost per example."""
         self.warn_if_recorded(training, logits)
         seen = _as_float32(context[0]) if context and training else None
+        steps = getattr(tf.nest.flatten(logits)[0], "_keras_mask", None)
         mask = category_mask
         if mask is not None:
             tensors = self._float32(logits)
@@ -199,6 +200,9 @@ class ExpectedCost(InferringLayer):
             if mask is not None:
                 legal = estimators.tile_context(mask, sample)
                 sample = ops.mask_sample(sample, legal)
+            if steps is not None:
+                sample = tf.identity(sample)
+                sample._keras_mask = estimators.tile_context(steps, sample)
             return self._cost(sample, *tiled)
 
         if training:
