@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfgumbel as tg
 from tests.models import problem
@@ -126,3 +127,40 @@ def test_a_context_with_a_mask_is_taken_in_silence(recwarn):
     model.compile("adam", "mse")
     model.fit(np.array([[1, 2, 0, 0, 0]]), np.zeros((1, 5, 1)), verbose=0)
     assert not [w for w in recwarn if "mask" in str(w.message)]
+
+
+def test_a_cost_that_is_scored_twice():
+    """As that of two samplers: the second baseline does not know it."""
+    layer = tg.ScoreFunctionCost(baseline="moving_average")
+    layer.baseline.observe([1.0])
+
+    @tf.function
+    def gradients(first, second):
+        with tf.GradientTape() as tape:
+            tape.watch([first, second])
+            cost = tf.constant([5.0, 8.0])
+            for log_prob in (first, second):
+                cost = layer(cost, log_prob, training=True)
+            total = tf.reduce_sum(cost)
+        return tape.gradient(total, [first, second])
+
+    for centre in (1.0, (0.1 * 1.0 * 0.81 + 0.19 * 6.5) / 0.271):
+        for found in gradients(tf.zeros([2]), tf.zeros([2])):
+            expected = [5.0 - centre, 8.0 - centre]
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_draws_that_are_joined_with_a_cost_by_hand():
+    sampler = tg.ReinforceSampler(baseline="moving_average", seed=1)
+    with tf.GradientTape() as tape:
+        with tg.layers.CostCollector() as collector:
+            for _ in range(2):
+                sampler(tf.zeros([2, 3]), training=True)
+        log_probs = [draw.log_prob for draw in collector.draws]
+        tape.watch(log_probs)
+        cost = tf.constant([5.0, 8.0])
+        for draw in collector.draws:
+            cost = draw.surrogate(cost, tf.ones([2]))
+        total = tf.reduce_sum(cost)
+    for found in tape.gradient(total, log_probs):
+        np.testing.assert_allclose(found, [5.0, 8.0], rtol=1e-6)

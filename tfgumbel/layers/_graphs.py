@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,22 @@ def current() -> Any:
     if tf.executing_eagerly():
         return None
     return tf.compat.v1.get_default_graph()
+
+
+def once(key: Any, make: Callable[[], Any]) -> Any:
+    """What `make` gave for this key when it was first asked in the graph.
+
+    In eager mode what it gives now.
+    """
+    graph = current()
+    if graph is None:
+        return make()
+    # With the graph: what it holds must not outlive it.
+    made = getattr(graph, "_tfgumbel_once", {})
+    graph._tfgumbel_once = made
+    if key not in made:
+        made[key] = make()
+    return made[key]
 
 
 def is_control_flow(graph: Any) -> bool:

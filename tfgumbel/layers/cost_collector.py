@@ -101,6 +101,7 @@ class CostCollector:
         """
         if in_symbolic_scope() or is_tried():
             return draw.sample
+        draw.before = self._statistics
         inner = self._graphs_inside(draw)
         if inner:
             return self._add_in_loop(draw, inner[-1])

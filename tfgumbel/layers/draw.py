@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
@@ -23,6 +23,8 @@ class Draw:
         count: How often it had drawn before, where that matters.
         loop: The graph of the loop in which it drew; the collector sets it.
         step: Which step of the sequence it drew for; likewise.
+        before: The statistics of baselines before this training step, of
+            those that were asked; the collector's.
     """
 
     sampler: Any
@@ -32,6 +34,7 @@ class Draw:
     count: tf.Tensor | None = None
     loop: Any = None
     step: Any = None
+    before: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -41,17 +44,20 @@ class Draw:
     def surrogate(self, cost: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Returns the costs with the score-function gradient attached.
 
-        The baseline then observes them, and is not to be asked again for this
-        batch.
+        The baseline then observes them, for the training steps that follow.
 
         Args:
             cost: Cost of each example, `[B]`.
             weights: Weight of each example, `[B]`.
         """
         baseline = self.sampler.baseline
-        if baseline is None:
-            return ops.score_function_cost(cost, self.log_prob)
-        return baseline.attach(cost, self.log_prob, self.learned, weights)
+        if baseline is not None and baseline not in self.before:
+            self.before[baseline] = baseline.statistics()
+        statistics = self.before.get(baseline)
+        surrogate, signal = self.attached(cost, weights, statistics)
+        if baseline is not None:
+            baseline.observe(signal, weights)
+        return surrogate
 
     def attached(
         self, cost: tf.Tensor, weights: tf.Tensor, statistics: Any

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfgumbel import _checks, estimators, ops
 from tfgumbel._precision import in_working_precision
+from tfgumbel.layers import _graphs
 from tfgumbel.layers._stochastic import CalledOnce
 
 
@@ -21,6 +22,12 @@ class ScoreFunctionCost(CalledOnce):
     z. Gradients of f with respect to its own weights pass through as usual.
     Put it at the end of a graph, on the cost per example, and train with
     `tg.losses.MeanCost()`; `fit` and `evaluate` report the true cost.
+
+    Of several samplers that share a cost give it the sum of their
+    log-probabilities. A step that calls the layer several times uses in each
+    call what the baseline knew before the first, if it is a graph; in eager
+    mode a later call would know the costs of an earlier one, which is a bias
+    where they are of one example.
 
     Args:
         baseline: `None`; `"moving_average"` of past costs; `"nvil"`, a
@@ -109,7 +116,13 @@ class ScoreFunctionCost(CalledOnce):
                 )
             context = cost
         _checks.context(context.shape, log_prob.shape[0])
-        return self.baseline.attach(cost, log_prob, self.baseline(context))
+        # Before any cost of this batch, if this is not the first call on it.
+        before = _graphs.once(self.baseline, self.baseline.statistics)
+        surrogate, signal = self.baseline.attached(
+            cost, log_prob, self.baseline(context), None, before
+        )
+        self.baseline.observe(signal)
+        return surrogate
 
     def compute_output_spec(
         self,
