@@ -283,6 +283,20 @@ def test_baseline_without_its_context():
         layer(tf.zeros(3), tf.zeros(3), training=True)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: tg.ExpectedCost(norm, "nvil"),
+        lambda: tg.ExpectedCost(norm, "relax"),
+        lambda: tg.ReinforceSampler(baseline="nvil"),
+    ],
+)
+def test_a_network_on_a_context_of_unknown_size(layer):
+    x = keras.Input((None, 3))
+    with refused(ValueError, "have known sizes", "shape (None, None, 3)"):
+        layer()(x, x)
+
+
 @pytest.mark.parametrize("baseline", [None, "nvil"])
 def test_training_a_sampler_without_a_batch(baseline):
     sampler = tg.ReinforceSampler(baseline=baseline)

@@ -98,7 +98,17 @@ class Baseline(keras.layers.Layer):
     def build(self, context_shape: Any) -> None:
         """Builds the network for contexts of this shape."""
         if self.network is not None and not self.network.built:
-            self.network.build(context_shape)
+            try:
+                self.network.build(context_shape)
+            except (TypeError, ValueError) as error:
+                if None not in tuple(context_shape)[1:]:
+                    raise
+                raise ValueError(
+                    f"The baseline {self.network.name!r} needs a context whose "
+                    "axes, except that of the batch, have known sizes. "
+                    f"Received: a context of shape {tuple(context_shape)} (the "
+                    "parameters stand for one that is not given)"
+                ) from error
         self.built = True
 
     def call(self, context: tf.Tensor) -> tf.Tensor:

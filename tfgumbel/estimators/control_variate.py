@@ -55,6 +55,12 @@ class ControlVariate(keras.layers.Layer):
             tf.TensorShape(shape)[1:].num_elements()
             for shape in (relaxed, context)
         ]
+        if None in sizes:
+            raise ValueError(
+                "The control variate needs logits and a context whose axes, "
+                "except that of the batch, have known sizes. Received: logits "
+                f"of shape {perturbed} and a context of shape {context}"
+            )
         self.hidden.build((None, sum(sizes)))
         self.output_layer.build((None, self.units))
         self.built = True
