@@ -228,6 +228,18 @@ def test_symbolic_outputs_have_the_actual_dtype_and_shape(case, policy):
         for actual, symbol in zip(outputs, model.outputs, strict=True):
             assert actual.dtype.name == symbol.dtype
             assert (None, *actual.shape[1:]) == symbol.shape
+    assert shape_from_shapes(layer, case) == tf.nest.map_structure(
+        lambda symbol: symbol.shape, layer.output
+    )
+
+
+def shape_from_shapes(layer, case):
+    """What `keras.layers.TimeDistributed`, for one, asks for."""
+    shapes = tf.nest.map_structure(
+        lambda array: (None, *np.shape(array)[1:]), case.inputs
+    )
+    found = layer.compute_output_shape(*shapes)
+    return list(found) if isinstance(found[0], tuple) else found
 
 
 def outputs_of(model, inputs, training):

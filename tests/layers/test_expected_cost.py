@@ -512,3 +512,12 @@ def test_a_numpy_cost_needs_no_shape(name):
 
     expected = gradient(lambda z: tf.square(z[:, 0] - 0.2))
     np.testing.assert_allclose(gradient(by_numpy), expected, atol=1e-6)
+
+
+def test_a_cost_for_each_step():
+    steps = keras.Input((4, 3))
+    layer = tg.ExpectedCost(lambda z: tf.linalg.matvec(z, [1.0, 2, 4]), "exact")
+    model = keras.Model(steps, keras.layers.TimeDistributed(layer)(steps))
+    logits = RNG.normal(size=(2, 4, 3)).astype("float32")
+    expected = tf.nn.softmax(logits) @ [[1.0], [2.0], [4.0]]
+    np.testing.assert_allclose(model(logits), expected[..., 0], rtol=1e-5)

@@ -92,7 +92,9 @@ class RelaxedLayer(TemperatureLayer, SamplingLayer):
             return spec
         return spec, keras.KerasTensor(spec.shape, dtype=spec.dtype)
 
-    def compute_output_shape(self, parameters_shape: Any) -> Any:
+    def compute_output_shape(
+        self, parameters_shape: Any, *others_shape: Any
+    ) -> Any:
         """Returns the shape of a sample."""
         shape = super().compute_output_shape(parameters_shape)
         return (shape, shape) if self.return_relaxed else shape

@@ -356,7 +356,9 @@ class SamplingLayer(InferringLayer):
         shape = self.distribution.sample_shape([t.shape for t in tensors])
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
-    def compute_output_shape(self, parameters_shape: Any) -> Any:
+    def compute_output_shape(
+        self, parameters_shape: Any, *others_shape: Any
+    ) -> Any:
         """Returns the shape of a sample."""
         several = isinstance(parameters_shape[0], list | tuple)
         shapes = parameters_shape if several else [parameters_shape]

@@ -298,6 +298,14 @@ class ExpectedCost(InferringLayer):
                 )
         return keras.KerasTensor(shape[:1], dtype="float32")
 
+    def compute_output_shape(
+        self, logits_shape: Any, *others_shape: Any
+    ) -> tuple:
+        """Returns `[B]`."""
+        several = len(self.distribution.parameters) > 1
+        shapes = logits_shape if several else [logits_shape]
+        return tuple(self.distribution.sample_shape(shapes))[:1]
+
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """Returns no mask: there is one cost per example."""
         return None

@@ -257,6 +257,13 @@ class ReinforceSampler(SamplingLayer):
             return sample
         return sample, keras.KerasTensor(sample.shape[:1], dtype="float32")
 
+    def compute_output_shape(
+        self, parameters_shape: Any, *others_shape: Any
+    ) -> Any:
+        """Returns the sample's shape, and that of log q(z) if returned."""
+        shape = super().compute_output_shape(parameters_shape)
+        return (shape, shape[:1]) if self.return_log_prob else shape
+
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Passes on the mask of the first parameter; log q(z) has none."""
         masks = keras.tree.flatten(previous_mask)

@@ -136,6 +136,12 @@ class ScoreFunctionCost(CalledOnce):
         _checks.per_example_spec("log_prob", log_prob)
         return keras.KerasTensor(cost.shape, dtype=self.compute_dtype)
 
+    def compute_output_shape(
+        self, cost_shape: Any, *others_shape: Any
+    ) -> tuple:
+        """Returns `[B]`."""
+        return tuple(cost_shape)
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {

@@ -208,7 +208,9 @@ class StraightThroughEmbedding(StraightThroughLayer, SamplingLayer):
         shape = self.compute_output_shape(logits.shape)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
-    def compute_output_shape(self, logits_shape: Any) -> Any:
+    def compute_output_shape(
+        self, logits_shape: Any, *others_shape: Any
+    ) -> Any:
         """Returns the shape of the logits, with `dim` for the categories."""
         return (*logits_shape[:-1], self.dim)
 
