@@ -465,12 +465,10 @@ def _refuse_mixed_examples(loss: Any, target: Any, prediction: Any) -> None:
     The loss is called on made-up numbers of the shapes at hand, outside the
     graph, where it has to have a value for each example: once with another
     last example, which may change no other value, and once with twice the
-    weights, which has to double the total. A loss of Keras's own needs no
-    trial, and one that cannot be called on such numbers is taken at its word.
+    weights, which has to double the total. Among Keras's own `Circle` looks at
+    other examples, as does every loss with the batch on its `axis`. A loss that
+    cannot be called on such numbers is taken at its word.
     """
-    function = getattr(loss, "fn", None) or type(loss)
-    if function.__module__.split(".")[0] == "keras":
-        return
     try:
         with tf.init_scope():
             flaw = _flaw(loss, target, prediction)
@@ -490,7 +488,9 @@ def _flaw(loss: Any, target: Any, prediction: Any) -> str | None:
 
     def made_up(like: Any) -> tf.Tensor:
         shape = [size, *(n or 3 for n in like.shape[1:])]
-        return tf.cast(random.uniform(0.05, 0.95, shape), like.dtype)
+        if tf.as_dtype(like.dtype).is_floating:
+            return tf.cast(random.uniform(0.05, 0.95, shape), like.dtype)
+        return tf.cast(random.integers(0, 2, shape), like.dtype)  # labels
 
     y, p = made_up(target), made_up(prediction)
     moved = tf.concat([p[:-1], made_up(prediction)[-1:]], axis=0)

@@ -220,3 +220,13 @@ def test_no_targets():
     network.compile("sgd", loss="mse")
     with pytest.raises(ValueError, match=r"'mse' needs targets.*y=None"):
         network.train_on_batch(problem.INPUTS)
+
+
+def test_losses_of_keras_that_mix_examples():
+    labels = np.array([0, 1, 1, 0])
+    network = problem.model(None)
+    network.compile("sgd", keras.losses.Circle())
+    with pytest.raises(ValueError, match="'circle', whose value for one"):
+        network.train_on_batch(problem.INPUTS, labels)
+    with pytest.raises(ValueError, match=r"one value per.*have shape \("):
+        train(problem.model(None), keras.losses.CosineSimilarity(axis=0))
