@@ -255,6 +255,26 @@ def test_the_noise_of_the_reference_counts():
     assert ratio == pytest.approx(np.sqrt(2), rel=0.1)
 
 
+def test_a_cost_with_noise_of_its_own_is_not_enumerated():
+    """A sum over the states would hold one draw of the noise."""
+
+    def noisy(z):
+        return z[:, 0] + tf.random.normal([tf.shape(z)[0]])
+
+    result = compare(
+        noisy,
+        np.zeros([4, 1], "float32"),
+        ["reinforce", "disarm"],
+        distribution="bernoulli",
+        draws=100,
+        max_draws=100,
+        train_steps=0,
+        progress=False,
+    )
+    assert "draws of" in result.reference
+    assert not any(row.bias_detected for row in result.rows)
+
+
 def test_a_reference_is_made_where_none_is_unbiased():
     result = toy(["gumbel_softmax", "st"], draws=20_000, limit=1)
     assert "rloo with 8 samples" in result.reference

@@ -61,12 +61,13 @@ def compare(
     and a bias is looked for in all of them together and in each by itself.
 
     **Bias.** ∇E f comes from enumeration, from `exact`, or, past `limit`
-    joint states, from more draws of the unbiased estimator of least variance
-    · evals (`rloo` if there is none), whose own noise is allowed for. p is
-    adjusted for the number of estimators, examples and looks at the draws
-    (Holm 1979). A bias is detected where p is at most 0.01: one table in a
-    hundred has a false alarm. The bounds of a table hold jointly with 99 %
-    confidence. How the test works, and why this one, is in the docstring of
+    joint states and where f draws noise of its own (dropout), from more draws
+    of the unbiased estimator of least variance · evals (`rloo` if there is
+    none), whose own noise is allowed for. p is adjusted for the number of
+    estimators, examples and looks at the draws (Holm 1979). A bias is detected
+    where p is at most 0.01: one table in a hundred has a false alarm. The
+    bounds of a table hold jointly with 99 % confidence. How the test works,
+    and why this one, is in the docstring of
     `tfgumbel/diagnostics/bias_test.py`.
 
     **Recommended** is the estimator of least variance · evals among those of

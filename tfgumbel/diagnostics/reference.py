@@ -79,11 +79,17 @@ def enumerated(
     distribution: Distribution,
     limit: int,
 ) -> Reference | None:
-    """By enumeration; `None` past the limit of joint states, or for NaN."""
+    """By enumeration; `None` past the limit of joint states, or for NaN.
+
+    `None` also where f draws noise of its own, as with dropout: a sum over the
+    states holds one draw of it.
+    """
     if Exact.refusal(distribution) is not None:
         return None
     assert isinstance(distribution, Enumerable)
     if distribution.count(logits.shape) > limit:
+        return None
+    if _has_noise(cost_fn, logits, distribution):
         return None
     exact = Exact(distribution, limit=limit, chunk_size=256)
     with tf.GradientTape() as tape:
@@ -114,6 +120,17 @@ def sampled(name: str, chunks: Chunks) -> Reference:
         _rounding(chunks.mean),
         f"the mean of {chunks.count} draws of {name}",
     )
+
+
+def _has_noise(
+    cost_fn: CostFn, logits: Any, distribution: Distribution
+) -> bool:
+    """Whether f has two values at one sample."""
+    sample = distribution.sample(distribution.constrain(logits), [0, 0])
+    once, again = (np.asarray(cost_fn(sample)) for _ in range(2))
+    if once.shape != again.shape or not np.all(np.isfinite([once, again])):
+        return False  # Said, or seen, by those that evaluate it in earnest.
+    return bool(np.max(np.abs(once - again)) > 1e-4 * np.max(np.abs(once)))
 
 
 def _flat(parts: Sequence[Any]) -> np.ndarray:
