@@ -521,3 +521,20 @@ def test_a_cost_for_each_step():
     logits = RNG.normal(size=(2, 4, 3)).astype("float32")
     expected = tf.nn.softmax(logits) @ [[1.0], [2.0], [4.0]]
     np.testing.assert_allclose(model(logits), expected[..., 0], rtol=1e-5)
+
+
+def test_the_temperature_is_that_of_the_estimator():
+    layer = tg.ExpectedCost(plain_cost, "gumbel_softmax", name="cost")
+    layer.temperature = 0.3
+    assert float(layer.estimator.temperature) == np.float32(0.3)
+    with pytest.raises(ValueError, match="made without a `backward_temp"):
+        layer.backward_temperature = 0.5
+    with pytest.raises(ValueError, match="temperature=0.3"):
+        tg.ExpectedCost(plain_cost, "rloo").temperature = 0.3
+    logits, x = keras.Input((2, 3)), keras.Input((6,))
+    model = keras.Model([logits, x], layer(logits, x))
+    callback = tg.TemperatureScheduler(lambda step: 0.4, layers="cost")
+    callback.set_model(model)
+    callback.on_train_begin()
+    callback.on_train_batch_begin(0)
+    assert float(layer.temperature) == np.float32(0.4)

@@ -9,7 +9,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _checks, _saving, distributions, estimators, ops
+from tfgumbel import (
+    _checks,
+    _saving,
+    distributions,
+    estimators,
+    ops,
+    schedules,
+)
 from tfgumbel.layers._stochastic import (
     InferringLayer,
     masked,
@@ -43,7 +50,9 @@ class ExpectedCost(InferringLayer):
             function merely reads are not, and train only if the model around
             has them.
         estimator: Name of a registered estimator (see
-            `tg.estimators.available()`), or an estimator object.
+            `tg.estimators.available()`), or an estimator object. The layer's
+            `temperature` and `backward_temperature` are those of an estimator
+            that has them.
         distribution: A name, such as `"categorical"` (logits `[B, ..., K]`,
             one-hot samples), `"bernoulli"` (logits `[B, ...]`) or `"gaussian"`
             (a pair (μ, log σ²)), or a `Distribution`, that has what the
@@ -114,6 +123,9 @@ class ExpectedCost(InferringLayer):
         machine learning. JMLR 2020.
     """
 
+    temperature = schedules.AnnealedAttribute()
+    backward_temperature = schedules.AnnealedAttribute()
+
     def __init__(
         self,
         cost: Callable[..., Any],
@@ -148,6 +160,11 @@ class ExpectedCost(InferringLayer):
         if several and args and not isinstance(args[0], list | tuple):
             self.distribution.check(args[0])
         return super().__call__(*args, **kwargs)
+
+    def annealed(self, name: str) -> Any:
+        """Returns the estimator's scalar of this name, if it has one."""
+        estimator = getattr(self, "estimator", None)
+        return None if estimator is None else estimator.annealed(name)
 
     @property
     def inference_modes(self) -> Sequence[str]:

@@ -25,9 +25,9 @@ class ScoreFunctionCost(CalledOnce):
 
     Of several samplers that share a cost give it the sum of their
     log-probabilities. A step that calls the layer several times uses in each
-    call what the baseline knew before the first, if it is a graph; in eager
-    mode a later call would know the costs of an earlier one, which is a bias
-    where they are of one example.
+    call what the baseline knew before the first, in a graph and outside its
+    loops; elsewhere a later call knows the costs of an earlier one, which is a
+    bias where they are of one example.
 
     Args:
         baseline: `None`; `"moving_average"` of past costs; `"nvil"`, a
