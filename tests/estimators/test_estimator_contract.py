@@ -193,6 +193,8 @@ def test_unknown_names_list_the_valid_ones():
 def test_an_estimator_is_its_own_identifier():
     estimator = estimators.RLOO()
     assert estimators.get(estimator) is estimator
+    with pytest.raises(ValueError, match="given by name.*samples=7"):
+        estimators.get(estimator, samples=7)
 
 
 # Bad input

@@ -373,7 +373,7 @@ def get(identifier: Any, **kwargs: Any) -> Estimator:
         **kwargs: Arguments of the constructor, for a name.
 
     Raises:
-        ValueError: If the name is unknown.
+        ValueError: If the name is unknown, or an object comes with arguments.
         TypeError: If `identifier` is none of these.
 
     Example:
@@ -385,6 +385,13 @@ def get(identifier: Any, **kwargs: Any) -> Estimator:
     if isinstance(identifier, dict):
         identifier = _saving.deserialize("estimator", identifier, (Estimator,))
     if isinstance(identifier, Estimator):
+        if kwargs:
+            raise ValueError(
+                "Arguments of the constructor are for an estimator that is "
+                "given by name; an object has them already. Received: "
+                f"{', '.join(f'{k}={v!r}' for k, v in kwargs.items())} with "
+                f"estimator={identifier!r}"
+            )
         return identifier
     if isinstance(identifier, str):
         identifier = canonical(identifier)
