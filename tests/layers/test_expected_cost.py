@@ -324,6 +324,11 @@ def test_inference_evaluates_the_cost_once(inference):
         np.testing.assert_array_equal(z.argmax(-1), tf.argmax(logits, -1))
 
 
+def test_options_beside_an_estimator_object():
+    with pytest.raises(ValueError, match="Received: k=3 with estimator"):
+        tg.ExpectedCost(plain_cost, tg.estimators.RLOO("subset", k=2), k=3)
+
+
 def test_every_call_draws_anew():
     layer = tg.ExpectedCost(plain_cost, "rloo", seed=1)
     logits = tf.zeros([32, 2, 3])

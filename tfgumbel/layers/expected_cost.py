@@ -380,6 +380,13 @@ def _estimator(
         return estimators.get(identifier, distribution=found)
     estimator = estimators.get(identifier)
     if distribution is None:
+        if options:
+            raise ValueError(
+                "Options of a distribution are for one that is given by name; "
+                "that of an estimator object has them already. Received: "
+                f"{', '.join(f'{k}={v!r}' for k, v in options.items())} with "
+                f"estimator={identifier!r}"
+            )
         return estimator
     if distributions.get(distribution, **options) != estimator.distribution:
         raise ValueError(
