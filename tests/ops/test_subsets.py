@@ -601,6 +601,25 @@ def test_a_range_is_the_sum_of_its_sizes(k):
     )
 
 
+@pytest.mark.parametrize("k", [(4, 6), (0, 3)])
+def test_a_range_whose_end_is_near_the_expected_size(k):
+    """From half an item below to half an item above, of log-odds that vary."""
+    logits = some_logits(8, rows=64, scale=8.0, seed=3)
+    for _ in range(60):  # moves the expected size towards the nearer end
+        p = 1 / (1 + np.exp(-logits))
+        wanted = min(k, key=lambda end: abs(end - 3.5))
+        wanted = wanted + np.linspace(-0.5, 0.5, len(logits))
+        slope = 1.0 + np.sum(p * (1 - p), axis=1)
+        logits += ((wanted - np.sum(p, axis=1)) / slope)[:, None]
+    z, log_probs, log_z = enumerated(tf.constant(logits), k)
+    found = tg.ops.subset_log_normalizer(logits, k=k)
+    np.testing.assert_allclose(found, log_z, rtol=1e-11)
+    best = tf.argmax(log_probs, axis=-1)
+    found = tg.ops.subset_log_prob(logits, tf.gather(z, best), k=k)
+    expected = tf.reduce_max(log_probs, axis=-1)
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
 def test_mode_is_the_most_probable_subset():
     for n, k in SIZES:
         logits = tf.constant(some_logits(n))

@@ -60,12 +60,11 @@ def tilt(rows: tf.Tensor, size: SubsetSize) -> Tilt:
     top = tf.reduce_max(logits, axis=-1, keepdims=True)
     logits -= top
     low, high = (tf.cast(k, rows.dtype) for k in (size.low, size.high))
-    target, inside = low, None
+    target, untilted = low, None
     if not size.fixed:
-        mean, _ = _moments(logits, top)
-        target = tf.clip_by_value(mean, low, high)
-        inside = (low <= mean) & (mean <= high)
-    shift, variance = _solve(logits, target, top, inside)
+        untilted, _ = _moments(logits, top)
+        target = tf.clip_by_value(untilted, low, high)
+    shift, variance = _solve(logits, target, top, untilted)
     # A row with NaN and one whose size cannot be are NaN from here on.
     possible = (low >= 0) & (low <= high) & (high <= rows.shape[-1])
     nan = tf.cast(math.nan, rows.dtype)
@@ -104,12 +103,13 @@ def _solve(
     logits: tf.Tensor,
     target: tf.Tensor,
     top: tf.Tensor,
-    inside: tf.Tensor | None,
+    untilted: tf.Tensor | None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The shift at which the mean is near the target, and the variance.
 
     Newton's method on the log-odds of mean / n, which are linear in the shift
-    if all logits are equal; bisection where it leaves the bracket.
+    if all logits are equal; bisection where it leaves the bracket. `untilted`
+    is the mean of a range without a tilt.
     """
     n = float(logits.shape[-1])
     # Σσ(l + t) ≤ exp(t) Σ exp(l) at one end, and σ ≥ 1 - exp(-l - t) at the
@@ -122,7 +122,13 @@ def _solve(
     least = tf.where(legal, logits, tf.zeros_like(logits))
     least = tf.reduce_min(least, axis=-1, keepdims=True)
     upper = math.log(2.0 * n) - least
-    start = lower if inside is None else tf.where(inside, top, lower)
+    start = lower
+    if untilted is not None:
+        # No tilt is one end of the bracket: near enough to the target, the
+        # other side of it would tilt away from the range.
+        lower = tf.where(untilted < target, tf.maximum(lower, top), lower)
+        upper = tf.where(untilted > target, tf.minimum(upper, top), upper)
+        start = tf.where(tf.equal(untilted, target), top, lower)
     goal = _log_odds(tf.clip_by_value(target, 0.5 * _TOLERANCE, n - 0.25), n)
 
     def unfinished(search: _Search) -> tf.Tensor:
