@@ -121,6 +121,16 @@ def test_masked_positions_do_not_count():
     assert masked.result() != all_count(None, P)
 
 
+@every_metric
+def test_a_variable_without_a_code_is_not_averaged(name):
+    """However far sequences are padded."""
+    metric = METRICS[name]()
+    mask = np.ones((11, 3), bool)
+    mask[:, 2] = False
+    metric.update_state(None, P, sample_weight=mask)
+    assert_close(metric.result(), by_numpy(name, P[:, :2]), rtol=1e-5)
+
+
 def model_with_codes(metrics, weighted=None, **kwargs):
     inputs = keras.Input((3, 6))
     scaled = keras.layers.Dense(6, kernel_initializer="identity")(inputs)

@@ -116,14 +116,16 @@ class CodeMetric(keras.metrics.Metric):
         )
 
     def result(self) -> tf.Tensor:
-        """Returns the mean over variables; 0 before any code was seen."""
+        """Returns the mean over variables that have a code; 0 without any."""
         if self.counts is None:
             return tf.zeros([])
         counts = tf.convert_to_tensor(self.counts)
         total = tf.reduce_sum(counts, axis=-1, keepdims=True)
         values = self._of_average(tf.math.divide_no_nan(counts, total))
         seen = tf.not_equal(total[..., 0], 0.0)
-        return tf.reduce_mean(tf.where(seen, values, tf.zeros_like(values)))
+        summed = tf.reduce_sum(tf.where(seen, values, tf.zeros_like(values)))
+        number = tf.reduce_sum(tf.cast(seen, values.dtype))
+        return tf.math.divide_no_nan(summed, number)
 
     def _of_average(self, average: tf.Tensor) -> tf.Tensor:
         """From p̄, `[..., K]`, to one value for each variable."""
@@ -159,7 +161,8 @@ class CodePerplexity(CodeMetric):
 
     exp(-Σ_k p̄_k log p̄_k), where p̄ is the mean of the codes over all examples
     seen: from 1 (every example has the same code) to K (all codes are equally
-    frequent). It is computed for each variable, and averaged over variables.
+    frequent). It is computed for each variable, and averaged over those that
+    have a code: a position that is masked in all examples has none.
 
     Args:
         axis: Axis of the categories.
@@ -226,7 +229,7 @@ class CodeUsage(CodeMetric):
     over all examples seen, is above `threshold`; with the default, if that
     came at least once. So relaxed codes and probabilities count like the
     one-hot codes that they stand for. Computed for each variable, and averaged
-    over variables.
+    over those that have a code.
 
     Args:
         threshold: Share above which a category is in use, in [0, 1).

@@ -81,6 +81,26 @@ def test_masked_steps_do_not_count(kind):
     assert np.isfinite(loss(kind, LOGITS, mask=no))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_masked_in_all_examples_is_no_variable(kind):
+    """However far sequences are padded; nor is it in an average."""
+    mask = np.ones((12, 3), bool)
+    mask[:, 2] = mask[:4, 0] = False
+    expected = loss(kind, LOGITS[:, :2], mask=mask[:, :2])
+    assert loss(kind, LOGITS, mask=mask) == pytest.approx(expected, rel=1e-6)
+    layer = tg.CodeUsageLoss(kind, momentum=0.75)
+    # Without the first position, with both, and without it again.
+    for rows in (slice(0, 4), slice(4, 12), slice(0, 4)):
+        layer(LOGITS[rows], training=True, mask=mask[rows])
+    first = probabilities(LOGITS[4:, 0]).mean(axis=0)
+    np.testing.assert_allclose(layer.mean[0], first, rtol=1e-5)
+    p = probabilities(LOGITS[:, 1])
+    second = 0.25 * p[4:].mean(axis=0) + 0.75 * p[:4].mean(axis=0)
+    second = 0.25 * p[:4].mean(axis=0) + 0.75 * second
+    np.testing.assert_allclose(layer.mean[1], second, rtol=1e-5)
+    np.testing.assert_array_equal(layer.mean[2], np.zeros(K))
+
+
 def test_the_mask_of_a_sequence_comes_from_keras():
     inputs = keras.Input((5,), dtype="int32")
     hidden = keras.layers.Embedding(9, K, mask_zero=True)(inputs)

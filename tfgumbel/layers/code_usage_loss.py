@@ -41,10 +41,10 @@ class CodeUsageLoss(CalledOnce):
       code k is given to: 1 where all are used alike, K where one is used
       alone. f has no gradient.
 
-    It is computed for each variable, averaged over these, and `weight` times
-    that is added to the model's loss, in training and in evaluation. The input
-    is passed through. As with any loss of Keras that a layer adds, sample
-    weights do not reach it; a mask does.
+    It is computed for each variable, averaged over those that any example has
+    unmasked, and `weight` times that is added to the model's loss, in training
+    and in evaluation. The input is passed through. As with any loss of Keras
+    that a layer adds, sample weights do not reach it; a mask does.
 
     p̄ and f are those of the whole batch, over all replicas of a strategy: the
     loss and its gradient are those of one device. Small batches use few codes,
@@ -64,8 +64,8 @@ class CodeUsageLoss(CalledOnce):
             axes along which they do, as in `metrics.CodePerplexity`.
         momentum: Share of the former batches in p̄ and f, at least 0 and below
             1: the average is m · former + (1 - m) · batch, from the second
-            training batch on. The gradient is that in the batch's own p̄, as
-            if it were the whole.
+            training batch on that a variable is unmasked in. The gradient is
+            that in the batch's own p̄, as if it were the whole.
         **kwargs: As in `keras.layers.Layer`.
 
     Call arguments:
@@ -148,7 +148,6 @@ class CodeUsageLoss(CalledOnce):
             }
             self.mean = self.add_weight(shape=shape, name="mean", **own)
             self.share = self.add_weight(shape=shape, name="share", **own)
-            self.batches = self.add_weight(shape=(), name="batches", **own)
         self.built = True
 
     def call(
@@ -192,10 +191,14 @@ class CodeUsageLoss(CalledOnce):
                 "Argument `routed` belongs to kind='load_balance'. Received: "
                 f"routed with kind={self.kind!r}"
             )
-        means = _means(values, counted, axes)
+        means, seen = _means(values, counted, axes)
         if self.momentum:
-            means = self._with_former(means, training)
-        return tf.reduce_mean(self._of_means(means))
+            means = self._with_former(means, seen, training)
+        losses, seen = self._of_means(means), seen[..., 0]
+        # Of a position that is masked in all examples, none.
+        total = tf.reduce_sum(tf.where(seen, losses, tf.zeros_like(losses)))
+        number = tf.reduce_sum(tf.cast(seen, losses.dtype))
+        return tf.math.divide_no_nan(total, number)
 
     def _of_means(self, means: dict[str, tf.Tensor]) -> tf.Tensor:
         """The loss of each variable."""
@@ -238,18 +241,20 @@ class CodeUsageLoss(CalledOnce):
         return tf.math.divide_no_nan(routed, total)
 
     def _with_former(
-        self, means: dict[str, tf.Tensor], training: Any
+        self, means: dict[str, tf.Tensor], seen: tf.Tensor, training: Any
     ) -> dict[str, tf.Tensor]:
-        """The averages with former batches in them."""
+        """The averages with former batches in them; where seen, they move."""
         if not means["mean"].shape.is_compatible_with(self.mean.shape):
             raise ValueError(
                 "Argument `momentum` keeps averages of one shape, "
                 f"{tuple(self.mean.shape)}. Received: inputs whose averages "
                 f"are of shape {means['mean'].shape}"
             )
-        batches = tf.convert_to_tensor(self.batches)
-        # The first batch has no former ones.
-        own = tf.where(batches > 0, 1.0 - self.momentum, 1.0)
+        # What a variable is first seen in has no former batches.
+        former = tf.convert_to_tensor(self.mean)
+        known = tf.reduce_sum(former, axis=-1, keepdims=True) > 0.0
+        own = tf.where(known, 1.0 - self.momentum, 1.0)
+        own = tf.where(seen, own, tf.zeros_like(own))
         blended = dict(means)
         for name in ("mean", "share"):
             if name not in means:
@@ -262,8 +267,6 @@ class CodeUsageLoss(CalledOnce):
                 variable.assign(tf.cast(value, tf.float32))
             shift = means[name] - tf.stop_gradient(means[name])
             blended[name] = value + shift
-        if training:
-            self.batches.assign(batches + 1.0)
         return blended
 
     def _averaged_shape(self, shape: Any) -> tuple[int, ...]:
@@ -348,8 +351,8 @@ def _counted(p: tf.Tensor, mask: Any) -> tf.Tensor:
 
 def _means(
     values: dict[str, tf.Tensor], counted: tf.Tensor, axes: list[int]
-) -> dict[str, tf.Tensor]:
-    """Means over the axes of what counts, on all replicas."""
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Means over the axes of what counts, on all replicas; and if any does."""
     sums = {
         name: tf.reduce_sum(
             tf.where(counted > 0, value, tf.zeros_like(value)), axis=axes
@@ -359,7 +362,8 @@ def _means(
     sums["count"] = tf.reduce_sum(counted, axis=axes)
     sums = summed(sums)
     count = sums.pop("count")
-    return {
+    means = {
         name: tf.math.divide_no_nan(total, count)
         for name, total in sums.items()
     }
+    return means, count > 0.0
