@@ -135,6 +135,35 @@ def test_the_multiplier_ascends_in_training():
     np.testing.assert_allclose(layer.multiplier, expected, rtol=1e-5)
 
 
+def test_gates_of_examples_on_two_replicas_steer_as_on_one_device(strategy):
+    """Only the cost moves the gates of what is zero."""
+
+    def model():
+        inputs = keras.Input((2,))
+        gates = keras.layers.Dense(3)(inputs)
+        zeros = keras.layers.Rescaling(0.0)(gates)
+        steered = tg.StochasticGate(weight=3.0, sparsity=0.5, name="gate")
+        model = keras.Model(inputs, steered(zeros, gates))
+        model.compile(keras.optimizers.SGD(0.5), "mse", jit_compile=False)
+        return model
+
+    with strategy.scope():
+        several = model()
+    alone = model()
+    alone.set_weights(several.get_weights())
+    # The replicas' examples are far apart.
+    x = np.repeat([[-3.0, 1.0], [2.0, 3.0]], 4, axis=0).astype("float32")
+    for each in (several, alone):
+        each.fit(x, np.zeros((8, 3)), batch_size=8, epochs=3, verbose=0)
+    for a, b in zip(several.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    found, expected = (m.get_layer("gate").multiplier for m in (several, alone))
+    of_replicas = strategy.experimental_local_results(found.value)
+    np.testing.assert_allclose(
+        of_replicas, [float(expected)] * 2, rtol=1e-5, atol=1e-7
+    )
+
+
 def test_gates_of_the_examples():
     layer = tg.StochasticGate(seed=1)
     gates = tf.constant([[-9.0, 9.0], [9.0, -9.0], [0.0, 0.0]])

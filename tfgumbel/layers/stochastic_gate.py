@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfgumbel import _checks, _saving, ops, random, schedules
 from tfgumbel._precision import in_working_precision
+from tfgumbel.layers._replicas import summed
 from tfgumbel.layers._stochastic import InferringLayer, TemperatureLayer
 
 KINDS = ("hard_concrete", "gaussian")
@@ -39,9 +40,10 @@ class StochasticGate(TemperatureLayer, InferringLayer):
     Noise is drawn for each example. The gradient is pathwise, and unbiased.
 
     To the loss it adds `weight` times the expected number of open gates,
-    Σ P(z ≠ 0), averaged over the batch: a penalty on their number (L0). With
-    `sparsity=`, it steers to that share of closed gates instead: with c the
-    excess share of open gates, c = Σ P(z ≠ 0) / n - (1 - sparsity), it adds
+    Σ P(z ≠ 0): a penalty on their number (L0). Of gates for each example it is
+    the mean over the batch, that of all replicas. With `sparsity=`, it steers
+    to that share of closed gates instead: with c the excess share of open
+    gates, c = Σ P(z ≠ 0) / n - (1 - sparsity), it adds
 
         n (m c + weight c² / 2),   m ← m + 0.01 weight c at each training call,
 
@@ -266,9 +268,13 @@ class StochasticGate(TemperatureLayer, InferringLayer):
     ) -> None:
         chances = self._open_probability(parameters, temperature)
         number = tf.cast(tf.reduce_sum(chances, axis=-1), tf.float32)
-        if number.shape.rank:  # of an empty batch, none
-            size = tf.cast(tf.shape(number)[0], tf.float32)
-            number = tf.math.divide_no_nan(tf.reduce_sum(number), size)
+        if number.shape.rank:  # of each example; of an empty batch, none
+            sums = {
+                "number": tf.reduce_sum(number),
+                "size": tf.cast(tf.shape(number)[0], tf.float32),
+            }
+            sums = summed(sums)
+            number = tf.math.divide_no_nan(sums["number"], sums["size"])
         weight = self._weight(training)
         if self.sparsity is None:
             self.add_loss(weight * number)
