@@ -107,8 +107,33 @@ def test_the_nearest_code_is_nearest(compiled, block):
 def test_logits_are_distances_up_to_a_constant_of_the_vector():
     logits = tg.ops.code_logits(X, BOOK, scale=SCALE)
     expected = plain_logits(X, BOOK, SCALE)
-    constant = np.sum(X**2, axis=-1, keepdims=True) / SCALE
+    centred = X - BOOK.mean(axis=0)
+    constant = np.sum(centred**2, axis=-1, keepdims=True) / SCALE
     np.testing.assert_allclose(logits, expected + constant)
+
+
+def test_vectors_and_codes_far_from_zero():
+    """In float32, as near zero: rounded, their distances are not."""
+    random = np.random.default_rng(2)
+    x, book = random.integers(-64, 64, size=(2, 50, 8)) / 32
+    near = tg.ops.code_logits(x, book, scale=0.1)
+    far = [(array + 1000.0).astype("float32") for array in (x, book)]
+    found = tg.ops.code_logits(*far, scale=0.1)
+    np.testing.assert_allclose(found, near, atol=1e-2)
+    distances = np.sum((x[:, None] - book) ** 2, axis=-1)
+    found = tg.ops.nearest_code(*far)
+    np.testing.assert_array_equal(found, distances.argmin(axis=-1))
+
+    def gradients(x, book):
+        x, book = tf.constant(x), tf.constant(book)
+        with tf.GradientTape() as tape:
+            tape.watch([x, book])
+            y = tg.ops.quantize(x, book, found, scale=5.0)
+        return tape.gradient(y, [x, book], tf.constant(upstream, x.dtype))
+
+    upstream = random.normal(size=x.shape)
+    expected = gradients(x, book)
+    assert_close(gradients(*far), expected, rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("name", ["st", "reinmax", "zgr", "gapped", "mve"])

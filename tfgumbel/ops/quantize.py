@@ -28,8 +28,10 @@ def _straight_through(block: Block) -> tf.Tensor:
 def code_logits(x: Any, codebook: Any, *, scale: Any = 1.0) -> tf.Tensor:
     """Logits of the codes of a vector: minus its squared distances to them.
 
-    logits_k = (‖x‖² - ‖x - e_k‖²) / s. The term ‖x‖² is the same for all
-    codes, and what is drawn does not depend on it.
+    logits_k = (‖x - m‖² - ‖x - e_k‖²) / s, with m the mean of the codes. The
+    first term is the same for all codes, and what is drawn does not depend on
+    it. About m, little is lost to rounding where vectors and codes are far
+    from zero and near to each other.
 
     Args:
         x: Vectors `[..., dim]`, floating.
@@ -47,9 +49,9 @@ def code_logits(x: Any, codebook: Any, *, scale: Any = 1.0) -> tf.Tensor:
 
     >>> import tfgumbel as tg
     >>> tg.ops.code_logits([[1.0, 0.0]], [[1.0, 1.0], [0.0, 0.0]]).numpy()
-    array([[0., 0.]], dtype=float32)
+    array([[-0.5, -0.5]], dtype=float32)
     """
-    x, codebook = _checked(x, codebook)
+    x, codebook = _centred(*_checked(x, codebook))
     weights, bias = _affine(codebook, _scale(scale, x.dtype))
     return tf.tensordot(x, weights, [[-1], [-1]]) + bias
 
@@ -120,9 +122,9 @@ def choose_code(
     """
     x, codebook = _checked(x, codebook)
     _checks.positive_integer("block", block)
-    flat = tf.stop_gradient(tf.reshape(x, [-1, x.shape[-1]]))
+    flat, codebook = _centred(tf.reshape(x, [-1, x.shape[-1]]), codebook)
     weights, bias = _affine(codebook, _scale(scale, x.dtype))
-    weights, bias = tf.stop_gradient(weights), tf.stop_gradient(bias)
+    flat, weights, bias = map(tf.stop_gradient, (flat, weights, bias))
 
     def of_rows(first: Any, last: Any) -> tf.Tensor:
         rows = tf.range(first, last)
@@ -223,8 +225,8 @@ def quantize(
     if not trains_codebook:
         codebook, s = tf.stop_gradient(codebook), tf.stop_gradient(s)
     rows = tf.gather(codebook, index) + nan_rows(x, -1)
-    flat = tf.reshape(x, [-1, x.shape[-1]])
-    weights, bias = _affine(codebook, s)
+    flat, centred = _centred(tf.reshape(x, [-1, x.shape[-1]]), codebook)
+    weights, bias = _affine(centred, s)
     held = tf.stop_gradient(codebook)
 
     @tf.custom_gradient
@@ -338,6 +340,12 @@ def _checked(x: Any, codebook: Any) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _scale(scale: Any, dtype: tf.DType) -> tf.Tensor:
     return _checks.guarded_temperature(scale, dtype, "scale")
+
+
+def _centred(x: tf.Tensor, codebook: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Both, as seen from the mean of the codes: a constant."""
+    mean = tf.stop_gradient(tf.reduce_mean(codebook, axis=0))
+    return x - mean, codebook - mean
 
 
 def _affine(codebook: tf.Tensor, s: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
