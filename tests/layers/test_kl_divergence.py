@@ -192,6 +192,43 @@ def test_masked_steps_are_free():
     assert float(layer.losses[0]) == pytest.approx(expected)
 
 
+def test_a_mask_as_a_list_is_a_mask():
+    """Of sequences, for a pair of two as well; not the first number in it."""
+    mask = [[True, False, False], [True, True, False]]
+    q = tf.constant(np.random.default_rng(1).normal(size=(2, 3, 4)))
+    for inputs in (q, [q, tf.zeros_like(q)]):
+        layer = tg.CategoricalKL()
+        losses = []
+        for given in (mask, np.array(mask)):
+            layer(inputs, mask=given)
+            losses.append(float(layer.losses[0]))
+        assert losses[0] == losses[1]
+        each = layer.divergence(inputs).numpy()
+        expected = np.sum(each[np.array(mask)]) / 2
+        assert losses[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_mask_comes_from_any_parameter():
+    """The size of a subset has none where its logits do."""
+    tokens = keras.Input((4,), dtype="int32")
+    size = keras.Input((4,), dtype="int32")
+    embedding = keras.layers.Embedding(9, 5, "normal", mask_zero=True)
+    logits = embedding(tokens)
+    layer = tg.KLDivergence("subset")
+    _, passed = layer((size, logits))
+    sampler = tg.SubsetSampler(None)
+    drawn = sampler((size, logits))
+    model = keras.Model([tokens, size], [passed, drawn])
+    given = np.array([[3, 5, 0, 0]]), np.array([[1, 2, 2, 1]])
+    for output in model(given):
+        np.testing.assert_array_equal(
+            output._keras_mask, [[True, True, False, False]]
+        )
+    table = embedding.embeddings.numpy()
+    each = layer.divergence((given[1], table[given[0]])).numpy()
+    assert float(model.losses[0]) == pytest.approx(each[0, :2].sum(), rel=1e-5)
+
+
 def test_a_prior_that_is_given_learns_only_what_is_paid():
     prior = tf.zeros_like(MEAN), tf.zeros_like(MEAN)
     for free_bits, learns in ((1.0, True), (50.0, False)):

@@ -345,10 +345,8 @@ class SamplingLayer(InferringLayer):
         return self.distribution.infer(parameters, self.mode, self.next_seed)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        """Passes on the mask of the first parameter."""
-        if isinstance(previous_mask, list | tuple):
-            return previous_mask[0] if previous_mask else None
-        return previous_mask
+        """Passes on the mask of the parameters."""
+        return first_mask(previous_mask)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the shape of a sample, in the compute dtype."""
@@ -363,6 +361,19 @@ class SamplingLayer(InferringLayer):
         several = isinstance(parameters_shape[0], list | tuple)
         shapes = parameters_shape if several else [parameters_shape]
         return self.distribution.sample_shape(shapes)
+
+
+def first_mask(masks: Any, among: int | None = None) -> Any:
+    """The first mask of several tensors, of which some may have none.
+
+    Args:
+        masks: A mask, also as a list of booleans, or a structure of masks.
+        among: How many of them are asked; `None` for all.
+    """
+    leaves = keras.tree.flatten(masks)
+    if leaves and isinstance(leaves[0], bool | int | np.generic):
+        return tf.convert_to_tensor(masks)
+    return next((mask for mask in leaves[:among] if mask is not None), None)
 
 
 def masked(distribution: Distribution, inputs: Any, category_mask: Any) -> Any:

@@ -14,7 +14,7 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 from tfgumbel import _checks, _saving, schedules
 from tfgumbel._precision import in_working_precision, without_infinity
 from tfgumbel.layers._replicas import summed
-from tfgumbel.layers._stochastic import CalledOnce, is_called_by
+from tfgumbel.layers._stochastic import CalledOnce, first_mask, is_called_by
 
 KINDS = ("diversity", "entropy", "load_balance")
 
@@ -293,8 +293,7 @@ class CodeUsageLoss(CalledOnce):
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Passes on the mask of the inputs."""
-        masks = keras.tree.flatten(previous_mask)
-        return masks[0] if masks else None
+        return first_mask(previous_mask)
 
     def compute_output_spec(
         self,

@@ -24,6 +24,7 @@ from tfgumbel.distributions import (
 from tfgumbel.layers._stochastic import (
     SamplingLayer,
     StochasticLayer,
+    first_mask,
     is_called_by,
     masked,
 )
@@ -386,8 +387,8 @@ class KLDivergence(StochasticLayer):
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Passes on the mask of q."""
-        masks = keras.tree.flatten(previous_mask)
-        return masks[0] if masks else None
+        q, _ = self._split(inputs)
+        return first_mask(previous_mask, among=len(keras.tree.flatten(q)))
 
     def compute_output_spec(
         self,

@@ -9,7 +9,12 @@ import tensorflow as tf
 
 from tfgumbel import _checks, distributions, estimators, ops
 from tfgumbel.distributions import Parameters
-from tfgumbel.layers._stochastic import SamplingLayer, is_recorded, masked
+from tfgumbel.layers._stochastic import (
+    SamplingLayer,
+    first_mask,
+    is_recorded,
+    masked,
+)
 from tfgumbel.layers.cost_collector import CostCollector
 from tfgumbel.layers.draw import Draw
 
@@ -265,9 +270,8 @@ class ReinforceSampler(SamplingLayer):
         return (shape, shape[:1]) if self.return_log_prob else shape
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        """Passes on the mask of the first parameter; log q(z) has none."""
-        masks = keras.tree.flatten(previous_mask)
-        mask = masks[0] if masks else None
+        """Passes on the mask of the parameters; log q(z) has none."""
+        mask = first_mask(previous_mask)
         return (mask, None) if self.return_log_prob else mask
 
     def get_config(self) -> dict[str, Any]:

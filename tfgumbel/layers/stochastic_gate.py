@@ -13,7 +13,11 @@ import tensorflow as tf
 from tfgumbel import _checks, _saving, ops, random, schedules
 from tfgumbel._precision import in_working_precision
 from tfgumbel.layers._replicas import summed
-from tfgumbel.layers._stochastic import InferringLayer, TemperatureLayer
+from tfgumbel.layers._stochastic import (
+    InferringLayer,
+    TemperatureLayer,
+    first_mask,
+)
 
 KINDS = ("hard_concrete", "gaussian")
 # Of the multiplier: slow enough not to swing.
@@ -370,8 +374,7 @@ class StochasticGate(TemperatureLayer, InferringLayer):
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Passes on the mask of the inputs."""
-        masks = keras.tree.flatten(previous_mask)
-        return masks[0] if masks else None
+        return first_mask(previous_mask)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
