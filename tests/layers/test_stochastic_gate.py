@@ -135,6 +135,24 @@ def test_the_multiplier_ascends_in_training():
     np.testing.assert_allclose(layer.multiplier, expected, rtol=1e-5)
 
 
+def test_gates_cost_once_in_however_many_places():
+    """As weights that are shared; gates of examples are others each time."""
+    shared = gate("hard_concrete", 2.0, sparsity=0.5)
+    x = keras.Input((3, 4))
+    model = keras.Model(x, keras.layers.TimeDistributed(shared)(x) + shared(x))
+    share = shared.expected_open() / 4 - 0.5
+    for calls in (1, 2):
+        model(np.ones((2, 3, 4), "float32"), training=True)
+        assert len(model.losses) == 1
+        ascent = calls * 0.02 * share
+        np.testing.assert_allclose(shared.multiplier, ascent, rtol=1e-5)
+    each = tg.StochasticGate()
+    x, gates = keras.Input((4,)), keras.Input((4,))
+    model = keras.Model([x, gates], each(x, gates) + each(x, 2.0 * gates))
+    model([np.ones((2, 4), "float32")] * 2)
+    assert len(model.losses) == 2
+
+
 def test_gates_of_examples_on_two_replicas_steer_as_on_one_device(strategy):
     """Only the cost moves the gates of what is zero."""
 

@@ -45,8 +45,9 @@ class StochasticGate(TemperatureLayer, InferringLayer):
 
     To the loss it adds `weight` times the expected number of open gates,
     Σ P(z ≠ 0): a penalty on their number (L0). Of gates for each example it is
-    the mean over the batch, that of all replicas. With `sparsity=`, it steers
-    to that share of closed gates instead: with c the excess share of open
+    the mean over the batch, that of all replicas; learned ones cost once, in
+    however many places a model calls the layer. With `sparsity=`, it steers to
+    that share of closed gates instead: with c the excess share of open
     gates, c = Σ P(z ≠ 0) / n - (1 - sparsity), it adds
 
         n (m c + weight c² / 2),   m ← m + 0.01 weight c at each training call,
@@ -200,7 +201,9 @@ class StochasticGate(TemperatureLayer, InferringLayer):
         temperature = None
         if self.kind == "hard_concrete":
             temperature, _ = self.temperatures(training)
-        self._add_cost(parameters, temperature, training)
+        # A set of gates costs once, in however many places a model has it.
+        if gates is not None or not self._losses:
+            self._add_cost(parameters, temperature, training)
         if training or self.mode == "sample":
             many = parameters
             if gates is None:  # noise of each example, whatever the gates are

@@ -65,7 +65,9 @@ class SubsetSampler(TemperatureLayer, SamplingLayer):
             alone, gives the relaxed ones, which sum to k; at τ near 1 or
             above, an entry may exceed 1.
         step: λ > 0 of `"implicit_mle"`: how far the logits are moved against
-            g to see which items change.
+            g to see which items change. The loss's mean over the batch and
+            sample weights are in g. So is the loss scale of an optimizer under
+            `mixed_float16`, and another λ is needed there than in float32.
         axis: Axis of the items.
         group_size: M: the axis is split into groups of M neighbours, and k of
             each are drawn, as in N:M sparsity (2 of 4, with `k=2`); `None`

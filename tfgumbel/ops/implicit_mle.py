@@ -31,7 +31,9 @@ def implicit_mle(
         logits: θ, scores of the items, with n items on `axis`.
         noise: ε, of the same shape.
         k: Size of the subset, as in `subset_marginals`, but no range.
-        step: λ > 0, a number or a scalar tensor.
+        step: λ > 0, a number or a scalar tensor. It is for the g that comes
+            in: a mean over a batch divides that by B, and a loss scale (of
+            `mixed_float16`) multiplies it, which moves θ as much farther.
         axis: Axis of the items.
 
     Returns:
