@@ -166,6 +166,34 @@ def closed():
     return model
 
 
+def test_other_layers_where_no_gate_has_to_pass_them():
+    """In front, at the end, and before a gate, which then only multiplies."""
+    normal = keras.layers.LayerNormalization()
+    model = stack(
+        keras.layers.Rescaling(0.5, offset=-1.0),
+        keras.layers.Reshape((4, 4, 1)),
+        Conv2D(5, 2, activation="relu"),
+        tg.StochasticGate(),
+        Conv2D(4, 2),
+        keras.layers.Reshape((16,)),
+        normal,
+        tg.StochasticGate(),
+        Dense(3),
+        keras.layers.Softmax(),
+        shape=(16,),
+    )
+    open_and_closed = [9.0, -9.0, 0.5, -9.0, 0.0]
+    model.layers[3].gates.assign(open_and_closed)
+    model.layers[7].gates.assign((3 * open_and_closed)[:15] + [9.0])
+    normal.set_weights(np.random.default_rng(1).normal(size=(2, 16)))
+    smaller = tg.prune_gates(model)
+    x = np.random.default_rng(2).normal(size=(6, 16)).astype("float32")
+    np.testing.assert_allclose(smaller(x), model(x), atol=1e-6)
+    shapes = [weight.shape for weight in smaller.get_weights()]
+    assert shapes[:3] == [(2, 2, 1, 3), (3,), (2, 2, 3, 4)]
+    assert shapes[3:] == [(4,), (16,), (16,), (16, 3), (3,)]
+
+
 def mixed(*before):
     model = stack(*before, tg.StochasticGate(), Dense(1))
     model.layers[-2].gates.assign([9.0, -9.0, 9.0, 0.0])
@@ -271,6 +299,13 @@ def sequence():
             lambda: channels_first(keras.layers.Flatten),
             ValueError,
             "channels_first",
+        ),
+        (
+            lambda: stack(
+                keras.Sequential([Dense(4), tg.StochasticGate()]), Dense(1)
+            ),
+            TypeError,
+            "can be pruned.*Sequential",
         ),
         (lambda: gated(Centred(1)), TypeError, "another `call`.*Centred"),
     ],

@@ -18,6 +18,8 @@ _POOLS = (
 )
 # Layers that treat each feature by itself, and scale with what they are given.
 _LINEAR = (keras.layers.Dropout, keras.layers.ReLU, keras.layers.LeakyReLU)
+# Layers of which it is not seen what they do.
+_HOLDERS = (keras.Model, keras.layers.Wrapper, keras.layers.Lambda)
 _LINEAR_ACTIVATIONS = ("linear", "relu", "leaky_relu")
 
 
@@ -36,14 +38,17 @@ def prune_gates(model: keras.Model) -> keras.Sequential:
             pooling, dropout and activations. `BatchNormalization` may stand
             before a gate, and between a gate and the next kernel only what is
             linear in the size of its inputs, such as ReLU. Features are on
-            the last axis.
+            the last axis. Other layers of Keras's may stand elsewhere, such as
+            `Rescaling` in front and `Softmax` at the end; a gate takes nothing
+            out of what is before them.
 
     Returns:
         A new `keras.Sequential` with weights of its own, not compiled.
 
     Raises:
         TypeError: If `model` is no Keras model, or has a layer that is none of
-            these, or a subclass with a `call` of its own.
+            these where a gate has to pass it, holds other layers, or is of a
+            subclass with a `call` of its own.
         ValueError: If the model is not built or no chain from one input to one
             output, a gate is not learned or not on the last axis, all gates of
             a layer are closed, no kernel follows a gate where one is needed,
@@ -224,15 +229,24 @@ class _Chain:
     def _elementwise(self, layer: keras.layers.Layer) -> None:
         known = (keras.layers.Activation, *_LINEAR, *_POOLS)
         if not isinstance(layer, known):
-            raise TypeError(
-                "Argument `model` must consist of layers that can be pruned: "
-                "Dense, Conv2D, gates, BatchNormalization, Flatten, pooling, "
-                "Dropout, ReLU, LeakyReLU and Activation. "
-                f"Received: {layer!r}"
-            )
+            self._unknown(layer)
+            return
         if not _scales(layer):
             self._require_no_scale(layer)
         self.layers.append((layer, []))
+
+    def _unknown(self, layer: keras.layers.Layer) -> None:
+        """A layer that is taken as it is, with all features before it."""
+        if self.scale is not None or isinstance(layer, _HOLDERS):
+            raise TypeError(
+                "Argument `model` must consist of layers that can be pruned: "
+                "Dense, Conv2D, gates, BatchNormalization, Flatten, pooling, "
+                "Dropout, ReLU, LeakyReLU and Activation, and of others only "
+                "where no gate has to pass them. "
+                f"Received: {layer!r}"
+            )
+        self.producer = self.kept = None
+        self.layers.append((layer, layer.get_weights()))
 
     def _require_no_scale(self, layer: keras.layers.Layer) -> None:
         if self.scale is not None:
