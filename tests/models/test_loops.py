@@ -510,7 +510,18 @@ def with_added_loss(name, unroll, stacked=False):
     return network
 
 
-@pytest.mark.parametrize("name", ADDING)
+@pytest.mark.parametrize("unroll", [False, True])
+def test_learned_gates_in_a_loop_cost_once(unroll):
+    """Keras calls the cell for its shapes, outside of the loop, first."""
+    network = with_added_loss("gate", unroll)
+    gate = network.layers[1].cell.layer
+    network.train_on_batch(chain.INPUTS, np.zeros((4, chain.CATEGORIES)))
+    targets = network.predict(chain.INPUTS, verbose=0)
+    cost = network.evaluate(chain.INPUTS, targets, verbose=0)
+    np.testing.assert_allclose(cost, gate.expected_open(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in ADDING if name != "gate"])
 def test_a_loss_that_is_added_in_a_loop_is_refused(name):
     network = with_added_loss(name, unroll=False)
     with pytest.raises(ValueError, match="adds a loss.*unroll=True"):
