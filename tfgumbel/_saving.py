@@ -71,14 +71,30 @@ def admitted(
 
 
 def increase(variable: keras.Variable, amount: Any) -> None:
-    """Adds to a variable, in one operation.
+    """Adds to a variable, in one operation, unless Keras only tries.
 
     Keras's own `assign_add` reads the variable, adds, and assigns.
     """
+    if is_tried():
+        return
     if in_stateless_scope():
         variable.assign_add(amount)
     else:
         variable.value.assign_add(amount)
+
+
+def is_tried() -> bool:
+    """Whether Keras calls for shapes alone, and makes no use of the result.
+
+    Its RNN calls cells that are stacked, once in a step, to know what dropout
+    masks they need (Keras 3.12 to 3.15). Nothing may move by that.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_qualname == "RNN._maybe_config_dropout_masks":
+            return True
+        frame = frame.f_back
+    return False
 
 
 class StatefulLayer(keras.layers.Layer):

@@ -1,6 +1,7 @@
 """Samplers inside loops, against enumeration and against unrolled loops."""
 
 import functools
+import sys
 
 import keras
 import numpy as np
@@ -519,6 +520,37 @@ def test_learned_gates_in_a_loop_cost_once(unroll):
     targets = network.predict(chain.INPUTS, verbose=0)
     cost = network.evaluate(chain.INPUTS, targets, verbose=0)
     np.testing.assert_allclose(cost, gate.expected_open(), rtol=1e-5)
+
+
+STEERED = {
+    **ADDING,
+    "kl": lambda: tg.CategoricalKL(
+        weight=tg.schedules.ExponentialAnnealing.between(1.0, 0.1, steps=9)
+    ),
+    "usage": lambda: tg.CodeUsageLoss("diversity", momentum=0.9),
+    "gate": lambda: tg.StochasticGate(sparsity=0.5),
+}
+
+
+@pytest.mark.parametrize("name", STEERED)
+def test_what_keras_tries_of_cells_that_are_stacked_moves_nothing(
+    name, monkeypatch
+):
+    """No step, average, count of draws or log."""
+    monkeypatch.setattr(sys.modules[__name__], "ADDING", STEERED)
+    found = []
+    for stacked in (False, True):
+        keras.utils.set_random_seed(3)
+        network = with_added_loss(name, unroll=True, stacked=stacked)
+        targets = np.zeros((4, chain.CATEGORIES))
+        logs = network.train_on_batch(chain.INPUTS, targets, return_dict=True)
+        cell = network.layers[1].cell
+        cell = cell.cells[0] if stacked else cell
+        state = [v.numpy() for v in cell.layer.variables]
+        own = [v for k, v in sorted(logs.items()) if k != "loss"]
+        found.append([*state, *own])
+    for several, one in zip(*found, strict=True):
+        np.testing.assert_allclose(several, one, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in ADDING if name != "gate"])

@@ -83,7 +83,7 @@ class CalledOnce(schedules.AnnealedLayer):
 
     def add_loss(self, loss: Any) -> None:
         """Adds a loss, unless Keras only calls the layer on trial."""
-        if not is_tried():
+        if not _saving.is_tried():
             super().add_loss(loss)
 
     def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any):
@@ -220,15 +220,6 @@ def model_in_training() -> keras.Model | None:
             return frame.f_locals.get("self")
         frame = frame.f_back
     return None
-
-
-def is_tried() -> bool:
-    """Whether Keras calls for shapes alone, and makes no use of the result.
-
-    Its RNN calls cells that are stacked, once in a step, to know what dropout
-    masks they need (Keras 3.12 to 3.15).
-    """
-    return is_called_by("RNN._maybe_config_dropout_masks")
 
 
 class InferringLayer(StochasticLayer):

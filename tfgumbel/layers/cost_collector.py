@@ -26,9 +26,9 @@ import tensorflow as tf
 # Keras 3.12 to 3.15 have no public way to ask for it.
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
+from tfgumbel._saving import is_tried
 from tfgumbel.layers import _graphs, sampling_scope
 from tfgumbel.layers._credit import Credit
-from tfgumbel.layers._stochastic import is_tried
 from tfgumbel.layers.draw import Draw
 from tfgumbel.layers.shares import Shares
 

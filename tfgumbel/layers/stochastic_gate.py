@@ -292,7 +292,7 @@ class StochasticGate(TemperatureLayer, InferringLayer):
         self.add_loss(count * slope * excess)
         if training and self.trainable:
             ascent = tf.stop_gradient(_RATE * weight * excess)
-            self.multiplier.assign_add(ascent)
+            _saving.increase(self.multiplier, ascent)
 
     def _on_axis(self, values: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
         """Gates `[B, n]` or `[1, n]` in the rank of the inputs."""

@@ -309,9 +309,10 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
         valid = valid_positions(x, mask)
         self._add_losses(found, valid, scale)
         counts = self._counts(found, valid)
-        if training and self.trainable:
+        tried = in_symbolic_scope() or _saving.is_tried()
+        if training and self.trainable and not tried:
             self._maintain(found, valid, counts, seeds)
-        if is_called_by("train_step", "test_step") and not in_symbolic_scope():
+        if is_called_by("train_step", "test_step") and not tried:
             used = tf.reshape(counts, [-1, self.codes])
             self._perplexity.update_counts(used)
             self._usage.update_counts(used)
