@@ -100,6 +100,13 @@ def half_stopped(self, logits, noise):
     return tf.nn.softmax(0.5 * (perturbed + tf.stop_gradient(perturbed)))
 
 
+def straight_through_other_noise(self, logits):
+    """Two calls where one was meant."""
+    soft = self.soften(logits, self.noise(logits))
+    other = self.soften(logits, self.noise(logits))
+    return soft + tf.stop_gradient(self.harden(other) - soft)
+
+
 def of_other_noise(self, logits):
     """As rematerialisation does: the backward pass draws again."""
     soft = self.soften(logits, self.noise(logits))
@@ -208,6 +215,18 @@ def without_a_floor(self, logits):
 
 def static_shape(self, logits):
     return -tf.math.log(-tf.math.log(self.uniform(list(logits.shape))))
+
+
+def softened_twice(self, logits, noise):
+    return tf.nn.softmax(Right.soften(self, logits, noise))
+
+
+def along_another_axis(self, logits):
+    return tf.nn.softmax(logits, axis=1)
+
+
+def least(self, logits):
+    return self.harden(-logits)
 
 
 def unstable(self, logits, noise):
@@ -401,6 +420,12 @@ FAULTS = (
         {"sample": of_other_noise},
         times=9.0,
     ),
+    fault(
+        "StraightThroughOtherNoise",
+        "gradient of the sample",
+        "does not depend on what was drawn",
+        {"sample": straight_through_other_noise},
+    ),
     fault("Replayed", "calls", "same values", {"uniform": replayed}),
     fault("ReplayedInLayers", "layers", "same values", {"uniform": replayed}),
     fault("ByNumpy", "graph", "one graph gave the same", {"noise": by_numpy}),
@@ -442,6 +467,19 @@ FAULTS = (
         {"noise": without_a_floor},
     ),
     fault("StaticShape", "batch size", "", {"noise": static_shape}),
+    fault(
+        "SoftenedTwice",
+        "extremes",
+        "the category that they leave possible in training",
+        {"soften": softened_twice},
+    ),
+    fault("Least", "inference", "possible in inference", {"infer": least}),
+    fault(
+        "AlongAnotherAxis",
+        "inference",
+        "sum to one",
+        {"infer": along_another_axis},
+    ),
     fault("Unstable", "extremes", "not finite", {"soften": unstable}),
     fault(
         "NormalisedOverTheBatch",
@@ -576,6 +614,68 @@ class DrawsByDefault(Right):
 
     def call(self, logits, training=True):
         return super().call(logits, training=training)
+
+
+@keras.saving.register_keras_serializable("tfgumbel_tests")
+class Encoder(keras.layers.Layer):
+    """Takes integers, and returns the sample last, as encoders do."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.table = keras.layers.Embedding(7, 2)
+        self.extra = keras.layers.Dense(2)
+        self.tau = 0.5
+
+    def call(self, indices, training=None):
+        mean = self.table(indices)
+        noise = tf.random.normal(tf.shape(mean)) if training else 0.0
+        return mean, self.extra(mean), mean + tf.cast(noise, mean.dtype)
+
+
+@keras.saving.register_keras_serializable("tfgumbel_tests")
+class OfDict(Right):
+    """Takes its logits in a dict, along with what is of no effect."""
+
+    def call(self, inputs, training=None):
+        return super().call(inputs["logits"], training=training)
+
+
+@keras.saving.register_keras_serializable("tfgumbel_tests")
+class OfProbabilities(Right):
+    """Takes probabilities instead of logits."""
+
+    def call(self, probabilities, training=None):
+        logits = tf.math.log(tf.cast(probabilities, tf.float32) + TINY)
+        return super().call(logits, training=training)
+
+
+@keras.saving.register_keras_serializable("tfgumbel_tests")
+class OtherAxis(Right):
+    """Has its categories on the axis before the last."""
+
+    def call(self, logits, training=None):
+        swapped = super().call(tf.linalg.matrix_transpose(logits), training)
+        return tf.linalg.matrix_transpose(swapped)
+
+
+@keras.saving.register_keras_serializable("tfgumbel_tests")
+class LogisticNormal(keras.layers.Layer):
+    """A point of the simplex that no Gumbel noise gave."""
+
+    def call(self, inputs, training=None):
+        noise = tf.random.normal(tf.shape(inputs)) if training else 0.0
+        return tf.nn.softmax(inputs + tf.cast(noise, inputs.dtype))
+
+
+@keras.saving.register_keras_serializable("tfgumbel_tests")
+class Poisson(keras.layers.Layer):
+    """Draws by an operation that never returns for NaN."""
+
+    def call(self, inputs, training=None):
+        rate = tf.nn.softplus(inputs)
+        if not training:
+            return tf.round(rate)
+        return rate + tf.stop_gradient(tf.random.poisson([], rate) - rate)
 
 
 # By arguments of `check_layer`, where they take some.

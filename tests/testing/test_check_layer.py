@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfgumbel as tg
 from tests.testing import faulty
@@ -54,6 +55,91 @@ def test_the_right_ones_pass(name, seed):
     tg.testing.check_layer(
         RIGHT[name], faulty.LOGITS, seed=seed, **faulty.OPTIONS.get(name, {})
     ).raise_if_failed()
+
+
+PROBABILITIES = np.exp(faulty.LOGITS)
+PROBABILITIES /= PROBABILITIES.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs", "options", "passed"),
+    [
+        (
+            faulty.Encoder,
+            np.arange(6)[None].repeat(4, axis=0),
+            {"only": ["training", "gradient", "graph"]},
+            3,
+        ),
+        (
+            faulty.Encoder,
+            np.arange(6)[None].repeat(4, axis=0),
+            {"only": ["extremes", "NaN", "gradient of the sample"]},
+            0,
+        ),
+        (
+            faulty.OfDict,
+            {"logits": faulty.LOGITS},
+            {"only": ["extremes", "NaN", "frequencies"]},
+            3,
+        ),
+        (
+            faulty.OfProbabilities,
+            PROBABILITIES,
+            {"only": ["extremes", "NaN", "frequencies"]},
+            2,
+        ),
+        (
+            faulty.OtherAxis,
+            faulty.LOGITS,
+            {"only": ["training", "inference", "frequencies"]},
+            3,
+        ),
+        (
+            faulty.LogisticNormal,
+            faulty.LOGITS,
+            {"only": ["extremes", "frequencies"], "distribution": False},
+            1,
+        ),
+        (faulty.Poisson, faulty.LOGITS, {"only": ["NaN"]}, 0),
+    ],
+)
+def test_other_inputs_and_outputs(layer, inputs, options, passed):
+    report = tg.testing.check_layer(layer, inputs, **options)
+    report.raise_if_failed()
+    assert sum(outcome.status == "pass" for outcome in report) == passed
+
+
+def test_the_axis_of_categories_is_said():
+    report = tg.testing.check_layer(
+        faulty.OtherAxis, faulty.LOGITS, only="training"
+    )
+    assert "categories on axis 1" in report["training"].detail
+
+
+def test_the_length_of_a_surrogate_gradient_is_said():
+    """Its direction alone is judged."""
+
+    class Long(faulty.Right):
+        def straight_through(self, soft):
+            soft *= 10.0
+            return soft + tf.stop_gradient(self.harden(soft) - soft)
+
+    (outcome,) = tg.testing.check_layer(
+        lambda: Long(hard=True), faulty.LOGITS, only="gradient of the sample"
+    )
+    lengths = re.search(r"is (\S+) times as long", outcome.detail)
+    assert 7.0 < float(lengths[1]) < 15.0, outcome
+
+
+def test_keras_errors_are_plain():
+    class Broken(faulty.Right):
+        def noise(self, logits):
+            if tf.executing_eagerly() and len(logits) > 100:
+                raise ValueError("broken")
+            return super().noise(logits)
+
+    (outcome,) = tg.testing.check_layer(Broken, faulty.LOGITS, only="calls")
+    assert outcome.status == "fail" and "\x1b" not in outcome.detail
 
 
 def test_where_examples_mix_only_that_is_said():

@@ -11,7 +11,13 @@ import tensorflow as tf
 from tfgumbel import distributions
 from tfgumbel.testing import _measure
 from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
-from tfgumbel.testing._subject import Batch, Call, Subject, floating
+from tfgumbel.testing._subject import (
+    Batch,
+    Call,
+    Subject,
+    floating,
+    require_floating,
+)
 
 
 @check(
@@ -22,30 +28,46 @@ from tfgumbel.testing._subject import Batch, Call, Subject, floating
 )
 def gradient(subject: Subject) -> Finding:
     layer, batch = subject.make(), subject.rows(256)
-    inputs = floating(batch.inputs)
-    weights = [v.value for v in layer.trainable_variables]
-    with tf.GradientTape() as tape:
+    inputs = {f"input {i}": t for i, t in enumerate(floating(batch.inputs))}
+    weights = {}
+    for variable in layer.trainable_variables:
+        path = variable.path
+        again = f" ({len(weights)})" if path in weights else ""
+        weights[path + again] = variable.value
+    with tf.GradientTape(persistent=True) as tape:
         tape.watch(inputs)
         call = subject.call(layer, batch)
         cost = tf.reduce_sum(call.per_example(subject.weights))
         cost = tf.add_n([cost, *(tf.cast(v, cost.dtype) for v in call.losses)])
-    found = tape.gradient(cost, [*inputs, *weights])
-    names = [f"input {i}" for i in range(len(inputs))]
-    names += [v.path for v in layer.trainable_variables]
-    without = [n for n, g in zip(names, found, strict=True) if _is_zero(g)]
-    # Of several inputs some may be constants, unless it is known better.
-    learned = subject.learned_inputs()
-    needed = [n for n, wanted in zip(names, learned, strict=False) if wanted]
-    needed += names[len(inputs) :]
-    if all(n in without for n in names[: len(inputs)]):
-        needed += names[: len(inputs)]
-    if set(needed) & set(without):
-        where = ", ".join(n for n in names if n in needed and n in without)
-        raise Fault(f"no gradient, or one that is zero, in {where}")
-    for name, one in zip(names, found, strict=True):
+        others = call.others()
+    found = tape.gradient(cost, {**inputs, **weights})
+    without = [name for name, one in found.items() if _is_zero(one)]
+    constant = _constants(subject, [n in without for n in inputs])
+    if others is not None and len(without) < len(found):
+        # A weight may be there for another output.
+        there = tape.gradient(others, weights)
+        constant += [name for name in weights if not _is_zero(there[name])]
+    cut = [name for name in without if name not in constant]
+    if cut:
+        raise Fault(f"no gradient, or one that is zero, in {', '.join(cut)}")
+    for name, one in found.items():
         if one is not None and not np.all(np.isfinite(_dense(one))):
             raise Fault(f"the gradient in {name} is not finite")
-    return Finding(f"in {len(found) - len(without)} tensors")
+    text = f"in {len(found) - len(without)} tensors"
+    return Finding(f"{text}; none in {', '.join(without)}" if without else text)
+
+
+def _constants(subject: Subject, without: list[bool]) -> list[str]:
+    """Inputs that may be without a gradient.
+
+    Some of several, unless they are parameters to be learned.
+    """
+    learned = subject.learned_inputs()
+    return [
+        f"input {i}"
+        for i, wanted in enumerate(learned)
+        if not (wanted or all(without))
+    ]
 
 
 def _dense(gradient: Any) -> np.ndarray:
@@ -150,6 +172,7 @@ STEP = 2e-3
     "function's gradient is meant, give `surrogate=True`",
 )
 def gradient_of_the_sample(subject: Subject) -> Finding:
+    require_floating(subject)
     repeated = Repeated(subject)
     if repeated.mixes():
         raise NotApplicable("an example's sample depends on other examples")
@@ -216,11 +239,49 @@ def _of_the_mean(subject: Subject) -> float:
     return float(max(0.0, left) / error)
 
 
+def _require_noise_of_the_sample(subject: Subject) -> None:
+    """A gradient that is random depends on what was drawn."""
+    own = subject.distribution
+    if (
+        not isinstance(own, distributions.Categorical)
+        or subject.batch.arguments
+    ):
+        return
+    batch = subject.rows(subject.many // 8)
+    (first,) = floating(batch.inputs)
+    # Uneven, lest two categories differ in sign alone.
+    uneven = tf.cast(tf.linspace(0.0, 1.0, tf.size(first[0])), first.dtype)
+    logits = tf.zeros_like(first) + tf.reshape(uneven, first.shape[1:])
+    inputs = tf.nest.pack_sequence_as(batch.inputs, [logits])
+    layer, given = subject.make(), batch._replace(inputs=inputs)
+    sources = floating(given.inputs)
+    with tf.GradientTape() as tape:
+        tape.watch(sources)
+        call = subject.call(layer, given)
+        cost = call.per_example(subject.weights)
+    (gradient,) = tape.gradient(cost, sources)
+    if gradient is None:
+        return
+    drawn, slopes = (
+        np.reshape(tf.cast(t, tf.float32), [len(t), -1]).T
+        for t in (call.sample, gradient)
+    )
+    if np.max(slopes.std(axis=1)) < 1e-4 * np.max(np.abs(slopes)):
+        return
+    figure = max(_measure.dependence(d, s) for d in drawn for s in slopes)
+    if figure < _measure.STANDARD_ERRORS:
+        raise Fault(
+            "the gradient is random, and does not depend on what was drawn: it "
+            "is that of other noise"
+        )
+
+
 COORDINATES = 6
 
 
 def _along_the_mean(subject: Subject, repeated: Repeated) -> Finding:
     """The mean gradient and that of the mean point the same way."""
+    _require_noise_of_the_sample(subject)
     batch = subject.rows(subject.many // 4)
     own = [g.mean(axis=0) for g in repeated.gradients(batch)]
     places = [(i, j) for i, g in enumerate(own) for j in range(g.size)]
@@ -235,9 +296,10 @@ def _along_the_mean(subject: Subject, repeated: Repeated) -> Finding:
     if not np.any(exact):
         raise NotApplicable("the mean of its samples does not move")
     cosine = float(np.dot(found, exact) / length) if length else 0.0
+    ratio = np.linalg.norm(found) / np.linalg.norm(exact)
     return Finding(
-        "its gradient is another function's than its value; 1 - cosine of the "
-        "mean gradient with that of the mean",
+        "its gradient is another function's than its value; the mean gradient "
+        f"is {ratio:.2g} times as long as that of the mean, and 1 - cosine",
         1.0 - cosine,
         0.8,
     )
@@ -305,21 +367,21 @@ def _assigned(layer: Any, name: str, factor: float) -> float:
 
 
 def _sizes(subject: Subject, layer: Any, batch: Batch) -> tf.Tensor:
-    """Of each example's sample and gradient, `[N, 2]`."""
+    """Of each example's sample and gradient, if it has one, `[N, 1 or 2]`."""
     sources = floating(batch.inputs)
     with tf.GradientTape() as tape:
         tape.watch(sources)
         call = subject.call(layer, batch)
         cost = call.per_example(subject.weights)
     gradient = tape.gradient(
-        cost, sources[0], unconnected_gradients=tf.UnconnectedGradients.ZERO
+        cost, sources[:1], unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
     return tf.stack(
         [
             tf.reduce_sum(
                 tf.square(tf.cast(t, tf.float32)), axis=range(1, t.shape.rank)
             )
-            for t in (call.sample, gradient)
+            for t in (call.sample, *gradient)
         ],
         axis=1,
     )

@@ -189,8 +189,10 @@ def _draws(subject: Subject, layer: Any, logits: np.ndarray, count: int) -> Any:
     """Samples at these logits of one example, and the logits as given."""
     given = tf.cast(tf.constant(logits), layer.compute_dtype)
     rows = subject.rows(count)
-    batch = rows._replace(inputs=tf.repeat(given[None], count, axis=0))
-    sample = subject.call(layer, batch).sample
+    inputs = tf.nest.pack_sequence_as(
+        rows.inputs, [tf.repeat(given[None], count, axis=0)]
+    )
+    sample = subject.call(layer, rows._replace(inputs=inputs)).sample
     return (
         np.asarray(tf.cast(sample, tf.float32)),
         np.asarray(tf.cast(given, tf.float64)),

@@ -12,7 +12,15 @@ import tensorflow as tf
 from tfgumbel import distributions
 from tfgumbel.testing import _measure
 from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
-from tfgumbel.testing._subject import Batch, Subject, floating
+from tfgumbel.testing._subject import (
+    Batch,
+    Call,
+    Subject,
+    on_simplex,
+    require_floating,
+)
+
+EXTREME = 1e4
 
 
 @check(
@@ -24,14 +32,18 @@ from tfgumbel.testing._subject import Batch, Subject, floating
 def training(subject: Subject) -> Finding:
     layer = subject.make()
     batch = subject.rows(4, None)
-    sample = subject.call(layer, batch).sample
-    _require_declared(layer, batch, sample)
+    call = subject.call(layer, batch)
+    sample = call.sample
+    _require_declared(layer, batch, call)
     if not np.all(np.isfinite(tf.cast(sample, tf.float32))):
         raise Fault("the sample is not finite")
-    return Finding(f"shape {tuple(sample.shape)}, {sample.dtype.name}")
+    _require_support(subject, sample, "training")
+    text = f"shape {tuple(sample.shape)}, {sample.dtype.name}"
+    axis = getattr(subject.distribution, "axis", -1)
+    return Finding(text if axis == -1 else f"{text}, categories on axis {axis}")
 
 
-def _require_declared(layer: Any, batch: Batch, sample: tf.Tensor) -> None:
+def _require_declared(layer: Any, batch: Batch, call: Call) -> None:
     """The sample has the shape and dtype of the symbolic call."""
 
     def symbol(tensor: Any) -> keras.KerasTensor:
@@ -39,7 +51,7 @@ def _require_declared(layer: Any, batch: Batch, sample: tf.Tensor) -> None:
 
     inputs, arguments = tf.nest.map_structure(symbol, tuple(batch))
     outputs = tf.nest.flatten(layer(inputs, **arguments))
-    declared = next(o for o in outputs if "float" in o.dtype)
+    sample, declared = call.sample, outputs[call.position]
     if declared.dtype != sample.dtype.name:
         raise Fault(
             f"the sample is of {sample.dtype.name}, and declared as "
@@ -68,7 +80,8 @@ def inference(subject: Subject) -> Finding:
                 f"{tuple(one.shape)}, inference {other.dtype.name} of shape "
                 f"{tuple(other.shape)}"
             )
-    _require_support(subject, every[1].sample)
+    _require_support(subject, every[1].sample, "inference")
+    _require_likely(subject, layer, training=False)
     meant = getattr(subject.layer, "inference", None)
     if meant in ("sample", "relaxed") or not subject.takes_training:
         return Finding("shape and dtype are the same; it draws, as it says")
@@ -82,13 +95,40 @@ def inference(subject: Subject) -> Finding:
     return Finding(text)
 
 
-def _require_support(subject: Subject, sample: tf.Tensor) -> None:
-    """Inference gives a point of the simplex where training does."""
+def _require_support(subject: Subject, sample: tf.Tensor, when: str) -> None:
+    """A sample of categories is a point of the simplex."""
     if isinstance(subject.distribution, distributions.Categorical):
         axis = subject.distribution.axis
         total = tf.reduce_sum(tf.cast(sample, tf.float32), axis=axis)
         if not np.allclose(total, 1.0, atol=0.02):
-            raise Fault("in inference the categories do not sum to one")
+            raise Fault(f"in {when} the categories do not sum to one")
+
+
+def _require_likely(subject: Subject, layer: Any, training: bool) -> None:
+    """Where one value alone is possible, a call returns it.
+
+    Of logits of ±1e4, that is, which no noise and no temperature outweighs.
+    """
+    own = subject.distribution
+    masked = any("mask" in name for name in subject.batch.arguments)
+    known = isinstance(own, distributions.Categorical | distributions.Bernoulli)
+    if masked or not known or len(tf.nest.flatten(subject.batch.inputs)) > 1:
+        return
+    batch, shape = subject.rows(64), (64, *subject.sample_shape)
+    if isinstance(own, distributions.Categorical):
+        drawn = subject.random.normal(size=shape)
+        likely = drawn == drawn.max(axis=own.axis, keepdims=True)
+    else:
+        likely = subject.random.normal(size=shape) > 0.0
+    logits = tf.constant(np.where(likely, EXTREME, -EXTREME), tf.float32)
+    inputs = tf.nest.pack_sequence_as(batch.inputs, [logits])
+    call = subject.call(layer, batch._replace(inputs=inputs), training)
+    if not np.array_equal(tf.cast(call.sample, tf.float32) > 0.9, likely):
+        raise Fault(
+            f"logits of ±{EXTREME:g} do not give the "
+            f"{'category' if own.event_rank else 'value'} that they leave "
+            f"possible in {'training' if training else 'inference'}"
+        )
 
 
 @check(
@@ -121,9 +161,6 @@ def batch_size(subject: Subject) -> Finding:
     return Finding("batches of 4, 3 and 1 in one graph")
 
 
-EXTREME = 1e4
-
-
 @check(
     "extremes",
     "Extreme inputs give finite samples and gradients",
@@ -131,27 +168,38 @@ EXTREME = 1e4
     "and noise that is bounded away from infinity",
 )
 def extremes(subject: Subject) -> Finding:
+    require_floating(subject)
     layer, batch = subject.make(), subject.rows(64)
     known = isinstance(
         subject.distribution,
         distributions.Categorical | distributions.Bernoulli,
     )
     size = EXTREME if known else 30.0
-    sizes = subject.random.choice([-size, 0.0, size], size=64)
 
     def spread(tensor: tf.Tensor) -> tf.Tensor:
         if not tensor.dtype.is_floating:
             return tensor
-        signs = subject.random.choice([-1.0, 0.0, 1.0], size=tensor.shape)
-        return tf.constant(sizes.max() * signs, tensor.dtype)
+        values = [-size, 0.0, size]
+        if on_simplex(tensor, -1):  # Probabilities, whose extremes are 0 and 1.
+            row = np.eye(tensor.shape[-1])
+            rows = row[
+                subject.random.integers(len(row), size=tensor.shape[:-1])
+            ]
+            return tf.constant(rows, tensor.dtype)
+        if tf.reduce_min(tensor) >= 0.0:  # What may not be negative.
+            values = [float(tf.reduce_min(tensor)), size]
+        chosen = subject.random.choice(values, size=tensor.shape)
+        return tf.constant(chosen, tensor.dtype)
 
     inputs = tf.nest.map_structure(spread, batch.inputs)
     cost, gradients = subject.differentiated(
         layer, batch._replace(inputs=inputs)
     )
-    for name, tensor in (("sample", cost), ("gradient", gradients[0])):
+    for tensor in (cost, *gradients):
         if tensor is not None and not np.all(np.isfinite(tensor)):
+            name = "sample" if tensor is cost else "gradient"
             raise Fault(f"for inputs of ±{size:g} the {name} is not finite")
+    _require_likely(subject, layer, training=True)
     return Finding(f"inputs of ±{size:g}")
 
 
@@ -164,6 +212,13 @@ def extremes(subject: Subject) -> Finding:
 def nan(subject: Subject) -> Finding:
     if not subject.per_example:
         raise NotApplicable("examples are not meant to be by themselves")
+    require_floating(subject)
+    own = type(subject.layer).__module__.startswith("tfgumbel.")
+    if not own and any("Poisson" in op for op in subject.operations()):
+        # So it is in TensorFlow 2.21; the layers of this package see to it.
+        raise NotApplicable(
+            "TensorFlow's Poisson sampler never returns where a rate is NaN"
+        )
     layer, batch = subject.make(), subject.rows(64)
     back = subject.repeater(layer)
     bad = np.arange(64) < 8
@@ -193,14 +248,15 @@ def nan(subject: Subject) -> Finding:
 
 
 def _poisoned(batch: Batch, bad: np.ndarray) -> Batch:
-    """The batch with NaN in the first tensor of some examples."""
-    first = floating(batch.inputs)[0]
-    rows = np.reshape(bad, [64] + [1] * (first.shape.rank - 1))
-    poison = tf.where(rows, tf.constant(np.nan, first.dtype), first)
-    inputs = tf.nest.map_structure(
-        lambda t: poison if t is first else t, batch.inputs
-    )
-    return batch._replace(inputs=inputs)
+    """The batch with NaN in the floating inputs of some examples."""
+
+    def poison(tensor: tf.Tensor) -> tf.Tensor:
+        if not tensor.dtype.is_floating or tensor.shape[:1] != [len(bad)]:
+            return tensor
+        rows = np.reshape(bad, [-1] + [1] * (tensor.shape.rank - 1))
+        return tf.where(rows, tf.constant(np.nan, tensor.dtype), tensor)
+
+    return batch._replace(inputs=tf.nest.map_structure(poison, batch.inputs))
 
 
 @check(
@@ -216,7 +272,7 @@ def masks(subject: Subject) -> Finding:
         raise NotApplicable("its inputs, or samples, have no steps")
     layer, batch = subject.make(), subject.rows(4)
     mask = tf.sequence_mask([1] * 4, first.shape[1])
-    for tensor in floating(batch.inputs):
+    for tensor in tf.nest.flatten(batch.inputs):
         tensor._keras_mask = mask
     sample = subject.call(layer, batch).sample
     passed = getattr(sample, "_keras_mask", None)
@@ -280,12 +336,12 @@ def _half(subject: Subject, dtype: str) -> np.ndarray:
     def given(batch: Batch) -> Batch:
         return Batch(*tf.nest.map_structure(cast, tuple(batch)))
 
-    def draw(batch: Batch) -> tf.Tensor:
-        return subject.call(layer, given(batch)).sample
+    def draw(batch: Batch) -> Call:
+        return subject.call(layer, given(batch))
 
     four = subject.rows(4)
     _require_declared(layer, given(four), draw(four))
-    sample = subject.collected(draw)
+    sample = subject.collected(lambda batch: draw(batch).sample)
     lost = int(np.sum(~np.isfinite(sample)))
     if lost:
         raise Fault(f"in {dtype} {lost} of {sample.size} are not finite")

@@ -103,8 +103,8 @@ def check(
 
 
 def shortened(error: BaseException, length: int = 300) -> str:
-    """An exception's message on one line."""
-    text = " ".join(str(error).split())
+    """An exception's message on one line, without Keras's bold letters."""
+    text = re.sub(r"\x1b\[\d*m", "", " ".join(str(error).split()))
     return text if len(text) <= length else text[: length - 3] + "..."
 
 

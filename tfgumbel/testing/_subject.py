@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -30,6 +30,9 @@ from tfgumbel.testing._run import (
 CALLS = 128
 """Calls that a statistic takes where a batch shares its noise."""
 
+FEW = 16
+"""Calls that do not all leave something as it was, but for a rare chance."""
+
 DIFFERENT = 8
 """Values seen in a row of calls after which no two rows are equal by chance."""
 
@@ -53,6 +56,7 @@ class Call:
         outputs: The outputs, flat.
         losses: What the layer added to the loss.
         draws: What its samplers left for the cost of each example.
+        position: Which of the outputs is the sample.
         by_score: Whether the gradient comes through the second output, the
             log-probability of the sample.
     """
@@ -60,12 +64,13 @@ class Call:
     outputs: list[tf.Tensor]
     losses: list[tf.Tensor]
     draws: list[Any]
+    position: int = 0
     by_score: bool = False
 
     @property
     def sample(self) -> tf.Tensor:
-        """The first floating output."""
-        return next(o for o in self.outputs if o.dtype.is_floating)
+        """The output that is drawn."""
+        return self.outputs[self.position]
 
     def per_example(self, weights: Any) -> tf.Tensor:
         """A linear cost of the sample for each example, float32 `[N]`.
@@ -86,6 +91,15 @@ class Call:
             for draw in self.draws
         ]
         return tf.add_n(costs)
+
+    def others(self) -> tf.Tensor | None:
+        """A cost of the outputs that are no sample, if there are some."""
+        others = [
+            tf.reduce_sum(tf.square(tf.cast(output, tf.float32)))
+            for place, output in enumerate(self.outputs)
+            if place != self.position and output.dtype.is_floating
+        ]
+        return tf.add_n(others) if others else None
 
     def bent(self, middle: float, width: float) -> tf.Tensor:
         """A cost of the first entry that is not linear, float32 `[N]`."""
@@ -110,7 +124,8 @@ class Subject:
         layer: The layer, or a function that makes one.
         inputs: First argument of a call; `None` for logits.
         arguments: Other arguments of a call, by name.
-        distribution: What the samples follow, given the inputs as parameters.
+        distribution: What the samples follow, given the inputs as parameters;
+            `False` for none that is known.
         per_example: Whether each example has noise of its own.
         surrogate: Whether the gradient is meant to be that of another
             function than the value's.
@@ -146,6 +161,7 @@ class Subject:
         self.full = full
         parameters = inspect.signature(self.layer.call).parameters
         self.takes_training = "training" in parameters
+        self.position = 0
         self.returns_log_prob = False
         self._require_call()
         self.distribution = self._what_it_draws(distribution)
@@ -169,13 +185,14 @@ class Subject:
         samples = [self.call(layer, batch).sample for _ in range(4)]
         return not self.passes_on and same_rows(samples)
 
-    @property
+    @functools.cached_property
     def passes_on(self) -> bool:
         """Whether its output is its input, and its noise is in a loss."""
-        sample = self.call(self.layer, self.batch).sample
-        return any(
-            np.array_equal(sample, array)
-            for array in tf.nest.flatten(self.batch.inputs)
+        inputs = tf.nest.flatten(self.batch.inputs)
+        # Of several calls: noise may leave the inputs as they are by chance.
+        return all(
+            any(np.array_equal(sample, array) for array in inputs)
+            for sample in self._few(self.position)
         )
 
     @property
@@ -231,6 +248,8 @@ class Subject:
                 f"{self.name} must return a floating tensor. Received: "
                 f"{', '.join(o.dtype.name for o in call.outputs)}"
             )
+        self.position = self._position(call.outputs)
+        call = self.call(self.layer, self.batch)
         self.sample_shape = tuple(call.sample.shape[1:])
         self.credits = bool(call.draws)
         if not self._is_random(call):
@@ -240,6 +259,23 @@ class Subject:
                 "is nothing to check. Received: inputs of shape "
                 f"{', '.join(map(str, shapes))}"
             )
+
+    def _position(self, outputs: list[tf.Tensor]) -> int:
+        """Of the floating outputs, the first that differs between calls."""
+        places = [i for i, o in enumerate(outputs) if o.dtype.is_floating]
+        if len(places) > 1:
+            for place in places:
+                if any(
+                    not np.array_equal(output, outputs[place])
+                    for output in self._few(place)
+                ):
+                    return place
+        return places[0]
+
+    def _few(self, place: int) -> Iterator[tf.Tensor]:
+        """An output of several training calls, one after the other."""
+        for _ in range(FEW):
+            yield self.call(self.layer, self.batch).outputs[place]
 
     def _is_random(self, first: Call) -> bool:
         if any(r in op for op in self.operations() for r in RANDOM_OPS):
@@ -269,9 +305,9 @@ class Subject:
 
     def _what_it_draws(self, given: Any) -> Distribution | None:
         """The distribution that was given, or that can be recognised."""
-        if given is not None:
+        if given is not None and given is not False:
             return distributions.get(given)
-        if self.passes_on:
+        if given is False or self.passes_on:
             return None
         own = getattr(self.layer, "distribution", None)
         if isinstance(own, Distribution):
@@ -287,19 +323,26 @@ class Subject:
                 return None
             if not isinstance(own, distributions.Categorical):
                 return own
-            return own if self._on_simplex(own.axis) else None
-        elif fits and len(shapes[0]) and self._on_simplex(-1):
-            return distributions.Categorical()
+            return own if on_simplex(self._one(), own.axis) else None
+        return self._categorical() if fits else None
+
+    def _categorical(self) -> Distribution | None:
+        """Categories along the axis along which a sample sums to one."""
+        (array,) = tf.nest.flatten(self.batch.inputs)
+        sample = self._one()
+        for axis in (-1, *range(1, sample.ndim - 1)):
+            # Inputs that are probabilities are no logits.
+            if (
+                array.dtype.kind == "f"
+                and on_simplex(sample, axis)
+                and not on_simplex(array, axis)
+            ):
+                return distributions.Categorical(axis=axis)
         return None
 
-    def _on_simplex(self, axis: int) -> bool:
-        sample = np.asarray(
-            tf.cast(self.call(self.layer, self.batch).sample, tf.float32)
-        )
-        return bool(
-            np.all(sample >= 0)
-            and np.allclose(sample.sum(axis=axis), 1.0, atol=0.02)
-        )
+    def _one(self) -> np.ndarray:
+        """A sample of the batch."""
+        return _single(self.call(self.layer, self.batch).sample)
 
     # Making and calling
 
@@ -377,6 +420,7 @@ class Subject:
             outputs,
             list(layer.losses),
             list(collector.draws),
+            self.position,
             self.returns_log_prob,
         )
 
@@ -490,6 +534,16 @@ def state_of(layer: keras.layers.Layer) -> list[Any]:
     return list(found.values())
 
 
+def on_simplex(sample: Any, axis: int) -> bool:
+    """Whether all values are probabilities that sum to one along an axis."""
+    values = _single(sample)
+    return bool(
+        values.ndim > 1
+        and np.all(values >= 0)
+        and np.allclose(values.sum(axis=axis), 1.0, atol=0.02)
+    )
+
+
 def same_rows(samples: list[np.ndarray]) -> bool:
     """Whether all examples of each batch are the same."""
     return all(np.all(sample == sample[:1]) for sample in samples)
@@ -503,6 +557,12 @@ def floating(inputs: Any) -> list[tf.Tensor]:
     """The floating tensors among the inputs."""
     tensors = map(tf.convert_to_tensor, tf.nest.flatten(inputs))
     return [tensor for tensor in tensors if tensor.dtype.is_floating]
+
+
+def require_floating(subject: Subject) -> None:
+    """Raises if no input can be moved a little."""
+    if not floating(subject.batch.inputs):
+        raise NotApplicable("its inputs are no floating numbers")
 
 
 def _arrays(structure: Any) -> Any:

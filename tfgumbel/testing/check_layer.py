@@ -61,7 +61,8 @@ def check_layer(
         distribution: What the samples follow, given the inputs as its
             unconstrained parameters: a name or a `Distribution`. Default:
             `layer.distribution`, or categorical where the output is a point of
-            the simplex of the inputs' shape.
+            the simplex of the inputs' shape; `False` where it is another
+            one that nothing here knows, as a softmax of normal noise.
         per_example: Whether each example has noise of its own, and is not
             mixed with others, as batch normalisation and mixup do it.
         surrogate: Whether the gradient is meant to be that of another function
