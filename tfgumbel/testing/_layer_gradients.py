@@ -29,7 +29,7 @@ from tfgumbel.testing._subject import (
 def gradient(subject: Subject) -> Finding:
     layer, batch = subject.make(), subject.rows(256)
     inputs = {f"input {i}": t for i, t in enumerate(floating(batch.inputs))}
-    weights = {}
+    weights: dict[str, tf.Tensor] = {}
     for variable in layer.trainable_variables:
         path = variable.path
         again = f" ({len(weights)})" if path in weights else ""

@@ -111,8 +111,10 @@ def _require_likely(subject: Subject, layer: Any, training: bool) -> None:
     """
     own = subject.distribution
     masked = any("mask" in name for name in subject.batch.arguments)
-    known = isinstance(own, distributions.Categorical | distributions.Bernoulli)
-    if masked or not known or len(tf.nest.flatten(subject.batch.inputs)) > 1:
+    alone = len(tf.nest.flatten(subject.batch.inputs)) == 1
+    if masked or not alone:
+        return
+    if not isinstance(own, distributions.Categorical | distributions.Bernoulli):
         return
     batch, shape = subject.rows(64), (64, *subject.sample_shape)
     if isinstance(own, distributions.Categorical):
