@@ -35,6 +35,13 @@ def test_several_inputs(capsys):
     assert "2 passed" in capsys.readouterr().out
 
 
+def test_a_distribution_without_a_name():
+    few = ["--only", "frequencies", "--quiet"]
+    command = ["check", "tests.testing.faulty:LogisticNormal", *few]
+    assert main(command) == 1
+    assert main([*command, "--distribution", "none"]) == 0
+
+
 @pytest.mark.parametrize(
     ("target", "check"),
     [
@@ -53,6 +60,7 @@ def test_distributions_and_estimators(target, check, capsys):
         (["keras.layers:Dense", "--args", "units=3"], "is not random"),
         (["tf_keras.layers:Dropout", "--args", "rate=.5"], "of tf_keras"),
         (["tfgumbel:ReparamGaussian", "--shape", "3"], "`inputs=`"),
+        (["tfgumbel.estimators:RLOO", "--surrogate"], "is for layers"),
         (["tfgumbel:Nothing"], "has no attribute 'Nothing'"),
         (["nothing:Nothing"], "No module named 'nothing'"),
         (["tfgumbel"], "must be MODULE:NAME, not tfgumbel"),

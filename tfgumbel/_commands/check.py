@@ -63,7 +63,12 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="shape of an input without the batch; once for each of several. "
         "Default: 5 logits, or the parameters of the layer's distribution",
     )
-    add("--distribution", metavar="NAME", help="of a layer's samples")
+    add(
+        "--distribution",
+        metavar="NAME",
+        help="what a layer's samples follow, given its inputs as parameters; "
+        "none for what has no name here. Default: what can be recognised",
+    )
     add(
         "--shared-noise",
         action="store_true",
@@ -152,6 +157,8 @@ def _report(make: Any, args: argparse.Namespace, strategy: Any) -> Report:
         "progress": not args.quiet,
     }
     made = make()
+    if isinstance(made, Distribution | Estimator):
+        _require_of_no_layer(args)
     if isinstance(made, Distribution):
         return check_distribution(made, _inputs(args, ()), **common)
     if isinstance(made, Estimator):
@@ -159,12 +166,24 @@ def _report(make: Any, args: argparse.Namespace, strategy: Any) -> Report:
     return check_layer(
         make,
         _inputs(args, (4,)),
-        distribution=args.distribution,
+        distribution=False
+        if args.distribution == "none"
+        else args.distribution,
         per_example=not args.shared_noise,
         surrogate=args.surrogate,
         strategy=strategy,
         **common,
     )
+
+
+def _require_of_no_layer(args: argparse.Namespace) -> None:
+    """Raises where an option was given that only layers have."""
+    for name in ("distribution", "shared_noise", "surrogate", "replicas"):
+        if getattr(args, name):
+            raise ValueError(
+                f"--{name.replace('_', '-')} is for layers; an estimator takes "
+                f"--args distribution=NAME. Received: {args.target}"
+            )
 
 
 def _inputs(args: argparse.Namespace, batch: tuple[int, ...]) -> Any:

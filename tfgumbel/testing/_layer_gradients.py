@@ -299,7 +299,8 @@ def _along_the_mean(subject: Subject, repeated: Repeated) -> Finding:
     ratio = np.linalg.norm(found) / np.linalg.norm(exact)
     return Finding(
         "its gradient is another function's than its value; the mean gradient "
-        f"is {ratio:.2g} times as long as that of the mean, and 1 - cosine",
+        f"is {ratio:.2g} times as long as that of the mean; 1 - cosine of "
+        "the two",
         1.0 - cosine,
         0.8,
     )

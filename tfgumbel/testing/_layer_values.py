@@ -165,9 +165,9 @@ def batch_size(subject: Subject) -> Finding:
 
 @check(
     "extremes",
-    "Extreme inputs give finite samples and gradients",
-    "use tf.nn.softmax and its relatives, which subtract the largest logit, "
-    "and noise that is bounded away from infinity",
+    "Extreme inputs give finite samples and gradients, and what is certain",
+    "use tf.nn.softmax and its relatives, once: they subtract the largest "
+    "logit; and noise that is bounded away from infinity",
 )
 def extremes(subject: Subject) -> Finding:
     require_floating(subject)
