@@ -641,6 +641,18 @@ class OfDict(Right):
 
 
 @keras.saving.register_keras_serializable("tfgumbel_tests")
+class Nested(keras.layers.Layer):
+    """Leaves the precision of the layer inside to the global policy."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.gate = Right()
+
+    def call(self, inputs, training=None):
+        return inputs * self.gate(inputs, training=training)
+
+
+@keras.saving.register_keras_serializable("tfgumbel_tests")
 class OfProbabilities(Right):
     """Takes probabilities instead of logits."""
 

@@ -100,6 +100,7 @@ PROBABILITIES /= PROBABILITIES.sum(axis=-1, keepdims=True)
             {"only": ["extremes", "frequencies"], "distribution": False},
             1,
         ),
+        (faulty.Nested, faulty.LOGITS, {"only": ["half precision"]}, 1),
         (faulty.Poisson, faulty.LOGITS, {"only": ["NaN"]}, 0),
     ],
 )

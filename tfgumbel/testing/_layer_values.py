@@ -16,6 +16,7 @@ from tfgumbel.testing._subject import (
     Batch,
     Call,
     Subject,
+    flat_outputs,
     on_simplex,
     require_floating,
 )
@@ -50,7 +51,7 @@ def _require_declared(layer: Any, batch: Batch, call: Call) -> None:
         return keras.KerasTensor(tensor.shape, tensor.dtype.name)
 
     inputs, arguments = tf.nest.map_structure(symbol, tuple(batch))
-    outputs = tf.nest.flatten(layer(inputs, **arguments))
+    outputs = flat_outputs(layer(inputs, **arguments))
     sample, declared = call.sample, outputs[call.position]
     if declared.dtype != sample.dtype.name:
         raise Fault(

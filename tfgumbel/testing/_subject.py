@@ -415,7 +415,7 @@ class Subject:
             arguments["training"] = training
         inputs = tf.nest.map_structure(tf.convert_to_tensor, batch.inputs)
         with CostCollector() as collector:
-            outputs = tf.nest.flatten(layer(inputs, **arguments))
+            outputs = flat_outputs(layer(inputs, **arguments))
         return Call(
             outputs,
             list(layer.losses),
@@ -425,17 +425,21 @@ class Subject:
         )
 
     def half(self, dtype: str) -> keras.layers.Layer:
-        """Returns a layer of this precision.
+        """Returns a layer of this precision, with the layers inside it.
 
         Of the mixed one where its weights cannot be made in it: the initial
         values of some have no kernel in bfloat16.
         """
+        before = keras.config.dtype_policy()
         try:
+            keras.config.set_dtype_policy(dtype)
             return self.make(dtype=dtype)
         except tf.errors.OpError:
             if dtype.startswith("mixed") or not self.layer.weights:
                 raise
-            return self.make(dtype=f"mixed_{dtype}")
+            return self.half(f"mixed_{dtype}")
+        finally:
+            keras.config.set_dtype_policy(before)
 
     def fingerprint(self, layer: Any, count: int = 256) -> bytes:
         """All values of a training call, bit for bit.
@@ -542,6 +546,11 @@ def on_simplex(sample: Any, axis: int) -> bool:
         and np.all(values >= 0)
         and np.allclose(values.sum(axis=axis), 1.0, atol=0.02)
     )
+
+
+def flat_outputs(outputs: Any) -> list[Any]:
+    """The tensors among what a layer returns."""
+    return [o for o in tf.nest.flatten(outputs) if o is not None]
 
 
 def same_rows(samples: list[np.ndarray]) -> bool:
