@@ -335,6 +335,17 @@ class FixedStddev(HalfStddev):
         return mean + scale * tf.random.normal(tf.shape(mean))
 
 
+class MinusTheMean(HalfStddev):
+    """Has the sign of the mean wrong where it does not train."""
+
+    def call(self, inputs, training=None):
+        mean, log_variance = inputs
+        if not training:
+            return -mean
+        scale = tf.exp(0.5 * log_variance)
+        return mean + scale * tf.random.normal(tf.shape(mean))
+
+
 class Unclipped(keras.layers.Layer):
     """Bernoulli samples of probabilities, where logits were given."""
 
@@ -542,6 +553,14 @@ FAULTS = (
         {"distribution": "gaussian"},
     ),
     Fault(
+        "MinusTheMean",
+        "inference",
+        MinusTheMean,
+        "neither mode, mean nor median of gaussian",
+        PAIR,
+        {"distribution": "gaussian"},
+    ),
+    Fault(
         "ProbabilitiesForLogits",
         "frequencies",
         Unclipped,
@@ -559,6 +578,7 @@ for cls in (
     AnnealsInPython,
     HalfStddev,
     FixedStddev,
+    MinusTheMean,
     Unclipped,
 ):
     keras.saving.register_keras_serializable("tfgumbel_tests")(cls)

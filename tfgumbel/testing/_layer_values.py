@@ -89,6 +89,7 @@ def inference(subject: Subject) -> Finding:
     again = subject.call(layer, subject.batch, False)
     if not np.array_equal(again.sample, every[1].sample):
         raise Fault("two calls with training=False differ")
+    _require_typical(subject, layer)
     text = "shape and dtype are the same, and it draws nothing"
     parameter = inspect.signature(subject.layer.call).parameters["training"]
     if parameter.default is True:
@@ -103,6 +104,35 @@ def _require_support(subject: Subject, sample: tf.Tensor, when: str) -> None:
         total = tf.reduce_sum(tf.cast(sample, tf.float32), axis=axis)
         if not np.allclose(total, 1.0, atol=0.02):
             raise Fault(f"in {when} the categories do not sum to one")
+
+
+def _require_typical(subject: Subject, layer: Any) -> None:
+    """Of a distribution that is known, inference gives mode, mean or median."""
+    own = subject.distribution
+    if (
+        own is None
+        or own.event_rank
+        or isinstance(own, distributions.Bernoulli)
+    ):
+        return
+    batch = subject.rows(4)
+    parameters = own.constrain(batch.inputs)
+    found = np.asarray(
+        tf.cast(subject.call(layer, batch, False).sample, tf.float32)
+    )
+    for name in {"mode", "mean"} & set(own.inference):
+        if np.allclose(found, getattr(own, name)(parameters), 1e-3, 1e-3):
+            return
+    samples = subject.samples(layer)
+    below = np.mean(samples < found[0], axis=0)
+    above = np.mean(samples > found[0], axis=0)
+    # A median has half of the samples on each side, but for their noise.
+    noise = _measure.STANDARD_ERRORS * 0.5 / np.sqrt(len(samples))
+    if np.max([below, above]) > 0.5 + noise:
+        raise Fault(
+            "in inference it returns neither mode, mean nor median of "
+            f"{own.name}"
+        )
 
 
 def _require_likely(subject: Subject, layer: Any, training: bool) -> None:
