@@ -93,7 +93,7 @@ def run_cli(*arguments):
     return result.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_saved_model_cli_shows_and_runs_both_signatures(saved, tmp_path):
     """TensorFlow's own program, which has never heard of tfgumbel."""
     shown = run_cli("show", "--dir", saved, "--tag_set", "serve", "--all")

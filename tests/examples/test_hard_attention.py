@@ -66,7 +66,7 @@ def test_a_short_run_learns_to_read(tmp_path, capsys):
     assert (tmp_path / "attention.png").stat().st_size > 10_000
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_reinforce_moves_policy_and_classifier():
     args = hard_attention.parse(["--glimpses=2", "--hidden=8", "--epochs=1"])
     digits = hard_attention.Digits(

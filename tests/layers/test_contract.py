@@ -83,7 +83,14 @@ def test_training_equals_the_definition(case):
 
 
 @pytest.mark.full
-@layer_cases(slow=lambda case: case.slow_to_compile, exhaustive=is_variant)
+@layer_cases(
+    slow=lambda case: case.slow_to_compile,
+    exhaustive=lambda case: (
+        is_variant(case)
+        or "KL" in case.id
+        or case.id.startswith(("Permutation", "Concrete", "ScoreFunction"))
+    ),
+)
 @pytest.mark.parametrize("compiled", ["xla"], indirect=True)
 def test_training_under_xla_equals_the_definition(case, compiled):
     assert_follows_definition(case, case.make(), compiled)

@@ -361,7 +361,9 @@ def test_fit_logs_the_codes_in_use_and_evaluate_too():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.exhaustive)]
+)
 def test_fit_learns_codes_of_clusters(jit_compile):
     """Six clusters, six codes that start far away, sampled and annealed."""
     keras.utils.set_random_seed(0)

@@ -33,7 +33,9 @@ def assert_unbiased(gradients, exact, smallest_bias=SMALLEST_BIAS):
     [pytest.param(None, marks=pytest.mark.exhaustive), WEIGHTS],
     ids=["plain", "weighted"],
 )
-@pytest.mark.parametrize("baseline", [None, "nvil"])
+@pytest.mark.parametrize(
+    "baseline", [pytest.param(None, marks=pytest.mark.exhaustive), "nvil"]
+)
 @pytest.mark.parametrize("credit", ["example", "to_go"])
 @pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "rolled"])
 def test_a_chain_agrees_with_enumeration(
@@ -49,7 +51,9 @@ def test_a_chain_agrees_with_enumeration(
 @pytest.mark.parametrize(
     "baseline", [pytest.param(None, marks=pytest.mark.exhaustive), "nvil"]
 )
-@pytest.mark.parametrize("credit", ["example", "to_go"])
+@pytest.mark.parametrize(
+    "credit", [pytest.param("example", marks=pytest.mark.exhaustive), "to_go"]
+)
 @pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "rolled"])
 def test_sequences_of_unequal_length(unroll, credit, baseline):
     lengths = [3, 1, 2, 3]
@@ -85,7 +89,13 @@ def gradients_of_steps(unroll, masked=False, **options):
 )
 @pytest.mark.parametrize("credit", ["example", "to_go"])
 @pytest.mark.parametrize(
-    "baseline", [None, "nvil", "moving_average", "leave_one_out"]
+    "baseline",
+    [
+        pytest.param(None, marks=pytest.mark.exhaustive),
+        "nvil",
+        pytest.param("moving_average", marks=pytest.mark.exhaustive),
+        "leave_one_out",
+    ],
 )
 @pytest.mark.parametrize(
     "normalize", [False, pytest.param(True, marks=pytest.mark.exhaustive)]
@@ -115,7 +125,16 @@ def looping_model(kind, baseline, **options):
 
 WITHOUT_XLA = ("keras_scan", "keras_fori_loop")  # Keras sets no limit there.
 SLOW_OF_XLA = ("tf_while_loop", "keras_while_loop")
-KINDS = [pytest.param(kind, False, id=f"{kind}-graph") for kind in looped.KINDS]
+OFTEN = ("tf_while_loop", "keras_scan", "tf_map_fn", "tf_cond")
+KINDS = [
+    pytest.param(
+        kind,
+        False,
+        id=f"{kind}-graph",
+        marks=[pytest.mark.exhaustive] * (kind not in OFTEN),
+    )
+    for kind in looped.KINDS
+]
 KINDS += [
     pytest.param(
         kind,

@@ -101,7 +101,10 @@ def test_derivatives_equal_those_of_enumeration(name, n, k):
 
 
 @every_op
-@pytest.mark.parametrize(("n", "k"), [(9, 4), (10, (3, 4))])
+@pytest.mark.parametrize(
+    ("n", "k"),
+    [pytest.param(9, 4, marks=pytest.mark.exhaustive), (10, (3, 4))],
+)
 def test_a_graph_agrees(name, n, k, compiled):
     logits = [tf.constant(some_logits(n))]
 

@@ -30,6 +30,8 @@ LIKE_OTHERS = (
     "draws-by-default",
     "hand-written",
     "kinks",
+    "mixed",
+    "tfp",
 )
 
 
