@@ -300,6 +300,16 @@ def test_matching_is_that_of_scipy(n, compiled):
     np.testing.assert_array_equal(matching, scipy_matching(weights))
 
 
+@pytest.mark.parametrize("shape", [[None, None, 3], [None, 3, None]])
+@pytest.mark.parametrize("op", [tg.ops.maximal_matching, tg.ops.sinkhorn])
+def test_one_side_of_a_square_tells_the_other(op, shape):
+    matrices = np.random.default_rng(0).normal(size=(2, 3, 3))
+    traced = tf.function(op, input_signature=[tf.TensorSpec(shape, "float64")])
+    np.testing.assert_allclose(traced(matrices), op(matrices))
+    found = traced.get_concrete_function().structured_outputs.shape
+    assert None not in found[1:]
+
+
 def test_matching_of_ties_and_of_extremes():
     """Of equal totals any will do."""
     weights = np.round(some(40, 6, 6))
