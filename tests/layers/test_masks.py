@@ -103,6 +103,23 @@ def test_row_without_a_legal_category_is_zero_in_a_graph(
         )
 
 
+@pytest.mark.parametrize(
+    "estimator", [n for n in tg.estimators.surrogates() if n != "st_gumbel"]
+)
+def test_row_of_minus_infinity_alone_is_drawn_from_evenly(estimator):
+    """As logits that are all alike are, where no mask says otherwise.
+
+    Not by Gumbel noise: it is lost beside what stands in for -inf.
+    """
+    layer = tg.StraightThroughCategorical(estimator, seed=1)
+    logits = tf.fill([3000, 3], -np.inf)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        z = layer(logits, training=True)
+    np.testing.assert_allclose(np.mean(z, axis=0), [1 / 3] * 3, atol=0.04)
+    assert np.all(np.isfinite(tape.gradient(z, logits, z)))
+
+
 @layers
 @pytest.mark.parametrize("shape", [(4,), (2, 200, 3), (3, 1), (200, 2)])
 def test_mask_of_a_wrong_shape_is_an_error(make, shape):
