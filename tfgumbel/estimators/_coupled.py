@@ -9,7 +9,12 @@ import tensorflow as tf
 
 from tfgumbel import random
 from tfgumbel.distributions import Conditioned, Distribution, Parameters
-from tfgumbel.estimators.algebra import NOTHING_BY_ITSELF, fold, score
+from tfgumbel.estimators.algebra import (
+    NOTHING_BY_ITSELF,
+    column,
+    fold,
+    score,
+)
 
 Control = Callable[[tf.Tensor], tf.Tensor]
 
@@ -40,19 +45,33 @@ class Coupled:
             self._second_noise = distribution.noise(parameters, again)
         self._free = distribution.perturb(parameters, self._noise)
         self.sample = distribution.harden(self._free)
-        self.scores = score(distribution, parameters, self.sample)
+        self._scores = score(distribution, parameters, self.sample)
 
-    def control(self, control: Control) -> tuple[tf.Tensor, Any]:
-        """c(z̃), and ∇c(z) - ∇c(z̃) in each parameter.
+    def control(
+        self, control: Control, require: Callable[[Any], Any]
+    ) -> list[tf.Tensor]:
+        """∇c(z) - ∇c(z̃) - c(z̃) ∇log q(b), whose expectation is zero.
 
         Args:
             control: c, maps perturbed parameters `[n, ...]` to `[n]`.
+            require: Refuses gradients that are `None`, where c has none in z.
 
         Returns:
-            c(z̃) `[n]`, for n rows of parameters, and the difference of the
-            gradients: `None` for every parameter where c has none in z.
+            One tensor per parameter, of its shape.
         """
-        return self._together(control) if self._tied else self._apart(control)
+        apply = self._together if self._tied else self._apart
+        value, difference = apply(control)
+        return [
+            slope - column(value, score) * score
+            for slope, score in zip(
+                require(difference), self._scores, strict=True
+            )
+        ]
+
+    def score_function(self, cost: tf.Tensor) -> list[tf.Tensor]:
+        """f(b) ∇log q(b), for costs `[n]`."""
+        cost = tf.stop_gradient(cost)
+        return [column(cost, score) * score for score in self._scores]
 
     def _together(self, control: Control) -> tuple[tf.Tensor, Any]:
         with tf.GradientTape(**NOTHING_BY_ITSELF) as tape:

@@ -14,7 +14,6 @@ from tfgumbel.estimators.algebra import (
     NOTHING_BY_ITSELF,
     attach,
     attach_weights,
-    column,
     mean_of_samples,
     repeat,
     squared_norm,
@@ -119,26 +118,21 @@ class REBAR(Estimator):
         with tf.GradientTape(persistent=True, **NOTHING_BY_ITSELF) as learning:
             learning.watch([weight.value for weight in weights])
             tau = tf.exp(tf.convert_to_tensor(self.log_temperature))
-            conditional, path = draw.control(
-                lambda z: self.evaluate(cost_fn, draw.soften(z, tau))
+            control = draw.control(
+                lambda z: self.evaluate(cost_fn, draw.soften(z, tau)),
+                self.require_gradient,
             )
-            path = self.require_gradient(path)
             eta = tf.convert_to_tensor(self.eta)
-            residual = tf.stop_gradient(cost) - eta * conditional
             gradients = [
-                self.mean_gradient(
-                    column(residual, score) * score + eta * slope
+                mean_of_samples(plain + eta * zero_mean, self.samples)
+                for plain, zero_mean in zip(
+                    draw.score_function(cost), control, strict=True
                 )
-                for score, slope in zip(draw.scores, path, strict=True)
             ]
             square = squared_norm(gradients)
         value = mean_of_samples(cost, self.samples)
         value = attach_weights(value, weights, learning, square)
         return attach(value, parameters, gradients)
-
-    def mean_gradient(self, estimate: tf.Tensor) -> tf.Tensor:
-        """The mean over samples of the estimates of single rows."""
-        return mean_of_samples(estimate, self.samples)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -15,7 +15,6 @@ from tfgumbel.estimators.algebra import (
     NOTHING_BY_ITSELF,
     attach,
     attach_weights,
-    column,
     mean_of_samples,
     repeat,
     squared_norm,
@@ -137,16 +136,15 @@ class RELAX(Estimator):
         weights = self.trainable_weights
         with tf.GradientTape(persistent=True, **NOTHING_BY_ITSELF) as learning:
             learning.watch([weight.value for weight in weights])
-            conditional, path = draw.control(
-                lambda z: self._control(cost_fn, draw, z, context)
+            control = draw.control(
+                lambda z: self._control(cost_fn, draw, z, context),
+                self.require_gradient,
             )
-            path = self.require_gradient(path)
-            residual = tf.stop_gradient(cost) - conditional
             gradients = [
-                mean_of_samples(
-                    column(residual, score) * score + slope, self.samples
+                mean_of_samples(plain + zero_mean, self.samples)
+                for plain, zero_mean in zip(
+                    draw.score_function(cost), control, strict=True
                 )
-                for score, slope in zip(draw.scores, path, strict=True)
             ]
             square = squared_norm(gradients)
         value = mean_of_samples(cost, self.samples)
