@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -204,16 +205,20 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             for row in ours
             if (row["items"], row["size"]) == (ITEMS, SIZE)
         ]
-        for axis, other, at in (
-            ("items", "size", SIZE),
-            ("size", "items", ITEMS),
+        # At the other's usual size; and of their product at all sizes.
+        for axis, line in (
+            ("items", [row for row in ours if row["size"] == SIZE]),
+            ("size", [row for row in ours if row["items"] == ITEMS]),
+            ("items * size", ours),
         ):
-            line = [row for row in ours if row[other] == at]
             if len(line) > 1:
-                sizes, times = ([r[k] for r in line] for k in (axis, "cpu_ms"))
-                steep = round(slope(sizes, times), 3)
+                sizes = [
+                    math.prod(row[name] for name in axis.split(" * "))
+                    for row in line
+                ]
+                steep = slope(sizes, [row["cpu_ms"] for row in line])
                 label = f"{mode}: slope in {axis}"
-                found.append(_runner.target(label, steep, SLOPE))
+                found.append(_runner.target(label, round(steep, 3), SLOPE))
     return found
 
 

@@ -359,8 +359,8 @@ class AnnealedAttribute:
         scalar = layer.annealed(self.name)
         if scalar is None:
             raise ValueError(
-                f"Layer {layer.name!r} was made without a `{self.name}`: give "
-                f"one to its constructor. Received: {self.name}={value!r}"
+                f"Layer {layer.name!r} was made without a `{self.name}`, and "
+                f"has none to change. Received: {self.name}={value!r}"
             )
         scalar.assign(value)
 

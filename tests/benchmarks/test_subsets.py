@@ -26,6 +26,7 @@ def test_each_target_is_reported():
         ("graph: softmaxes", 61.0, False),
         ("graph: slope in items", 1.0, True),
         ("graph: slope in size", 0.0, True),
+        ("graph: slope in items * size", 0.5, True),
         ("xla: softmaxes", 30.0, True),
     ]
 
