@@ -1,6 +1,7 @@
 """Random configurations, valid and not: a finite result, or a clear error.
 
-Two thousand in the slow tests; TFGUMBEL_CONFIGURATIONS=10000 asks for more.
+Two thousand in the exhaustive tests; TFGUMBEL_CONFIGURATIONS=10000 asks for
+more.
 """
 
 import os
@@ -81,7 +82,7 @@ def test_configurations(name):
     searched(name, 5)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @every_subject
 def test_more_configurations(name):
     searched(name, 15)

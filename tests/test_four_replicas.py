@@ -184,13 +184,8 @@ def ends_of_training(strategy, make, runs=80, steps=8):
     return np.array(repeat.ends)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("relaxed", marks=pytest.mark.slow),
-        pytest.param("moving_average", marks=pytest.mark.exhaustive),
-    ],
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", ["relaxed", "moving_average"])
 def test_training_ends_as_on_one_device(four_replicas, name):
     """At the same global batch: the same mean, the same spread."""
     keras.utils.set_random_seed(8)

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import kernels
 
-from tests.helpers.cases import LAYERS, estimator_cases
+from tests.helpers.cases import estimator_cases, is_variant, layer_cases
 from tests.helpers.enumeration import (
     COSTS,
     LOGITS,
@@ -82,8 +82,7 @@ def assert_runs_on_gpus(found):
     assert not missing, f"no kernel for XLA on GPUs: {missing}"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.id)
+@layer_cases(slow=lambda case: True, exhaustive=is_variant)
 def test_layers(case):
     layer = case.make()
     inputs = tensors(case.inputs)

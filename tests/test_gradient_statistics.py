@@ -241,7 +241,7 @@ def test_on_replicas_it_is_the_gradient_that_the_optimizer_applies(strategy):
     np.testing.assert_allclose(found, flat, atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_training_on_replicas_is_the_same_bit_for_bit(strategy):
     def trained(*callbacks):
         model = plain_sgd(strategy)

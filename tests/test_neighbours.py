@@ -102,7 +102,7 @@ def test_lora_of_the_neighbours_leaves_the_samplers_alone():
     assert draws(model.get_layer("relaxed")) == 2
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_quantised_neighbours_leave_the_samplers_alone(tmp_path):
     """A quantised model predicts, samples, and comes back from its file."""
     model = autoencoder(seed=1)

@@ -155,7 +155,10 @@ def model_of(kind, **kwargs):
 @pytest.mark.full
 @pytest.mark.parametrize(
     "kind",
-    [KINDS[0], *(pytest.param(k, marks=pytest.mark.slow) for k in KINDS[1:])],
+    [
+        KINDS[0],
+        *(pytest.param(k, marks=pytest.mark.exhaustive) for k in KINDS[1:]),
+    ],
 )
 def test_two_replicas_train_as_one_device_does(strategy, kind):
     """The halves of the batch use quite different codes."""

@@ -13,8 +13,15 @@ RNG = np.random.default_rng(5)
 X = RNG.normal(size=(64, 6)).astype("float32")
 TARGET = np.zeros(64, "float32")
 FAST = ("gumbel_softmax", "nvil", "rebar")
+# Each of its own kind; the others, on demand.
+SLOW = ("disarm", "mve", "relax", "rodeo", "unordered_set", "vimco")
 NAMES = [
-    name if name in FAST else pytest.param(name, marks=pytest.mark.slow)
+    name
+    if name in FAST
+    else pytest.param(
+        name,
+        marks=pytest.mark.slow if name in SLOW else pytest.mark.exhaustive,
+    )
     for name in tg.estimators.available("categorical")
 ]
 SLOW_XLA = [
@@ -274,10 +281,9 @@ def test_the_control_variates_rate_reaches_no_other_weight(name):
     "name",
     [
         "rebar",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("nvil", "relax", "st_gumbel")
-        ),
+        pytest.param("relax", marks=pytest.mark.slow),
+        pytest.param("nvil", marks=pytest.mark.exhaustive),
+        pytest.param("st_gumbel", marks=pytest.mark.exhaustive),
     ],
 )
 def test_save_and_load(name, tmp_path):

@@ -1,7 +1,7 @@
 """Random shapes, precisions, extremes, masks and temperatures: no NaN, ever.
 
-Hypothesis draws the examples, always the same ones; the slow tests draw more,
-the exhaustive ones many.
+Hypothesis draws the examples, always the same ones; the exhaustive tests draw
+many.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import tfgumbel as tg
 from tests.layers.calls import differentiated, training_values
 from tests.ops.derivatives import weights_like
 
-FEW, MORE, MANY = 6, 20, 100
+FEW, MANY = 6, 100
 # 65504 is float16's largest number.
 EXTREMES = [-np.inf, -65504.0, -1e4, -30.0, 0.0, 6e-8, 30.0, 1e4, 65504.0]
 SIZES = st.integers(2, 5)
@@ -243,12 +243,6 @@ def properties(count):
     test_reinforce_sampler,
     test_expected_cost,
 ) = properties(FEW)
-(
-    test_more_categorical_layers,
-    test_more_layers_of_bits,
-    test_more_reinforce_samplers,
-    test_more_expected_costs,
-) = map(pytest.mark.slow, properties(MORE))
 (
     test_many_categorical_layers,
     test_many_layers_of_bits,

@@ -35,11 +35,14 @@ def assert_unbiased(gradients, exact, smallest_bias=SMALLEST_BIAS):
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    "jit_compile",
-    [False, pytest.param(True, marks=pytest.mark.slow)],
-    ids=["graph", "xla"],
+    ("weights", "jit_compile"),
+    [
+        pytest.param(None, False, id="plain-graph"),
+        pytest.param(WEIGHTS, False, id="weighted-graph"),
+        pytest.param(None, True, id="plain-xla", marks=pytest.mark.exhaustive),
+        pytest.param(WEIGHTS, True, id="weighted-xla", marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_fit_agrees_with_enumeration(baseline, weights, jit_compile):
     network = compiled(

@@ -58,7 +58,10 @@ def test_synchronised_normalisation_does_not_mix_the_replicas(strategy):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("baseline", ["moving_average", "nvil"])
+@pytest.mark.parametrize(
+    "baseline",
+    [pytest.param("moving_average", marks=pytest.mark.exhaustive), "nvil"],
+)
 def test_baselines_learn_on_replicas_without_bias(strategy, baseline):
     with strategy.scope():
         network = problem.model(baseline)

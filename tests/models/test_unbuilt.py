@@ -57,7 +57,9 @@ MODELS = (Subclassed, Outer, Sequential)
 
 @pytest.mark.full
 @pytest.mark.parametrize("make", MODELS)
-@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize(
+    "run_eagerly", [False, pytest.param(True, marks=pytest.mark.exhaustive)]
+)
 def test_a_fresh_model_trains(make, run_eagerly):
     network = make()
     network.compile("adam", "mse", run_eagerly=run_eagerly)

@@ -39,7 +39,6 @@ LAYERS_OFTEN = (
     "ReinforceSampler-categorical",
     "ReparamGaussian-log_variance",
     "SubsetSampler",
-    "StochasticGate-hard_concrete",
 )
 
 
