@@ -1,4 +1,4 @@
-"""Perturbed parameters, their sample, and others drawn anew given it."""
+"""Control variates of perturbed parameters, drawn anew given their sample."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from tfgumbel import random
 from tfgumbel.distributions import Conditioned, Distribution, Parameters
 from tfgumbel.estimators.algebra import (
     NOTHING_BY_ITSELF,
+    attach,
+    attach_weights,
     column,
     fold,
+    mean_of_samples,
+    repeat,
     score,
+    squared_norm,
 )
+from tfgumbel.estimators.estimator import CostFn, Estimator
 
 Control = Callable[[tf.Tensor], tf.Tensor]
 
@@ -104,3 +110,43 @@ class Coupled:
     def soften(self, perturbed: tf.Tensor, temperature: Any) -> tf.Tensor:
         """The relaxed sample of perturbed parameters."""
         return self._distribution.soften(perturbed, temperature)
+
+
+class CoupledEstimator(Estimator):
+    """REINFORCE plus a control variate, which learns by the mean square."""
+
+    tied: bool
+
+    def _control(
+        self, cost_fn: CostFn, draw: Coupled, context: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """What is added to f(b) ∇log q(b), of mean zero."""
+        raise NotImplementedError
+
+    def estimate(
+        self,
+        cost_fn: CostFn,
+        parameters: Parameters,
+        seed: Any,
+        context: tf.Tensor,
+    ) -> tf.Tensor:
+        """Returns the mean of f(b)."""
+        detached = tuple(map(tf.stop_gradient, parameters))
+        detached = repeat(detached, self.samples)
+        draw = Coupled(self.distribution, detached, seed, self.tied)
+        cost = self.evaluate(cost_fn, draw.sample)
+        weights = self.trainable_weights
+        with tf.GradientTape(persistent=True, **NOTHING_BY_ITSELF) as learning:
+            learning.watch([weight.value for weight in weights])
+            gradients = [
+                mean_of_samples(plain + added, self.samples)
+                for plain, added in zip(
+                    draw.score_function(cost),
+                    self._control(cost_fn, draw, context),
+                    strict=True,
+                )
+            ]
+            square = squared_norm(gradients)
+        value = mean_of_samples(cost, self.samples)
+        value = attach_weights(value, weights, learning, square)
+        return attach(value, parameters, gradients)

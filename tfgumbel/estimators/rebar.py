@@ -8,21 +8,13 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel.distributions import Conditioned, Parameters
-from tfgumbel.estimators._coupled import Coupled
-from tfgumbel.estimators.algebra import (
-    NOTHING_BY_ITSELF,
-    attach,
-    attach_weights,
-    mean_of_samples,
-    repeat,
-    squared_norm,
-)
-from tfgumbel.estimators.estimator import CostFn, Estimator, register
+from tfgumbel.distributions import Conditioned
+from tfgumbel.estimators._coupled import Coupled, CoupledEstimator
+from tfgumbel.estimators.estimator import CostFn, register
 
 
 @register("rebar")
-class REBAR(Estimator):
+class REBAR(CoupledEstimator):
     """REBAR: the Concrete relaxation of f as a control variate.
 
         [f(b) - η f(σ_τ(z̃))] ∇log q(b) + η ∇f(σ_τ(z)) - η ∇f(σ_τ(z̃))
@@ -102,37 +94,17 @@ class REBAR(Estimator):
         """At b, at σ(z) and, if it is another one, at σ(z̃)."""
         return (2 if self.tied else 3) * self.samples
 
-    def estimate(
-        self,
-        cost_fn: CostFn,
-        parameters: Parameters,
-        seed: Any,
-        context: tf.Tensor,
-    ) -> tf.Tensor:
-        """Returns the mean of f(b)."""
-        detached = tuple(map(tf.stop_gradient, parameters))
-        detached = repeat(detached, self.samples)
-        draw = Coupled(self.distribution, detached, seed, self.tied)
-        cost = self.evaluate(cost_fn, draw.sample)
-        weights = self.trainable_weights
-        with tf.GradientTape(persistent=True, **NOTHING_BY_ITSELF) as learning:
-            learning.watch([weight.value for weight in weights])
-            tau = tf.exp(tf.convert_to_tensor(self.log_temperature))
-            control = draw.control(
-                lambda z: self.evaluate(cost_fn, draw.soften(z, tau)),
-                self.require_gradient,
-            )
-            eta = tf.convert_to_tensor(self.eta)
-            gradients = [
-                mean_of_samples(plain + eta * zero_mean, self.samples)
-                for plain, zero_mean in zip(
-                    draw.score_function(cost), control, strict=True
-                )
-            ]
-            square = squared_norm(gradients)
-        value = mean_of_samples(cost, self.samples)
-        value = attach_weights(value, weights, learning, square)
-        return attach(value, parameters, gradients)
+    def _control(
+        self, cost_fn: CostFn, draw: Coupled, context: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """η times that of the relaxed cost."""
+        tau = tf.exp(tf.convert_to_tensor(self.log_temperature))
+        control = draw.control(
+            lambda z: self.evaluate(cost_fn, draw.soften(z, tau)),
+            self.require_gradient,
+        )
+        eta = tf.convert_to_tensor(self.eta)
+        return [eta * zero_mean for zero_mean in control]
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -9,23 +9,15 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, _saving
-from tfgumbel.distributions import Conditioned, Parameters
-from tfgumbel.estimators._coupled import Coupled
-from tfgumbel.estimators.algebra import (
-    NOTHING_BY_ITSELF,
-    attach,
-    attach_weights,
-    mean_of_samples,
-    repeat,
-    squared_norm,
-    tile_context,
-)
+from tfgumbel.distributions import Conditioned
+from tfgumbel.estimators._coupled import Coupled, CoupledEstimator
+from tfgumbel.estimators.algebra import NOTHING_BY_ITSELF, tile_context
 from tfgumbel.estimators.control_variate import ControlVariate
-from tfgumbel.estimators.estimator import CostFn, Estimator, register
+from tfgumbel.estimators.estimator import CostFn, register
 
 
 @register("relax")
-class RELAX(Estimator):
+class RELAX(CoupledEstimator):
     """RELAX: a network c as a control variate.
 
         [f(b) - c(z̃)] ∇log q(b) + ∇c(z) - ∇c(z̃)
@@ -121,37 +113,16 @@ class RELAX(Estimator):
             self.network.build([shape, tuple(context_shape)])
         self.built = True
 
-    def estimate(
-        self,
-        cost_fn: CostFn,
-        parameters: Parameters,
-        seed: Any,
-        context: tf.Tensor,
-    ) -> tf.Tensor:
-        """Returns the mean of f(b)."""
-        detached = tuple(map(tf.stop_gradient, parameters))
-        detached = repeat(detached, self.samples)
-        draw = Coupled(self.distribution, detached, seed, self.tied)
-        cost = self.evaluate(cost_fn, draw.sample)
-        weights = self.trainable_weights
-        with tf.GradientTape(persistent=True, **NOTHING_BY_ITSELF) as learning:
-            learning.watch([weight.value for weight in weights])
-            control = draw.control(
-                lambda z: self._control(cost_fn, draw, z, context),
-                self.require_gradient,
-            )
-            gradients = [
-                mean_of_samples(plain + zero_mean, self.samples)
-                for plain, zero_mean in zip(
-                    draw.score_function(cost), control, strict=True
-                )
-            ]
-            square = squared_norm(gradients)
-        value = mean_of_samples(cost, self.samples)
-        value = attach_weights(value, weights, learning, square)
-        return attach(value, parameters, gradients)
-
     def _control(
+        self, cost_fn: CostFn, draw: Coupled, context: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """That of the network."""
+        return draw.control(
+            lambda z: self._value(cost_fn, draw, z, context),
+            self.require_gradient,
+        )
+
+    def _value(
         self,
         cost_fn: CostFn,
         draw: Coupled,
