@@ -132,6 +132,25 @@ def test_divergence_of_two(n, k):
     assert_close(actual, expected, rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize("k", [2, (1, 3), [2, 1, 3]])
+@pytest.mark.parametrize("axis", [1, 0])
+def test_a_prior_of_one_row_is_that_of_all(k, axis):
+    """Computed once, with the sum of the gradients of all rows."""
+    q, p = (tf.constant(some_logits(5, seed=seed)) for seed in (1, 2))
+    arguments = [q, p[:1]] if axis else [tf.transpose(q), tf.transpose(p[:1])]
+    k = tf.constant(k) if isinstance(k, list) else k
+
+    def divergence(q, p, shape=None):
+        p = p if shape is None else tf.broadcast_to(p, shape)
+        return tg.ops.subset_kl(q, k=k, prior_logits=p, axis=axis)
+
+    actual = derivatives(divergence, arguments)
+    expected = derivatives(
+        lambda q, p: divergence(q, p, tf.shape(q)), arguments
+    )
+    assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+
+
 def test_divergence_from_the_uniform_one():
     logits = tf.constant(some_logits(6))
     expected = np.log(15.0) - tg.ops.subset_entropy(logits, k=2)

@@ -134,6 +134,11 @@ class Subset(Distribution):
         given = self._given(parameters)
         return ops.subset_kl(parameters[-1], prior[-1], **given)
 
+    def prior_like(
+        self, prior: Sequence[tf.Tensor], parameters: Parameters
+    ) -> Parameters:
+        return tuple(prior)
+
     def refuse_prior(self, name: str, value: np.ndarray) -> str | None:
         return "finite, or -inf" if np.any(np.isposinf(value)) else None
 

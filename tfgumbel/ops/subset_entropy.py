@@ -103,12 +103,24 @@ def subset_kl(
     logits = subset_logits(logits, axis)
     size = subset_size(k, logits, axis)
     q = in_working_precision(logits)
-    p = tf.zeros_like(q) if prior_logits is None else prior_logits
-    p = tf.broadcast_to(tf.cast(p, q.dtype), tf.shape(q))
-    return per_row(_kl(rows(q, axis), rows(p, axis), size), logits, axis)
+    p = tf.cast(0.0 if prior_logits is None else prior_logits, q.dtype)
+    if _is_one_row(p, axis - q.shape.rank if axis >= 0 else axis, size):
+        prior = tf.broadcast_to(tf.reshape(p, [1, -1]), [1, q.shape[axis]])
+    else:
+        prior = rows(tf.broadcast_to(p, tf.shape(q)), axis)
+    return per_row(_kl(rows(q, axis), prior, size), logits, axis)
+
+
+def _is_one_row(prior: tf.Tensor, axis: int, size: SubsetSize) -> bool:
+    """Whether all rows share prior and size; the axis counts from the end."""
+    others = prior.shape.as_list()
+    if -axis <= len(others):
+        others.pop(axis)
+    return all(n == 1 for n in (*others, size.low.shape[0], size.high.shape[0]))
 
 
 def _kl(logits: tf.Tensor, prior: tf.Tensor, size: SubsetSize) -> tf.Tensor:
+    """Of `[R, n]` logits, and a prior of as many rows or of one."""
     found, found_prior = tilt(logits, size), tilt(prior, size)
 
     @tf.custom_gradient
@@ -122,7 +134,10 @@ def _kl(logits: tf.Tensor, prior: tf.Tensor, size: SubsetSize) -> tf.Tensor:
             product = row_covariance_product(logits, vector, found)
             difference = row_marginals(prior, size)
             difference -= row_marginals(logits, size)
-            return upstream * product, upstream * difference
+            for_prior = upstream * difference
+            if prior.shape[0] == 1:
+                for_prior = tf.reduce_sum(for_prior, axis=0, keepdims=True)
+            return upstream * product, for_prior
 
         means, total = row_expectations(logits, found)
         total_prior = log_total(prior, found_prior)
