@@ -501,7 +501,7 @@ def _flaw(loss: Any, target: Any, prediction: Any) -> str | None:
             f"{loss.name!r}, whose values for {size} examples have shape "
             f"{values.shape}"
         )
-    weights = tf.ones([size])
+    weights = tf.ones_like(values)
     once, twice = loss(y, p, weights), loss(y, p, 2.0 * weights)
     if not np.all(np.isfinite([*np.ravel(values), *np.ravel(other), once])):
         return None

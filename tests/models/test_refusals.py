@@ -230,3 +230,12 @@ def test_losses_of_keras_that_mix_examples():
         network.train_on_batch(problem.INPUTS, labels)
     with pytest.raises(ValueError, match=r"one value per.*have shape \("):
         train(problem.model(None), keras.losses.CosineSimilarity(axis=0))
+
+
+def test_a_loss_of_steps_that_mixes_examples():
+    def relative(y_true, y_pred):
+        error = tf.square(y_true - y_pred)
+        return error / tf.reduce_mean(error, axis=0, keepdims=True)
+
+    with pytest.raises(ValueError, match="'relative', whose value for one"):
+        train(problem.model(None), relative)
