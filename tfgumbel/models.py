@@ -185,6 +185,7 @@ class ScoreFunctionMixin:
             values.append(_checked_values(loss.loss, *pair))
             if first:
                 _refuse_mixed_examples(loss.loss, *pair)
+                _refuse_drawn_masks(loss.loss, pair[1], values[-1])
         return values
 
     def _refuse_hidden_costs(self, collector: CostCollector) -> None:
@@ -476,6 +477,27 @@ def _refuse_mixed_examples(loss: Any, target: Any, prediction: Any) -> None:
         return
     if flaw is not None:
         raise ValueError(f"A model with a ReinforceSampler needs {flaw}")
+
+
+def _refuse_drawn_masks(loss: Any, *masked: Any) -> None:
+    """Raises if a mask, by whose size Keras divides, was computed from a draw.
+
+    In a graph alone: in eager mode nothing tells what a mask comes from.
+    """
+    collector = CostCollector.current()
+    masks = [getattr(tensor, "_keras_mask", None) for tensor in masked]
+    for mask in masks:
+        if mask is None or loss.reduction == "sum" or collector is None:
+            continue
+        if collector.depends_on_sample(tf.cast(mask, tf.float32)):
+            raise ValueError(
+                "A model with a ReinforceSampler needs losses that do not "
+                "divide by the size of a mask that depends on a sample, for "
+                f"then each draw acts on all examples. Received: loss "
+                f"{loss.name!r} with reduction={loss.reduction!r}, and such a "
+                "mask. Use reduction='sum', or a loss that sums the steps of "
+                "an example itself"
+            )
 
 
 def _flaw(loss: Any, target: Any, prediction: Any) -> str | None:
