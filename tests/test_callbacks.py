@@ -88,6 +88,20 @@ def test_steps_per_execution_takes_the_first_step_of_each_call():
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("known", [True, False])
+def test_an_epoch_that_ends_within_an_execution(known):
+    """Of six batches in fours; the second four has two."""
+    data = tf.data.Dataset.from_tensor_slices((X, X)).batch(2)
+    if not known:
+        data = data.filter(lambda x, y: True)
+    network = model(steps_per_execution=4)
+    callbacks = [tg.TemperatureScheduler(SCHEDULE)]
+    history = network.fit(data, epochs=2, callbacks=callbacks, verbose=0)
+    expected = [float(SCHEDULE(step)) for step in (4, STEPS + 4)]
+    assert history.history["temperature"] == pytest.approx(expected)
+
+
+@pytest.mark.full
 def test_logs_reach_csv_tensorboard_and_the_progress_line(tmp_path):
     path = tmp_path / "log.csv"
     printed = io.StringIO()

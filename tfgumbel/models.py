@@ -185,6 +185,7 @@ class ScoreFunctionMixin:
             values.append(_checked_values(loss.loss, *pair))
             if first:
                 _refuse_mixed_examples(loss.loss, *pair)
+                _refuse_drawn_masks(loss.loss, pair[1], values[-1])
         return values
 
     def _refuse_hidden_costs(self, collector: CostCollector) -> None:
@@ -478,6 +479,27 @@ def _refuse_mixed_examples(loss: Any, target: Any, prediction: Any) -> None:
         raise ValueError(f"A model with a ReinforceSampler needs {flaw}")
 
 
+def _refuse_drawn_masks(loss: Any, *masked: Any) -> None:
+    """Raises if a mask, by whose size Keras divides, was computed from a draw.
+
+    In a graph alone: in eager mode nothing tells what a mask comes from.
+    """
+    collector = CostCollector.current()
+    masks = [getattr(tensor, "_keras_mask", None) for tensor in masked]
+    for mask in masks:
+        if mask is None or loss.reduction == "sum" or collector is None:
+            continue
+        if collector.depends_on_sample(tf.cast(mask, tf.float32)):
+            raise ValueError(
+                "A model with a ReinforceSampler needs losses that do not "
+                "divide by the size of a mask that depends on a sample, for "
+                f"then each draw acts on all examples. Received: loss "
+                f"{loss.name!r} with reduction={loss.reduction!r}, and such a "
+                "mask. Use reduction='sum', or a loss that sums the steps of "
+                "an example itself"
+            )
+
+
 def _flaw(loss: Any, target: Any, prediction: Any) -> str | None:
     """What the loss would have to be and is not, tried on made-up numbers."""
     # Of a size that is no other of theirs, if the batch's is not known.
@@ -501,7 +523,7 @@ def _flaw(loss: Any, target: Any, prediction: Any) -> str | None:
             f"{loss.name!r}, whose values for {size} examples have shape "
             f"{values.shape}"
         )
-    weights = tf.ones([size])
+    weights = tf.ones_like(values)
     once, twice = loss(y, p, weights), loss(y, p, 2.0 * weights)
     if not np.all(np.isfinite([*np.ravel(values), *np.ravel(other), once])):
         return None

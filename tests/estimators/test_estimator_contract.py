@@ -324,3 +324,36 @@ def test_a_nan_cost_stays_with_its_example(baseline):
     assert np.isnan(value[2]) and np.all(np.isnan(wrt_logits[2]))
     assert np.all(np.isfinite(wrt_logits.numpy()[others]))
     assert all(np.all(np.isfinite(v)) for v in estimator.variables)
+
+
+SCORED = sorted(
+    case.name
+    for case in ESTIMATORS
+    if "bernoulli" in case.laws and not case.biased
+)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", dict.fromkeys(SCORED))
+def test_a_second_derivative_is_right_or_refused(name):
+    """Of the expectation of 3 z, whose slope is 3 p (1 - p)."""
+    estimator = estimators.get(name, distribution="bernoulli")
+    logits = tf.fill([20_000, 1], 0.7)
+
+    def second():
+        with tf.GradientTape() as outer:
+            outer.watch(logits)
+            with tf.GradientTape() as inner:
+                inner.watch(logits)
+                cost = estimator(lambda z: 3.0 * z[:, 0], logits, [1, 2])
+            slope = inner.gradient(cost, logits)
+        return outer.gradient(slope, logits)
+
+    if name in ("exact", "reinforce", "nvil"):
+        p = 1.0 / (1.0 + np.exp(-0.7))
+        expected = 3.0 * p * (1.0 - p) * (1.0 - 2.0 * p)  # -0.22
+        assert np.mean(second()) == pytest.approx(expected, abs=0.05)
+        return
+    with pytest.raises(ValueError, match="no second derivative"):
+        second()
+    assert np.all(np.isnan(tf.function(second)()))

@@ -14,7 +14,7 @@ TINY = ["--codes=16", "--dim=4", "--channels=4", "--units=8"]
 @pytest.mark.exhaustive
 def test_a_short_run_learns(tmp_path, capsys):
     scores = vq_vae.main(
-        [f"--out={tmp_path}", "--steps=100", "--prior-steps=60", *TINY]
+        [f"--out={tmp_path}", "--steps=200", "--prior-steps=100", *TINY]
     )
     assert list(scores.error) == list(vq_vae.RUNS)
     # Fair coins have 44.4 nats.

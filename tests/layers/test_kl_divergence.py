@@ -311,8 +311,9 @@ def test_groups_that_do_not_fit_are_refused(arguments, message):
         layer((MEAN, LOG_VARIANCE))
 
 
-def test_a_layer_that_is_called_twice_logs_the_sum():
-    """As the loss has it; in `evaluate` too."""
+@pytest.mark.parametrize("batch", [2, 3])
+def test_a_layer_that_is_called_twice_logs_the_sum(batch):
+    """As the loss has it, over all examples; in `evaluate` too."""
     kl = tg.BernoulliKL(name="kl")
     x = keras.Input((3,))
     model = keras.Model(x, kl(x) + kl(keras.layers.Rescaling(2.0)(x)))
@@ -323,8 +324,12 @@ def test_a_layer_that_is_called_twice_logs_the_sum():
         each = tg.BernoulliKL().divergence(part)
         return float(tf.reduce_mean(tf.reduce_sum(each, axis=1)))
 
-    expected = [total(part) + total(2 * part) for part in np.split(logits, 2)]
-    logs = model.evaluate(logits, batch_size=2, verbose=0, return_dict=True)
-    assert logs["kl"] == pytest.approx(np.mean(expected), rel=1e-5)
-    history = model.fit(logits, batch_size=2, verbose=0).history
-    assert history["kl"] == pytest.approx([np.mean(expected)], rel=1e-5)
+    parts = np.split(logits, [batch])
+    expected = [total(part) + total(2 * part) for part in parts]
+    expected = np.average(expected, weights=[batch, 4 - batch])
+    logs = model.evaluate(logits, batch_size=batch, verbose=0, return_dict=True)
+    assert logs["kl"] == pytest.approx(expected, rel=1e-5)
+    assert logs["loss"] == pytest.approx(expected, rel=1e-5)
+    options = {"batch_size": batch, "shuffle": False, "verbose": 0}
+    history = model.fit(logits, **options).history
+    assert history["kl"] == pytest.approx([expected], rel=1e-5)

@@ -230,3 +230,27 @@ def test_losses_of_keras_that_mix_examples():
         network.train_on_batch(problem.INPUTS, labels)
     with pytest.raises(ValueError, match=r"one value per.*have shape \("):
         train(problem.model(None), keras.losses.CosineSimilarity(axis=0))
+
+
+def test_a_loss_of_steps_that_mixes_examples():
+    def relative(y_true, y_pred):
+        error = tf.square(y_true - y_pred)
+        return error / tf.reduce_mean(error, axis=0, keepdims=True)
+
+    with pytest.raises(ValueError, match="'relative', whose value for one"):
+        train(problem.model(None), relative)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum_over_batch_size", "sum"])
+def test_a_mean_over_what_a_drawn_mask_leaves(reduction):
+    x = keras.Input((2,))
+    z = tg.ReinforceSampler("bernoulli")(keras.layers.Dense(2)(x))
+    steps = keras.layers.Masking()(keras.layers.Reshape((2, 1))(z))
+    network = tg.StochasticModel(x, keras.layers.Dense(1)(steps))
+    network.compile("sgd", keras.losses.MeanSquaredError(reduction))
+    batch = problem.INPUTS, problem.TARGETS[..., None]
+    if reduction == "sum":
+        network.train_on_batch(*batch)
+        return
+    with pytest.raises(ValueError, match="such a mask. Use reduction='sum'"):
+        network.train_on_batch(*batch)

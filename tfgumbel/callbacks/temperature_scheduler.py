@@ -112,9 +112,9 @@ class TemperatureScheduler(keras.callbacks.Callback):
             "attribute", attribute, sorted(_LOG_NAMES)
         )
         self._scalars: list[schedules.AnnealedScalar] = []
-        self._value = math.nan
+        self._value = self._trained_at = math.nan
         self._step: int | None = None
-        self._first = 0
+        self._first = self._calls_before = 0
 
     def set_model(self, model: keras.Model) -> None:
         """Finds the layers to anneal."""
@@ -129,7 +129,7 @@ class TemperatureScheduler(keras.callbacks.Callback):
         """Sets the value for the first step of the epoch."""
         if self._step is None:  # Other callbacks have restored what they do.
             self._step = self._steps_before()
-        self._first = self._step
+        self._first, self._calls_before = self._step, self._most_calls()
         self._set(epoch if self.per == "epoch" else self._first)
         if self.verbose:
             print(f"\nEpoch {epoch + 1}: {self.attribute} {self._value:.6g}")
@@ -142,6 +142,8 @@ class TemperatureScheduler(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Shows the value in the progress line."""
         self._step = self._first + batch + 1
+        # The next batch may begin and, if data of unknown length end, not be.
+        self._trained_at = self._value
         self._log(logs)
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -151,13 +153,33 @@ class TemperatureScheduler(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Shows the value in the epoch's logs."""
+        if self._step is not None:
+            self._step = self._first + self._steps_taken()
         self._log(logs)
+
+    def _steps_taken(self) -> int:
+        """Training batches of the epoch.
+
+        With `steps_per_execution` Keras counts those that the data were too few
+        for, too. What it says that there are is right unless `steps_per_epoch`
+        is less than it takes: the optimizer tells.
+        """
+        counted = (self._step or 0) - self._first
+        steps = self.params.get("steps")
+        if steps is not None and counted <= steps:
+            return counted
+        calls = self._most_calls() - self._calls_before
+        return calls if (steps or 1) <= calls <= counted else steps or counted
 
     def _steps_before(self) -> int:
         """Training batches so far."""
         iterations = self._iterations()
         batches, known = _runs.get(self.model, (0, None))
-        return batches if known == iterations else max(iterations, default=0)
+        return batches if known == iterations else self._most_calls()
+
+    def _most_calls(self) -> int:
+        """Iterations of the optimizer that has stepped most."""
+        return max(self._iterations(), default=0)
 
     def _iterations(self) -> list[int]:
         """How often each of the model's optimizers was called."""
@@ -175,7 +197,7 @@ class TemperatureScheduler(keras.callbacks.Callback):
 
     def _log(self, logs: Any) -> None:
         if logs is not None:
-            logs[_LOG_NAMES[self.attribute]] = self._value
+            logs[_LOG_NAMES[self.attribute]] = self._trained_at
 
     def _find(self, model: keras.Model) -> list[keras.layers.Layer]:
         # Keras 3.12 to 3.15 list nested layers by no public method.

@@ -7,7 +7,9 @@ returns one cost per example, `[B]`, float32. Its gradient with respect to
 gradient (1/B, sample weights, loss scale). Its gradient with respect to the
 variables that `cost_fn` uses is that of f at the samples that the value is
 made of: relaxed evaluations and control variates never reach them. A control
-variate's own training signal reaches its own weights only.
+variate's own training signal reaches its own weights only. `"exact"`,
+`"reinforce"`, `"nvil"` and `"pathwise"` have second derivatives, too; where an
+estimator has none, asking for one raises an error, and in a graph gives NaN.
 
 `parameters` are the unconstrained parameters of the estimator's distribution:
 logits `[B, ..., K]` of a categorical one, for instance, or a tuple of tensors.

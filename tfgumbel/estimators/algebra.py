@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfgumbel import distributions
@@ -143,18 +144,46 @@ def attach(
 ) -> tf.Tensor:
     """The value `[B]`, with `gradients` as its gradients in the parameters.
 
-    The value keeps its own gradient, that with respect to f's variables.
+    The value keeps its own gradient, that with respect to f's variables. The
+    gradients have no derivative: a second one, as of a step inside of another,
+    raises an error, and in a graph is NaN.
     """
     gradients = [tf.stop_gradient(gradient) for gradient in gradients]
 
     @tf.custom_gradient
     def join(value, *parameters):
         def grad(upstream):
-            return upstream, *[column(upstream, g) * g for g in gradients]
+            known = _without_derivative(gradients, (value, *parameters))
+            return upstream, *[column(upstream, g) * g for g in known]
 
         return tf.stop_gradient(value), grad
 
     return join(value, *parameters)
+
+
+def _without_derivative(
+    gradients: Sequence[tf.Tensor], sources: Sequence[tf.Tensor]
+) -> Sequence[tf.Tensor]:
+    """The gradients, whose derivative in the sources is asked for in vain."""
+
+    @tf.custom_gradient
+    def alone(gradients, *sources):
+        def grad(*upstream):
+            if tf.executing_eagerly():
+                raise ValueError(
+                    "This estimator has no second derivative: it estimates a "
+                    "gradient, and nothing of how that changes. 'reinforce' "
+                    "and 'nvil' have one for every cost; 'exact' and "
+                    "'pathwise', where they serve"
+                )
+            nan = [
+                tf.fill(tf.shape(s), tf.cast(np.nan, s.dtype)) for s in sources
+            ]
+            return [None] * len(gradients), *nan
+
+        return tf.nest.map_structure(tf.identity, gradients), grad
+
+    return alone(list(gradients), *sources)
 
 
 def attach_weights(

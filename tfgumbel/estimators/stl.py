@@ -23,7 +23,8 @@ class STL(IWAE):
     For S = 1 the term has mean zero, so that the estimate is unbiased, and
     where q is the posterior its variance is zero, as w then is constant. For
     S > 1 it is biased; `DReG` is not. Everything else gets the gradient of
-    the bound. f must be differentiable in z. S evaluations of f, in one batch.
+    the bound. A second derivative leaves the score out, too, and is biased.
+    f must be differentiable in z. S evaluations of f, in one batch.
 
     Args:
         distribution: A reparameterised one, such as `"gaussian"`, that of q.

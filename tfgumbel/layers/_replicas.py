@@ -32,10 +32,26 @@ class OwnLosses:
     def __init__(self, layer: Any) -> None:
         self._layer = layer
         self._of_replicas: dict[int, list[Any]] = {}
+        self._weights: dict[int, Any] = {}
+
+    @staticmethod
+    def _number() -> int:
+        return int(tf.get_static_value(replica()[0]) or 0)
 
     def _own(self) -> list[Any]:
-        number = tf.get_static_value(replica()[0])
-        return self._of_replicas.setdefault(int(number or 0), [])
+        return self._of_replicas.setdefault(self._number(), [])
+
+    def weight(self, size: tf.Tensor) -> tf.Tensor:
+        """The examples that the first of these losses was taken over.
+
+        Args:
+            size: Those of the next one, which may be the first.
+        """
+        known = self._weights.get(self._number())
+        here = getattr(known, "graph", None) is _graphs.current()
+        if known is None or not (here and self._own()):
+            known = self._weights[self._number()] = tf.cast(size, tf.float32)
+        return known
 
     def extend(self, losses: Any) -> None:
         """Adds losses of this replica."""

@@ -12,6 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+# Keras 3.12 to 3.15 have no public way to ask for it.
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+
 # TensorFlow 2.20 and 2.21 have no public way to ask whether a tape is open.
 from tensorflow.python.eager import record
 
@@ -85,6 +88,31 @@ class CalledOnce(schedules.AnnealedLayer):
         """Adds a loss, unless Keras only calls the layer on trial."""
         if not _saving.is_tried():
             super().add_loss(loss)
+
+    def add_log(self) -> None:
+        """Makes the metric of what `add_logged_loss` adds."""
+        self._metric = keras.metrics.Mean(name=self.name)
+        # As attributes of the layer, so that an exported model may hold them.
+        total, count = self._metric.variables
+        self._metric_total, self._metric_count = total.value, count.value
+
+    def add_logged_loss(self, loss: tf.Tensor, size: tf.Tensor) -> None:
+        """Adds a loss, and logs its mean over the examples of an epoch.
+
+        Args:
+            loss: A scalar.
+            size: How many examples there are. What a layer adds that a model
+                calls several times is summed, in the logs as in the loss.
+        """
+        again = bool(self._losses)  # called before in this call of the model
+        weight = self._losses.weight(size)
+        self.add_loss(loss)
+        if is_called_by("train_step", "test_step") and not in_symbolic_scope():
+            # As its `update_state` does, in fewer operations.
+            total, count = self._metric.variables
+            _saving.increase(total, weight * tf.stop_gradient(loss))
+            if not again:
+                _saving.increase(count, weight)
 
     def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any):
         """Returns `layer_call` itself."""

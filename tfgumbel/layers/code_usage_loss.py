@@ -8,13 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-# Keras 3.12 to 3.15 have no public way to ask for it.
-from keras.src.backend.common.symbolic_scope import in_symbolic_scope
-
 from tfgumbel import _checks, _saving, schedules
 from tfgumbel._precision import in_working_precision, without_infinity
 from tfgumbel.layers._replicas import summed
-from tfgumbel.layers._stochastic import CalledOnce, first_mask, is_called_by
+from tfgumbel.layers._stochastic import CalledOnce, first_mask
 
 KINDS = ("diversity", "entropy", "load_balance")
 
@@ -128,10 +125,7 @@ class CodeUsageLoss(CalledOnce):
         self.from_logits = bool(from_logits)
         self.shared = _checks.shared_axes(shared)
         self.momentum = _checks.number_between("momentum", momentum, 0.0, 1.0)
-        self._metric = keras.metrics.Mean(name=self.name)
-        # As attributes of the layer, so that an exported model may hold them.
-        total, count = self._metric.variables
-        self._metric_total, self._metric_count = total.value, count.value
+        self.add_log()
 
     def build(self, inputs_shape: Any, routed_shape: Any = None) -> None:
         """Checks the shape, and makes the averages of former batches."""
@@ -161,13 +155,7 @@ class CodeUsageLoss(CalledOnce):
         loss = self._weight(training) * self.usage(
             inputs, routed, training=training, mask=mask
         )
-        # Called before in this call of the model, it logs the sum.
-        weight = 0.0 if self._losses else 1.0
-        self.add_loss(loss)
-        if is_called_by("train_step", "test_step") and not in_symbolic_scope():
-            total, count = self._metric.variables
-            _saving.increase(total, tf.stop_gradient(loss))
-            _saving.increase(count, tf.constant(weight))
+        self.add_logged_loss(loss, tf.shape(inputs)[0])
         return inputs
 
     def usage(

@@ -11,10 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# Keras 3.12 to 3.15 have no public way to ask for it.
-from keras.src.backend.common.symbolic_scope import in_symbolic_scope
-
-from tfgumbel import _checks, _saving, distributions, random, schedules
+from tfgumbel import _checks, distributions, random, schedules
 from tfgumbel.distributions import (
     ClosedFormKL,
     Distribution,
@@ -25,7 +22,6 @@ from tfgumbel.layers._stochastic import (
     SamplingLayer,
     StochasticLayer,
     first_mask,
-    is_called_by,
     masked,
 )
 
@@ -46,9 +42,9 @@ class KLDivergence(StochasticLayer):
     outside training the noise is the same in every call.
 
     Summed over the variables of an example, averaged over the batch. It is
-    added in training and in evaluation, and its mean over an epoch stands in
-    the logs of `fit` and `evaluate` under the layer's name: the sum of what a
-    layer adds that a model calls several times.
+    added in training and in evaluation, and its mean over the examples of an
+    epoch stands in the logs of `fit` and `evaluate` under the layer's name: the
+    sum of what a layer adds that a model calls several times.
 
     Two changes of the objective keep a code from being switched off; what is
     added is then no longer that of a bound, and `divergence` has the plain
@@ -171,10 +167,7 @@ class KLDivergence(StochasticLayer):
                 )
         self.prior = self._checked_prior(prior)
         self.samples = _checks.positive_integer("samples", samples)
-        self._metric = keras.metrics.Mean(name=self.name)
-        # As attributes of the layer, so that an exported model may hold them.
-        total, count = self._metric.variables
-        self._metric_total, self._metric_count = total.value, count.value
+        self.add_log()
 
     @property
     def takes_several(self) -> bool:
@@ -214,14 +207,7 @@ class KLDivergence(StochasticLayer):
         weighted = self._weight(training) * self._objective(
             divergence, training
         )
-        again = bool(self._losses)  # called before in this call of the model
-        self.add_loss(weighted)
-        if is_called_by("train_step", "test_step") and not in_symbolic_scope():
-            # As its `update_state` does, in fewer operations.
-            total, count = self._metric.variables
-            _saving.increase(total, tf.stop_gradient(weighted))
-            if not again:
-                _saving.increase(count, tf.ones([]))
+        self.add_logged_loss(weighted, tf.shape(divergence)[0])
         return q
 
     def _objective(self, divergence: tf.Tensor, training: Any) -> tf.Tensor:
