@@ -146,6 +146,36 @@ def test_extreme_parameters_stay_finite(name):
         assert np.all(np.isfinite(tensor)), name
 
 
+@pytest.mark.parametrize("location", [-30.0, -3.0, 0.5, 8.0])
+@pytest.mark.parametrize("bounds", [(0, np.inf), (-np.inf, 1), (-1, 1.5)])
+def test_truncated_normals_far_outside_their_bounds(bounds, location):
+    """Log-probability and mean, and their gradients by differences."""
+    distribution = tg.distributions.TruncatedNormal(bounds=bounds)
+    parameters = tuple(map(tf.constant, (location, 0.02)))
+    sample = distribution.sample(parameters, [1, 2])
+
+    def exact(location, scale):
+        low, high = ((bound - location) / scale for bound in bounds)
+        peer = scipy.stats.truncnorm(low, high, location, scale)
+        return np.array([peer.logpdf(float(sample)), peer.mean()])
+
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(parameters)
+        log_prob = distribution.log_probs(parameters, sample)
+        mean = distribution.mean(parameters)
+    location, scale = map(float, parameters)
+    expected = exact(location, scale)
+    np.testing.assert_allclose([log_prob, mean], expected, rtol=1e-5, atol=1e-5)
+    found = [tape.gradient(value, parameters) for value in (log_prob, mean)]
+    h = 1e-5
+    expected = [
+        exact(location + h, scale) - exact(location - h, scale),
+        exact(location, scale + h) - exact(location, scale - h),
+    ]
+    expected = np.transpose(expected) / (2 * h)
+    np.testing.assert_allclose(found, expected, rtol=2e-2, atol=5e-4)
+
+
 def test_fixed_parameters_receive_no_gradient():
     raw = tiled(BY_ID["gamma"], 3)
     distribution = tg.distributions.Gamma(fixed="concentration")
