@@ -176,6 +176,45 @@ def test_truncated_normals_far_outside_their_bounds(bounds, location):
     np.testing.assert_allclose(found, expected, rtol=2e-2, atol=5e-4)
 
 
+@pytest.mark.parametrize("concentration", [15.0, 30.0, 5e3, 1e5])
+def test_concentrated_angles(concentration):
+    """Nearly a Gaussian of the variance 1 / κ, up to terms in 1 / κ."""
+    distribution = tg.distributions.VonMises()
+    parameters = tuple(map(tf.constant, (0.5, concentration)))
+    prior = tuple(map(tf.constant, (0.0, 1e-6)))
+    sample = np.float32(0.5 + 2.0 / np.sqrt(concentration))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(parameters)
+        divergence = distribution.kl(parameters, prior)
+        log_prob = distribution.log_probs(parameters, tf.constant(sample))
+    scores = [tape.gradient(v, parameters[1]) for v in (divergence, log_prob)]
+    mean = scipy.special.i1e(concentration) / scipy.special.i0e(concentration)
+    slope = 1.0 - mean / concentration - mean**2  # of the mean cosine
+    exact = [concentration * slope, np.cos(np.float64(sample) - 0.5) - mean]
+    np.testing.assert_allclose(scores, exact, rtol=1e-3)
+    entropy = scipy.stats.vonmises(concentration).entropy()
+    exact = np.log(2.0 * np.pi) - entropy
+    np.testing.assert_allclose(divergence, exact, rtol=1e-5)
+
+
+@pytest.mark.full
+@every
+@pytest.mark.parametrize(
+    "jit", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
+def test_double_precision_in_a_graph(case, jit):
+    if jit and not case.distribution.compiles:
+        pytest.skip("its sampler has no kernel")
+
+    @tf.function(jit_compile=jit)
+    def log_prob():
+        parameters = constrained(case, 2, "float64")
+        sample = case.distribution.sample(parameters, [1, 2])
+        return case.distribution.log_prob(parameters, sample)
+
+    assert log_prob().dtype == tf.float64
+
+
 def test_fixed_parameters_receive_no_gradient():
     raw = tiled(BY_ID["gamma"], 3)
     distribution = tg.distributions.Gamma(fixed="concentration")
