@@ -6,6 +6,7 @@ import scipy.stats
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.conftest import eager_and_slow_xla
 from tests.distributions.cases import BY_ID, CASES
 from tests.helpers.statistics import assert_mean
 from tfgumbel.distributions import ClosedFormKL
@@ -144,6 +145,70 @@ def test_extreme_parameters_stay_finite(name):
     gradients = tape.gradient(log_prob, raw)
     for tensor in [sample, log_prob, *gradients]:
         assert np.all(np.isfinite(tensor)), name
+
+
+# By mpmath, at parameters that float32 holds.
+NEAR = {
+    "gamma": (9204.544, 339.39453, 9195.804, 339.7206, 0.0167900901),
+    "beta": (8159.8315, 5.2472715, 8153.6772, 5.2514329, 6.44599744e-6),
+    "poisson": (8159.8315, 8161.3003, 1.32169864e-4),
+}
+
+
+@eager_and_slow_xla
+@pytest.mark.parametrize("name", [*NEAR, "dirichlet"])
+def test_divergence_of_near_ones_of_large_parameters(name, compiled):
+    """Terms of some 70,000 cancel."""
+    *numbers, exact = NEAR["beta" if name == "dirichlet" else name]
+    numbers = tf.constant(numbers)
+    q, p = tf.split(numbers, 2)
+    if name != "dirichlet":
+        q, p = tf.unstack(q), tf.unstack(p)
+    else:
+        q, p = [q], [p]
+    found = compiled(tg.distributions.get(name).kl)(tuple(q), tuple(p))
+    np.testing.assert_allclose(found, exact, atol=1e-5)
+
+
+def test_divergence_of_rates_that_are_far_apart():
+    poisson = tg.distributions.Poisson()
+    log_rates = tf.constant([-30.0, 30.0]), tf.constant([30.0, -30.0])
+    with tf.GradientTape() as tape:
+        tape.watch(log_rates)
+        value = poisson.kl(*map(poisson.constrain, log_rates))
+    q, p = (np.exp(np.asarray(log_rate, float)) for log_rate in log_rates)
+    exact = q * np.log(q / p), p - q
+    for found, expected in zip(
+        tape.gradient(value, log_rates), exact, strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "sample"),
+    [
+        ("weibull", (913.49890, 4657.8340), 4651.5024),
+        ("poisson", (6215.6929,), 6142.0),
+        ("binomial", (9850.0, 0.0035661845), 4890.0),
+        ("binomial", (3102.0, 2660.1577), 3102.0),
+    ],
+)
+def test_log_probability_where_large_terms_cancel(name, parameters, sample):
+    parameters = tuple(map(tf.constant, parameters))
+    distribution = tg.distributions.get(name)
+    found = tf.function(distribution.log_probs)(parameters, tf.constant(sample))
+    first, *rest = map(float, parameters)
+    peer = {
+        "weibull": lambda scale: scipy.stats.weibull_min(first, scale=scale),
+        "poisson": lambda: scipy.stats.poisson(first),
+        "binomial": lambda logits: scipy.stats.binom(
+            first, scipy.special.expit(logits)
+        ),
+    }[name](*rest)
+    exact = peer.logpdf if name == "weibull" else peer.logpmf
+    np.testing.assert_allclose(
+        found, exact(float(np.float32(sample))), rtol=3e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("location", [-30.0, -3.0, 0.5, 8.0])
