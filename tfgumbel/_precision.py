@@ -154,6 +154,10 @@ _TAIL += [-3.41941278e-05, 0.00019184126, -0.000442006038, 0.000304186569]
 _TAIL += [1.01023685, 4.3447558]
 
 
+def _polynomial(coefficients: list[float], x: tf.Tensor) -> tf.Tensor:
+    return tf.math.polyval([tf.cast(c, x.dtype) for c in coefficients], x)
+
+
 def normal_above(probability: tf.Tensor) -> tf.Tensor:
     """What a standard normal variable is above with this probability.
 
@@ -166,7 +170,7 @@ def normal_above(probability: tf.Tensor) -> tf.Tensor:
     w = -tf.math.log(4.0 * probability * (1.0 - probability))
     size = tf.where(
         w < 5.0,
-        tf.math.polyval(_CENTRE, w - 2.5),
-        tf.math.polyval(_TAIL, tf.sqrt(tf.maximum(w, 5.0)) - 4.5),
+        _polynomial(_CENTRE, w - 2.5),
+        _polynomial(_TAIL, tf.sqrt(tf.maximum(w, 5.0)) - 4.5),
     )
     return math.sqrt(2.0) * size * (1.0 - 2.0 * probability)

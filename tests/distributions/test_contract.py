@@ -6,6 +6,7 @@ import scipy.stats
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.conftest import eager_and_slow_xla
 from tests.distributions.cases import BY_ID, CASES
 from tests.helpers.statistics import assert_mean
 from tfgumbel.distributions import ClosedFormKL
@@ -144,6 +145,139 @@ def test_extreme_parameters_stay_finite(name):
     gradients = tape.gradient(log_prob, raw)
     for tensor in [sample, log_prob, *gradients]:
         assert np.all(np.isfinite(tensor)), name
+
+
+# By mpmath, at parameters that float32 holds.
+NEAR = {
+    "gamma": (9204.544, 339.39453, 9195.804, 339.7206, 0.0167900901),
+    "beta": (8159.8315, 5.2472715, 8153.6772, 5.2514329, 6.44599744e-6),
+    "poisson": (8159.8315, 8161.3003, 1.32169864e-4),
+}
+
+
+@eager_and_slow_xla
+@pytest.mark.parametrize("name", [*NEAR, "dirichlet"])
+def test_divergence_of_near_ones_of_large_parameters(name, compiled):
+    """Terms of some 70,000 cancel."""
+    *numbers, exact = NEAR["beta" if name == "dirichlet" else name]
+    numbers = tf.constant(numbers)
+    q, p = tf.split(numbers, 2)
+    if name != "dirichlet":
+        q, p = tf.unstack(q), tf.unstack(p)
+    else:
+        q, p = [q], [p]
+    found = compiled(tg.distributions.get(name).kl)(tuple(q), tuple(p))
+    np.testing.assert_allclose(found, exact, atol=1e-5)
+
+
+def test_divergence_of_rates_that_are_far_apart():
+    poisson = tg.distributions.Poisson()
+    log_rates = tf.constant([-30.0, 30.0]), tf.constant([30.0, -30.0])
+    with tf.GradientTape() as tape:
+        tape.watch(log_rates)
+        value = poisson.kl(*map(poisson.constrain, log_rates))
+    q, p = (np.exp(np.asarray(log_rate, float)) for log_rate in log_rates)
+    exact = q * np.log(q / p), p - q
+    for found, expected in zip(
+        tape.gradient(value, log_rates), exact, strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "sample"),
+    [
+        ("weibull", (913.49890, 4657.8340), 4651.5024),
+        ("poisson", (6215.6929,), 6142.0),
+        ("binomial", (9850.0, 0.0035661845), 4890.0),
+        ("binomial", (3102.0, 2660.1577), 3102.0),
+    ],
+)
+def test_log_probability_where_large_terms_cancel(name, parameters, sample):
+    parameters = tuple(map(tf.constant, parameters))
+    distribution = tg.distributions.get(name)
+    found = tf.function(distribution.log_probs)(parameters, tf.constant(sample))
+    first, *rest = map(float, parameters)
+    peer = {
+        "weibull": lambda scale: scipy.stats.weibull_min(first, scale=scale),
+        "poisson": lambda: scipy.stats.poisson(first),
+        "binomial": lambda logits: scipy.stats.binom(
+            first, scipy.special.expit(logits)
+        ),
+    }[name](*rest)
+    exact = peer.logpdf if name == "weibull" else peer.logpmf
+    np.testing.assert_allclose(
+        found, exact(float(np.float32(sample))), rtol=3e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("location", [-30.0, -3.0, 0.5, 8.0])
+@pytest.mark.parametrize("bounds", [(0, np.inf), (-np.inf, 1), (-1, 1.5)])
+def test_truncated_normals_far_outside_their_bounds(bounds, location):
+    """Log-probability and mean, and their gradients by differences."""
+    distribution = tg.distributions.TruncatedNormal(bounds=bounds)
+    parameters = tuple(map(tf.constant, (location, 0.02)))
+    sample = distribution.sample(parameters, [1, 2])
+
+    def exact(location, scale):
+        low, high = ((bound - location) / scale for bound in bounds)
+        peer = scipy.stats.truncnorm(low, high, location, scale)
+        return np.array([peer.logpdf(float(sample)), peer.mean()])
+
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(parameters)
+        log_prob = distribution.log_probs(parameters, sample)
+        mean = distribution.mean(parameters)
+    location, scale = map(float, parameters)
+    expected = exact(location, scale)
+    np.testing.assert_allclose([log_prob, mean], expected, rtol=1e-5, atol=1e-5)
+    found = [tape.gradient(value, parameters) for value in (log_prob, mean)]
+    h = 1e-5
+    expected = [
+        exact(location + h, scale) - exact(location - h, scale),
+        exact(location, scale + h) - exact(location, scale - h),
+    ]
+    expected = np.transpose(expected) / (2 * h)
+    np.testing.assert_allclose(found, expected, rtol=2e-2, atol=5e-4)
+
+
+@pytest.mark.parametrize("concentration", [15.0, 30.0, 5e3, 1e5])
+def test_concentrated_angles(concentration):
+    """Nearly a Gaussian of the variance 1 / κ, up to terms in 1 / κ."""
+    distribution = tg.distributions.VonMises()
+    parameters = tuple(map(tf.constant, (0.5, concentration)))
+    prior = tuple(map(tf.constant, (0.0, 1e-6)))
+    sample = np.float32(0.5 + 2.0 / np.sqrt(concentration))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(parameters)
+        divergence = distribution.kl(parameters, prior)
+        log_prob = distribution.log_probs(parameters, tf.constant(sample))
+    scores = [tape.gradient(v, parameters[1]) for v in (divergence, log_prob)]
+    mean = scipy.special.i1e(concentration) / scipy.special.i0e(concentration)
+    slope = 1.0 - mean / concentration - mean**2  # of the mean cosine
+    exact = [concentration * slope, np.cos(np.float64(sample) - 0.5) - mean]
+    np.testing.assert_allclose(scores, exact, rtol=1e-3)
+    entropy = scipy.stats.vonmises(concentration).entropy()
+    exact = np.log(2.0 * np.pi) - entropy
+    np.testing.assert_allclose(divergence, exact, rtol=1e-5)
+
+
+@pytest.mark.full
+@every
+@pytest.mark.parametrize(
+    "jit", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
+def test_double_precision_in_a_graph(case, jit):
+    if jit and not case.distribution.compiles:
+        pytest.skip("its sampler has no kernel")
+
+    @tf.function(jit_compile=jit)
+    def log_prob():
+        parameters = constrained(case, 2, "float64")
+        sample = case.distribution.sample(parameters, [1, 2])
+        return case.distribution.log_prob(parameters, sample)
+
+    assert log_prob().dtype == tf.float64
 
 
 def test_fixed_parameters_receive_no_gradient():

@@ -3,10 +3,12 @@
 import dataclasses
 import functools
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 import tfgumbel as tg
+from tfgumbel._precision import is_compiled
 from tfgumbel.estimators import algebra
 
 
@@ -83,6 +85,33 @@ class OnlyUp(Spin):
         return tf.abs(super().sample(parameters, seed))
 
 
+class Hurdle(tg.distributions.Distribution):
+    """Zero, or else an exponential variable: no density alone."""
+
+    name = "hurdle"
+    parameters = {
+        "logits": tg.distributions.real,
+        "log_rate": tg.distributions.from_log,
+    }
+    inference = ("mean", "sample")
+
+    def sample(self, parameters, seed):
+        logits, rate = parameters
+        first, second = tg.random.split(seed, 2)
+        zero = tg.random.uniform(tf.shape(logits), first) > tf.sigmoid(logits)
+        size = tg.random.exponential(tf.shape(logits), second)
+        return tf.where(zero, 0.0, size / rate)
+
+    def log_probs(self, parameters, sample):
+        logits, rate = parameters
+        density = tf.math.log_sigmoid(logits) + tf.math.log(rate)
+        density -= rate * sample
+        return tf.where(sample > 0.0, density, tf.math.log_sigmoid(-logits))
+
+    def mean(self, parameters):
+        return tf.sigmoid(parameters[0]) / parameters[1]
+
+
 @dataclasses.dataclass(frozen=True)
 class Fault:
     """A subject, the check that must find its fault, and how far beyond."""
@@ -143,8 +172,33 @@ def one_sided(self, parameters, sample, noise):
     return tf.where(sample > 0, found, -found)
 
 
+def shared_noise(self, parameters, seed):
+    one = tf.concat([tf.shape(parameters[0])[:-1], [1]], axis=0)
+    return parameters[0] * tf.sqrt(2.0 * tg.random.exponential(one, seed))
+
+
+class ForgetsTheMean(Rayleigh):
+    """Has an option of the mean alone, not in its configuration."""
+
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.factor = factor
+
+    def mean(self, parameters):
+        return self.factor * super().mean(parameters)
+
+
 DISTRIBUTIONS = (
     Fault("OnlyUp", "samples", OnlyUp()),
+    rayleigh("SharedNoise", "independence", reparameterize=shared_noise),
+    Fault("ForgetsTheMean", "configuration", ForgetsTheMean(2.0), "mean"),
+    rayleigh(
+        "ClippedSample",
+        "samples",
+        reparameterize=lambda self, p, seed: tf.minimum(
+            Rayleigh.reparameterize(self, p, seed), 2.0 * p[0]
+        ),
+    ),
     Fault("OnlyUp", "normalisation", OnlyUp()),
     rayleigh(
         "Unnormalised", "normalisation", log_probs=log_probs_without_constant
@@ -284,6 +338,21 @@ def interleaved(self, parameters):
     return tuple(tf.repeat(p, self.samples, axis=0) for p in parameters)
 
 
+def of_one_axis(self, cost, parameters, gradients):
+    """Right for `[B, D]`; of more axes the last has its first entry alone."""
+    (found,) = gradients
+    if found.shape.rank > 2:
+        found = found * tf.one_hot(0, found.shape[-1])
+    return ScoreFunction.join(self, cost, parameters, [found])
+
+
+def of_static_size(self, parameters):
+    return tuple(
+        tf.reshape([p] * self.samples, [self.samples * p.shape[0], -1])
+        for p in parameters
+    )
+
+
 def without_the_cost(self, cost, parameters, gradients):
     return ScoreFunction.join(
         self, tf.stop_gradient(cost), parameters, gradients
@@ -345,6 +414,17 @@ class OfOneSample(ScoreFunction):
         return before
 
 
+class InMixedPrecision(OfOneSample):
+    """Does not cast what a layer returns."""
+
+    def build(self, *shapes):
+        self.dense = keras.layers.Dense(1)
+        super().build(*shapes)
+
+    def baseline(self, cost):
+        return self.dense(tf.ones([1, 1]))[0, 0]
+
+
 class WithTheCurrentCost(OfOneSample):
     """Updates the moving mean before it is used."""
 
@@ -375,6 +455,16 @@ ESTIMATORS = (
     estimator("IgnoresUpstream", "incoming gradient", join=ignores_upstream),
     estimator("Surrogate", "value", join=surrogate),
     estimator("Miscounts", "evaluations", "where it says 7", evaluations=7),
+    estimator("CountsOnce", "evaluations", "3 with samples=5", evaluations=3),
+    estimator("OfOneAxis", "shapes", r"for \[4, 2, 2\]", join=of_one_axis),
+    estimator("StaticBatch", "graph", "None", rows=of_static_size),
+    estimator(
+        "HalvedByXLA",
+        "xla",
+        scale=lambda self: (0.5 if is_compiled() else 1.0) / self.samples,
+        times=5.0,
+    ),
+    Fault("InMixedPrecision", "half precision", InMixedPrecision, "half"),
     estimator(
         "SharesNaN",
         "NaN",
@@ -390,6 +480,7 @@ ESTIMATORS = (
         "Forgets",
         "configuration",
         functools.partial(Forgets, factor=2.0),
-        "another",
+        "`factor` is 2.0, and 1.0",
     ),
+    Fault("ForgetsAsObject", "configuration", Forgets(factor=2.0), "`factor`"),
 )

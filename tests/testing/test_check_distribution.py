@@ -2,6 +2,7 @@
 
 import re
 
+import keras
 import pytest
 
 import tfgumbel as tg
@@ -9,6 +10,7 @@ from tests.testing.faulty_distributions import (
     DISTRIBUTIONS,
     ESTIMATORS,
     HalfSpin,
+    Hurdle,
     OfOneSample,
     Rayleigh,
     ScoreFunction,
@@ -44,11 +46,28 @@ def test_a_fault_of_an_estimator_is_found(fault):
     [0, *(pytest.param(s, marks=pytest.mark.exhaustive) for s in range(1, 5))],
 )
 def test_the_right_ones_pass(seed):
-    for distribution in (Rayleigh, Spin, HalfSpin):
+    for distribution in (Rayleigh, Spin, HalfSpin, Hurdle):
         report = tg.testing.check_distribution(distribution(), seed=seed)
         report.raise_if_failed()
     for estimator in (ScoreFunction, OfOneSample):
         tg.testing.check_estimator(estimator, seed=seed).raise_if_failed()
+
+
+@pytest.mark.full
+def test_new_estimators_do_not_share_a_layer():
+    """One of a name is made again and again, each time with its own."""
+    dense = keras.layers.Dense(1)
+    tg.testing.check_estimator(
+        "reinforce", "bernoulli", only=["seeds"], baseline=dense
+    ).raise_if_failed()
+    assert not dense.built
+
+
+def test_nothing_to_learn_is_no_fault():
+    distribution = tg.distributions.Exponential(fixed="log_rate")
+    checks = ["score", "closed score", "reparameterised sample"]
+    report = tg.testing.check_distribution(distribution, only=checks)
+    assert {outcome.status for outcome in report} == {"not applicable"}
 
 
 def test_what_counts_is_at_most_as_many_as_there_are():

@@ -12,6 +12,7 @@ from tfgumbel.distributions._noise import log_gamma
 from tfgumbel.distributions._register import register
 from tfgumbel.distributions._support import inside_unit
 from tfgumbel.distributions.bijections import positive
+from tfgumbel.distributions.dirichlet import dirichlet_kl
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
 
@@ -49,7 +50,9 @@ class Beta(Distribution):
         return parameters[0] / (parameters[0] + parameters[1])
 
     def kl(self, parameters: Parameters, prior: Parameters) -> tf.Tensor:
-        return self._tfp(parameters).kl_divergence(self._tfp(prior))
+        return dirichlet_kl(
+            *(tf.stack(q, axis=-1) for q in (parameters, prior))
+        )
 
     def _tfp(self, parameters: Parameters) -> Any:
         from tensorflow_probability import distributions as tfd

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from tfgumbel import ops, random
+from tfgumbel.distributions._differences import log_factorial_rest
 from tfgumbel.distributions._register import register
+from tfgumbel.distributions._support import positive_log
 from tfgumbel.distributions.bijections import real
 from tfgumbel.distributions.capabilities import WeakDerivative
 from tfgumbel.distributions.distribution import Distribution, Parameters
@@ -41,9 +43,14 @@ class Binomial(Distribution):
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         total, logits = parameters
-        ways = tf.math.lgamma(total + 1.0) - tf.math.lgamma(sample + 1.0)
-        ways -= tf.math.lgamma(total - sample + 1.0)
-        return ways + sample * logits - total * tf.nn.softplus(logits)
+        # log(n over z) is n times the entropy of z / n, and what is left of
+        # Stirling's formula.
+        found = log_factorial_rest(total)
+        for count, log_odds in ((sample, logits), (total - sample, -logits)):
+            log_share = positive_log(tf.math.divide_no_nan(count, total))
+            found += count * (tf.math.log_sigmoid(log_odds) - log_share)
+            found -= log_factorial_rest(count)
+        return found
 
     def score(
         self, parameters: Parameters, sample: tf.Tensor

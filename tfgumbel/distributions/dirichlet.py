@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tfgumbel.distributions._differences import gamma_remainder, log_excess
 from tfgumbel.distributions._noise import log_gamma
 from tfgumbel.distributions._register import register
 from tfgumbel.distributions._support import inside_unit
@@ -45,9 +46,21 @@ class Dirichlet(Distribution):
         return concentration / total
 
     def kl(self, parameters: Parameters, prior: Parameters) -> tf.Tensor:
-        return self._tfp(parameters).kl_divergence(self._tfp(prior))
+        return dirichlet_kl(*parameters, *prior)
 
     def _tfp(self, parameters: Parameters) -> Any:
         from tensorflow_probability import distributions as tfd
 
         return tfd.Dirichlet(*parameters)
+
+
+def dirichlet_kl(concentration: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
+    """KL of two, from that of gamma variables less that of their sums."""
+    total, other = (
+        tf.reduce_sum(part, axis=-1, keepdims=True)
+        for part in (concentration, prior)
+    )
+    each = log_excess(concentration * (other / total), prior)
+    each += gamma_remainder(concentration, prior)
+    whole = tf.squeeze(gamma_remainder(total, other), axis=-1)
+    return tf.reduce_sum(each, axis=-1) - whole

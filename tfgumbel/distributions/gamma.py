@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import tensorflow as tf
 
 from tfgumbel import random
+from tfgumbel.distributions._differences import (
+    gamma_remainder,
+    log_excess,
+    stirling,
+)
 from tfgumbel.distributions._noise import log_gamma, noise
 from tfgumbel.distributions._register import register
 from tfgumbel.distributions._support import finite_exp, positive_log
@@ -55,7 +59,7 @@ class Gamma(Distribution):
             positive_log(sample) + tf.math.log(rate / concentration),
         )
         density = concentration * (log_ratio - excess)
-        return density + _stirling(concentration) - positive_log(sample)
+        return density + stirling(concentration) - positive_log(sample)
 
     def weak_derivatives(
         self, parameters: Parameters, seed: Any
@@ -80,19 +84,9 @@ class Gamma(Distribution):
         return tf.nn.relu(parameters[0] - 1.0) / parameters[1]
 
     def kl(self, parameters: Parameters, prior: Parameters) -> tf.Tensor:
-        from tensorflow_probability import distributions as tfd
-
-        return tfd.Gamma(*parameters).kl_divergence(tfd.Gamma(*prior))
-
-
-def _stirling(x: tf.Tensor) -> tf.Tensor:
-    """x log x - x - log Γ(x)."""
-    large = x > 16.0
-    safe = tf.where(large, tf.ones_like(x), x)
-    direct = safe * tf.math.log(safe) - safe - tf.math.lgamma(safe)
-    y = 1.0 / tf.where(large, x, tf.ones_like(x))
-    series = 0.5 * tf.math.log(y * (2.0 * math.pi)) + y / 12.0 - y**3 / 360.0
-    return tf.where(large, -series, direct)
+        (concentration, rate), (other, prior_rate) = parameters, prior
+        scaled = concentration * (prior_rate / rate)
+        return log_excess(scaled, other) + gamma_remainder(concentration, other)
 
 
 def unless_fixed(distribution: Distribution, parameter: str) -> str | None:

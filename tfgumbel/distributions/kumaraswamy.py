@@ -77,10 +77,10 @@ class Kumaraswamy(Distribution):
 
 def _log1mexp(x: tf.Tensor) -> tf.Tensor:
     """log(1 - e⁻ˣ) of x > 0."""
-    near = x < math.log(2.0)
-    close = tf.math.log(-tf.math.expm1(-tf.where(near, x, 1.0)))
+    near, one = x < math.log(2.0), tf.ones_like(x)
+    close = tf.math.log(-tf.math.expm1(-tf.where(near, x, one)))
     return tf.where(
-        near, close, tf.math.log1p(-tf.exp(-tf.where(near, 1.0, x)))
+        near, close, tf.math.log1p(-tf.exp(-tf.where(near, one, x)))
     )
 
 

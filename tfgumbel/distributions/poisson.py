@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 
 from tfgumbel import random
+from tfgumbel.distributions._differences import log_excess, log_factorial_rest
 from tfgumbel.distributions._register import register
 from tfgumbel.distributions.bijections import from_log
 from tfgumbel.distributions.capabilities import WeakDerivative
@@ -40,8 +42,8 @@ class Poisson(Distribution):
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         (rate,) = parameters
-        kernel = sample * tf.math.log(rate) - rate
-        return kernel - tf.math.lgamma(sample + 1.0)
+        count = tf.maximum(sample, np.finfo(sample.dtype.as_numpy_dtype).tiny)
+        return -log_excess(rate, count) - log_factorial_rest(sample)
 
     def score(
         self, parameters: Parameters, sample: tf.Tensor
@@ -63,4 +65,4 @@ class Poisson(Distribution):
 
     def kl(self, parameters: Parameters, prior: Parameters) -> tf.Tensor:
         (rate,), (other,) = parameters, prior
-        return rate * tf.math.log(rate / other) - rate + other
+        return log_excess(other, rate)

@@ -65,11 +65,14 @@ class TruncatedNormal(Distribution):
         )
         return location, tf.minimum(scale, _LARGEST_SCALE * width)
 
-    def _standardized(self, parameters: Parameters) -> list[tf.Tensor]:
-        """The bounds, in units of σ from μ."""
+    def _standardized(
+        self, parameters: Parameters, origin: Any = None
+    ) -> list[tf.Tensor]:
+        """The bounds, in units of σ from the origin, by default μ."""
         location, scale = parameters
+        origin = location if origin is None else origin
         return [
-            (tf.cast(b, scale.dtype) - location) / scale
+            (tf.cast(b, scale.dtype) - origin) / scale
             if math.isfinite(b)
             else tf.fill(tf.shape(scale), tf.cast(b, scale.dtype))
             for b in self.bounds
@@ -86,11 +89,15 @@ class TruncatedNormal(Distribution):
         location, scale = parameters
         low, high = self._standardized(parameters)
         # E x is the density at the lower bound less that at the upper.
-        density = [
-            tf.exp(ops.truncated_normal_log_prob(bound, low, high))
-            for bound in (low, high)
-        ]
-        mean = location + scale * (density[0] - density[1])
+        mean = location
+        for sign, number, bound in zip(
+            (1.0, -1.0), self.bounds, (low, high), strict=True
+        ):
+            if math.isfinite(number):
+                log_density = ops.truncated_normal_log_prob(
+                    bound, low, high, bound - low, high - bound
+                )
+                mean += sign * scale * tf.exp(log_density)
         return tf.clip_by_value(mean, *self.bounds)
 
     def mode(self, parameters: Parameters) -> tf.Tensor:
@@ -100,9 +107,9 @@ class TruncatedNormal(Distribution):
         location, scale = parameters
         low, high = self._standardized(parameters)
         x = (sample - location) / scale
-        density = ops.truncated_normal_log_prob(x, low, high) - tf.math.log(
-            scale
-        )
+        to_low, to_high = self._standardized(parameters, sample)
+        density = ops.truncated_normal_log_prob(x, low, high, -to_low, to_high)
+        density -= tf.math.log(scale)
         outside = (sample < self.bounds[0]) | (sample > self.bounds[1])
         return tf.where(outside, tf.cast(-math.inf, x.dtype), density)
 

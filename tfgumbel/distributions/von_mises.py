@@ -48,7 +48,10 @@ class VonMises(Distribution):
         return _wrapped(location + angle)
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
-        return self._tfp(parameters).log_prob(sample)
+        location, concentration = parameters
+        half = tf.sin(0.5 * (sample - location))
+        log_mass = math.log(2.0 * math.pi) + _log_bessel(concentration)
+        return -2.0 * concentration * tf.square(half) - log_mass
 
     def mean(self, parameters: Parameters) -> tf.Tensor:
         return _wrapped(parameters[0])
@@ -61,12 +64,50 @@ class VonMises(Distribution):
         return super().lacks(capability)
 
     def kl(self, parameters: Parameters, prior: Parameters) -> tf.Tensor:
-        return self._tfp(parameters).kl_divergence(self._tfp(prior))
+        (location, concentration), (prior_location, other) = parameters, prior
+        # 1 - cos of the difference of the locations.
+        turn = 2.0 * tf.square(tf.sin(0.5 * (location - prior_location)))
+        excess = concentration - other * (1.0 - turn)
+        log_ratio = _log_bessel(other) - _log_bessel(concentration)
+        return other * turn + log_ratio - excess * _shortfall(concentration)
 
-    def _tfp(self, parameters: Parameters) -> Any:
-        from tensorflow_probability import distributions as tfd
 
-        return tfd.VonMises(*parameters)
+def _is_far(concentration: tf.Tensor) -> tf.Tensor:
+    """Where the series below are exact to rounding."""
+    return concentration > (20.0 if concentration.dtype == tf.float32 else 1e3)
+
+
+@tf.custom_gradient
+def _log_bessel(concentration: tf.Tensor) -> Any:
+    """log of e⁻ᵏ I₀(κ)."""
+
+    def grad(upstream: tf.Tensor) -> tf.Tensor:
+        return -upstream * _shortfall(concentration)
+
+    return tf.math.log(tf.math.bessel_i0e(concentration)), grad
+
+
+@tf.custom_gradient
+def _shortfall(concentration: tf.Tensor) -> Any:
+    """1 - I₁(κ) / I₀(κ), by which the mean cosine falls short of one.
+
+    For large κ by the series in y = 1 / κ: the quotient rounds to 1.
+    """
+    far = _is_far(concentration)
+    near = tf.where(far, tf.ones_like(concentration), concentration)
+    y = 1.0 / tf.where(far, concentration, tf.ones_like(concentration))
+    quotient = tf.math.bessel_i1e(near) / tf.math.bessel_i0e(near)
+    series = y * (1 / 2 + y * (1 + y * (1 + y * (25 + 52 * y) / 16)) / 8)
+    value = tf.where(far, series, 1.0 - quotient)
+
+    def grad(upstream: tf.Tensor) -> tf.Tensor:
+        # 1 - A' - A/κ - A² = 0 of the quotient A.
+        quotient = 1.0 - _shortfall(near)
+        direct = quotient / near + tf.square(quotient) - 1.0
+        series = y**2 * (4 + y * (2 + y * (3 + y * (25 + 65 * y) / 4))) / 8
+        return upstream * tf.where(far, -series, direct)
+
+    return value, grad
 
 
 def _wrapped(angle: tf.Tensor) -> tf.Tensor:

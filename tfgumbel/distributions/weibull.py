@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import random
+from tfgumbel.distributions._differences import log_ratio
 from tfgumbel.distributions._log_gamma import log_gamma
 from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
@@ -56,9 +57,9 @@ class Weibull(Distribution):
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         concentration, scale = parameters
-        log_ratio = positive_log(sample) - tf.math.log(scale)
-        log_power = concentration * log_ratio
-        density = tf.math.log(concentration / scale) + log_power - log_ratio
+        log_size = log_ratio(sample, scale)
+        log_power = concentration * log_size
+        density = tf.math.log(concentration / scale) + log_power - log_size
         return density - tf.exp(tf.minimum(log_power, _LOG_LIMIT))
 
     def weak_derivatives(

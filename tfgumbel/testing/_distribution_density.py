@@ -18,25 +18,31 @@ ERRORS = "standard errors"
 def _panels(subject: Samples) -> tuple[np.ndarray, np.ndarray]:
     """Shares of samples between quantiles, and their masses by quadrature.
 
-    Discrete values have a panel each. Both are `[panels, V]`.
+    Discrete values have a panel each, those next to a density too. Both are
+    `[panels, V]`.
     """
     values = subject.scalars()
     if subject.values is not None:
         return _discrete(subject, values, subject.values)
     half = len(values) // 2
-    edges = np.quantile(values[:half], np.linspace(0.002, 0.998, PANELS), 0)
+    found, times = np.unique(values, return_counts=True)
+    atoms = found[times > len(values) / 64]
+    spread = np.where(np.isin(values, atoms), np.nan, values)
+    edges = np.nanquantile(spread[:half], np.linspace(0.002, 0.998, PANELS), 0)
     x, weight = np.polynomial.legendre.leggauss(NODES)
     width = np.diff(edges, axis=0)
     nodes = edges[:-1, None] + (x[:, None] + 1.0) / 2.0 * width[:, None]
     density = subject.density(nodes.reshape(-1, values.shape[1]))
     density = density.reshape(nodes.shape)
     mass = np.einsum("pnv,n->pv", density, weight) * width / 2.0
-    other = values[half:]
     counts = [
-        np.histogram(other[:, v], edges[:, v])[0]
+        np.histogram(spread[half:, v], edges[:, v])[0]
         for v in range(values.shape[1])
     ]
-    return np.stack(counts, 1) / len(other), mass
+    shares = [np.stack(counts, axis=1) / half]
+    shares += [np.mean(values[half:] == atom, 0)[None] for atom in atoms]
+    grid = np.repeat(atoms[:, None], values.shape[1], axis=1)
+    return np.concatenate(shares), np.concatenate([mass, subject.density(grid)])
 
 
 def _discrete(
@@ -203,6 +209,33 @@ def sums(subject: Samples) -> Finding:
 
 
 @check(
+    "independence",
+    "Variables and examples are drawn independently",
+    "draw noise for every variable of every example: of the shape of the "
+    "parameters, not of some of its axes",
+)
+def independence(subject: Samples) -> Finding:
+    # log q of each variable tells its sample, whatever its axes.
+    log_probs = subject.distribution.log_probs(
+        subject.parameters(subject.many), subject.drawn
+    )
+    rows = np.reshape(np.asarray(log_probs, np.float64), [subject.many, -1])
+    rows = rows - rows.mean(axis=0)
+    pairs = [np.split(rows, 2), (rows[:-1], rows[1:])]
+    pairs += [
+        (rows[:, one], rows[:, other])
+        for one in range(rows.shape[1])
+        for other in range(one)
+    ]
+    figures = [_measure.dependence(np.ravel(a), np.ravel(b)) for a, b in pairs]
+    return Finding(
+        f"correlation of log q, of variables and of examples; {ERRORS}",
+        float(np.max(figures)),
+        _measure.STANDARD_ERRORS,
+    )
+
+
+@check(
     "enumeration",
     "The support holds every value once, and its mass is one",
     "list every joint value in `support`, and their number in `count`",
@@ -242,5 +275,6 @@ CHECKS = (
     mode,
     inference,
     sums,
+    independence,
     enumeration,
 )

@@ -8,7 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import distributions
-from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
+from tfgumbel.testing._run import (
+    Fault,
+    Finding,
+    NotApplicable,
+    check,
+    shortened,
+)
 from tfgumbel.testing._samples import Samples
 
 EXTREMES = (-1e4, -30.0, 0.0, 30.0, 1e4)
@@ -137,16 +143,26 @@ def configuration(subject: Samples) -> Finding:
     again = type(distribution).from_config(config)
     if again != distribution or hash(again) != hash(distribution):
         raise Fault("from_config(get_config()) is another distribution")
-    inputs = subject.inputs(64)
+    inputs, names = subject.inputs(64), [*distribution.inference, "sample"]
+    for name in names:
+        pair = [
+            d.infer(d.constrain(inputs), name, lambda: [1, 2])
+            for d in (distribution, again)
+        ]
+        if not np.array_equal(*pair):
+            raise Fault(f"the one that is made from it has another {name}")
     pair = [
-        d.sample(d.constrain(inputs), [1, 2]) for d in (distribution, again)
+        d.log_probs(d.constrain(inputs), subject.drawn[:64])
+        for d in (distribution, again)
     ]
     if not np.array_equal(*pair):
-        raise Fault("the one that is made from it draws other samples")
+        raise Fault("the one that is made from it has another log_probs")
     try:
         named = distributions.get(distributions.serialize(distribution))
     except (TypeError, ValueError) as error:
-        raise NotApplicable(f"it is not registered: {error}") from error
+        raise NotApplicable(
+            f"it is not registered: {shortened(error, 60)}"
+        ) from error
     if named != distribution:
         raise Fault("its serialised form is another distribution")
     return Finding(f"{len(config)} entries")

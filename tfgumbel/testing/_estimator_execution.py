@@ -8,8 +8,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgumbel.estimators import algebra
+from tfgumbel.testing import _measure
 from tfgumbel.testing._problem import EXAMPLES, Estimates, Problem, quadratic
-from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
+from tfgumbel.testing._run import (
+    Fault,
+    Finding,
+    NotApplicable,
+    check,
+    shortened,
+)
+
+ERRORS = "standard errors"
+ROWS = 1024
+"""How many of each example the check of shapes takes."""
 
 
 @check(
@@ -21,18 +33,19 @@ from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
 def shapes(problem: Problem) -> Finding:
     distribution = problem.distribution
     last = [3] if distribution.event_rank else []
-    tried = []
+    unbiased = problem.estimator.unbiased
+    known = unbiased and problem.estimator.objective == "expected cost"
+    tried, worst = [], (0.0, "")
     for axes in ([], [2], [2, 2]):
         size = [4, *axes, *last]
-        inputs = tuple(
+        inputs = [
             tf.fill([4] + [1] * len(axes), 2.0)
             if name in distribution.constants
             else tf.constant(
                 problem.random.uniform(-0.5, 0.5, size), tf.float32
             )
             for name in distribution.parameters
-        )
-        inputs = inputs if len(inputs) > 1 else inputs[0]
+        ]
         try:
             distribution.constrain(inputs)
         except ValueError:  # The distribution's own refusal.
@@ -40,23 +53,60 @@ def shapes(problem: Problem) -> Finding:
         estimator = type(problem.estimator).from_config(
             problem.estimator.get_config()
         )
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            value = estimator(_of_any_shape, inputs, [1, 2])
-        if value.shape != (4,) or value.dtype != tf.float32:
-            raise Fault(
-                f"for inputs of shape {size} the value is {value.dtype.name} "
-                f"of shape {tuple(value.shape)}, not float32 [B]"
-            )
-        for one in tf.nest.flatten(tape.gradient(value, inputs)):
-            if one is not None and not np.all(np.isfinite(one)):
-                raise Fault(f"for inputs of shape {size} it is not finite")
+        found = _of_this_shape(estimator, inputs, ROWS)
+        if known:
+            reference = problem.reference
+            rows = 1 if reference.exact else ROWS
+            exact = _of_this_shape(reference, inputs, rows)
+            worst = max(worst, (_mean_distance(found, exact), str(size)))
         tried.append(str(size))
-    return Finding(", ".join(tried))
+    figure, where = worst
+    return Finding(
+        f"{', '.join(tried)}; {ERRORS}" + f", for {where}" * (figure > 0.0),
+        figure,
+        _measure.STANDARD_ERRORS,
+    )
+
+
+def _of_this_shape(
+    estimator: Any, inputs: list[tf.Tensor], count: int
+) -> np.ndarray:
+    """Gradients of this many of each of four examples, `[4 · count, n]`."""
+    size = inputs[-1].shape
+    repeated = algebra.repeat(tuple(inputs), count)
+    with tf.GradientTape() as tape:
+        tape.watch(repeated)
+        value = estimator(
+            _of_any_shape,
+            repeated if len(repeated) > 1 else repeated[0],
+            [1, 2],
+        )
+    if value.shape != (4 * count,) or value.dtype != tf.float32:
+        raise Fault(
+            f"for inputs of shape {size} the value is {value.dtype.name} "
+            f"of shape {tuple(value.shape)}, not float32 [B]"
+        )
+    rows = [
+        np.reshape(gradient, [4 * count, -1])
+        for gradient in tape.gradient(value, repeated)
+        if gradient is not None
+    ]
+    if not np.all(np.isfinite(np.concatenate(rows, axis=1))):
+        raise Fault(f"for inputs of shape {size} it is not finite")
+    return np.concatenate(rows, axis=1)
 
 
 def _of_any_shape(z: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.reshape(z, [tf.shape(z)[0], -1]) ** 2, axis=1)
+    flat = tf.reshape(z, [tf.shape(z)[0], -1])
+    weights = tf.cos(2.0 * tf.range(tf.shape(flat)[1], dtype=flat.dtype))
+    return tf.square(tf.reduce_sum(tf.tanh(flat) * weights, axis=1) + 0.4)
+
+
+def _mean_distance(found: np.ndarray, exact: np.ndarray) -> float:
+    """Of the means, where the exact ones may be one of each example."""
+    if len(exact) < len(found):
+        return _measure.from_mean(found, exact.mean(axis=0))
+    return _measure.between_means(found, exact)
 
 
 @check(
@@ -71,14 +121,20 @@ def evaluations(problem: Problem) -> Finding:
         rows.append(len(z))
         return quadratic(z, w)
 
-    estimator = problem.make()
-    problem.estimates(estimator, 2, cost=counted)
-    each = sum(rows) / (2 * EXAMPLES)
-    if each != estimator.evaluations:
-        raise Fault(
-            f"{each:g} for each example, where it says {estimator.evaluations}"
-        )
-    return Finding(f"{estimator.evaluations} for each example")
+    said = []
+    for more in ({}, {"samples": problem.estimator.samples + 2}):
+        estimator = problem.make(**more)
+        number = estimator.samples
+        rows.clear()
+        problem.estimates(estimator, 2, cost=counted)
+        each = sum(rows) / (2 * EXAMPLES)
+        if each != estimator.evaluations:
+            raise Fault(
+                f"{each:g} for each example, where it says "
+                f"{estimator.evaluations} with samples={number}"
+            )
+        said.append(f"{estimator.evaluations} with samples={number}")
+    return Finding(f"{' and '.join(said)} for each example")
 
 
 @check(
@@ -159,13 +215,16 @@ def extremes(problem: Problem) -> Finding:
 
 @check(
     "half precision",
-    "Half-precision inputs are computed in float32",
-    "leave `__call__` to the base class, which casts first",
+    "Half-precision inputs are computed in float32, mixed precision too",
+    "leave `__call__` to the base class, which casts first, and cast what "
+    "layers of the estimator return",
 )
 def half_precision(problem: Problem) -> Finding:
     weights = problem.tiled(problem.weights, 8)
+    before = keras.config.dtype_policy()
 
-    def run(dtype: str) -> Any:
+    def run(dtype: str, policy: Any = before) -> Any:
+        keras.config.set_dtype_policy(policy)
         half = tf.nest.map_structure(
             lambda t: tf.cast(t, "bfloat16"), problem.inputs(8)
         )
@@ -175,20 +234,32 @@ def half_precision(problem: Problem) -> Finding:
             value = problem.call(problem.make(), inputs, weights)
         return value, tf.nest.flatten(tape.gradient(value, inputs))
 
-    (half, narrow), (full, wide) = run("bfloat16"), run("float32")
-    if half.dtype != tf.float32 or not np.array_equal(half, full):
-        raise Fault("the value is another than that of float32")
-    for one, other in zip(narrow, wide, strict=True):
-        if one is not None and not np.allclose(
-            tf.cast(one, tf.float32), other, rtol=0.02, atol=0.01
-        ):
-            raise Fault("the gradient is another than that of float32")
-    return Finding("bfloat16")
+    (full, wide), mixed = run("float32"), "mixed_float16"
+    try:
+        found = {"bfloat16": run("bfloat16"), mixed: run("float32", mixed)}
+    finally:
+        keras.config.set_dtype_policy(before)
+    for kind, (half, narrow) in found.items():
+        if half.dtype != tf.float32 or not np.array_equal(half, full):
+            raise Fault(f"in {kind} the value is another than in float32")
+        for one, other in zip(narrow, wide, strict=True):
+            if one is not None and not np.allclose(
+                tf.cast(one, tf.float32), other, rtol=0.02, atol=0.01
+            ):
+                raise Fault(
+                    f"in {kind} the gradient is another than in float32"
+                )
+    return Finding("bfloat16, and a policy of mixed_float16")
 
 
-def _compiled(problem: Problem, jit: bool) -> Estimates:
+def _compiled(problem: Problem, jit: bool, count: int = 8) -> Estimates:
     estimator = problem.make()
-    inputs, weights = problem.inputs(8), problem.tiled(problem.weights, 8)
+    inputs = problem.inputs(count)
+    weights = problem.tiled(problem.weights, count)
+    of_any_size = tf.nest.map_structure(
+        lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype),
+        (inputs, weights),
+    )
     learned = problem.learned(tf.nest.flatten(inputs))
     places = [
         i
@@ -196,7 +267,13 @@ def _compiled(problem: Problem, jit: bool) -> Estimates:
         if any(t is one for one in learned)
     ]
 
-    @tf.function(jit_compile=jit, autograph=False)
+    @tf.function(
+        jit_compile=jit,
+        autograph=False,
+        input_signature=None
+        if jit
+        else (*of_any_size, tf.TensorSpec([2], tf.int32)),
+    )
     def run(inputs: Any, weights: tf.Tensor, seed: tf.Tensor) -> Any:
         flat = tf.nest.flatten(inputs)
         sources = [flat[i] for i in places]
@@ -218,7 +295,7 @@ def _compiled(problem: Problem, jit: bool) -> Estimates:
 
 @check(
     "graph",
-    "A graph gives the estimate of eager mode",
+    "A graph of any batch size gives the estimate of eager mode",
     "compute with TensorFlow alone, and take sizes from `tf.shape`",
 )
 def graph(problem: Problem) -> Finding:
@@ -232,19 +309,28 @@ def graph(problem: Problem) -> Finding:
 
 @check(
     "xla",
-    "It compiles under XLA, with finite estimates",
-    "leave out what XLA cannot compile, as `tf.py_function`",
+    "XLA gives the mean estimate of eager mode",
+    "leave out what XLA cannot compile, as `tf.py_function`, and what it "
+    "computes otherwise",
     quick=False,
 )
 def xla(problem: Problem) -> Finding:
     if not problem.distribution.compiles:
         raise NotApplicable("the sampler of its distribution has no kernel")
-    found = _compiled(problem, True)
+    count = problem.many // 16
+    found = _compiled(problem, True, count)
     if not all(np.all(np.isfinite(part)) for part in found):
         raise Fault("it is not finite")
     if not np.any(found.parameters):
         raise Fault("the gradient is zero")
-    return Finding("finite")
+    eager = problem.estimates(problem.make(), count)
+    # Their noise differs: the same seed gives other numbers.
+    figures = [
+        _measure.between_means(one, other, rounding=1e-4)
+        for example in range(EXAMPLES)
+        for one, other in zip(found.of(example), eager.of(example), strict=True)
+    ]
+    return Finding(ERRORS, max(figures), _measure.STANDARD_ERRORS)
 
 
 @check(
@@ -259,6 +345,7 @@ def configuration(problem: Problem) -> Finding:
     again = type(estimator).from_config(config)
     if again.get_config() != config:
         raise Fault("the one that is made from it has another configuration")
+    _require_kept(problem.given)
     problem.call(again, problem.inputs(4), problem.tiled(problem.weights, 4))
     for one, other in zip(again.variables, estimator.variables, strict=True):
         one.assign(other)
@@ -273,9 +360,27 @@ def configuration(problem: Problem) -> Finding:
         )
     except (TypeError, ValueError) as error:
         raise NotApplicable(
-            f"the same estimate, but it is not registered: {error}"
+            "the same estimate, but it is not registered: "
+            f"{shortened(error, 60)}"
         ) from error
     return Finding(f"{len(config)} entries")
+
+
+def _require_kept(given: Any) -> None:
+    """Raises if an argument is lost where the checks cannot see it.
+
+    They make new estimators from the configuration of one that is given.
+    """
+    if given.built:
+        return
+    again = type(given).from_config(given.get_config())
+    for name, value in vars(given).items():
+        plain = isinstance(value, int | float | str)
+        if plain and getattr(again, name, None) != value:
+            raise Fault(
+                f"`{name}` is {value!r}, and {getattr(again, name, None)!r} "
+                "in the one that is made from it"
+            )
 
 
 CHECKS = (

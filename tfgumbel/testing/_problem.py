@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import distributions, estimators
+from tfgumbel import estimators
 from tfgumbel.distributions import Enumerable
 from tfgumbel.estimators import Estimator
 from tfgumbel.testing._run import (
@@ -81,7 +81,7 @@ class Problem:
         self.random = np.random.default_rng(require_seed(seed))
         self.full = full
         self._seed = seed
-        self._make = _factory(estimator, distribution, options)
+        self.given, self._make = _factory(estimator, distribution, options)
         self.estimator = self._make()
         self.distribution = self.estimator.distribution
         given = self._default() if inputs is None else inputs
@@ -250,11 +250,15 @@ class Problem:
 
     def exact_of(self, cost: Callable[..., tf.Tensor]) -> Estimates:
         """The same, for E f of a cost."""
+        count = 1 if self.reference.exact else self.many
+        return self.estimates(self.reference, count, cost=cost)
+
+    @property
+    def reference(self) -> Estimator:
+        """An estimator of E f to compare with."""
         if self.distribution.lacks(Enumerable) is None:
-            reference = estimators.Exact(self.distribution)
-            return self.estimates(reference, 1, cost=cost)
-        reference = estimators.RLOO(self.distribution, samples=8)
-        return self.estimates(reference, self.many, cost=cost)
+            return estimators.Exact(self.distribution)
+        return estimators.RLOO(self.distribution, samples=8)
 
     def _exact_bound(self) -> Estimates:
         """Of -E log 1/S Σ_s w_s, over the joint values of S samples."""
@@ -296,21 +300,22 @@ def _rows(gradient: Any, source: tf.Tensor) -> np.ndarray:
 
 def _factory(
     estimator: Any, distribution: Any, options: dict[str, Any]
-) -> Callable[[], Estimator]:
+) -> tuple[Estimator, Callable[[], Estimator]]:
+    """An estimator as it was given, and a function that makes new ones."""
     if isinstance(estimator, str):
         kind = "categorical" if distribution is None else distribution
-        kind = distributions.get(kind)
-        return lambda: estimators.get(estimator, distribution=kind, **options)
-    if options or distribution is not None:
+        # Made anew from its configuration: options may hold layers.
+        estimator = estimators.get(estimator, distribution=kind, **options)
+    elif options or distribution is not None:
         raise ValueError(
             "Arguments `distribution` and `options` go with the name of an "
             f"estimator. Received: estimator={estimator!r}"
         )
     if isinstance(estimator, Estimator):
         config = estimator.get_config()
-        return lambda: type(estimator).from_config(config)
-    if callable(estimator) and isinstance(estimator(), Estimator):
-        return estimator
+        return estimator, lambda: type(estimator).from_config(config)
+    if callable(estimator) and isinstance(made := estimator(), Estimator):
+        return made, estimator
     raise TypeError(
         "Argument `estimator` must be a name, an `Estimator` or a function "
         f"that makes one. Received: estimator={estimator!r}"

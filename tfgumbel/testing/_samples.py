@@ -156,4 +156,6 @@ class Samples:
         """Those that receive a gradient."""
         names = list(self.distribution.parameters)
         wanted = self.distribution.learned()
+        if not wanted:
+            raise NotApplicable("none of its parameters is learned")
         return [parameters[names.index(name)] for name in wanted]

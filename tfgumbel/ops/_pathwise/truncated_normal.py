@@ -103,26 +103,34 @@ def _beyond(low: tf.Tensor, high: tf.Tensor, normal: tf.Tensor) -> tf.Tensor:
 
 
 def truncated_normal_log_prob(
-    x: tf.Tensor, low: tf.Tensor, high: tf.Tensor
+    x: tf.Tensor,
+    low: tf.Tensor,
+    high: tf.Tensor,
+    above: tf.Tensor,
+    below: tf.Tensor,
 ) -> tf.Tensor:
     """Log-density at x in [low, high] of N(0, 1) given these bounds.
 
     Relative to the density at t, the point between the bounds nearest to 0,
     so that nothing underflows: φ(x) / φ(t) over (Φ(high) - Φ(low)) / φ(t).
+    Far from 0 the difference of x and t would be lost: the distances from the
+    bounds, x - low and high - x, are given.
     """
     mirrored = low + high > 0.0
-    x = tf.where(mirrored, -x, x)
+    x, below = tf.where(mirrored, -x, x), tf.where(mirrored, above, below)
     low, high = (
         tf.where(mirrored, -high, low),
         tf.where(mirrored, -low, high),
     )
-    t = tf.minimum(high, 0.0)
+    in_tail = high < 0.0
+    t = tf.where(in_tail, high, tf.zeros_like(high))
     # Φ(high) / φ(t) and Φ(low) / φ(t), where low <= t <= 0.
     # By Mills' ratio, for not every converter knows the error function.
     right = tf.clip_by_value(high, 0.0, 1e18)
     middle = tf.exp(-0.5 * right**2) * mills_ratio(right)
     middle = math.sqrt(2.0 * math.pi) - middle
-    upper = tf.where(high < 0.0, mills_ratio(-t), middle)
+    upper = tf.where(in_tail, mills_ratio(-t), middle)
     far = tf.minimum(-low, 1e18)
     lower = tf.exp(-0.5 * (far + t) * (far - t)) * mills_ratio(far)
-    return -0.5 * (x - t) * (x + t) - tf.math.log(upper - lower)
+    from_t = tf.where(in_tail, -below, x)
+    return -0.5 * from_t * (from_t + 2.0 * t) - tf.math.log(upper - lower)
