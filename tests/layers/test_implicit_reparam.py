@@ -137,6 +137,66 @@ MOMENTS = {
 }
 
 
+def mean_cosine(concentration):
+    return scipy.special.i1e(concentration) / scipy.special.i0e(concentration)
+
+
+# The cost, its expectation, natural parameters, and which one is moved.
+CURVED = {
+    "inverse_gaussian": (
+        tf.square,
+        lambda mean, shape: mean**2 + mean**3 / shape,
+        ([0.8], [1.0]),
+        1,
+    ),
+    "von_mises": (
+        tf.cos,
+        lambda location, concentration: mean_cosine(concentration),
+        ([0.0], [0.9]),
+        1,
+    ),
+    "mixture": (
+        tf.square,
+        lambda logits, mean, stddev: (
+            scipy.special.softmax(logits) @ (mean**2 + stddev**2)
+        ),
+        ([1.4, -0.3], [2.0, -0.5], [0.5, 1.0]),
+        0,
+    ),
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", CURVED)
+def test_second_derivative_of_an_expectation(name):
+    """Samples move as quantiles do, and not as they were drawn."""
+    cost, expected, natural, which = CURVED[name]
+    distribution = tg.distributions.get(name)
+    parameters = [tf.constant([p] * 100_000, tf.float32) for p in natural]
+    moved = parameters[which]
+    draw = tf.function(lambda *p: distribution.reparameterize(p, [1, 2]))
+    with tf.GradientTape() as outer:
+        outer.watch(moved)
+        with tf.GradientTape() as inner:
+            inner.watch(moved)
+            value = cost(draw(*parameters))
+        slope = inner.gradient(value, moved)[:, 0]
+    found = outer.gradient(slope, moved)[:, 0]
+    step = np.zeros(len(natural[which]))
+    step[0] = 1e-3
+    around = [
+        expected(
+            *(
+                np.array(p) + sign * step * (i == which)
+                for i, p in enumerate(natural)
+            )
+        )
+        for sign in (1, 0, -1)
+    ]
+    exact = (around[0] - 2 * around[1] + around[2]) / 1e-6
+    assert_mean(found, np.squeeze(exact), smallest_bias=0.2 * abs(exact).max())
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("name", MOMENTS)
 def test_gradient_of_the_second_moment(name):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
+from tfgumbel.ops._pathwise.followed import followed
 from tfgumbel.ops._pathwise.proposals import first_accepted
 
 # At least 95 % are accepted, whatever the concentration.
@@ -40,18 +39,15 @@ def log_gamma_sample(
         Marsaglia, Tsang. A simple method for generating gamma variables.
         ACM Transactions on Mathematical Software, 2000.
     """
+    log_z = _boosted(concentration, normal, uniform)
+    log_z -= exponential / concentration
 
-    @tf.custom_gradient
-    def sample(concentration: tf.Tensor) -> Any:
-        log_z = _boosted(concentration, normal, uniform)
-        log_z -= exponential / concentration
+    def gradient(
+        upstream: tf.Tensor, log_z: tf.Tensor, concentration: tf.Tensor
+    ) -> tf.Tensor:
+        return upstream * log_gamma_slope(concentration, log_z)
 
-        def grad(upstream: tf.Tensor) -> tf.Tensor:
-            return upstream * log_gamma_slope(concentration, log_z)
-
-        return tf.stop_gradient(log_z), grad
-
-    return sample(concentration)
+    return followed(log_z, gradient, concentration)
 
 
 def _boosted(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
+from tfgumbel.ops._pathwise.followed import followed
 from tfgumbel.ops._pathwise.normal_tails import mills_ratio
 
 
@@ -29,19 +28,16 @@ def inverse_gaussian_sample(
         Michael, Schucany, Haas. Generating random variates using
         transformations with multiple roots. American Statistician, 1976.
     """
+    r = 0.5 * tf.abs(normal) / tf.sqrt(shape)
+    root = 1.0 / (tf.sqrt(1.0 + r**2) + r)
+    z = tf.where(uniform * (1.0 + root**2) < 1.0, root**2, root**-2)
 
-    @tf.custom_gradient
-    def sample(shape: tf.Tensor) -> Any:
-        r = 0.5 * tf.abs(normal) / tf.sqrt(shape)
-        root = 1.0 / (tf.sqrt(1.0 + r**2) + r)
-        z = tf.where(uniform * (1.0 + root**2) < 1.0, root**2, root**-2)
+    def gradient(
+        upstream: tf.Tensor, z: tf.Tensor, shape: tf.Tensor
+    ) -> tf.Tensor:
+        return upstream * inverse_gaussian_slope(shape, z)
 
-        def grad(upstream: tf.Tensor) -> tf.Tensor:
-            return upstream * inverse_gaussian_slope(shape, z)
-
-        return tf.stop_gradient(z), grad
-
-    return sample(shape)
+    return followed(z, gradient, shape)
 
 
 def inverse_gaussian_slope(shape: tf.Tensor, z: tf.Tensor) -> tf.Tensor:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel.ops._pathwise.followed import followed
 from tfgumbel.ops._pathwise.normal_tails import log_normal_cdf, normal_cdf
 
 
@@ -37,19 +37,20 @@ def normal_mixture_sample(
         Figurnov, Mohamed, Mnih. Implicit reparameterization gradients.
         NeurIPS 2018.
     """
+    chosen = one_hot * (means + stddevs * normal[..., None])
+    z = tf.reduce_sum(chosen, axis=-1)
 
-    @tf.custom_gradient
-    def sample(log_w: tf.Tensor, means: tf.Tensor, stddevs: tf.Tensor) -> Any:
-        chosen = one_hot * (means + stddevs * normal[..., None])
-        z = tf.reduce_sum(chosen, axis=-1)
+    def gradient(
+        upstream: tf.Tensor,
+        z: tf.Tensor,
+        log_w: tf.Tensor,
+        means: tf.Tensor,
+        stddevs: tf.Tensor,
+    ) -> tuple[tf.Tensor, ...]:
+        slopes = normal_mixture_slopes(log_w, means, stddevs, z)
+        return tuple(upstream[..., None] * slope for slope in slopes)
 
-        def grad(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            slopes = normal_mixture_slopes(log_w, means, stddevs, z)
-            return tuple(upstream[..., None] * slope for slope in slopes)
-
-        return tf.stop_gradient(z), grad
-
-    return sample(log_weights, means, stddevs)
+    return followed(z, gradient, log_weights, means, stddevs)
 
 
 def normal_mixture_slopes(

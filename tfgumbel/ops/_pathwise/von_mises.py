@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfgumbel.ops._pathwise.followed import followed
 from tfgumbel.ops._pathwise.proposals import first_accepted
 
 # At least 65.7 % are accepted, whatever the concentration.
@@ -41,18 +41,15 @@ def von_mises_sample(
         Best, Fisher. Efficient simulation of the von Mises distribution.
         Journal of the Royal Statistical Society C, 1979.
     """
+    size = _angle(concentration, proposal, acceptance)
 
-    @tf.custom_gradient
-    def sample(concentration: tf.Tensor) -> Any:
-        size = _angle(concentration, proposal, acceptance)
-        direction = tf.where(sign < 0.5, -tf.ones_like(size), 1.0)
+    def gradient(
+        upstream: tf.Tensor, size: tf.Tensor, concentration: tf.Tensor
+    ) -> tf.Tensor:
+        return upstream * von_mises_slope(concentration, size)
 
-        def grad(upstream: tf.Tensor) -> tf.Tensor:
-            return upstream * direction * von_mises_slope(concentration, size)
-
-        return tf.stop_gradient(direction * size), grad
-
-    return sample(concentration)
+    size = followed(size, gradient, concentration)
+    return size * tf.where(sign < 0.5, -tf.ones_like(size), 1.0)
 
 
 def _angle(
