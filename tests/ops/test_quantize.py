@@ -199,3 +199,26 @@ def test_a_vector_with_nan_is_nan_and_others_are_not():
 def test_bad_input(x, book, index, error, message):
     with pytest.raises(error, match=f"(?s){message}"):
         tg.ops.quantize(x, book, index)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_gradient_of_the_vectors_changes_with_the_codes(block):
+    """A second derivative, by finite differences of the first."""
+    x, book = tf.constant(X), tf.constant(BOOK)
+
+    def slope(book):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            z = tg.ops.quantize(x, book, INDEX, scale=SCALE, block=block)
+        gradient = tape.gradient(z, x, tf.constant(UPSTREAM))
+        return tf.reduce_sum(gradient * UPSTREAM)
+
+    with tf.GradientTape() as tape:
+        tape.watch(book)
+        total = slope(book)
+    found = tape.gradient(total, book)
+    for place in [(0, 0), (2, 1), (4, 2)]:
+        step = np.zeros(BOOK.shape)
+        step[place] = 1e-5
+        change = slope(book + step) - slope(book - step)
+        assert_close(found[place], change / 2e-5, rtol=1e-6, atol=1e-8)

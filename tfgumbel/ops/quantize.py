@@ -227,15 +227,14 @@ def quantize(
     rows = tf.gather(codebook, index) + nan_rows(x, -1)
     flat, centred = _centred(tf.reshape(x, [-1, x.shape[-1]]), codebook)
     weights, bias = _affine(centred, s)
-    held = tf.stop_gradient(codebook)
 
     @tf.custom_gradient
     def attach(
         rows: tf.Tensor, flat: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor
     ) -> Any:
         def grad(upstream: tf.Tensor) -> Any:
-            blocks = _Blocks(flat, weights, bias, index, upstream, held)
-            size = max(1, block // held.shape[0])
+            blocks = _Blocks(flat, weights, bias, index, upstream, codebook)
+            size = max(1, block // codebook.shape[0])
             return upstream, *blocks.gradients(gradient, size, trains_codebook)
 
         # A derivative inside would be taken for that of the whole, forwards.
