@@ -174,12 +174,12 @@ def test_second_derivative_of_an_expectation(name):
     distribution = tg.distributions.get(name)
     parameters = [tf.constant([p] * 100_000, tf.float32) for p in natural]
     moved = parameters[which]
+    draw = tf.function(lambda *p: distribution.reparameterize(p, [1, 2]))
     with tf.GradientTape() as outer:
         outer.watch(moved)
         with tf.GradientTape() as inner:
             inner.watch(moved)
-            z = distribution.reparameterize(tuple(parameters), [1, 2])
-            value = cost(z)
+            value = cost(draw(*parameters))
         slope = inner.gradient(value, moved)[:, 0]
     found = outer.gradient(slope, moved)[:, 0]
     step = np.zeros(len(natural[which]))

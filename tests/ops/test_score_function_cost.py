@@ -86,6 +86,17 @@ def test_gradient_and_hessian_are_unbiased(cost, compiled):
         assert_close(estimate(baseline), exact, rtol=1e-10, atol=1e-12)
 
 
+def test_hessian_through_a_function_of_its_own():
+    """Its second derivative is taken in a graph of its own, too."""
+    estimate = tf.function(
+        lambda logits: averaged_estimate(differentiable_cost, 1.0, logits)
+    )
+    exact = gradient_and_hessian(
+        lambda logits: expected_cost(differentiable_cost, logits)
+    )
+    assert_close(gradient_and_hessian(estimate), exact, rtol=1e-10, atol=1e-12)
+
+
 def test_baseline_that_depends_on_the_outcome_is_biased():
     """The enumeration above can tell: it is no tautology."""
     baseline = tf.constant([0.0, 1.0, 0.0, 0.0], tf.float64)

@@ -76,8 +76,11 @@ def score_function_cost(
 
 
 @tf.custom_gradient
-def _surrogate(cost, log_prob, baseline):
+def _surrogate(*tensors):
     def grad(upstream):
+        # Those of this graph: a second derivative is taken in another one, from
+        # where the first is out of reach.
+        cost, log_prob, baseline = map(tf.identity, tensors)
         # Not `cost` but the surrogate again: its own dependence on log_prob
         # is what a second derivative needs.
         advantage = _surrogate(cost, log_prob, baseline) - tf.stop_gradient(
@@ -92,4 +95,4 @@ def _surrogate(cost, log_prob, baseline):
         )
 
     # A derivative inside would be taken for that of the whole, forwards.
-    return tf.stop_gradient(cost), grad
+    return tf.stop_gradient(tensors[0]), grad

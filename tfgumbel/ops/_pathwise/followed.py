@@ -22,13 +22,16 @@ def followed(
             same gradient, so that derivatives of any order are right.
         *parameters: What z depends on.
     """
-    sample = tf.stop_gradient(sample)
 
     @tf.custom_gradient
-    def follow(*parameters: tf.Tensor) -> Any:
+    def follow(*tensors: tf.Tensor) -> Any:
         def grad(upstream: tf.Tensor) -> Any:
-            return gradient(upstream, follow(*parameters), *parameters)
+            # Those of this graph: the next derivative is taken in another one,
+            # from where the first is out of reach.
+            here = tuple(map(tf.identity, tensors))
+            found = gradient(upstream, follow(*here), *here[1:])
+            return None, *tf.nest.flatten(found)
 
-        return tf.identity(sample), grad
+        return tf.identity(tensors[0]), grad
 
-    return follow(*parameters)
+    return follow(tf.stop_gradient(sample), *parameters)
