@@ -245,12 +245,17 @@ def test_log_probability_where_large_terms_cancel(name, parameters, sample):
     )
 
 
-@pytest.mark.parametrize("location", [-30.0, -3.0, 0.5, 8.0])
+@pytest.mark.parametrize(
+    ("location", "scale"),
+    [(-30.0, 0.02), (-3.0, 0.02), (0.25, 0.7), (0.5, 40.0), (8.0, 0.02)],
+)
 @pytest.mark.parametrize("bounds", [(0, np.inf), (-np.inf, 1), (-1, 1.5)])
-def test_truncated_normals_far_outside_their_bounds(bounds, location):
+def test_truncated_normals_of_other_sizes_than_their_bounds(
+    bounds, location, scale
+):
     """Log-probability and mean, and their gradients by differences."""
     distribution = tg.distributions.TruncatedNormal(bounds=bounds)
-    parameters = tuple(map(tf.constant, (location, 0.02)))
+    parameters = tuple(map(tf.constant, (location, scale)))
     sample = distribution.sample(parameters, [1, 2])
 
     def exact(location, scale):
