@@ -170,6 +170,40 @@ def test_divergence_of_near_ones_of_large_parameters(name, compiled):
     np.testing.assert_allclose(found, exact, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [0.7, 60.0])
+@pytest.mark.parametrize("name", ["gamma", "beta", "poisson", "von_mises"])
+def test_derivatives_of_divergences(name, size):
+    """The first two, by differences."""
+    count = 1 if name == "poisson" else 2
+
+    def divergence(numbers):
+        q, p = tf.split(numbers, 2)
+        kl = tg.distributions.get(name).kl
+        return kl(tuple(tf.unstack(q)), tuple(tf.unstack(p)))
+
+    def gradient(numbers):
+        with tf.GradientTape() as tape:
+            tape.watch(numbers)
+            value = divergence(numbers)
+        return tape.gradient(value, numbers)
+
+    numbers = np.resize([1.0, 1.3, 0.8, 1.1], 2 * count) * size
+    for function in (divergence, gradient):
+        found, exact = tf.test.compute_gradient(
+            function, [tf.constant(numbers)], delta=1e-4
+        )
+        np.testing.assert_allclose(found[0], exact[0], rtol=1e-5, atol=1e-7)
+
+
+def test_a_prior_of_fewer_axes_gets_a_gradient_of_its_own():
+    q, p = tf.constant([[1.0, 2.0]]), tf.constant([1.2])
+    with tf.GradientTape() as tape:
+        tape.watch(p)
+        value = tg.distributions.Poisson().kl((q,), (p,))
+    np.testing.assert_allclose(tape.gradient(value, p), [2.0 - 3.0 / 1.2], 1e-5)
+    assert value.shape == (1, 2)
+
+
 def test_divergence_of_rates_that_are_far_apart():
     poisson = tg.distributions.Poisson()
     log_rates = tf.constant([-30.0, 30.0]), tf.constant([30.0, -30.0])
@@ -211,12 +245,17 @@ def test_log_probability_where_large_terms_cancel(name, parameters, sample):
     )
 
 
-@pytest.mark.parametrize("location", [-30.0, -3.0, 0.5, 8.0])
+@pytest.mark.parametrize(
+    ("location", "scale"),
+    [(-30.0, 0.02), (-3.0, 0.02), (0.25, 0.7), (0.5, 40.0), (8.0, 0.02)],
+)
 @pytest.mark.parametrize("bounds", [(0, np.inf), (-np.inf, 1), (-1, 1.5)])
-def test_truncated_normals_far_outside_their_bounds(bounds, location):
+def test_truncated_normals_of_other_sizes_than_their_bounds(
+    bounds, location, scale
+):
     """Log-probability and mean, and their gradients by differences."""
     distribution = tg.distributions.TruncatedNormal(bounds=bounds)
-    parameters = tuple(map(tf.constant, (location, 0.02)))
+    parameters = tuple(map(tf.constant, (location, scale)))
     sample = distribution.sample(parameters, [1, 2])
 
     def exact(location, scale):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import tensorflow as tf
 
@@ -12,22 +13,32 @@ from tfgumbel.distributions._support import positive_log
 def log_ratio(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """log(x / y) of x ≥ 0 and y > 0, to a relative precision near x = y."""
     near = tf.abs(x - y) < 0.5 * y
-    change = tf.where(near, x - y, tf.zeros_like(y))
-    close = tf.math.log1p(change / tf.where(near, y, tf.ones_like(y)))
+    change = tf.where(near, x - y, tf.zeros([], y.dtype))
+    close = tf.math.log1p(change / tf.where(near, y, tf.ones([], y.dtype)))
     return tf.where(near, close, positive_log(x) - tf.math.log(y))
 
 
 def log_excess(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """x - y - y log(x / y), which is no less than 0."""
-    return x - y - y * log_ratio(x, y)
+
+    @tf.custom_gradient
+    def excess(x: tf.Tensor, y: tf.Tensor) -> Any:
+        ratio = log_ratio(x, y)
+
+        def grad(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return upstream * (x - y) / x, -upstream * ratio
+
+        return x - y - y * ratio, grad
+
+    return excess(*_of_one_shape(x, y))
 
 
 def stirling(x: tf.Tensor) -> tf.Tensor:
     """x log x - x - log Γ(x)."""
-    large = x > 16.0
-    safe = tf.where(large, tf.ones_like(x), x)
+    large, one = x > 16.0, tf.ones([], x.dtype)
+    safe = tf.where(large, one, x)
     direct = safe * tf.math.log(safe) - safe - tf.math.lgamma(safe)
-    y = 1.0 / tf.where(large, x, tf.ones_like(x))
+    y = 1.0 / tf.where(large, x, one)
     series = 0.5 * tf.math.log(y * (2.0 * math.pi)) + y / 12.0 - y**3 / 360.0
     return tf.where(large, -series, direct)
 
@@ -42,14 +53,45 @@ def log_factorial_rest(z: tf.Tensor) -> tf.Tensor:
 
 def gamma_remainder(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """KL(Gamma(x) ‖ Gamma(y)) of one rate, less the excess of x over y."""
-    return stirling(x) - stirling(y) + (x - y) * _digamma_rest(x)
+
+    @tf.custom_gradient
+    def remainder(x: tf.Tensor, y: tf.Tensor) -> Any:
+        rest = _digamma_rest(x)
+
+        def grad(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return (
+                upstream * (x - y) * _trigamma_rest(x),
+                upstream * (_digamma_rest(y) - rest),
+            )
+
+        return stirling(x) - stirling(y) + (x - y) * rest, grad
+
+    return remainder(*_of_one_shape(x, y))
 
 
 def _digamma_rest(x: tf.Tensor) -> tf.Tensor:
     """ψ(x) - log x."""
-    large = x > 16.0
-    safe = tf.where(large, tf.ones_like(x), x)
+    large, one = x > 16.0, tf.ones([], x.dtype)
+    safe = tf.where(large, one, x)
     direct = tf.math.digamma(safe) - tf.math.log(safe)
-    y = 1.0 / tf.where(large, x, tf.ones_like(x))
+    y = 1.0 / tf.where(large, x, one)
     series = y * (-1.0 / 2.0 - y * (1.0 / 12.0 - y**2 / 120.0))
     return tf.where(large, series, direct)
+
+
+def _trigamma_rest(x: tf.Tensor) -> tf.Tensor:
+    """ψ'(x) - 1/x."""
+    large, one = x > 16.0, tf.ones([], x.dtype)
+    safe = tf.where(large, one, x)
+    direct = tf.math.polygamma(tf.ones_like(x), safe) - 1.0 / safe
+    y = 1.0 / tf.where(large, x, one)
+    series = y**2 * (1.0 / 2.0 + y * (1.0 / 6.0 - y**2 / 30.0))
+    return tf.where(large, series, direct)
+
+
+def _of_one_shape(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Both as large as their sum: a gradient by hand does not broadcast."""
+    if x.shape == y.shape:
+        return x, y
+    zero = tf.zeros_like(x + y)
+    return x + zero, y + zero

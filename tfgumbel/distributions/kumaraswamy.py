@@ -77,7 +77,7 @@ class Kumaraswamy(Distribution):
 
 def _log1mexp(x: tf.Tensor) -> tf.Tensor:
     """log(1 - e⁻ˣ) of x > 0."""
-    near, one = x < math.log(2.0), tf.ones_like(x)
+    near, one = x < math.log(2.0), tf.ones([], x.dtype)
     close = tf.math.log(-tf.math.expm1(-tf.where(near, x, one)))
     return tf.where(
         near, close, tf.math.log1p(-tf.exp(-tf.where(near, one, x)))

@@ -88,16 +88,19 @@ class TruncatedNormal(Distribution):
     def mean(self, parameters: Parameters) -> tf.Tensor:
         location, scale = parameters
         low, high = self._standardized(parameters)
-        # E x is the density at the lower bound less that at the upper.
-        mean = location
-        for sign, number, bound in zip(
-            (1.0, -1.0), self.bounds, (low, high), strict=True
-        ):
-            if math.isfinite(number):
-                log_density = ops.truncated_normal_log_prob(
-                    bound, low, high, bound - low, high - bound
-                )
-                mean += sign * scale * tf.exp(log_density)
+        # E x is the density at the lower bound less that at the upper, their
+        # ratio exp(-w m) of the width w and the middle m: m >= 0 here.
+        right = low + high > 0.0
+        near = tf.where(right, low, high)
+        log_density = ops.truncated_normal_log_prob(
+            near, low, high, near - low, high - near
+        )
+        shift = scale * tf.exp(log_density)
+        width = self.bounds[1] - self.bounds[0]
+        if math.isfinite(width):
+            middle = 0.5 * tf.where(right, low + high, -low - high)
+            shift *= -tf.math.expm1(-width / scale * middle)
+        mean = location + tf.where(right, shift, -shift)
         return tf.clip_by_value(mean, *self.bounds)
 
     def mode(self, parameters: Parameters) -> tf.Tensor:
