@@ -28,8 +28,8 @@ VERSION = ".".join(tf.__version__.split(".")[:2])
 IDLE = {"Const", "Identity", "NoOp", "StopGradient", "_Arg", "_Retval"}
 
 
-def executed(function, arguments, signature):
-    """How often each kind of operation stands in the optimised graph."""
+def optimised(function, arguments, signature):
+    """The graphs that run, as passes have left them."""
     concrete = function.get_concrete_function(*signature)
     context.enable_run_metadata()
     context.export_run_metadata()  # forgets what ran before
@@ -38,12 +38,17 @@ def executed(function, arguments, signature):
         found = context.export_run_metadata()
     finally:
         context.disable_run_metadata()
+    return [parts.post_optimization_graph for parts in found.function_graphs]
+
+
+def executed(function, arguments, signature):
+    """How often each kind of operation stands in the optimised graph."""
     graphs = [
         collections.Counter(node.op for node in parts.node)
         + collections.Counter(
             node.op for each in parts.library.function for node in each.node_def
         )
-        for parts in (f.post_optimization_graph for f in found.function_graphs)
+        for parts in optimised(function, arguments, signature)
     ]
     # There may be others, of eager operations.
     largest = max(graphs, key=lambda graph: graph.total())

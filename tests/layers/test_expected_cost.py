@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
+from tests.layers.operations import optimised
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(64, 6)).astype("float32")
@@ -97,6 +98,53 @@ def test_fit_trains_bits(name):
     model = keras.Model(x, layer(keras.layers.Dense(5)(x), x))
     loss = trained(model)
     assert loss[-1] < 0.9 * loss[0]
+
+
+def before(nodes, name):
+    """The nodes that have run when the one of this name begins.
+
+    An output of an IdentityN waits for its own input: later passes of
+    TensorFlow take such nodes out, which join all gradients for an optimizer.
+    """
+    found, rest = set(), list(nodes[name].input)
+    while rest:
+        name, _, output = rest.pop().lstrip("^").partition(":")
+        node = nodes[name]
+        joined = node.op == "IdentityN"
+        inputs = [node.input[int(output or 0)]] if joined else node.input
+        rest += [i for i in inputs if i.lstrip("^").split(":")[0] not in found]
+        found.add(name)
+    return found
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", tg.estimators.available("categorical"))
+def test_no_weight_changes_before_all_reads(name):
+    """Of the cost's weights too, where only a control variate reads them."""
+    model = functional(name)
+    weights = model.trainable_variables
+    optimizer = keras.optimizers.Adam(0.02)
+    optimizer.build(weights)
+
+    @tf.function(autograph=False)
+    def step(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(model(x, training=True))
+        gradients = tape.gradient(loss, [w.value for w in weights])
+        optimizer.apply(gradients, weights)
+
+    x = [tf.constant(X)]
+    graphs = optimised(step, x, x)
+    nodes = {n.name: n for n in max(graphs, key=lambda g: len(g.node)).node}
+    updates = [n for n in nodes.values() if n.op == "AssignSubVariableOp"]
+    assert len(updates) == len(weights)
+    for update in updates:
+        reads = {
+            n.name
+            for n in nodes.values()
+            if n.op == "ReadVariableOp" and n.input[0] == update.input[0]
+        }
+        assert reads <= before(nodes, update.name)
 
 
 @pytest.mark.full

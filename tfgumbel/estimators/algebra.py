@@ -154,7 +154,11 @@ def attach(
     def join(value, *parameters):
         def grad(upstream):
             known = _without_derivative(gradients, (value, *parameters))
-            return upstream, *[column(upstream, g) * g for g in known]
+            products = [column(upstream, g) * g for g in known]
+            # Grappler (TensorFlow 2.20, 2.21) may let an update of f's weights
+            # overtake what a control variate reads of them: let it wait.
+            with tf.control_dependencies(products):
+                return tf.identity(upstream), *products
 
         return tf.stop_gradient(value), grad
 
