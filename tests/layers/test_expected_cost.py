@@ -118,10 +118,17 @@ def before(nodes, name):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", tg.estimators.available("categorical"))
-def test_no_weight_changes_before_all_reads(name):
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {}) for name in tg.estimators.available("categorical")),
+        ("relax", {"relaxed_cost": True}),
+        ("rebar", {"tied": False}),
+    ],
+)
+def test_no_weight_changes_before_all_reads(name, options):
     """Of the cost's weights too, where only a control variate reads them."""
-    model = functional(name)
+    model = functional(tg.estimators.get(name, **options))
     weights = model.trainable_variables
     optimizer = keras.optimizers.Adam(0.02)
     optimizer.build(weights)
