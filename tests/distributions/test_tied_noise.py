@@ -93,3 +93,14 @@ def test_extreme_log_odds_give_a_finite_derivative(logit):
         tape.watch(logits)
         tied = bernoulli.tied_difference((logits,), tf.constant([[0.3]]))
     assert np.isfinite(tape.gradient(tied, logits))
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "categorical", "permutation"])
+def test_soft_samples_take_any_number_for_a_temperature(name):
+    """In the precision of what is perturbed."""
+    perturbed = tf.constant([[0.3, -1.2, 2.0]], tf.float64)
+    distribution = tg.distributions.get(name)
+    expected = distribution.soften(perturbed, tf.constant(2.0, tf.float64))
+    for temperature in (2, 2.0):
+        found = distribution.soften(perturbed, temperature)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)

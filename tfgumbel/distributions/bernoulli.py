@@ -80,7 +80,8 @@ class Bernoulli(Distribution):
 
     def soften(self, perturbed: tf.Tensor, temperature: Any) -> tf.Tensor:
         # A division's derivatives in τ take more operations than a product's.
-        return tf.sigmoid(perturbed * tf.math.reciprocal(temperature))
+        inverse = tf.math.reciprocal(tf.cast(temperature, perturbed.dtype))
+        return tf.sigmoid(perturbed * inverse)
 
     def relax(
         self,
