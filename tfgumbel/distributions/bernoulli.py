@@ -109,10 +109,12 @@ class Bernoulli(Distribution):
         self, parameters: Parameters, noise: tf.Tensor
     ) -> tf.Tensor:
         # With F(z̃ | b) fixed, and s = ±1 the sign of z = φ + L:
-        # ∂z̃/∂φ = 1 - σ(-sφ) / σ(sL).
+        # ∂z̃/∂φ = 1 - σ(-sφ) / σ(sL), and σ(-sφ) = |b - σ(φ)|.
         logits = parameters[0]
-        sign = tf.cast(tf.where(logits + noise > 0, 1.0, -1.0), logits.dtype)
-        slope = tf.sigmoid(-sign * logits) / tf.sigmoid(sign * noise)
+        free = logits + noise
+        sign = tf.cast(tf.where(free > 0, 1.0, -1.0), logits.dtype)
+        unlikely = tf.abs(self.harden(free) - tf.sigmoid(logits))
+        slope = unlikely / tf.sigmoid(sign * noise)
         return zero_with_slope(slope, logits)
 
     def antithetic(
