@@ -138,10 +138,11 @@ def one_hot_index(
     one_hot = tf.one_hot(
         index, tf.shape(values)[axis], axis=axis, dtype=values.dtype
     )
+    one_hot.set_shape(values.shape)
     added = nan_rows(values, axis)
     if offset is not None:
         added += offset  # while it is small
-    return tf.ensure_shape(one_hot, values.shape) + added
+    return one_hot + added
 
 
 # In powers of w - 2.5 and of √w - 4.5, the highest first. The second is a fit,

@@ -22,7 +22,8 @@ def noise(
         shape = tf.concat([[count], shape], axis=0)
     drawn = tf.cast(kind(shape, seed), like.dtype)
     leading = [] if count is None else [count]
-    return tf.ensure_shape(drawn, [*leading, *like.shape])
+    drawn.set_shape([*leading, *like.shape])
+    return drawn
 
 
 def log_gamma(concentration: tf.Tensor, seed: Any) -> tf.Tensor:

@@ -100,7 +100,7 @@ class Subset(Distribution):
     def sample(self, parameters: Parameters, seed: Any) -> tf.Tensor:
         logits = parameters[-1]
         noise = random.uniform64(tf.shape(logits), seed)
-        noise = tf.ensure_shape(noise, logits.shape)
+        noise.set_shape(logits.shape)
         return tf.stop_gradient(
             ops.sample_subset(logits, noise, **self._given(parameters))
         )

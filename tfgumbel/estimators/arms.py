@@ -83,9 +83,8 @@ class ARMS(Estimator):
         log_q = tf.math.log_sigmoid(-tf.abs(logits))  # of the rarer value
         rare, factor = COPULAS[self.copula](self.samples, log_q, seed)
         ones = tf.cast(tf.not_equal(rare, logits > 0), tf.float32)
-        samples = tf.ensure_shape(
-            ones + nan_values(logits), [self.samples, *logits.shape]
-        )
+        samples = ones + nan_values(logits)
+        samples.set_shape([self.samples, *logits.shape])
         rows = tf.concat(tf.unstack(samples, num=self.samples), 0)
         cost = fold(self.evaluate(cost_fn, rows), self.samples)
         value = tf.reduce_mean(cost, axis=0)

@@ -104,10 +104,8 @@ class Exact(Estimator):
     ) -> tf.Tensor:
         count, batch = len(states), logits.shape[0]
         rows = None if batch is None else batch * count
-        sample = tf.ensure_shape(
-            tf.repeat(tf.constant(states), tf.shape(logits)[0], axis=0),
-            [rows, *states.shape[1:]],
-        )
+        sample = tf.repeat(tf.constant(states), tf.shape(logits)[0], axis=0)
+        sample.set_shape([rows, *states.shape[1:]])
         cost = self.evaluate(cost_fn, sample)
         repeated = (repeat(logits, count),)
         log_prob = self.distribution.log_prob(repeated, sample)

@@ -154,10 +154,9 @@ class MeasureValued(Estimator):
         count = len(sides) * self._variables
         shape = tf.concat([[-1], tf.shape(sample)[1:]], 0)
         batch = sample.shape[0]
-        rows = tf.ensure_shape(
-            tf.reshape(rows, shape),
-            [None if batch is None else batch * count, *sample.shape[1:]],
-        )
+        rows = tf.reshape(rows, shape)
+        total = None if batch is None else batch * count
+        rows.set_shape([total, *sample.shape[1:]])
         cost = self.evaluate(cost_fn, tf.stop_gradient(rows))
         cost = tf.reshape(cost, [len(sides), self._variables, -1])
         cost = tf.stop_gradient(tf.transpose(cost, [0, 2, 1]))

@@ -121,7 +121,7 @@ class UnorderedSet(Estimator):
         flat = tf.reshape(
             rows, [shape[0], -1 if variables is None else variables, shape[-1]]
         )
-        flat = tf.ensure_shape(flat, [rows.shape[0], variables, rows.shape[-1]])
+        flat.set_shape([rows.shape[0], variables, rows.shape[-1]])
         index, log_prob = draw_distinct(flat, self.samples, seed)
         # Row s·B + i is sample s of example i.
         index = tf.reshape(

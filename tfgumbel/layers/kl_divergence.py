@@ -294,7 +294,7 @@ class KLDivergence(StochasticLayer):
             *others, logits = distribution.check(q)
             prior = self._prior_like(distribution.constrain(q))[-1]
             prior = tf.broadcast_to(prior, tf.shape(logits))
-            prior = tf.ensure_shape(prior, logits.shape)
+            prior.set_shape(logits.shape)
             p = (*others, prior) if others else prior
         return legal, masked(distribution, p, category_mask)
 

@@ -460,7 +460,8 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
         stacked = tf.stack([f.index for f in found], axis=-1)
         shape = tf.concat([tf.shape(found[0].index), several], axis=0)
         stacked = tf.reshape(stacked, shape)
-        return tf.ensure_shape(stacked, (*found[0].index.shape, *several))
+        stacked.set_shape((*found[0].index.shape, *several))
+        return stacked
 
     # Losses.
 

@@ -231,7 +231,7 @@ class SubsetSampler(TemperatureLayer, SamplingLayer):
         if category_mask is not None:
             mask = tf.cast(category_mask, tf.bool)
             mask = tf.broadcast_to(mask, tf.shape(logits))
-            mask = tf.ensure_shape(mask, logits.shape)
+            mask.set_shape(logits.shape)
             category_mask = ops.group(mask, size=size, axis=axis)
         grouped = ops.group(logits, size=size, axis=axis)
         sample = self._call(grouped, category_mask, training)

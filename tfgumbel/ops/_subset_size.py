@@ -144,12 +144,14 @@ def like(matrix: tf.Tensor, tensor: tf.Tensor, axis: int) -> tf.Tensor:
     if axis < rank - 1:
         order = [*range(axis), rank - 1, *range(axis, rank - 1)]
         moved = tf.transpose(moved, order)
-    return tf.ensure_shape(moved, tensor.shape)
+    moved.set_shape(tensor.shape)
+    return moved
 
 
 def per_row(vector: tf.Tensor, tensor: tf.Tensor, axis: int) -> tf.Tensor:
     """A `[R]` vector in the shape of the tensor without `axis`."""
     batch = tensor.shape.as_list()
     batch.pop(axis)
-    shape = tf.shape(last(tensor, axis))[:-1]
-    return tf.ensure_shape(tf.reshape(vector, shape), batch)
+    shaped = tf.reshape(vector, tf.shape(last(tensor, axis))[:-1])
+    shaped.set_shape(batch)
+    return shaped

@@ -56,7 +56,9 @@ def group(tensor: Any, *, size: int, axis: int = -1) -> tf.Tensor:
     parts = [shape[:axis], [length // size, size], shape[axis + 1 :]]
     static = tensor.shape.as_list()
     static[axis : axis + 1] = [length // size, size]
-    return tf.ensure_shape(tf.reshape(tensor, tf.concat(parts, 0)), static)
+    reshaped = tf.reshape(tensor, tf.concat(parts, 0))
+    reshaped.set_shape(static)
+    return reshaped
 
 
 def ungroup(tensor: Any, *, axis: int) -> tf.Tensor:
@@ -96,4 +98,6 @@ def ungroup(tensor: Any, *, axis: int) -> tf.Tensor:
     parts = [shape[:axis], [length], shape[axis + 2 :]]
     static = tensor.shape.as_list()
     static[axis : axis + 2] = [length]
-    return tf.ensure_shape(tf.reshape(tensor, tf.concat(parts, 0)), static)
+    reshaped = tf.reshape(tensor, tf.concat(parts, 0))
+    reshaped.set_shape(static)
+    return reshaped

@@ -65,7 +65,8 @@ def k_hot_top(values: tf.Tensor, k: int, axis: int) -> tf.Tensor:
         dtype=values.dtype,
     )
     k_hot = swap_last(tf.reduce_sum(one_hots, axis=-2), axis)
-    return tf.ensure_shape(k_hot, values.shape) + nan_rows(values, axis)
+    k_hot.set_shape(values.shape)
+    return k_hot + nan_rows(values, axis)
 
 
 def _top_indices(values: tf.Tensor, k: int, axis: int) -> tf.Tensor:
