@@ -35,7 +35,7 @@ TIMINGS = [
     "subsets",
 ]
 ARGUMENTS = {
-    "layers": ["--repeats", "15"],
+    "layers": ["--repeats", "50"],
     "large_k": ["--modes", "graph", "--processes", "2"],
     "semi_supervised": ["train"],
 }

@@ -40,12 +40,15 @@ def interleave(
     repeats: int,
     slow_seconds: float = 0.5,
     slow_repeats: int = 3,
+    row_seconds: float = 0.0,
 ) -> dict[Any, list[Timing]]:
     """Calls the contenders in turns and times each call.
 
     Each call must finish its work before it returns. Two rounds warm up and
     are not counted: the first traces and compiles. A contender whose second
     call took more than `slow_seconds` takes part in `slow_repeats` rounds.
+    Quick calls follow each other, as in a training loop, for some
+    `row_seconds`, and their mean counts: the first wakes the processor up.
     """
     for contender in contenders.values():
         contender()
@@ -54,16 +57,19 @@ def interleave(
     for turn in range(repeats):
         for name, contender in contenders.items():
             if turn < slow_repeats or warm[name] <= slow_seconds:
-                timings[name].append(clock(contender))
+                count = 1 + int(row_seconds / warm[name])
+                timings[name].append(clock(contender, count))
     return timings
 
 
-def clock(call: Call) -> Timing:
-    """Times one call."""
+def clock(call: Call, count: int = 1) -> Timing:
+    """Times calls in a row: one of them, on average."""
     time.sleep(PAUSE_SECONDS)
     start, cpu_start = time.perf_counter(), time.process_time()
-    call()
-    return Timing(time.perf_counter() - start, time.process_time() - cpu_start)
+    for _ in range(count):
+        call()
+    wall, cpu = time.perf_counter() - start, time.process_time() - cpu_start
+    return Timing(wall / count, cpu / count)
 
 
 def summary(timings: Sequence[Sequence[float]]) -> dict[str, Any]:

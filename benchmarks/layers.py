@@ -2,7 +2,8 @@
 
 Every contender maps logits to a sample y; one call computes Σ w·y for a fixed
 random w and its gradient in the logits. Contenders take turns in one run, in
-graph mode and under XLA, on the CPU or on a GPU (`--device GPU:0`):
+graph mode and under XLA, on the CPU or on a GPU (`--device GPU:0`), quick ones
+several times in a row:
 
 * `tf.nn.softmax`: without noise and temperature, the yardstick;
 * the Gumbel-softmax as one writes it with `tf.random.stateless_uniform`;
@@ -42,6 +43,7 @@ YARDSTICKS: dict[str, Callable[[str, str], tuple[str, str]]] = {
     "graph": lambda name, mode: (name, "graph"),
 }
 PEAK_SECONDS = 600.0
+ROW_SECONDS = 0.02
 WARM_UP = (8, 16)
 COLUMNS = ["shape", "name", "mode", "median_ms", "to_softmax", "to_tfp"]
 COLUMNS += ["to_torch", "peak_mib"]
@@ -114,7 +116,9 @@ def measure(
     gpu = device == "GPU:0"
     with tf.device(device):
         calls = contenders(shape, options.only, device=device)
-        timings = _timing.interleave(calls, options.repeats)
+        timings = _timing.interleave(
+            calls, options.repeats, row_seconds=ROW_SECONDS
+        )
         rows = _timing.summaries(timings)
         for key, row in rows.items():
             row["peak_mib"] = None
