@@ -87,7 +87,7 @@ def enumerated(
     if Exact.refusal(distribution) is not None:
         return None
     assert isinstance(distribution, Enumerable)
-    if distribution.count(logits.shape) > limit:
+    if distribution.count(distribution.constrain(logits)[-1].shape) > limit:
         return None
     if _has_noise(cost_fn, logits, distribution):
         return None
