@@ -255,15 +255,17 @@ def test_the_noise_of_the_reference_counts():
     assert ratio == pytest.approx(np.sqrt(2), rel=0.1)
 
 
-def test_a_cost_with_noise_of_its_own_is_not_enumerated():
+@pytest.mark.parametrize("where", [None, 1.0])
+def test_a_cost_with_noise_of_its_own_is_not_enumerated(where):
     """A sum over the states would hold one draw of the noise."""
 
     def noisy(z):
-        return z[:, 0] + tf.random.normal([tf.shape(z)[0]])
+        noise = tf.random.normal([tf.shape(z)[0]])
+        return z[:, 0] + noise * (1.0 if where is None else z[:, 0])
 
     result = compare(
         noisy,
-        np.zeros([4, 1], "float32"),
+        np.full([4, 1], -3.0, "float32"),
         ["reinforce", "disarm"],
         distribution="bernoulli",
         draws=100,
