@@ -308,6 +308,13 @@ def test_bad_arguments(arguments, error, match):
         estimators.Reinforce(**arguments)
 
 
+@pytest.mark.parametrize("number", [2, 0.5, np.float32(0.5), np.int64(2)])
+def test_a_number_of_numpy_is_a_constant_baseline(number):
+    reinforce = estimators.Reinforce(baseline=number)
+    again = type(reinforce).from_config(reinforce.get_config())
+    assert again.baseline == reinforce.baseline == float(number)
+
+
 def test_bad_arguments_of_relaxations():
     with pytest.raises(ValueError, match="temperature=0"):
         estimators.REBAR(temperature=0)
