@@ -59,13 +59,15 @@ def facts(name: str) -> str:
     """What there is to know of one estimator."""
     fact = _read(FACTS)["estimators"][name]
     reference = f"tfgumbel.estimators.{fact['class']}"
+    served = _served(name)
+    discrete = " for the discrete z" if "bernoulli" in served else ""
     body = [
         ["name", f"`{name}`, class [`{fact['class']}`][{reference}]"],
-        ["bias", "none" if fact["unbiased"] else "biased for the discrete z"],
+        ["bias", "none" if fact["unbiased"] else f"biased{discrete}"],
         ["needs ∂f/∂z", "yes" if fact["needs_gradient"] else "no"],
         ["evaluations of f", _evaluations(name, fact)],
         ["needs of z", _needs(fact)],
-        ["distributions", _served(name)],
+        ["distributions", served],
     ]
     cells = "\n".join(f"| **{key}** | {value} |" for key, value in body)
     table = f"| | |\n| --- | --- |\n{cells}"

@@ -255,15 +255,17 @@ def test_the_noise_of_the_reference_counts():
     assert ratio == pytest.approx(np.sqrt(2), rel=0.1)
 
 
-def test_a_cost_with_noise_of_its_own_is_not_enumerated():
+@pytest.mark.parametrize("where", [None, 1.0])
+def test_a_cost_with_noise_of_its_own_is_not_enumerated(where):
     """A sum over the states would hold one draw of the noise."""
 
     def noisy(z):
-        return z[:, 0] + tf.random.normal([tf.shape(z)[0]])
+        noise = tf.random.normal([tf.shape(z)[0]])
+        return z[:, 0] + noise * (1.0 if where is None else z[:, 0])
 
     result = compare(
         noisy,
-        np.zeros([4, 1], "float32"),
+        np.full([4, 1], -3.0, "float32"),
         ["reinforce", "disarm"],
         distribution="bernoulli",
         draws=100,
@@ -637,17 +639,33 @@ def test_the_gradient_of_several_parameters_is_given_as_a_tuple():
         compared([[8.0]])
 
 
-def test_a_constant_parameter_is_broadcast():
+@pytest.mark.parametrize(
+    ("distribution", "constant", "logits"),
+    [
+        (tg.distributions.Binomial(), 4.0, [2, 3]),
+        pytest.param(
+            *(tg.distributions.Subset(), [1.0, 2.0], [2, 3]),
+            marks=pytest.mark.full,
+        ),
+        pytest.param(
+            *(tg.distributions.Subset(axis=1), 2.0, [1, 3, 2]),
+            marks=pytest.mark.full,
+        ),
+    ],
+)
+def test_a_constant_parameter_is_broadcast(distribution, constant, logits):
     result = compare(
-        lambda z: tf.square(z[:, 0] - 1.0),
-        (tf.constant(4.0), tf.zeros([2, 3])),
-        ["rloo", "reinforce"],
+        lambda z: tf.square(tf.reshape(z, [tf.shape(z)[0], -1])[:, 0] - 1.0),
+        (tf.constant(constant), tf.zeros(logits)),
+        ["nvil"],
         200,
         max_draws=200,
-        distribution="binomial",
+        distribution=distribution,
+        train_steps=1,
         progress=False,
     )
     assert not any(row.failed for row in result.rows), str(result)
+    assert result.settings["shape"] == logits
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e25])
@@ -697,6 +715,10 @@ def test_a_gradient_that_is_not_finite_is_no_reference():
         progress=False,
     )
     assert result.gradient_norm is None
+
+
+def test_an_alias_is_a_name():
+    assert not toy(["gumbel"], draws=2, max_draws=2)["gumbel"].failed
 
 
 def test_one_estimator_and_a_generator_of_them():

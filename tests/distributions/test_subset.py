@@ -146,6 +146,14 @@ def test_the_axis_of_the_items(axis):
     assert len(np.unique(states.reshape(6**3, -1), axis=0)) == 6**3
 
 
+def test_sizes_beside_items_on_another_axis():
+    subset = tg.distributions.Subset(axis=1)
+    size, logits = tf.constant([[1.0, 2.0]]), tf.zeros([1, 4, 2])
+    both = subset.flatten((size, logits))
+    np.testing.assert_array_equal(both, [[1.0, 2.0] + [0.0] * 8])
+    assert subset.flat_shape([size.shape, logits.shape]) == (1, 10)
+
+
 @pytest.mark.parametrize("k", [2, (1, 2)])
 def test_masked_items(k):
     """The same as the distribution over the legal items alone."""

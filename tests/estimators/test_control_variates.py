@@ -116,6 +116,34 @@ def test_the_training_signal_is_the_gradient_of_the_square(id, law):
         )
 
 
+@pytest.mark.parametrize("law", ["bernoulli", "categorical", "permutation"])
+def test_a_network_that_begins_at_zero_learns(law):
+    """At first its slope in z is zero; the derivative of that is not."""
+    keras.utils.set_random_seed(3)
+    estimator = estimators.RELAX(law)
+    numbers = np.random.default_rng(0).normal(size=(8, 3))
+    logits = tf.constant(numbers, tf.float32)
+    estimator.build(logits.shape)
+    last = estimator.network.output_layer.kernel
+    step = np.random.default_rng(1).normal(size=last.shape).astype("float32")
+
+    def cost(z):
+        return tf.square(z[(..., *[0] * (len(z.shape) - 1))] - 0.4)
+
+    def slopes(scale):
+        last.assign(scale * step)
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = estimator(cost, logits, [1, 2])
+        return tape.gradient(value, [logits, last.value])
+
+    found = slopes(0.0)[1]
+    ends = [np.sum(np.square(slopes(scale)[0])) for scale in (1.0, -1.0)]
+    expected = (ends[0] - ends[1]) / 2.0  # exact: it is quadratic
+    assert abs(expected) > 0.1
+    np.testing.assert_allclose(tf.reduce_sum(found * step), expected, rtol=1e-3)
+
+
 def test_nvil_trains_its_network_by_least_squares():
     estimator, logits, w = learned("nvil")
     upstream = tf.constant([0.3, -1.0, 0.0, 2.0])

@@ -139,6 +139,26 @@ def test_masked_categories_and_extreme_logits_stay_finite(case, law):
         assert np.all(np.isfinite(value))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in estimators.available("bernoulli")
+        if not estimators.get(name, distribution="bernoulli").needs_gradient
+    ],
+)
+def test_a_cost_may_be_infinite_where_nothing_is_drawn(name):
+    estimator = estimators.get(name, distribution="bernoulli")
+    logits = tf.constant([[np.inf, 0.3]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = estimator(
+            lambda z: tf.where(z[:, 0] > 0, z[:, 1], np.inf), logits, [1, 2]
+        )
+    assert np.isfinite(value[0])
+    assert np.all(np.isfinite(tape.gradient(value, logits)))
+
+
 def test_the_cost_may_depend_on_the_logits_directly():
     # E[z · φ] has gradient φ p (1 - p) + p.
     logits = tf.fill([100_000, 1], 0.7)
@@ -286,6 +306,13 @@ def test_leave_one_out_needs_two_samples(name):
 def test_bad_arguments(arguments, error, match):
     with pytest.raises(error, match=match):
         estimators.Reinforce(**arguments)
+
+
+@pytest.mark.parametrize("number", [2, 0.5, np.float32(0.5), np.int64(2)])
+def test_a_number_of_numpy_is_a_constant_baseline(number):
+    reinforce = estimators.Reinforce(baseline=number)
+    again = type(reinforce).from_config(reinforce.get_config())
+    assert again.baseline == reinforce.baseline == float(number)
 
 
 def test_bad_arguments_of_relaxations():

@@ -14,7 +14,7 @@ from tests.helpers.enumeration import (
     repeated,
 )
 from tests.helpers.statistics import assert_same_mean
-from tfgumbel import distributions, estimators
+from tfgumbel import diagnostics, distributions, estimators, random, testing
 
 LAWS = ("bernoulli", "categorical")
 
@@ -340,3 +340,66 @@ def test_variance_falls_with_samples(name):
     few = estimators.get(name, distribution="bernoulli", samples=2)
     many = estimators.get(name, distribution="bernoulli", samples=8)
     assert total_variance(many) < 0.35 * total_variance(few)
+
+
+class Counts(distributions.Distribution):
+    """0, 1 or 2, with log-probabilities 0, a and b up to a constant."""
+
+    parameters = {"a": distributions.real, "b": distributions.real}
+    inference = ("sample",)
+
+    def logits(self, parameters):
+        a, b = parameters
+        return tf.stack([tf.zeros_like(a), a, b], axis=-1)
+
+    def sample(self, parameters, seed):
+        index = random.categorical(self.logits(parameters), seed)
+        return tf.cast(index, tf.float32)
+
+    def log_probs(self, parameters, sample):
+        log_probs = tf.nn.log_softmax(self.logits(parameters))
+        index = tf.cast(sample, tf.int32)
+        return tf.gather(log_probs, index, batch_dims=2)
+
+    def count(self, shape):
+        return 3 ** shape[1]
+
+    def support(self, shape):
+        return np.indices([3] * shape[1]).reshape([shape[1], -1]).T
+
+
+@pytest.mark.full
+def test_two_parameters_may_have_a_finite_support():
+    a, b = tf.constant([[0.3, -0.5]]), tf.constant([[0.1, 0.8]])
+    numbers = tf.constant([[0.0, 1.0, 2.0]])
+
+    def cost(z):
+        return tf.square(tf.linalg.matvec(z, [1.0, -2.0]) + 0.3)
+
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([a, b])
+        logits = Counts().logits((a, b))
+        one_hots = estimators.Exact()(
+            lambda z: cost(tf.reduce_sum(z * numbers, -1)), logits, [0, 0]
+        )
+        counts = estimators.Exact(Counts())(cost, (a, b), [0, 0])
+    np.testing.assert_allclose(counts, one_hots, rtol=1e-5)
+    expected = tape.gradient(one_hots, [a, b])
+    np.testing.assert_allclose(
+        tape.gradient(counts, [a, b]), expected, rtol=1e-5
+    )
+    result = diagnostics.compare(
+        cost,
+        (a, b),
+        ["rloo"],
+        draws=2,
+        max_draws=2,
+        distribution=Counts(),
+        progress=False,
+    )
+    assert result.reference == "by enumeration"
+    assert np.isclose(result.gradient_norm, np.linalg.norm(expected))
+    report = testing.check_estimator(
+        lambda: estimators.VIMCO(Counts()), only=["value", "cost's own weights"]
+    )
+    assert report.raise_if_failed()

@@ -51,6 +51,23 @@ def test_expected_cost_never_draws_a_masked_category(name):
     assert np.all(np.abs(error) < bound)
 
 
+def test_enumeration_asks_no_cost_of_a_masked_category():
+    # There it is infinite, and so is its slope.
+    weights = tf.Variable([0.2, 0.5, 0.7])
+    layer = tg.ExpectedCost(
+        lambda z: -tf.math.log(tf.linalg.matvec(z, weights)), "exact"
+    )
+    logits, mask = tensors((LOGITS, MASK))
+    with tf.GradientTape() as tape:
+        cost, gradient = cost_and_gradient(layer, logits, mask)
+    p, costs = legal_softmax(), -np.log([0.2, 0.5, 0.7])
+    np.testing.assert_allclose(cost, p @ costs, rtol=1e-5)
+    expected = p * (costs - (p @ costs)[:, None])
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
+    found = tape.gradient(cost, weights)
+    np.testing.assert_allclose(found, -p.sum(0) / weights, rtol=1e-5)
+
+
 def test_a_learned_baseline_sees_no_extreme_logits():
     layer = tg.ExpectedCost(cost_of, "nvil", seed=1)
     logits, mask = tensors((LOGITS, MASK))

@@ -336,3 +336,32 @@ def test_a_temperature_that_is_not_there():
     assert layer.temperature is None
     with pytest.raises(ValueError, match="made without a `temperature`"):
         layer.temperature = 0.5
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("scaled", ["by a factor", "mixed_float16"])
+def test_a_loss_scale_moves_implicit_mle_no_farther(scaled):
+    def step(policy="float32", **options):
+        keras.utils.set_random_seed(0)
+        x = keras.Input((6,))
+        dense = keras.layers.Dense(6, dtype="float32")
+        layer = sampler(
+            "training", estimator="implicit_mle", step=5.0, dtype=policy
+        )
+        y = keras.layers.Dense(1, dtype="float32")(layer(dense(x)))
+        model = keras.Model(x, y)
+        optimizer = keras.optimizers.SGD(1.0, **options)
+        if policy != "float32":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        model.compile(optimizer, "mse")
+        before = dense.kernel.numpy()
+        random = np.random.default_rng(0)
+        data = random.normal(size=(32, 6)), random.normal(size=(32, 1))
+        model.train_on_batch(*(a.astype("float32") for a in data))
+        return dense.kernel.numpy() - before
+
+    plain = step()
+    assert np.max(np.abs(plain)) > 0.1
+    by_factor = {"loss_scale_factor": 64.0}
+    found = step(scaled) if scaled[0] == "m" else step(**by_factor)
+    np.testing.assert_allclose(found, plain, rtol=1e-2, atol=1e-3)

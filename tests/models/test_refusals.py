@@ -241,6 +241,23 @@ def test_a_loss_of_steps_that_mixes_examples():
         train(problem.model(None), relative)
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_loss_with_noise_of_its_own(mixed):
+    """It is no mixture of examples, unless it is one besides."""
+
+    def noisy(y_true, y_pred):
+        if mixed:
+            y_pred += tf.reduce_mean(y_pred, axis=0)
+        noise = tf.random.uniform(tf.shape(y_pred))
+        return tf.reduce_mean(noise * tf.square(y_true - y_pred), axis=-1)
+
+    if not mixed:
+        train(problem.model(None), noisy)
+        return
+    with pytest.raises(ValueError, match="'noisy', whose value for one"):
+        train(problem.model(None), noisy)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum_over_batch_size", "sum"])
 def test_a_mean_over_what_a_drawn_mask_leaves(reduction):
     x = keras.Input((2,))

@@ -172,7 +172,7 @@ def compare(
     settings = {
         "distribution": distribution.name,
         "parameters": list(distribution.parameters),
-        "shape": list(tf.nest.flatten(logits)[0].shape),
+        "shape": list(tf.nest.flatten(logits)[-1].shape),
         "draws": draws,
         "max_draws": max_draws,
         "tolerance": tolerance,
@@ -244,9 +244,12 @@ def _prepared(logits: Any, distribution: Distribution) -> Any:
             "Argument `logits` must hold numbers, of one example or more. "
             f"Received: a tensor of shape {tuple(like.shape)}"
         )
+    variables = like.shape.as_list()
+    if distribution.event_rank:
+        del variables[getattr(distribution, "axis", -1)]
     prepared = [
         tf.cast(
-            tf.broadcast_to(tensor, like.shape)
+            tf.broadcast_to(tensor, variables)
             if name in distribution.constants
             else tensor,
             tf.float32,

@@ -102,7 +102,7 @@ class Comparison:
         }
 
     def plot(self, path: str | os.PathLike) -> None:
-        """Draws variance, bias² and variance * evaluations of the estimators.
+        """Draws bounds of the bias, variance * evaluations and variance * ms.
 
         Args:
             path: File to write; its ending names the format (`.png`, `.pdf`).

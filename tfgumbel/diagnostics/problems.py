@@ -78,7 +78,7 @@ class Quadratic(Problem):
         target: t.
 
     Reference:
-        Tucker et al. 2017, Grathwohl et al. 2018 (see `Rebar`, `Relax`).
+        Tucker et al. 2017, Grathwohl et al. 2018 (see `REBAR`, `RELAX`).
         Titsias, Shi. Double control variates for gradient estimation in
         discrete latent variable models. AISTATS 2022.
     """

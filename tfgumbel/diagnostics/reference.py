@@ -14,6 +14,10 @@ from tfgumbel.diagnostics.bias_test import BiasTest
 from tfgumbel.diagnostics.chunks import Chunks
 from tfgumbel.distributions import Distribution, Enumerable
 from tfgumbel.estimators import CostFn, Exact
+from tfgumbel.estimators.algebra import repeat
+
+_SAMPLES = 1024
+"""At which a cost is asked whether it has noise of its own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +91,7 @@ def enumerated(
     if Exact.refusal(distribution) is not None:
         return None
     assert isinstance(distribution, Enumerable)
-    if distribution.count(logits.shape) > limit:
+    if distribution.count(distribution.constrain(logits)[-1].shape) > limit:
         return None
     if _has_noise(cost_fn, logits, distribution):
         return None
@@ -125,8 +129,13 @@ def sampled(name: str, chunks: Chunks) -> Reference:
 def _has_noise(
     cost_fn: CostFn, logits: Any, distribution: Distribution
 ) -> bool:
-    """Whether f has two values at one sample."""
-    sample = distribution.sample(distribution.constrain(logits), [0, 0])
+    """Whether f has two values at one of many samples.
+
+    Noise may not show at each: dropout leaves a zero as it is.
+    """
+    batch = tf.nest.flatten(logits)[0].shape[0]
+    many = repeat(logits, max(1, _SAMPLES // batch))
+    sample = distribution.sample(distribution.constrain(many), [0, 0])
     once, again = (np.asarray(cost_fn(sample)) for _ in range(2))
     if once.shape != again.shape or not np.all(np.isfinite([once, again])):
         return False  # Said, or seen, by those that evaluate it in earnest.

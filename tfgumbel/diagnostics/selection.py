@@ -8,7 +8,7 @@ from typing import Any
 from tfgumbel import _checks, distributions
 from tfgumbel.diagnostics import estimates
 from tfgumbel.distributions import Distribution
-from tfgumbel.estimators import Estimator, available, get
+from tfgumbel.estimators import Estimator, available, canonical, get
 
 
 def common_distribution(distribution: Any, estimators: Any) -> Distribution:
@@ -66,7 +66,7 @@ def _entry(
 ) -> Estimator | Exception:
     if not isinstance(entry, str):
         return get(entry)
-    _checks.choice("estimators", entry, available())
+    _checks.choice("estimators", canonical(entry), available())
     with estimates.seeded(seed):
         try:
             return get(entry, distribution=distribution)

@@ -127,7 +127,7 @@ class Enumerable(Protocol):
     """Has a finite support to enumerate, the same for all parameters."""
 
     def count(self, shape: tf.TensorShape) -> int:
-        """Returns how many joint values a sample of `[B, ...]` has."""
+        """Returns how many joint values parameters `[B, ...]` have."""
 
     def support(self, shape: tf.TensorShape) -> np.ndarray:
         """Returns all joint values, `[count, ...]`."""

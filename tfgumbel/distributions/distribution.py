@@ -220,7 +220,7 @@ class Distribution:
         """
         shapes = [tensor.shape for tensor in parameters]
         first = parameters[self._first_learned()]
-        variables = tf.shape(first)[: first.shape.rank - self.event_rank]
+        variables = self._without_event(tf.unstack(tf.shape(first)))
         flat = []
         for name, tensor, size in zip(
             self.parameters, parameters, self._sizes(shapes), strict=True
@@ -241,10 +241,16 @@ class Distribution:
         names = list(self.parameters)
         return [n in self.constants for n in names].index(False)
 
+    def _without_event(self, sizes: list[Any]) -> list[Any]:
+        """Of the sizes of a parameter's axes, those of batch and variables."""
+        if self.event_rank:
+            del sizes[self._axis]
+        return sizes
+
     def _sizes(self, shapes: Sequence[Any]) -> list[Any]:
         """Numbers of an example in each parameter; `None` where unknown."""
         first = tf.TensorShape(shapes[self._first_learned()])
-        variables = first[1 : first.rank - self.event_rank]
+        variables = tf.TensorShape(self._without_event(first.as_list())[1:])
         return [
             (
                 variables

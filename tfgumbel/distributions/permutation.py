@@ -102,7 +102,7 @@ class Permutation(Distribution):
         # each next is Gumbel at L_t, of those left, below the one before:
         # z_t = -log(exp(-(G_t + L_t)) + exp(-z_{t-1})), section 3 of [2].
         left = _left(parameters, sample)
-        places = -tf.math.cumulative_logsumexp(-(noise + left), axis=-1)
+        places = -_log_cumulative(-(noise + left))
         return tf.linalg.matvec(sample, places, transpose_a=True)
 
     def tied_difference(
@@ -139,7 +139,32 @@ def _left(parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
     (logits,) = parameters
     order = _order(sample)
     ordered = tf.gather(logits, order, batch_dims=logits.shape.rank - 1)
-    return tf.math.cumulative_logsumexp(ordered, axis=-1, reverse=True)
+    return _log_cumulative(ordered, reverse=True)
+
+
+def _log_cumulative(values: tf.Tensor, reverse: bool = False) -> tf.Tensor:
+    """Log of the cumulative sums of exp(values), or of those from the end.
+
+    The gradient that TensorFlow 2.20 and 2.21 have takes the logarithm of what
+    comes in, and its derivative is NaN where that is zero.
+    """
+
+    @tf.custom_gradient
+    def cumulative(values: tf.Tensor) -> Any:
+        def total() -> tf.Tensor:
+            return tf.math.cumulative_logsumexp(values, -1, reverse=reverse)
+
+        def grad(upstream: tf.Tensor) -> tf.Tensor:
+            shares = values[..., None, :] - total()[..., None]
+            shares = tf.linalg.band_part(
+                tf.exp(tf.minimum(shares, 1.0)),  # where they count, below
+                *((0, -1) if reverse else (-1, 0)),
+            )
+            return tf.linalg.matvec(shares, upstream, transpose_a=True)
+
+        return total(), grad
+
+    return cumulative(values)
 
 
 def _order(sample: tf.Tensor) -> tf.Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks
 from tfgumbel.distributions import Enumerable, Parameters
-from tfgumbel.estimators.algebra import fold, repeat
+from tfgumbel.estimators.algebra import column, fold, repeat
 from tfgumbel.estimators.estimator import CostFn, Estimator, register
 
 
@@ -18,7 +19,8 @@ class Exact(Estimator):
 
     No noise, no bias, no variance; f need not be differentiable. K^D
     evaluations of f per example (2^D for Bernoulli variables), so for tests,
-    diagnostics and very small latents.
+    diagnostics and very small latents. f is not asked for its value at a state
+    of no probability, as that of a masked category.
 
     Args:
         distribution: One with a finite support, such as `"categorical"`.
@@ -63,7 +65,14 @@ class Exact(Estimator):
 
     def build(self, parameters_shape: Any, context_shape: Any = None) -> None:
         """Counts the joint states; raises if there are too many."""
-        self._states = self._count(tf.TensorShape(parameters_shape))
+        names = self.distribution.parameters
+        shapes = parameters_shape if len(names) > 1 else [parameters_shape]
+        *_, shape = [
+            shape
+            for name, shape in zip(names, shapes, strict=True)
+            if name not in self.distribution.constants
+        ]
+        self._states = self._count(tf.TensorShape(shape))
         self.built = True
 
     def estimate(
@@ -74,12 +83,12 @@ class Exact(Estimator):
         context: tf.Tensor,
     ) -> tf.Tensor:
         """Returns Σ_z q(z) f(z)."""
-        (logits,) = parameters
-        count = self._count(logits.shape)
-        states = self._finite().support(logits.shape)
+        shape = parameters[-1].shape
+        count = self._count(shape)
+        states = np.asarray(self._finite().support(shape), np.float32)
         step = self.chunk_size or count
         parts = [
-            self._part(cost_fn, logits, states[start : start + step])
+            self._part(cost_fn, parameters, states[start : start + step])
             for start in range(0, count, step)
         ]
         return tf.add_n(parts)
@@ -100,16 +109,12 @@ class Exact(Estimator):
         return count
 
     def _part(
-        self, cost_fn: CostFn, logits: tf.Tensor, states: Any
+        self, cost_fn: CostFn, parameters: Parameters, states: np.ndarray
     ) -> tf.Tensor:
-        count, batch = len(states), logits.shape[0]
+        count, batch = len(states), parameters[-1].shape[0]
         rows = None if batch is None else batch * count
-        sample = tf.repeat(tf.constant(states), tf.shape(logits)[0], axis=0)
+        sample = tf.repeat(states, tf.shape(parameters[-1])[0], axis=0)
         sample.set_shape([rows, *states.shape[1:]])
-        cost = self.evaluate(cost_fn, sample)
-        repeated = (repeat(logits, count),)
-        log_prob = self.distribution.log_prob(repeated, sample)
-        weighted = tf.exp(log_prob) * cost
         return tf.reduce_sum(fold(weighted, count), axis=0)
 
     def _finite(self) -> Enumerable:

@@ -14,7 +14,7 @@ class GumbelRao(StraightThrough):
     """Gumbel-Rao: 1/M Σ_m J(y_m) f'(D) / τ at an exact sample D.
 
     y_m are Gumbel-softmax samples drawn given that their argmax is D: the
-    estimate of `StGumbel`, averaged over the noise that D leaves free. The
+    estimate of `STGumbel`, averaged over the noise that D leaves free. The
     same **bias**, less variance; f must be differentiable. The value is f(D).
     One evaluation of f per sample, whatever M is.
 

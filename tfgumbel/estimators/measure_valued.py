@@ -121,7 +121,10 @@ class MeasureValued(Estimator):
         positive, negative = tf.split(costs, 2)
         differences = tf.unstack(positive - negative, num=len(derivatives))
         by_name = {
-            name: mean_of_samples(d.constant * difference, self.samples)
+            # f may have no value where a certain variable is replaced.
+            name: mean_of_samples(
+                tf.math.multiply_no_nan(difference, d.constant), self.samples
+            )
             for (name, d), difference in zip(
                 derivatives.items(), differences, strict=True
             )

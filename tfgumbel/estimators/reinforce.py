@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import keras
@@ -75,16 +76,16 @@ class Reinforce(Estimator):
         super().__init__(distribution, samples, **kwargs)
         if isinstance(baseline, bool):
             get_baseline(baseline)  # Raises: True is no constant.
+        if isinstance(baseline, numbers.Real):
+            baseline = _checks.finite_number("baseline", baseline)
         self.constant = not isinstance(baseline, dict) and (
             baseline is None
             or baseline == "optimal"
-            or isinstance(baseline, (int, float))
+            or isinstance(baseline, float)
         )
         self.baseline: Any = (
             baseline if self.constant else get_baseline(baseline)
         )
-        if isinstance(baseline, (int, float)):
-            _checks.finite_number("baseline", baseline)
         self._identifier = baseline
 
     def build(self, parameters_shape: Any, context_shape: Any = None) -> None:

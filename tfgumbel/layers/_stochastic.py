@@ -250,6 +250,12 @@ def model_in_training() -> keras.Model | None:
     return None
 
 
+def loss_scale() -> Any:
+    """By what Keras multiplies the loss in its training step; 1 elsewhere."""
+    optimizer = getattr(model_in_training(), "optimizer", None)
+    return 1.0 if optimizer is None else optimizer.scale_loss(1.0)
+
+
 class InferringLayer(StochasticLayer):
     """A layer with a setting of what it does when it does not train.
 

@@ -10,7 +10,12 @@ import tensorflow as tf
 
 from tfgumbel import _checks, ops, random
 from tfgumbel.distributions import Subset
-from tfgumbel.layers._stochastic import SamplingLayer, TemperatureLayer, masked
+from tfgumbel.layers._stochastic import (
+    SamplingLayer,
+    TemperatureLayer,
+    loss_scale,
+    masked,
+)
 
 # The estimators of each distribution, the default first.
 _ESTIMATORS = {
@@ -66,8 +71,9 @@ class SubsetSampler(TemperatureLayer, SamplingLayer):
             above, an entry may exceed 1.
         step: λ > 0 of `"implicit_mle"`: how far the logits are moved against
             g to see which items change. The loss's mean over the batch and
-            sample weights are in g. So is the loss scale of an optimizer under
-            `mixed_float16`, and another λ is needed there than in float32.
+            sample weights are in g. A loss scale, as of an optimizer under
+            `mixed_float16`, is taken off in Keras's own training step; in one
+            of your own λ is to be divided by it.
         axis: Axis of the items.
         group_size: M: the axis is split into groups of M neighbours, and k of
             each are drawn, as in N:M sparsity (2 of 4, with `k=2`); `None`
@@ -258,8 +264,9 @@ class SubsetSampler(TemperatureLayer, SamplingLayer):
             return self.distribution.through_mean(parameters, sample)
         noise = random.gumbel(tf.shape(logits), self.next_seed())
         if self.estimator == "implicit_mle":
+            step = self.step / loss_scale()
             return ops.implicit_mle(
-                logits, noise, k=self.k, step=self.step, axis=self._item_axis
+                logits, noise, k=self.k, step=step, axis=self._item_axis
             )
         temperature, backward = self.temperatures(training)
         return ops.relaxed_top_k(

@@ -263,29 +263,35 @@ class Problem:
     def _exact_bound(self) -> Estimates:
         """Of -E log 1/S Σ_s w_s, over the joint values of S samples."""
         exact = estimators.Exact(self.distribution, limit=10**6)
-        (raw,), rows = self.raw, []
+        rows = []
         for example in range(EXAMPLES):
-            inputs = tf.constant(raw[example][None])
+            inputs = tuple(tf.constant(a[example][None]) for a in self.raw)
             weights = tf.constant(self.weights[example][None])
+            sources = [*self.learned(list(inputs)), weights]
             with tf.GradientTape() as tape:
-                tape.watch([inputs, weights])
-                joint = tf.concat([inputs] * self.estimator.samples, axis=1)
+                tape.watch(sources)
+                joint = tuple(
+                    tf.concat([a] * self.estimator.samples, axis=1)
+                    for a in inputs
+                )
                 bound = functools.partial(self._bound, inputs, weights)
                 value = exact(bound, joint, [0, 0])
-            both = tape.gradient(value, [inputs, weights])
-            rows.append([np.reshape(t, [1, -1]) for t in (value, *both)])
+            *found, last = tape.gradient(value, sources)
+            flat = [np.reshape(t, [1, -1]) for t in (value, *found, last)]
+            rows.append([flat[0], np.concatenate(flat[1:-1], 1), flat[-1]])
         return Estimates(*(np.concatenate(p) for p in zip(*rows, strict=True)))
 
     def _bound(
-        self, inputs: tf.Tensor, weights: tf.Tensor, z: tf.Tensor
+        self, inputs: tuple[tf.Tensor, ...], weights: tf.Tensor, z: tf.Tensor
     ) -> tf.Tensor:
         """-log 1/S Σ_s w_s of joint values, w = exp(-f), or exp(-f) / q."""
-        rows = tf.reshape(z, [-1, *inputs.shape[1:]])
+        shape = self.distribution.sample_shape([a.shape for a in inputs])
+        rows = tf.reshape(z, [-1, *shape[1:]])
         number = tf.shape(rows)[0]
         flat = tf.reshape(rows, [number, weights.shape[1]])
         cost = quadratic(flat, tf.repeat(weights, number, axis=0))
         if self.estimator.objective == "importance-weighted bound":
-            repeated = tf.repeat(inputs, number, axis=0)
+            repeated = tuple(tf.repeat(a, number, axis=0) for a in inputs)
             parameters = self.distribution.constrain(repeated)
             cost += self.distribution.log_prob(parameters, rows)
         count = self.estimator.samples
