@@ -205,6 +205,18 @@ def test_twins_of_one_seed_are_warned_of(case):
         both()
 
 
+def test_twins_in_loops_of_their_own_are_warned_of():
+    one, other = tg.GumbelSoftmax(seed=1), tg.GumbelSoftmax(seed=1)
+
+    @tf.function
+    def both(rows):
+        for layer in (one, other):
+            tf.map_fn(lambda row, of=layer: of(row, training=True), rows)
+
+    with pytest.warns(UserWarning, match="draw the same noise"):
+        both(tf.zeros([3, 2, 4]))
+
+
 @drawing
 def test_different_seeds_are_no_twins(case):
     inputs = tensors(case.inputs)
