@@ -301,3 +301,23 @@ def test_a_model_in_keras_form_and_a_copy_are_no_twins_by_turns():
             model = keras.Sequential([keras.layers.Dense(4), layer])
             model.compile("sgd", "mse", jit_compile=False)
             model.fit(x, x, verbose=0)
+
+
+@pytest.mark.full
+def test_keras_may_be_set_to_double_precision():
+    """Losses that layers add are of its dtype, as those of `compile`."""
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        x = keras.Input((4,))
+        y = tg.StochasticQuantizer(6, 4)(tg.CategoricalKL(name="kl")(x))
+        y = tg.StochasticGate()(tg.CodeUsageLoss("entropy", name="use")(y))
+        model = keras.Model(x, y)
+        model.compile("sgd", "mse")
+        data = np.ones((8, 4))
+        logs = model.fit(data, data, verbose=0).history
+    finally:
+        keras.config.set_floatx("float32")
+    assert y.dtype == "float64"
+    assert {"kl", "use"} < set(logs)
+    assert np.all(np.isfinite([logs[key] for key in logs]))
