@@ -303,6 +303,29 @@ def test_a_model_in_keras_form_and_a_copy_are_no_twins_by_turns():
             model.fit(x, x, verbose=0)
 
 
+def test_arguments_may_be_named_in_any_order():
+    logits, mask = keras.Input((3,)), keras.Input((3,), dtype="bool")
+    z = tg.GumbelSoftmax()(category_mask=mask, logits=logits)
+    other = tg.ReinforceSampler()(context=keras.Input((7,)), logits=logits)
+    assert z.shape == other.shape == (None, 3)
+
+
+def test_inference_of_a_layer_that_keras_called_for_shapes_is_set_in_silence():
+    class Block(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.sampler = tg.GumbelSoftmax()
+
+        def call(self, x, training=None):
+            return self.sampler(x, training=training)
+
+    block = Block()
+    block(keras.Input((3,)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        block.sampler.inference = "sample"
+
+
 @pytest.mark.full
 def test_keras_may_be_set_to_double_precision():
     """Losses that layers add are of its dtype, as those of `compile`."""

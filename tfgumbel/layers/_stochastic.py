@@ -293,7 +293,7 @@ class InferringLayer(StochasticLayer):
 
         The layer's `inference`, except in a `SamplingScope`.
         """
-        if not tf.executing_eagerly():
+        if not (tf.executing_eagerly() or in_symbolic_scope()):
             self._traced = True
         scope = sampling_scope.current()
         if scope is None or scope.inference is None:
@@ -373,7 +373,8 @@ class SamplingLayer(InferringLayer):
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the shape of a sample, in the compute dtype."""
-        tensors = self.distribution.check([*args, *kwargs.values()][0])
+        call = inspect.signature(self.call).bind(*args, **kwargs)
+        tensors = self.distribution.check(next(iter(call.arguments.values())))
         shape = self.distribution.sample_shape([t.shape for t in tensors])
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
