@@ -250,7 +250,7 @@ class CodeUsageLoss(CalledOnce):
             former = tf.cast(tf.convert_to_tensor(variable), means[name].dtype)
             change = tf.cast(own, former.dtype) * (means[name] - former)
             value = tf.stop_gradient(former + change)
-            if training and not _saving.is_tried():
+            if training and self.trainable and not _saving.is_tried():
                 variable.assign(tf.cast(value, tf.float32))
             shift = means[name] - tf.stop_gradient(means[name])
             blended[name] = value + shift
