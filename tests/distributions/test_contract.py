@@ -319,6 +319,22 @@ def test_double_precision_in_a_graph(case, jit):
     assert log_prob().dtype == tf.float64
 
 
+@every
+def test_parameters_are_brought_to_one_precision(case):
+    """As where one is a NumPy array and the other comes from a network."""
+    raw = tiled(case, 2)
+    if not isinstance(raw, tuple):
+        pytest.skip("has one parameter")
+    first, *others = raw
+    raw = [first, *(np.asarray(part, "float64") for part in others)]
+    expected = constrained(case, 2)
+    found = case.distribution.constrain(tuple(raw))
+    assert {part.dtype for part in found} == {tf.float64}
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+    case.distribution.log_prob(found, case.distribution.sample(found, [1, 2]))
+
+
 def test_fixed_parameters_receive_no_gradient():
     raw = tiled(BY_ID["gamma"], 3)
     distribution = tg.distributions.Gamma(fixed="concentration")

@@ -204,6 +204,8 @@ def test_momentum_brings_former_batches_in():
     assert np.all(gradient[:4] == 0)
     state = [w.numpy() for w in layer.weights]
     layer(LOGITS[:4])
+    layer.trainable = False
+    layer(LOGITS[:4], training=True)
     for weight, before in zip(layer.weights, state, strict=True):
         np.testing.assert_array_equal(weight, before)
 

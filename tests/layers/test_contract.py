@@ -220,6 +220,15 @@ def test_half_precision_rounds_once(case, policy):
 
 
 @every_layer
+def test_double_precision_is_that_of_the_definition(case):
+    """Inputs in float64; the result is of the policy's dtype."""
+    layer = built(case)
+    values = training_values(layer, tensors(case.inputs, "float64"))
+    expected = definition_of_call(case, layer, values)
+    assert_close(values, expected, rtol=1e-5, atol=1e-6)
+
+
+@every_layer
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "bfloat16"])
 def test_symbolic_outputs_have_the_actual_dtype_and_shape(case, policy):
     keras.config.set_dtype_policy(policy)

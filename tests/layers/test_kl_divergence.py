@@ -229,6 +229,14 @@ def test_a_mask_comes_from_any_parameter():
     assert float(model.losses[0]) == pytest.approx(each[0, :2].sum(), rel=1e-5)
 
 
+def test_a_prior_that_is_given_may_be_of_another_precision():
+    layer, q, p = tg.KLDivergence("gamma"), (MEAN, MEAN), (-MEAN, MEAN)
+    q64 = tuple(part.astype("float64") for part in q)
+    np.testing.assert_allclose(
+        layer.divergence([q64, p]), layer.divergence([q, p]), rtol=1e-4
+    )
+
+
 def test_a_prior_that_is_given_learns_only_what_is_paid():
     prior = tf.zeros_like(MEAN), tf.zeros_like(MEAN)
     for free_bits, learns in ((1.0, True), (50.0, False)):

@@ -415,6 +415,31 @@ def test_a_frozen_layer_does_not_move():
         np.testing.assert_array_equal(weight, expected)
 
 
+@pytest.mark.full
+def test_a_usage_loss_is_that_of_the_logits_and_saved(tmp_path):
+    """Its averages of former batches, too, to a layer that was not called."""
+    usage = {"kind": "entropy", "weight": 0.7, "momentum": 0.5}
+    options = {"commitment": 0.0, "codebook_loss": 0.0, "scale": 0.8}
+
+    def network():
+        loss = tg.CodeUsageLoss(**usage)
+        x = keras.Input((3, 4))
+        return keras.Model(x, quantizer(usage_loss=loss, **options)(x))
+
+    model, alone = network(), tg.CodeUsageLoss(**usage)
+    book = model.layers[1].codebook[0, 0]
+    logits = tg.ops.code_logits(X.reshape(-1, 4), book, scale=0.8)
+    for _ in range(2):
+        model(X, training=True)
+        alone(logits[:, None], training=True)
+        np.testing.assert_allclose(model.losses, alone.losses, rtol=1e-5)
+    model.save_weights(tmp_path / "it.weights.h5")
+    other = network()
+    other.load_weights(tmp_path / "it.weights.h5")
+    for one, saved in zip(other.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(one, saved)
+
+
 def test_averages_are_kept_in_float32_under_half_precision():
     layer = quantizer(update="ema", dtype="float16")
     assert layer(X.astype("float16"), training=True).dtype == "float16"

@@ -205,6 +205,18 @@ def test_twins_of_one_seed_are_warned_of(case):
         both()
 
 
+def test_twins_in_loops_of_their_own_are_warned_of():
+    one, other = tg.GumbelSoftmax(seed=1), tg.GumbelSoftmax(seed=1)
+
+    @tf.function
+    def both(rows):
+        for layer in (one, other):
+            tf.map_fn(lambda row, of=layer: of(row, training=True), rows)
+
+    with pytest.warns(UserWarning, match="draw the same noise"):
+        both(tf.zeros([3, 2, 4]))
+
+
 @drawing
 def test_different_seeds_are_no_twins(case):
     inputs = tensors(case.inputs)
@@ -289,3 +301,46 @@ def test_a_model_in_keras_form_and_a_copy_are_no_twins_by_turns():
             model = keras.Sequential([keras.layers.Dense(4), layer])
             model.compile("sgd", "mse", jit_compile=False)
             model.fit(x, x, verbose=0)
+
+
+def test_arguments_may_be_named_in_any_order():
+    logits, mask = keras.Input((3,)), keras.Input((3,), dtype="bool")
+    z = tg.GumbelSoftmax()(category_mask=mask, logits=logits)
+    other = tg.ReinforceSampler()(context=keras.Input((7,)), logits=logits)
+    assert z.shape == other.shape == (None, 3)
+
+
+def test_inference_of_a_layer_that_keras_called_for_shapes_is_set_in_silence():
+    class Block(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.sampler = tg.GumbelSoftmax()
+
+        def call(self, x, training=None):
+            return self.sampler(x, training=training)
+
+    block = Block()
+    block(keras.Input((3,)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        block.sampler.inference = "sample"
+
+
+@pytest.mark.full
+def test_keras_may_be_set_to_double_precision():
+    """Losses that layers add are of its dtype, as those of `compile`."""
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        x = keras.Input((4,))
+        y = tg.StochasticQuantizer(6, 4)(tg.CategoricalKL(name="kl")(x))
+        y = tg.StochasticGate()(tg.CodeUsageLoss("entropy", name="use")(y))
+        model = keras.Model(x, y)
+        model.compile("sgd", "mse")
+        data = np.ones((8, 4))
+        logs = model.fit(data, data, verbose=0).history
+    finally:
+        keras.config.set_floatx("float32")
+    assert y.dtype == "float64"
+    assert {"kl", "use"} < set(logs)
+    assert np.all(np.isfinite([logs[key] for key in logs]))

@@ -91,6 +91,19 @@ def test_a_compute_loss_that_forgets_its_parent():
         train(network, "mse")
 
 
+@pytest.mark.parametrize("trainable", [True, False])
+def test_a_log_probability_that_no_loss_contains(trainable):
+    x = keras.Input((2,))
+    sampler = tg.ReinforceSampler(return_log_prob=True, trainable=trainable)
+    z, _ = sampler(problem.encoder()(x))
+    network = tg.StochasticModel(x, problem.decoder()(z))
+    if trainable:
+        with pytest.raises(ValueError, match="the loss does not contain it"):
+            train(network, "mse", run_eagerly=True)
+    else:  # and is not meant to learn
+        train(network, "mse", run_eagerly=True)
+
+
 @pytest.mark.parametrize("examples", [1, 4])
 def test_a_sampler_that_does_not_draw_once_per_example(examples):
     x = keras.Input((2,))

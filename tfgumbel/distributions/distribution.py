@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import finite_log_odds, in_working_precision
+from tfgumbel._precision import finite_log_odds, working_dtype
 from tfgumbel.distributions.bijections import from_log, positive
 
 Parameters = tuple[tf.Tensor, ...]
@@ -184,20 +184,23 @@ class Distribution:
             inputs: As in `check`.
 
         Returns:
-            A tuple of tensors of one shape, in float32 or wider.
+            A tuple of tensors of one shape and dtype: that of the widest that
+            is no constant, or float32.
         """
-        tensors = [
-            in_working_precision(tf.convert_to_tensor(tensor))
-            for tensor in self.check(inputs)
-        ]
-        values = [
-            tf.stop_gradient(bijection(tensor))
-            if name in (*self.fixed, *self.constants)
-            else bijection(tensor)
-            for (name, bijection), tensor in zip(
-                self.parameters.items(), tensors, strict=True
-            )
-        ]
+        tensors = dict(zip(self.parameters, self.check(inputs), strict=True))
+        dtype = max(
+            (
+                working_dtype(tf.as_dtype(tensor.dtype))
+                for name, tensor in tensors.items()
+                if name not in self.constants
+            ),
+            key=lambda dtype: dtype.size,
+        )
+        values = []
+        for name, bijection in self.parameters.items():
+            value = bijection(tf.cast(tensors[name], dtype))
+            held = name in (*self.fixed, *self.constants)
+            values.append(tf.stop_gradient(value) if held else value)
         if not self.constants:
             return tuple(values)
         like = functools.reduce(tf.add, map(tf.zeros_like, values))

@@ -91,7 +91,7 @@ class Gaussian(Distribution):
             scale = ops.gaussian_tril(scale)
         else:
             scale = ops.gaussian_stddev(scale, self.parameterization)
-        return tf.cast(mean, scale.dtype), scale
+        return mean, scale
 
     def reparameterize(self, parameters: Parameters, seed: Any) -> tf.Tensor:
         mean, scale = parameters

@@ -85,9 +85,12 @@ class CalledOnce(schedules.AnnealedLayer):
         )
 
     def add_loss(self, loss: Any) -> None:
-        """Adds a loss, unless Keras only calls the layer on trial."""
+        """Adds a loss, unless Keras only calls the layer on trial.
+
+        In the dtype of Keras's own losses, with which it is added up.
+        """
         if not _saving.is_tried():
-            super().add_loss(loss)
+            super().add_loss(tf.cast(loss, keras.config.floatx()))
 
     def add_log(self) -> None:
         """Makes the metric of what `add_logged_loss` adds."""
@@ -110,9 +113,10 @@ class CalledOnce(schedules.AnnealedLayer):
         if is_called_by("train_step", "test_step") and not in_symbolic_scope():
             # As its `update_state` does, in fewer operations.
             total, count = self._metric.variables
-            _saving.increase(total, weight * tf.stop_gradient(loss))
+            sums = weight * tf.stop_gradient(loss)
+            _saving.increase(total, tf.cast(sums, total.dtype))
             if not again:
-                _saving.increase(count, weight)
+                _saving.increase(count, tf.cast(weight, count.dtype))
 
     def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any):
         """Returns `layer_call` itself."""
@@ -295,7 +299,7 @@ class InferringLayer(StochasticLayer):
 
         The layer's `inference`, except in a `SamplingScope`.
         """
-        if not tf.executing_eagerly():
+        if not (tf.executing_eagerly() or in_symbolic_scope()):
             self._traced = True
         scope = sampling_scope.current()
         if scope is None or scope.inference is None:
@@ -375,7 +379,8 @@ class SamplingLayer(InferringLayer):
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the shape of a sample, in the compute dtype."""
-        tensors = self.distribution.check([*args, *kwargs.values()][0])
+        call = inspect.signature(self.call).bind(*args, **kwargs)
+        tensors = self.distribution.check(next(iter(call.arguments.values())))
         shape = self.distribution.sample_shape([t.shape for t in tensors])
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 

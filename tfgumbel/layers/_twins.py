@@ -13,6 +13,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel.layers import _graphs
+
 _lock = threading.Lock()
 _drawn: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = (
     weakref.WeakKeyDictionary()
@@ -30,7 +32,9 @@ def find(layer: Any) -> str | None:
 
 
 def _in_graph(key: Any, layer: Any) -> str | None:
-    graph = tf.compat.v1.get_default_graph()
+    graph = _graphs.current()
+    while _graphs.is_control_flow(graph):  # two loops are of one model
+        graph = graph.outer_graph
     layers = _drawn.setdefault(graph, {})
     first = layers.setdefault(key, weakref.ref(layer))()
     return None if first in (None, layer) else first.name

@@ -152,9 +152,8 @@ class CodeUsageLoss(CalledOnce):
         mask: Any = None,
     ) -> Any:
         """Returns the inputs, having added the loss."""
-        loss = self._weight(training) * self.usage(
-            inputs, routed, training=training, mask=mask
-        )
+        usage = self.usage(inputs, routed, training=training, mask=mask)
+        loss = self._weight(training) * tf.cast(usage, tf.float32)
         self.add_logged_loss(loss, tf.shape(inputs)[0])
         return inputs
 
@@ -166,7 +165,7 @@ class CodeUsageLoss(CalledOnce):
         training: Any = None,
         mask: Any = None,
     ) -> tf.Tensor:
-        """Returns the loss without its weight, a float32 scalar."""
+        """Returns the loss without its weight, a scalar, float32 or wider."""
         p, log_p = self._probabilities(inputs)
         counted = _counted(p, mask)
         axes = _checks.averaged_axes(self.shared, p.shape.rank)
@@ -251,7 +250,7 @@ class CodeUsageLoss(CalledOnce):
             former = tf.cast(tf.convert_to_tensor(variable), means[name].dtype)
             change = tf.cast(own, former.dtype) * (means[name] - former)
             value = tf.stop_gradient(former + change)
-            if training and not _saving.is_tried():
+            if training and self.trainable and not _saving.is_tried():
                 variable.assign(tf.cast(value, tf.float32))
             shift = means[name] - tf.stop_gradient(means[name])
             blended[name] = value + shift

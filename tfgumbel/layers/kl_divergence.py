@@ -257,7 +257,10 @@ class KLDivergence(StochasticLayer):
         if p is None:
             prior = self._prior_like(parameters)
         else:
-            prior = self.distribution.constrain(p)
+            dtype = parameters[0].dtype
+            prior = tuple(
+                tf.cast(part, dtype) for part in self.distribution.constrain(p)
+            )
         if self._closed:
             distribution = self.distribution
             assert isinstance(distribution, ClosedFormKL)

@@ -182,7 +182,7 @@ class ReinforceSampler(SamplingLayer):
         if self.return_log_prob:
             log_prob = self._log_prob(parameters, sample)
             collector = CostCollector.current()
-            if training and collector is not None:
+            if training and self.trainable and collector is not None:
                 collector.add_returned(self.name, log_prob)
             return result, log_prob
         if training and self.trainable:

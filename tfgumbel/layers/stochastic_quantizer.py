@@ -295,6 +295,8 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
             self.idle = self.add_weight(name="idle", **own)
         for metric in (self._perplexity, self._usage):
             metric.expect((self.stages * self.groups, self.codes))
+        if self.usage_loss is not None and not self.usage_loss.built:
+            self.usage_loss.build((None, self.stages * self.groups, self.codes))
         self.built = True
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
