@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -384,17 +385,35 @@ def test_extreme_logits_and_temperatures_stay_finite(case, dtype, compiled):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ["st", "reinmax", "gapped"])
-def test_xla_divides_by_a_constant_temperature(name):
+@pytest.mark.parametrize(
+    ("name", "by_index"),
+    [
+        *itertools.product(["st", "reinmax", "gapped"], [False, True]),
+        ("gumbel_rao", False),
+    ],
+)
+def test_xla_divides_by_a_constant_temperature(name, by_index):
     """It makes a product of the division, which must not overflow."""
-    op = tg.ops.SURROGATES[name].op
+    member = tg.ops.SURROGATES[name]
     logits = tf.constant([[-np.inf] * 3, [2e7, -3e7, 1e7], [0.1, 0.2, 0.3]])
-    sample = tf.one_hot([1, 0, 2], 3)
+    index = tf.constant([1, 0, 2])
+    noise = [tf.zeros([1, 3, 3])] if member.noise else []
+
+    def drawn(tau):
+        if not by_index:
+            one_hot = tf.one_hot(index, 3)
+            return member.op(logits, one_hot, *noise, temperature=tau)
+        gradient = functools.partial(
+            member.index_gradient, tau=tf.constant(tau)
+        )
+        return tg.ops.straight_through_embedding(
+            logits, tf.eye(3), index, gradient=gradient
+        )
 
     def gradient(temperature):
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            z = op(logits, sample, temperature=temperature)
+            z = drawn(temperature)
             total = tf.reduce_sum(z * tf.constant([1.0, -2.0, 0.5]))
         return tape.gradient(total, logits)
 

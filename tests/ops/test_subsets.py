@@ -116,6 +116,15 @@ def test_a_graph_agrees(name, n, k, compiled):
     assert_close(of_op(*logits), expected, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.full
+def test_derivatives_through_a_function_of_its_own():
+    """The second derivative is taken in a graph of its own, too."""
+    logits, log_prob = [tf.constant(some_logits(4))], OPS["log_prob"]
+    expected = derivatives(lambda x: log_prob(x, k=2), logits)
+    actual = derivatives(tf.function(lambda x: log_prob(x, k=2)), logits)
+    assert_close(actual, expected, rtol=1e-10, atol=1e-12)
+
+
 @sizes
 def test_divergence_of_two(n, k):
     """In both arguments, with second derivatives."""

@@ -115,6 +115,12 @@ class Exact(Estimator):
         rows = None if batch is None else batch * count
         sample = tf.repeat(states, tf.shape(parameters[-1])[0], axis=0)
         sample.set_shape([rows, *states.shape[1:]])
+        repeated = repeat(parameters, count)
+        probability = tf.exp(self.distribution.log_prob(repeated, sample))
+        # Something possible stands in for what is not, with weight zero.
+        possible = repeat(self.draw(parameters, [0, 0]), count)
+        sample = tf.where(column(probability, sample) > 0, sample, possible)
+        weighted = probability * self.evaluate(cost_fn, sample)
         return tf.reduce_sum(fold(weighted, count), axis=0)
 
     def _finite(self) -> Enumerable:

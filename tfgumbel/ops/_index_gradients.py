@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfgumbel._precision import without_infinity
+from tfgumbel._precision import softmax_at, without_infinity
 
 
 class Block(NamedTuple):
@@ -59,7 +59,9 @@ class Block(NamedTuple):
     def softmax(self, tau: tf.Tensor | None = None) -> tf.Tensor:
         """The probabilities at temperature τ, 1 by default."""
         logits = without_infinity(self.logits)
-        return tf.nn.softmax(logits if tau is None else logits / tau)
+        if tau is None:
+            return tf.nn.softmax(logits)
+        return softmax_at(tau, logits, -1)
 
 
 def straight_through(block: Block, tau: tf.Tensor) -> tf.Tensor:
@@ -102,7 +104,7 @@ def gapped(block: Block, tau: tf.Tensor) -> tf.Tensor:
     moved = tf.minimum(logits, top - 1.0)
     change = top[:, 0] - tf.gather(moved, block.index, batch_dims=1)
     moved = _add_at(moved, block.index, change)
-    return _jacobian(tf.nn.softmax(moved / tau), block.scaled(1.0 / tau))
+    return _jacobian(softmax_at(tau, moved, -1), block.scaled(1.0 / tau))
 
 
 def _jacobian(p: tf.Tensor, block: Block) -> tf.Tensor:

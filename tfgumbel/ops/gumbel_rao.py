@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import working_dtype
+from tfgumbel._precision import softmax_at, working_dtype
 from tfgumbel.ops._surrogate import (
     softmax_jacobian,
     surrogate,
@@ -92,7 +92,7 @@ def gumbel_rao(
             tf.broadcast_to(logits, shape), tf.broadcast_to(sample, shape), many
         )
         moved = logits + tf.stop_gradient(z - logits)
-        y = tf.nn.softmax(moved / tau)
+        y = softmax_at(tau, moved, -1)
         return tf.reduce_mean(softmax_jacobian(y, upstream), axis=0) / tau
 
     return with_gradient(logits, sample, axis, gradient)

@@ -67,7 +67,10 @@ def subset_marginals(logits: Any, *, k: Any, axis: int = -1) -> tf.Tensor:
 
 def row_marginals(logits: tf.Tensor, size: SubsetSize) -> tf.Tensor:
     """μ of each row of logits, `[R, n]`, with its gradient."""
-    found = tilt(logits, size)
+    # Those of this graph: where μ is a gradient, its own is taken in another
+    # one, from where the first is out of reach.
+    logits, low, high = map(tf.identity, (logits, size.low, size.high))
+    found = tilt(logits, size._replace(low=low, high=high))
 
     @tf.custom_gradient
     def marginals(logits: tf.Tensor) -> Any:
