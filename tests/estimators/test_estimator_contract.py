@@ -245,6 +245,13 @@ def test_a_cost_of_integers_is_an_error():
         )
 
 
+def test_the_gradient_of_another_cost_is_looked_for():
+    iwae, q = estimators.IWAE(), (tf.zeros([2, 1]), tf.zeros([2, 1]))
+    iwae(lambda z: z[:, 0] ** 2, q, [1, 2])
+    with pytest.raises(ValueError, match="needs the gradient of the cost"):
+        iwae(lambda z: tf.cast(z[:, 0] > 0, tf.float32), q, [1, 2])
+
+
 @pytest.mark.parametrize("mode", ["eager", "graph"])
 @pytest.mark.parametrize(
     "case",
