@@ -336,6 +336,16 @@ def test_logits_of_the_wrong_rank():
         estimators.Reinforce()(lambda z: z, tf.zeros([3]), [1, 2])
 
 
+def test_a_context_of_unknown_rank_is_repeated():
+    @tf.function
+    def tiled(numbers):
+        context = tf.numpy_function(lambda a: a, [numbers], tf.float32)
+        return estimators.tile_context(context, tf.zeros([4, 3]))
+
+    numbers = tf.constant([[1.0, 2.0], [3.0, 4.0]])
+    np.testing.assert_array_equal(tiled(numbers), np.tile(numbers, [2, 1]))
+
+
 def test_context_that_does_not_divide_the_samples():
     with pytest.raises(ValueError, match=r"\(3,\).*\(4, 2\)"):
         estimators.tile_context(tf.zeros([3]), tf.zeros([4, 2]))
