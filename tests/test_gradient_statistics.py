@@ -13,9 +13,10 @@ from tests.helpers.statistics import one_hots, softmax
 X = np.linspace(-1, 1, 48).reshape(12, 4).astype("float32")
 
 
-def plain_model():
+def plain_model(sampler=None):
     x = keras.Input((4,))
-    z = tg.GumbelSoftmax(seed=1)(keras.layers.Dense(3, name="encoder")(x))
+    sampler = sampler or tg.GumbelSoftmax(seed=1)
+    z = sampler(keras.layers.Dense(3, name="encoder")(x))
     model = keras.Model(x, keras.layers.Dense(4, name="decoder")(z))
     model.compile("adam", "mse", jit_compile=False)
     return model
@@ -193,11 +194,15 @@ def test_layers_by_name_by_object_and_in_nested_models(tmp_path):
 
 
 @pytest.mark.full
-def test_loss_scaling_is_taken_out():
+@pytest.mark.parametrize("estimator", [None, "implicit_mle"])
+def test_loss_scaling_is_taken_out(estimator):
     def measured(policy):
         keras.config.set_dtype_policy(policy)
         keras.utils.set_random_seed(1)
-        model = plain_model()
+        sampler = estimator and tg.SubsetSampler(
+            *(2, "plackett_luce"), estimator=estimator, seed=1, step=9.0
+        )
+        model = plain_model(sampler)
         statistics = tg.GradientStatistics(data=(X, X), samples=20)
         fit(model, statistics, epochs=1)
         return statistics.measure()["gradient_variance/encoder"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -530,9 +531,11 @@ def _flaw(loss: Any, target: Any, prediction: Any) -> str | None:
     once, twice = same(y, p, weights), same(y, p, 2.0 * weights)
     if not np.all(np.isfinite([*np.ravel(values), *np.ravel(other), once])):
         return None
-    alike = {"rtol": 1e-4, "atol": 1e-6}
-    noisy = not np.allclose(values, again, **alike)
-    changes = not np.allclose(values[:-1], other[:-1], **alike)
+    alike = functools.partial(np.allclose, rtol=1e-4, atol=1e-6)
+    noisy, changes = (
+        not alike(values, again),
+        not alike(values[:-1], other[:-1]),
+    )
     if changes and not (noisy and _is_apart(loss, y, p)):
         return (
             "a loss that treats each example by itself, for its sampler is "

@@ -245,6 +245,13 @@ def test_a_cost_of_integers_is_an_error():
         )
 
 
+def test_the_gradient_of_another_cost_is_looked_for():
+    iwae, q = estimators.IWAE(), (tf.zeros([2, 1]), tf.zeros([2, 1]))
+    iwae(lambda z: z[:, 0] ** 2, q, [1, 2])
+    with pytest.raises(ValueError, match="needs the gradient of the cost"):
+        iwae(lambda z: tf.cast(z[:, 0] > 0, tf.float32), q, [1, 2])
+
+
 @pytest.mark.parametrize("mode", ["eager", "graph"])
 @pytest.mark.parametrize(
     "case",
@@ -327,6 +334,16 @@ def test_bad_arguments_of_relaxations():
 def test_logits_of_the_wrong_rank():
     with pytest.raises(ValueError, match=r"\[B, ..., K\].*\(3,\)"):
         estimators.Reinforce()(lambda z: z, tf.zeros([3]), [1, 2])
+
+
+def test_a_context_of_unknown_rank_is_repeated():
+    @tf.function
+    def tiled(numbers):
+        context = tf.numpy_function(lambda a: a, [numbers], tf.float32)
+        return estimators.tile_context(context, tf.zeros([4, 3]))
+
+    numbers = tf.constant([[1.0, 2.0], [3.0, 4.0]])
+    np.testing.assert_array_equal(tiled(numbers), np.tile(numbers, [2, 1]))
 
 
 def test_context_that_does_not_divide_the_samples():

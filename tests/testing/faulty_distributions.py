@@ -384,6 +384,22 @@ class LearnsInTheCost(ScoreFunction):
         return value + loss - tf.stop_gradient(loss)
 
 
+class StartsAtACorner(ScoreFunction):
+    """Learns what begins at zero, where its objective has no derivative."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.root = self.add_scalar("root", 0.0, True)
+
+    def join(self, cost, parameters, gradients):
+        value = ScoreFunction.join(self, cost, parameters, gradients)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(self.root.value)
+            root = tf.sqrt(tf.abs(tf.convert_to_tensor(self.root)))
+            objective = root * tf.ones_like(value)
+        return algebra.attach_weights(value, [self.root], tape, objective)
+
+
 class Forgets(ScoreFunction):
     """Has an argument that is not in its configuration."""
 
@@ -452,6 +468,7 @@ ESTIMATORS = (
     estimator("OneOfThree", "several samples", scale=lambda self: 1.0 / 3.0),
     estimator("WithoutTheCost", "cost's own weights", join=without_the_cost),
     Fault("LearnsInTheCost", "cost's own weights", LearnsInTheCost),
+    Fault("StartsAtACorner", "control variates", StartsAtACorner, "begins"),
     estimator("IgnoresUpstream", "incoming gradient", join=ignores_upstream),
     estimator("Surrogate", "value", join=surrogate),
     estimator("Miscounts", "evaluations", "where it says 7", evaluations=7),

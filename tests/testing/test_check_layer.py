@@ -102,6 +102,18 @@ PROBABILITIES /= PROBABILITIES.sum(axis=-1, keepdims=True)
             {"only": ["extremes", "frequencies"], "distribution": False},
             1,
         ),
+        (
+            lambda: tg.ReinforceSampler("binomial", return_log_prob=True),
+            None,  # counts that no check makes -30 or NaN
+            {"only": ["extremes", "NaN", "gradient"]},
+            3,
+        ),
+        (
+            lambda: tg.SubsetSampler(k=None),
+            (np.full(faulty.LOGITS.shape[:2], 2), faulty.LOGITS),
+            {"only": ["variables", "gradient"]},
+            2,
+        ),
         (faulty.Nested, faulty.LOGITS, {"only": ["half precision"]}, 1),
         (faulty.Poisson, faulty.LOGITS, {"only": ["NaN"]}, 0),
     ],

@@ -42,6 +42,11 @@ def test_a_distribution_without_a_name():
     assert main([*command, "--distribution", "none"]) == 0
 
 
+def test_a_constant_parameter_is_one():
+    sizes = ["--shape", "1", "--shape", "1,4", "--only", "seeds", "--quiet"]
+    assert main(["check", "tfgumbel.distributions:Subset", *sizes]) == 0
+
+
 @pytest.mark.parametrize(
     ("target", "check"),
     [

@@ -6,6 +6,7 @@ import argparse
 import ast
 import functools
 import importlib
+import itertools
 import pathlib
 from typing import Any
 
@@ -160,12 +161,13 @@ def _report(make: Any, args: argparse.Namespace, strategy: Any) -> Report:
     if isinstance(made, Distribution | Estimator):
         _require_of_no_layer(args)
     if isinstance(made, Distribution):
-        return check_distribution(made, _inputs(args, ()), **common)
+        return check_distribution(made, _inputs(args, (), made), **common)
+    own = getattr(made, "distribution", None)
     if isinstance(made, Estimator):
-        return check_estimator(make, inputs=_inputs(args, ()), **common)
+        return check_estimator(make, inputs=_inputs(args, (), own), **common)
     return check_layer(
         make,
-        _inputs(args, (4,)),
+        _inputs(args, (4,), own),
         distribution=False
         if args.distribution == "none"
         else args.distribution,
@@ -186,14 +188,24 @@ def _require_of_no_layer(args: argparse.Namespace) -> None:
             )
 
 
-def _inputs(args: argparse.Namespace, batch: tuple[int, ...]) -> Any:
-    """Random inputs of the shapes that were asked for, or `None`."""
+def _inputs(
+    args: argparse.Namespace, batch: tuple[int, ...], distribution: Any
+) -> Any:
+    """Random inputs of the shapes that were asked for, or `None`.
+
+    A constant of the distribution, such as a number of trials, is one.
+    """
     if not args.shape:
         return None
     random = np.random.default_rng(args.seed)
+    constants = getattr(distribution, "constants", ())
+    names = [*getattr(distribution, "parameters", ())] if constants else []
     arrays = [
-        random.normal(size=(*batch, *shape)).astype("float32")
-        for shape in args.shape
+        np.ones((*batch, *shape), "int32")
+        if name in constants
+        else random.normal(size=(*batch, *shape)).astype("float32")
+        for name, shape in itertools.zip_longest(names, args.shape)
+        if shape is not None
     ]
     return tuple(arrays) if len(arrays) > 1 else arrays[0]
 

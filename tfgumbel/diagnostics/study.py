@@ -117,8 +117,7 @@ class Study:
         if self._reference is not None or not self._comparable():
             return
         self._source = self._unbiased_source(progress)
-        if self._source is not None:
-            self._draw_reference(self._setup.draws, progress)
+        self._draw_reference(self._setup.draws, progress)
 
     def _unbiased_source(
         self, progress: Progress
@@ -145,13 +144,24 @@ class Study:
         return "rloo with 8 samples", measurement
 
     def _draw_reference(self, draws: int, progress: Progress) -> None:
+        """Draws on for the reference, if it is made of draws.
+
+        One whose estimates turn out not to be finite stays as it was.
+        """
+        if self._source is not None:
+            try:
+                self._draw_on(*self._source, draws, progress)
+            except ValueError:
+                self._source = None
+
+    def _draw_on(
+        self, name: str, source: Measurement, draws: int, progress: Progress
+    ) -> None:
         """Until its noise is half of the least noise that it meets.
 
         But not for more evaluations of f than half of what the estimators
         had, nor for fewer draws than they.
         """
-        assert self._source is not None
-        name, source = self._source
         if source.chunks.count == 0:
             source.draw_until(2, lambda count: None)
         met = [self._row(name) for name in self._comparable()]
@@ -181,8 +191,7 @@ class Study:
                 progress.next()
                 self._draw_more(name, draws, progress)
             progress.end()
-            if self._source is not None:
-                self._draw_reference(draws, progress)
+            self._draw_reference(draws, progress)
 
     def _draw_more(self, name: str, draws: int, progress: Progress) -> None:
         try:

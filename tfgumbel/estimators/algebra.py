@@ -28,6 +28,9 @@ def repeat(tensors: Tensors, count: Any) -> Tensors:
         return tensors
 
     def tile(tensor: tf.Tensor) -> tf.Tensor:
+        if tensor.shape.rank is None:  # As after `tf.numpy_function`.
+            ones = tf.ones([tf.rank(tensor) - 1], tf.int32)
+            return tf.tile(tensor, tf.concat([[count], ones], axis=0))
         return tf.tile(tensor, [count] + [1] * (tensor.shape.rank - 1))
 
     return tf.nest.map_structure(tile, tensors)

@@ -19,7 +19,7 @@ class ThroughTheSample(Estimator):
     """
 
     needs_gradient: ClassVar[bool] = True
-    _checked = False
+    _checked: Any = None
 
     def pathwise(self, parameters: Parameters, seed: Any) -> tf.Tensor:
         """Returns one sample per row, with its gradient."""
@@ -39,14 +39,15 @@ class ThroughTheSample(Estimator):
 
     def _cost(self, cost_fn: CostFn, sample: tf.Tensor) -> tf.Tensor:
         # In a graph the gradient taken here only to be looked at is pruned;
-        # eagerly it costs a backward pass, so there one look is enough.
-        if tf.executing_eagerly() and self._checked:
+        # eagerly it costs a backward pass, so there one look at f is enough.
+        function = getattr(cost_fn, "__code__", type(cost_fn))
+        if tf.executing_eagerly() and self._checked is function:
             return self.evaluate(cost_fn, sample)
         with tf.GradientTape() as tape:
             tape.watch(sample)
             cost = self.evaluate(cost_fn, sample)
         self.require_gradient(tape.gradient(cost, sample))
-        self._checked = True
+        self._checked = function
         return cost
 
 

@@ -23,7 +23,8 @@ class REBAR(CoupledEstimator):
     their sign), z̃ perturbed logits drawn anew given b, σ_τ the softmax or
     sigmoid at temperature τ. Unbiased for every η and τ, which are learned by
     descending the mean square of the estimate; η = 0 is REINFORCE. f must be
-    differentiable between the corners.
+    differentiable between the corners, without jumps, and may not stop its
+    gradient in part or replace it: that is a bias.
 
     The noise of z̃ is tied to that of z: of all noise that gives b, it is the
     one with which z̃ = z. The expectation is that of independent noise, and

@@ -27,8 +27,8 @@ class RELAX(CoupledEstimator):
     and z̃ perturbed logits drawn anew given b. Unbiased for every c, which is
     learned by descending the mean square of the estimate; c = 0 is REINFORCE.
     f may be anything: one evaluation per sample, next to the network's. With
-    `relaxed_cost=True`, c is the network plus η f(σ_τ(·)), as in REBAR; then
-    f must be differentiable and is evaluated twice.
+    `relaxed_cost=True`, c is the network plus η f(σ_τ(·)); then f must be
+    differentiable, as for `REBAR`, and is evaluated twice.
 
     The noise of z̃ is that with which z̃ = z, as in `REBAR`, so that c is
     evaluated once per sample; with `tied=False`, z̃ has noise of its own, and

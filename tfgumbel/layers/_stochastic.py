@@ -244,12 +244,17 @@ def is_called_by(*names: str) -> bool:
 
 
 def model_in_training() -> keras.Model | None:
-    """The model whose training step, as Keras wrote it, is being executed."""
+    """The model whose training step, as Keras wrote it, is being executed.
+
+    Or whose gradient `GradientStatistics` takes as such a step does.
+    """
     frame = inspect.currentframe()
     while frame is not None:
-        home = frame.f_globals.get("__name__", "")
-        if frame.f_code.co_name == "train_step" and home.startswith("keras."):
+        home, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
+        if name == "train_step" and home.startswith("keras."):
             return frame.f_locals.get("self")
+        if name == "_of_replica" and home.startswith("tfgumbel.callbacks."):
+            return frame.f_locals["self"].model
         frame = frame.f_back
     return None
 

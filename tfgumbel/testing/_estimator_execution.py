@@ -163,23 +163,28 @@ def seeds(problem: Problem) -> Finding:
     "attach the objective of a control variate by `algebra.attach_weights`",
 )
 def control_variates(problem: Problem) -> Finding:
-    estimator = problem.make()
-    if not estimator.trainable_variables:
-        raise NotApplicable("it has nothing to learn")
-    with tf.GradientTape() as tape:
-        value = problem.call(
-            estimator, problem.inputs(16), problem.tiled(problem.weights, 16)
-        )
-    sources = [v.value for v in estimator.trainable_variables]
-    for variable, one in zip(
-        estimator.trainable_variables,
-        tape.gradient(value, sources),
-        strict=True,
-    ):
-        if one is None:
-            raise Fault(f"{variable.path} gets none")
-        if not np.all(np.isfinite(one)):
-            raise Fault(f"that of {variable.path} is not finite")
+    sources: list[tf.Variable] = []
+    for make in (problem.make, problem.begun):
+        estimator = make()
+        if not estimator.trainable_variables:
+            raise NotApplicable("it has nothing to learn")
+        with tf.GradientTape() as tape:
+            value = problem.call(
+                estimator,
+                problem.inputs(16),
+                problem.tiled(problem.weights, 16),
+            )
+        sources = [v.value for v in estimator.trainable_variables]
+        for variable, one in zip(
+            estimator.trainable_variables,
+            tape.gradient(value, sources),
+            strict=True,
+        ):
+            if one is None:
+                raise Fault(f"{variable.path} gets none")
+            if not np.all(np.isfinite(one)):
+                where = "" if make == problem.make else " where it begins"
+                raise Fault(f"that of {variable.path} is not finite{where}")
     return Finding(f"{len(sources)} weights")
 
 

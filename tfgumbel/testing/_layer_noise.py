@@ -81,9 +81,9 @@ def variables(subject: Subject) -> Finding:
     if distribution.event_rank:
         axis = getattr(distribution, "axis", -1)
         samples = np.moveaxis(samples, axis, -1)
-        (first, *_) = tf.nest.flatten(subject.batch.inputs)
+        rank = max(map(np.ndim, tf.nest.flatten(subject.batch.inputs)))
         # A sample may have more axes than its parameters, as a matrix has.
-        variables = samples.shape[: np.ndim(first) - 1]
+        variables = samples.shape[: rank - 1]
         samples = np.reshape(samples, [*variables, -1])
         last = samples.shape[-1]
         samples = np.reshape(samples, [len(samples), -1, last])

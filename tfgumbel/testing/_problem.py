@@ -142,6 +142,15 @@ class Problem:
 
         They are the same each time.
         """
+        estimator = self.begun(**changes)
+        random = np.random.default_rng(7)
+        for weight in estimator.trainable_variables:
+            noise = random.normal(size=weight.shape)
+            weight.assign_add(tf.cast(0.1 * noise, weight.dtype))
+        return estimator
+
+    def begun(self, **changes: Any) -> Estimator:
+        """Returns a new estimator, built, with the weights it begins with."""
         keras.utils.set_random_seed(self._seed)
         if changes:
             config = self.estimator.get_config()
@@ -152,10 +161,6 @@ class Problem:
             estimator = self._make()
         # Gives running means a past, and makes what learns.
         self.call(estimator, self.inputs(64), self.tiled(self.weights, 64))
-        random = np.random.default_rng(7)
-        for weight in estimator.trainable_variables:
-            noise = random.normal(size=weight.shape)
-            weight.assign_add(tf.cast(0.1 * noise, weight.dtype))
         return estimator
 
     def seed(self) -> np.ndarray:

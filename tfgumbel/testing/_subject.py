@@ -205,11 +205,17 @@ class Subject:
 
         That is known where it is a parameter of the distribution.
         """
-        count = len(floating(self.batch.inputs))
+        tensors = tf.nest.flatten(self.batch.inputs)
         own = self.distribution or getattr(self.layer, "distribution", None)
-        if isinstance(own, Distribution) and len(own.parameters) == count:
-            return [name in own.learned() for name in own.parameters]
-        return [False] * count
+        if isinstance(own, Distribution) and (
+            len(own.parameters) == len(tensors)
+        ):
+            return [
+                name in own.learned()
+                for name, tensor in zip(own.parameters, tensors, strict=True)
+                if floating(tensor)
+            ]
+        return [False] * len(floating(tensors))
 
     @functools.cached_property
     def drifts(self) -> bool:
@@ -227,10 +233,17 @@ class Subject:
         return 2**17 if self.full else 2**15
 
     def _default(self) -> Any:
+        """Normal numbers; of constants whole ones, which no check changes."""
         own = getattr(self.layer, "distribution", None)
-        count = len(own.parameters) if isinstance(own, Distribution) else 1
-        arrays = self.random.normal(size=(count, 4, 5)).astype("float32")
-        return arrays[0] if count == 1 else tuple(arrays)
+        names = list(own.parameters) if isinstance(own, Distribution) else [""]
+        arrays = self.random.normal(size=(len(names), 4, 5)).astype("float32")
+        inputs = tuple(
+            np.full(*((4, 2) if own.event_rank else ((4, 5), 5)))
+            if own and name in own.constants
+            else array
+            for name, array in zip(names, arrays, strict=True)
+        )
+        return inputs if len(inputs) > 1 else inputs[0]
 
     def _require_call(self) -> None:
         shapes = [a.shape for a in tf.nest.flatten(self.batch.inputs)]
