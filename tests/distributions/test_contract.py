@@ -319,6 +319,29 @@ def test_double_precision_in_a_graph(case, jit):
     assert log_prob().dtype == tf.float64
 
 
+@pytest.mark.parametrize("name", ["bernoulli", "categorical", "permutation"])
+def test_relaxed_samples_in_double_precision(name):
+    distribution = tg.distributions.get(name)
+    parameters = distribution.constrain(tf.zeros([1, 3], tf.float64))
+    noise = distribution.noise(parameters, [1, 2])
+    relaxed = distribution.soften(distribution.perturb(parameters, noise), 0.5)
+    assert relaxed.dtype == tf.float64
+
+
+WHOLE = [case for case in CASES if case.whole]
+
+
+@pytest.mark.parametrize("case", WHOLE, ids=lambda case: case.id)
+def test_whole_numbers_may_be_integers(case):
+    """As the data are whose probability is asked for."""
+    parameters = constrained(case, 5)
+    sample = case.distribution.sample(parameters, [5, 6])
+    expected = case.distribution.log_prob(parameters, sample)
+    for integers in (tf.cast(sample, tf.int32), np.asarray(sample, int)):
+        found = case.distribution.log_prob(parameters, integers)
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_fixed_parameters_receive_no_gradient():
     raw = tiled(BY_ID["gamma"], 3)
     distribution = tg.distributions.Gamma(fixed="concentration")
