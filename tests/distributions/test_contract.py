@@ -319,6 +319,20 @@ def test_double_precision_in_a_graph(case, jit):
     assert log_prob().dtype == tf.float64
 
 
+@pytest.mark.parametrize("name", ["gamma", "beta", "dirichlet", "student_t"])
+def test_a_second_derivative_that_is_not_there_is_refused_by_name(name):
+    """TensorFlow's error is about an operation, RandomGammaGrad."""
+    parameters = constrained(BY_ID[name], 2)
+    distribution = tg.distributions.get(name)
+    with tf.GradientTape() as outer, tf.GradientTape() as tape:
+        outer.watch(parameters)
+        tape.watch(parameters)
+        sample = distribution.reparameterize(parameters, [1, 2])
+        gradient = tape.gradient(sample, parameters[0])
+    with pytest.raises(LookupError, match="Dirichlet .* no second one"):
+        outer.gradient(gradient, parameters[0])
+
+
 @pytest.mark.parametrize("name", ["bernoulli", "categorical", "permutation"])
 def test_relaxed_samples_in_double_precision(name):
     distribution = tg.distributions.get(name)
