@@ -221,6 +221,7 @@ def test_divergence_of_rates_that_are_far_apart():
 @pytest.mark.parametrize(
     ("name", "parameters", "sample"),
     [
+        ("beta", (30_000.0, 39_000.0), 0.436),
         ("weibull", (913.49890, 4657.8340), 4651.5024),
         ("poisson", (6215.6929,), 6142.0),
         ("binomial", (9850.0, 0.0035661845), 4890.0),
@@ -233,13 +234,14 @@ def test_log_probability_where_large_terms_cancel(name, parameters, sample):
     found = tf.function(distribution.log_probs)(parameters, tf.constant(sample))
     first, *rest = map(float, parameters)
     peer = {
+        "beta": lambda other: scipy.stats.beta(first, other),
         "weibull": lambda scale: scipy.stats.weibull_min(first, scale=scale),
         "poisson": lambda: scipy.stats.poisson(first),
         "binomial": lambda logits: scipy.stats.binom(
             first, scipy.special.expit(logits)
         ),
     }[name](*rest)
-    exact = peer.logpdf if name == "weibull" else peer.logpmf
+    exact = peer.logpdf if name in ("beta", "weibull") else peer.logpmf
     np.testing.assert_allclose(
         found, exact(float(np.float32(sample))), rtol=3e-4, atol=1e-6
     )
