@@ -60,8 +60,9 @@ def test_log_probability_is_that_of_scipy(case):
     z = z[:, :2] if case.id == "dirichlet" else z
     expected = case.log_density(z, *case.parameters())
     np.testing.assert_allclose(found[:, 0], expected, rtol=2e-4, atol=2e-4)
+    data = np.asarray(sample, np.float64)
     np.testing.assert_allclose(
-        case.distribution.log_prob(parameters, sample), found[:, 0]
+        case.distribution.log_prob(parameters, data), found[:, 0]
     )
 
 

@@ -42,7 +42,7 @@ class Poisson(Distribution):
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         (rate,) = parameters
-        sample = tf.cast(sample, rate.dtype)  # data are counts, integers
+        sample = tf.cast(sample, rate.dtype)
         count = tf.maximum(sample, np.finfo(rate.dtype.as_numpy_dtype).tiny)
         return -log_excess(rate, count) - log_factorial_rest(sample)
 
