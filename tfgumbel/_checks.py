@@ -476,10 +476,15 @@ def noise(value: Any, logits: tf.Tensor) -> tf.Tensor:
     Noise that merely broadcasts would be shared between categories, and its
     gradient would have the wrong shape.
     """
+    return of_logits("noise", value, logits)
+
+
+def of_logits(name: str, value: Any, logits: tf.Tensor) -> tf.Tensor:
+    """Returns `value` in the logits' dtype; raises unless of their shape."""
     value = tf.cast(value, logits.dtype)
     if not value.shape.is_compatible_with(logits.shape):
         raise ValueError(
-            "Argument `noise` must have the shape of the logits, "
-            f"{logits.shape}. Received: noise of shape {value.shape}"
+            f"Argument `{name}` must have the shape of the logits, "
+            f"{logits.shape}. Received: {name} of shape {value.shape}"
         )
     return value

@@ -50,6 +50,14 @@ def finite_log_odds(logits: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(logits, LOWEST, -LOWEST)
 
 
+def of_one_shape(*tensors: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """All as large as their sum: a gradient by hand does not broadcast."""
+    if all(tensor.shape == tensors[0].shape for tensor in tensors):
+        return tensors
+    zero = tf.zeros_like(functools.reduce(tf.add, tensors))
+    return tuple(tensor + zero for tensor in tensors)
+
+
 def unless_nan(values: tf.Tensor, result: tf.Tensor) -> tf.Tensor:
     """`result`, but NaN where `values` is."""
     return tf.where(tf.math.is_nan(values), values, result)

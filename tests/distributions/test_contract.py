@@ -60,8 +60,9 @@ def test_log_probability_is_that_of_scipy(case):
     z = z[:, :2] if case.id == "dirichlet" else z
     expected = case.log_density(z, *case.parameters())
     np.testing.assert_allclose(found[:, 0], expected, rtol=2e-4, atol=2e-4)
+    data = np.asarray(sample, np.float64)
     np.testing.assert_allclose(
-        case.distribution.log_prob(parameters, sample), found[:, 0]
+        case.distribution.log_prob(parameters, data), found[:, 0]
     )
 
 
@@ -221,6 +222,7 @@ def test_divergence_of_rates_that_are_far_apart():
 @pytest.mark.parametrize(
     ("name", "parameters", "sample"),
     [
+        ("beta", (30_000.0, 39_000.0), 0.436),
         ("weibull", (913.49890, 4657.8340), 4651.5024),
         ("poisson", (6215.6929,), 6142.0),
         ("binomial", (9850.0, 0.0035661845), 4890.0),
@@ -233,13 +235,14 @@ def test_log_probability_where_large_terms_cancel(name, parameters, sample):
     found = tf.function(distribution.log_probs)(parameters, tf.constant(sample))
     first, *rest = map(float, parameters)
     peer = {
+        "beta": lambda other: scipy.stats.beta(first, other),
         "weibull": lambda scale: scipy.stats.weibull_min(first, scale=scale),
         "poisson": lambda: scipy.stats.poisson(first),
         "binomial": lambda logits: scipy.stats.binom(
             first, scipy.special.expit(logits)
         ),
     }[name](*rest)
-    exact = peer.logpdf if name == "weibull" else peer.logpmf
+    exact = peer.logpdf if name in ("beta", "weibull") else peer.logpmf
     np.testing.assert_allclose(
         found, exact(float(np.float32(sample))), rtol=3e-4, atol=1e-6
     )
@@ -333,6 +336,43 @@ def test_parameters_are_brought_to_one_precision(case):
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
     case.distribution.log_prob(found, case.distribution.sample(found, [1, 2]))
+
+
+@pytest.mark.parametrize("name", ["gamma", "beta", "dirichlet", "student_t"])
+def test_a_second_derivative_that_is_not_there_is_refused_by_name(name):
+    """TensorFlow's error is about an operation, RandomGammaGrad."""
+    parameters = constrained(BY_ID[name], 2)
+    distribution = tg.distributions.get(name)
+    with tf.GradientTape() as outer, tf.GradientTape() as tape:
+        outer.watch(parameters)
+        tape.watch(parameters)
+        sample = distribution.reparameterize(parameters, [1, 2])
+        gradient = tape.gradient(sample, parameters[0])
+    with pytest.raises(LookupError, match="Dirichlet .* no second one"):
+        outer.gradient(gradient, parameters[0])
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "categorical", "permutation"])
+def test_relaxed_samples_in_double_precision(name):
+    distribution = tg.distributions.get(name)
+    parameters = distribution.constrain(tf.zeros([1, 3], tf.float64))
+    noise = distribution.noise(parameters, [1, 2])
+    relaxed = distribution.soften(distribution.perturb(parameters, noise), 0.5)
+    assert relaxed.dtype == tf.float64
+
+
+WHOLE = [case for case in CASES if case.whole]
+
+
+@pytest.mark.parametrize("case", WHOLE, ids=lambda case: case.id)
+def test_whole_numbers_may_be_integers(case):
+    """As the data are whose probability is asked for."""
+    parameters = constrained(case, 5)
+    sample = case.distribution.sample(parameters, [5, 6])
+    expected = case.distribution.log_prob(parameters, sample)
+    for integers in (tf.cast(sample, tf.int32), np.asarray(sample, int)):
+        found = case.distribution.log_prob(parameters, integers)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_fixed_parameters_receive_no_gradient():

@@ -455,6 +455,20 @@ def test_nan_stays_in_its_row(case, compiled):
         assert hit.all() if case.axis else hit.tolist() == [0, 0, 1, 0]
 
 
+@pytest.mark.parametrize("name", ["gumbel_softmax", "binary_concrete"])
+def test_relaxed_samples_keep_their_gradient_in_a_vectorized_map(name):
+    """Which has no use for a gradient that is written by hand."""
+    op = getattr(tg.ops, name)
+    arguments = [tf.constant(LOGITS), tf.constant(NOISE)]
+
+    def mapped(*arguments):
+        return tf.vectorized_map(lambda row: op(*row), arguments)
+
+    expected = value_and_gradients(op, arguments)
+    found = value_and_gradients(mapped, arguments)
+    assert_close(found, expected, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.full
 @samplers
 def test_batch_size_may_be_unknown(case):

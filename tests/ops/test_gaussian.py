@@ -66,6 +66,20 @@ def test_sample_is_mean_plus_scaled_noise(compiled):
     np.testing.assert_array_equal(z, [0.0, 4.0])
 
 
+def test_gradients_of_arguments_that_broadcast_are_sums(compiled):
+    arguments = [tf.constant(x) for x in ([1.0, 2.0], 0.5, [[3.0, 1.0]] * 4)]
+
+    @compiled
+    def of_op(*arguments):
+        op = tg.ops.reparameterize_gaussian
+        return value_and_gradients(op, list(arguments))
+
+    def composed(mean, stddev, noise):
+        return mean + stddev * noise
+
+    assert_close(of_op(*arguments), value_and_gradients(composed, arguments))
+
+
 def test_gradient_of_second_moment_is_exact_in_expectation():
     """∇E z² = (2μ, 2σ): Gauss-Hermite nodes as noise, so no sampling error."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(5)

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import scipy.special
@@ -38,6 +40,24 @@ def test_categorical_log_prob_at_every_outcome(compiled):
     assert_close(log_prob, scipy.special.log_softmax(LOGITS), rtol=1e-12)
     assert_close(gradient, one_hots(4) - softmax(LOGITS), rtol=1e-12)
     assert wrt_sample is None
+
+
+@pytest.mark.parametrize(
+    ("op", "sample", "mean"),
+    [
+        (tg.ops.categorical_log_prob, one_hots(4)[:3], softmax(LOGITS)),
+        (tg.ops.bernoulli_log_prob, bit_strings(4)[:3], sigmoid(LOGITS)),
+        (
+            functools.partial(tg.ops.categorical_log_prob, axis=0),
+            one_hots(4)[:3],
+            softmax(LOGITS),
+        ),
+    ],
+)
+def test_several_samples_of_one_row(op, sample, mean, compiled):
+    """The gradient is the sum of theirs, in the shape of the logits."""
+    _, (gradient, _) = gradients_of(op, compiled, LOGITS, sample)
+    assert_close(gradient, np.sum(sample - mean, axis=0), rtol=1e-12)
 
 
 @pytest.mark.parametrize("axis", [0, 1, -2])

@@ -79,3 +79,11 @@ def test_sample_may_be_of_another_dtype(op):
     value = op(tf.constant(LOGITS, tf.float16), SAMPLE.astype(bool))
     assert value.dtype == tf.float16
     np.testing.assert_array_equal(value, SAMPLE)
+
+
+@pytest.mark.parametrize("op", [*OPS.values(), tg.ops.reinmax])
+def test_several_samples_of_one_row_are_an_error(op):
+    """The gradient would have the shape of the samples."""
+    message = r"`sample` .* shape of the logits, \(2, 3\)\. .*\(5, 2, 3\)"
+    with pytest.raises(ValueError, match=message):
+        op(LOGITS, np.stack([SAMPLE] * 5))

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel._precision import of_one_shape
 from tfgumbel.distributions._support import positive_log
 
 
@@ -30,7 +31,7 @@ def log_excess(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
         return x - y - y * ratio, grad
 
-    return excess(*_of_one_shape(x, y))
+    return excess(*of_one_shape(x, y))
 
 
 def stirling(x: tf.Tensor) -> tf.Tensor:
@@ -66,7 +67,7 @@ def gamma_remainder(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
         return stirling(x) - stirling(y) + (x - y) * rest, grad
 
-    return remainder(*_of_one_shape(x, y))
+    return remainder(*of_one_shape(x, y))
 
 
 def _digamma_rest(x: tf.Tensor) -> tf.Tensor:
@@ -87,11 +88,3 @@ def _trigamma_rest(x: tf.Tensor) -> tf.Tensor:
     y = 1.0 / tf.where(large, x, one)
     series = y**2 * (1.0 / 2.0 + y * (1.0 / 6.0 - y**2 / 30.0))
     return tf.where(large, series, direct)
-
-
-def _of_one_shape(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Both as large as their sum: a gradient by hand does not broadcast."""
-    if x.shape == y.shape:
-        return x, y
-    zero = tf.zeros_like(x + y)
-    return x + zero, y + zero

@@ -12,7 +12,10 @@ from tfgumbel.distributions._noise import log_gamma
 from tfgumbel.distributions._register import register
 from tfgumbel.distributions._support import inside_unit
 from tfgumbel.distributions.bijections import positive
-from tfgumbel.distributions.dirichlet import dirichlet_kl
+from tfgumbel.distributions.dirichlet import (
+    dirichlet_kl,
+    dirichlet_log_prob,
+)
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
 
@@ -44,7 +47,9 @@ class Beta(Distribution):
         return inside_unit(tf.sigmoid(log_odds))
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
-        return self._tfp(parameters).log_prob(sample)
+        concentration = tf.stack(parameters, axis=-1)
+        both = tf.stack([sample, 1.0 - sample], axis=-1)
+        return dirichlet_log_prob(concentration, both)
 
     def mean(self, parameters: Parameters) -> tf.Tensor:
         return parameters[0] / (parameters[0] + parameters[1])
@@ -53,8 +58,3 @@ class Beta(Distribution):
         return dirichlet_kl(
             *(tf.stack(q, axis=-1) for q in (parameters, prior))
         )
-
-    def _tfp(self, parameters: Parameters) -> Any:
-        from tensorflow_probability import distributions as tfd
-
-        return tfd.Beta(*parameters)

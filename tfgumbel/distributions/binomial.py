@@ -43,6 +43,7 @@ class Binomial(Distribution):
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         total, logits = parameters
+        sample = tf.cast(sample, logits.dtype)
         # log(n over z) is n times the entropy of z / n, and what is left of
         # Stirling's formula.
         found = log_factorial_rest(total)

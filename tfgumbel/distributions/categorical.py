@@ -92,7 +92,8 @@ class Categorical(Distribution):
         return ops.mask_logits(logits, category_mask, axis=self.axis)
 
     def noise(self, parameters: Parameters, seed: Any) -> tf.Tensor:
-        return random.gumbel(tf.shape(parameters[0]), seed)
+        (logits,) = parameters
+        return tf.cast(random.gumbel(tf.shape(logits), seed), logits.dtype)
 
     def perturb(self, parameters: Parameters, noise: tf.Tensor) -> tf.Tensor:
         return tf.nn.log_softmax(parameters[0], axis=self.axis) + noise

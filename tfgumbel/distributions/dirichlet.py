@@ -7,10 +7,14 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfgumbel.distributions._differences import gamma_remainder, log_excess
+from tfgumbel.distributions._differences import (
+    gamma_remainder,
+    log_excess,
+    stirling,
+)
 from tfgumbel.distributions._noise import log_gamma
 from tfgumbel.distributions._register import register
-from tfgumbel.distributions._support import inside_unit
+from tfgumbel.distributions._support import inside_unit, positive_log
 from tfgumbel.distributions.bijections import positive
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
@@ -38,7 +42,7 @@ class Dirichlet(Distribution):
         return inside_unit(tf.nn.softmax(log_gamma(parameters[0], seed)))
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
-        return self._tfp(parameters).log_prob(sample)
+        return dirichlet_log_prob(parameters[0], sample)
 
     def mean(self, parameters: Parameters) -> tf.Tensor:
         (concentration,) = parameters
@@ -48,10 +52,16 @@ class Dirichlet(Distribution):
     def kl(self, parameters: Parameters, prior: Parameters) -> tf.Tensor:
         return dirichlet_kl(*parameters, *prior)
 
-    def _tfp(self, parameters: Parameters) -> Any:
-        from tensorflow_probability import distributions as tfd
 
-        return tfd.Dirichlet(*parameters)
+def dirichlet_log_prob(
+    concentration: tf.Tensor, sample: tf.Tensor
+) -> tf.Tensor:
+    """log p(z), from how z differs from its mean, and Stirling's remainders."""
+    sample = tf.cast(sample, concentration.dtype)
+    total = tf.reduce_sum(concentration, axis=-1, keepdims=True)
+    each = stirling(concentration) - positive_log(sample)
+    each -= total * log_excess(sample, concentration / total)
+    return tf.reduce_sum(each, axis=-1) - tf.squeeze(stirling(total), axis=-1)
 
 
 def dirichlet_kl(concentration: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:

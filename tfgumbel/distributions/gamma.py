@@ -51,6 +51,7 @@ class Gamma(Distribution):
         # With u = β z / α, α (log u - u + 1) and a remainder of Stirling's
         # formula: differences of large terms are taken by hand.
         concentration, rate = parameters
+        sample = tf.cast(sample, rate.dtype)
         excess = rate * sample / concentration - 1.0
         near = tf.abs(excess) < 0.5
         log_ratio = tf.where(

@@ -40,6 +40,7 @@ class InverseGaussian(Distribution):
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         mean, shape = parameters
+        sample = tf.cast(sample, mean.dtype)
         log_scale = tf.math.log(shape / (2.0 * math.pi))
         log_scale -= 3.0 * tf.math.log(sample)
         deviation = tf.square(sample / mean - 1.0)

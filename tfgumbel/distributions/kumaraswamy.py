@@ -48,7 +48,7 @@ class Kumaraswamy(Distribution):
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         a, b = parameters
-        log_value = tf.math.log(sample)
+        log_value = tf.math.log(tf.cast(sample, a.dtype))
         log_rest = _log1mexp(-a * log_value)
         density = (a - 1.0) * log_value + (b - 1.0) * log_rest
         return density + tf.math.log(a * b)

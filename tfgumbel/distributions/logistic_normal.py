@@ -40,6 +40,7 @@ class LogisticNormal(Distribution):
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         mean, stddev = parameters
+        sample = tf.cast(sample, mean.dtype)
         log_value, log_rest = tf.math.log(sample), tf.math.log1p(-sample)
         deviation = (log_value - log_rest - mean) / stddev
         log_scale = tf.math.log(stddev * math.sqrt(2.0 * math.pi))

@@ -103,7 +103,8 @@ class Permutation(Distribution):
         # z_t = -log(exp(-(G_t + L_t)) + exp(-z_{t-1})), section 3 of [2].
         left = _left(parameters, sample)
         places = -_log_cumulative(-(noise + left))
-        return tf.linalg.matvec(sample, places, transpose_a=True)
+        # No product of matrices, which a GPU rounds to 11 bits.
+        return tf.reduce_sum(sample * places[..., None], axis=-2)
 
     def tied_difference(
         self, parameters: Parameters, noise: tf.Tensor
@@ -112,7 +113,7 @@ class Permutation(Distribution):
         # with z_0 = ∞.
         free = self.perturb(parameters, noise)
         sample = self.harden(tf.stop_gradient(free))
-        places = tf.linalg.matvec(sample, free)
+        places = tf.reduce_sum(sample * free[..., None, :], axis=-1)
         gap = tf.maximum(places[..., :-1] - places[..., 1:], 1e-6)
         below = tf.math.log(-tf.math.expm1(-gap))
         first = tf.zeros_like(places[..., :1])
@@ -160,7 +161,7 @@ def _log_cumulative(values: tf.Tensor, reverse: bool = False) -> tf.Tensor:
                 tf.exp(tf.minimum(shares, 1.0)),  # where they count, below
                 *((0, -1) if reverse else (-1, 0)),
             )
-            return tf.linalg.matvec(shares, upstream, transpose_a=True)
+            return tf.reduce_sum(shares * upstream[..., None], axis=-2)
 
         return total(), grad
 

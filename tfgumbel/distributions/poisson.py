@@ -42,7 +42,8 @@ class Poisson(Distribution):
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         (rate,) = parameters
-        count = tf.maximum(sample, np.finfo(sample.dtype.as_numpy_dtype).tiny)
+        sample = tf.cast(sample, rate.dtype)
+        count = tf.maximum(sample, np.finfo(rate.dtype.as_numpy_dtype).tiny)
         return -log_excess(rate, count) - log_factorial_rest(sample)
 
     def score(

@@ -57,7 +57,7 @@ class Weibull(Distribution):
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         concentration, scale = parameters
-        log_size = log_ratio(sample, scale)
+        log_size = log_ratio(tf.cast(sample, scale.dtype), scale)
         log_power = concentration * log_size
         density = tf.math.log(concentration / scale) + log_power - log_size
         return density - tf.exp(tf.minimum(log_power, _LOG_LIMIT))

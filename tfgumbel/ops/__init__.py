@@ -4,7 +4,9 @@ Shapes: `B` is the batch, `D` the number of variables, `K` the number of
 categories. Logits of categorical variables are `[..., K]` unless `axis` says
 otherwise; those of Bernoulli variables have any shape. Half precision is
 computed in float32 and cast back at the end. Every gradient written by hand
-here is itself differentiable.
+here is itself differentiable. `tf.vectorized_map` drops such gradients, so that
+a tape around it sees zeros for hard samples: call an op on the whole batch, use
+`tf.map_fn`, or have the tape in the function that is mapped.
 """
 
 from tfgumbel.ops._pathwise import (

@@ -80,7 +80,7 @@ def with_gradient(
     """
     logits = _checks.categorical_logits(logits, axis)
     working = in_working_precision(logits)
-    sample = tf.cast(sample, working.dtype)
+    sample = _checks.of_logits("sample", sample, working)
 
     @tf.custom_gradient
     def pass_through(logits: tf.Tensor) -> Any:

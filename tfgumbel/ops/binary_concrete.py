@@ -77,7 +77,7 @@ def binary_concrete(
         if hard:
             value = unless_nan(scaled, tf.cast(scaled > 0, scaled.dtype))
         elif backward_temperature is None:
-            value = tf.sigmoid(scaled)
+            return tf.sigmoid(scaled), grad
         else:
             # A bad temperature of the gradient must show too: as NaN.
             bad = backward - backward

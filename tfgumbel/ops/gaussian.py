@@ -7,7 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import in_working_precision, working_dtype
+from tfgumbel._precision import (
+    in_working_precision,
+    of_one_shape,
+    working_dtype,
+)
 
 GAUSSIAN_PARAMETERIZATIONS = (
     "log_variance",
@@ -69,9 +73,9 @@ def reparameterize_gaussian(mean: Any, stddev: Any, noise: Any) -> tf.Tensor:
 
     Args:
         mean: μ, float tensor of any shape.
-        stddev: σ of the same shape, as from `gaussian_stddev`.
-        noise: Standard normal noise ε of the same shape, as from
-            `tfgumbel.random.normal`.
+        stddev: σ, as from `gaussian_stddev`.
+        noise: Standard normal noise ε, as from `tfgumbel.random.normal`. The
+            shapes of the three broadcast.
 
     Returns:
         z, in the dtype of `mean`. Computed in float32 or wider.
@@ -99,7 +103,5 @@ def reparameterize_gaussian(mean: Any, stddev: Any, noise: Any) -> tf.Tensor:
 
         return mean + stddev * noise, grad
 
-    z = sample(
-        tf.cast(mean, dtype), tf.cast(stddev, dtype), tf.cast(noise, dtype)
-    )
-    return tf.cast(z, mean.dtype)
+    tensors = (tf.cast(tensor, dtype) for tensor in (mean, stddev, noise))
+    return tf.cast(sample(*of_one_shape(*tensors)), mean.dtype)

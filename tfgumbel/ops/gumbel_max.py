@@ -17,13 +17,14 @@ def gumbel_max(logits: Any, noise: Any, *, axis: int = -1) -> tf.Tensor:
     gradient.
 
     Args:
-        logits: Unnormalised log-probabilities, with K categories on `axis`.
+        logits: As in `gumbel_softmax`.
         noise: Standard Gumbel noise of the same shape, as from
             `tfgumbel.random.gumbel`.
         axis: Axis of the categories.
 
     Returns:
-        int32 indices, of the shape of the logits without `axis`.
+        int32 indices, of the shape of the logits without `axis`; 0 for a row of
+        -inf alone.
 
     Raises:
         TypeError: If the logits are not floating.

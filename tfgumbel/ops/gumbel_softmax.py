@@ -45,7 +45,9 @@ def gumbel_softmax(
 
     Args:
         logits: Unnormalised log-probabilities, float tensor with K categories
-            on `axis`. -inf is allowed; a relaxed row of nothing else is NaN.
+            on `axis`. -inf is allowed; a relaxed row of nothing else is NaN, a
+            hard one the first category. Take `tf.nn.log_softmax` of rows of
+            numbers beyond ±10^5, next to which float32 rounds the noise.
         noise: Standard Gumbel noise of the same shape, as from
             `tfgumbel.random.gumbel`.
         temperature: τ > 0, a number or a scalar tensor.

@@ -12,6 +12,7 @@ from tfgumbel._precision import (
     finite_log_odds,
     finite_logits,
     in_working_precision,
+    of_one_shape,
 )
 
 
@@ -22,12 +23,13 @@ def categorical_log_prob(
 
     Args:
         logits: Unnormalised log-probabilities, with K categories on `axis`.
-        sample: One-hot sample of the same shape. Receives no gradient.
+        sample: One-hot sample, of a shape that broadcasts with that of the
+            logits. Receives no gradient.
         axis: Axis of the categories.
 
     Returns:
-        Log-probability per variable in nats, of the shape of the logits
-        without `axis`, in float32 or wider.
+        Log-probability per variable in nats, of the shape of the two without
+        `axis`, in float32 or wider.
 
     Raises:
         TypeError: If the logits are not floating.
@@ -40,7 +42,9 @@ def categorical_log_prob(
     -0.6931
     """
     logits = finite_logits(_checks.categorical_logits(logits, axis))
+    axis = axis - logits.shape.rank if axis >= 0 else axis
     sample = tf.stop_gradient(tf.cast(sample, logits.dtype))
+    logits, sample = of_one_shape(logits, sample)
 
     @tf.custom_gradient
     def log_prob(logits):
@@ -62,7 +66,8 @@ def bernoulli_log_prob(logits: Any, sample: Any) -> tf.Tensor:
 
     Args:
         logits: Log-odds, of any shape.
-        sample: Zeros and ones of the same shape. Receives no gradient.
+        sample: Zeros and ones, of a shape that broadcasts with that of the
+            logits. Receives no gradient.
 
     Returns:
         Log-probability per variable in nats, in float32 or wider.
@@ -79,6 +84,7 @@ def bernoulli_log_prob(logits: Any, sample: Any) -> tf.Tensor:
     logits = _checks.bernoulli_logits(logits)
     working = in_working_precision(logits)
     sample = tf.stop_gradient(tf.cast(sample, working.dtype))
+    working, sample = of_one_shape(working, sample)
 
     @tf.custom_gradient
     def log_prob(logits):

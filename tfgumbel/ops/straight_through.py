@@ -51,6 +51,7 @@ def straight_through_bernoulli(
     """
     logits = _checks.bernoulli_logits(logits)
     working = in_working_precision(logits)
+    sample = _checks.of_logits("sample", sample, working)
     tau = _checks.guarded_temperature(temperature, working.dtype)
 
     @tf.custom_gradient
@@ -58,8 +59,7 @@ def straight_through_bernoulli(
         def grad(upstream):
             return sigmoid_gradient(logits / tau, upstream, tau)
 
-        value = unless_nan(logits, tf.cast(sample, logits.dtype))
-        return tf.stop_gradient(value), grad
+        return tf.stop_gradient(unless_nan(logits, sample)), grad
 
     return tf.cast(pass_through(working, tau), logits.dtype)
 
@@ -109,6 +109,7 @@ def straight_through(
     """
     logits = _checks.categorical_logits(logits, axis)
     working = in_working_precision(logits)
+    sample = _checks.of_logits("sample", sample, working)
     tau = _checks.guarded_temperature(temperature, working.dtype)
 
     @tf.custom_gradient
@@ -117,8 +118,7 @@ def straight_through(
             y = softmax_at(tau, without_infinity(logits), axis)
             return softmax_gradient(y, upstream, tau, axis)
 
-        nan = nan_rows(logits, axis)
-        return tf.stop_gradient(tf.cast(sample, logits.dtype) + nan), grad
+        return tf.stop_gradient(sample + nan_rows(logits, axis)), grad
 
     return tf.cast(pass_through(working, tau), logits.dtype)
 

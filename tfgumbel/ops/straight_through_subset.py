@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel import _checks
 from tfgumbel._precision import in_working_precision, nan_rows
 from tfgumbel.ops._subset_size import (
     SubsetSize,
@@ -59,12 +60,7 @@ def straight_through_subset(
     logits = subset_logits(logits, axis)
     size = subset_size(k, logits, axis)
     working = in_working_precision(logits)
-    sample = tf.cast(sample, working.dtype)
-    if not sample.shape.is_compatible_with(logits.shape):
-        raise ValueError(
-            "Argument `sample` must have the shape of the logits, "
-            f"{logits.shape}. Received: sample of shape {sample.shape}"
-        )
+    sample = _checks.of_logits("sample", sample, working)
     subset = _pass_through(rows(working, axis), rows(sample, axis), size)
     return like(tf.cast(subset, logits.dtype), logits, axis)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel import _checks
 from tfgumbel._precision import in_working_precision
 from tfgumbel.ops._bernoulli_sum import log_total
 from tfgumbel.ops._subset_entropies import cross_entropy
@@ -62,12 +63,7 @@ def subset_log_prob(
     logits = subset_logits(logits, axis)
     size = subset_size(k, logits, axis)
     working = in_working_precision(logits)
-    sample = tf.cast(sample, working.dtype)
-    if not sample.shape.is_compatible_with(logits.shape):
-        raise ValueError(
-            "Argument `sample` must have the shape of the logits, "
-            f"{logits.shape}. Received: sample of shape {sample.shape}"
-        )
+    sample = _checks.of_logits("sample", sample, working)
     log_prob = _log_prob(rows(working, axis), rows(sample, axis), size)
     return per_row(log_prob, logits, axis)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from tfgumbel.ops._pathwise.followed import followed
@@ -73,12 +75,25 @@ def log_gamma_slope(concentration: tf.Tensor, log_z: tf.Tensor) -> tf.Tensor:
     small = log_z < _SMALL_LOG_SAMPLE
     safe_log_z = tf.where(large | small, tf.zeros_like(log_z), log_z)
     safe_z = tf.exp(safe_log_z)
-    middle = tf.raw_ops.RandomGammaGrad(
-        alpha=tf.where(large, tf.ones_like(log_z), concentration),
-        sample=safe_z,
-    )
+    alpha = tf.where(large, tf.ones_like(log_z), concentration)
+    middle = _random_gamma_grad(alpha, safe_z)
     slope = tf.where(small, _lower_tail(concentration, log_z), middle / safe_z)
     return tf.where(large, _asymptotic(concentration, log_z), slope)
+
+
+@tf.custom_gradient
+def _random_gamma_grad(alpha: tf.Tensor, z: tf.Tensor) -> Any:
+    """∂z/∂α of the quantile function, of which TensorFlow has no derivative."""
+
+    def grad(upstream: tf.Tensor) -> Any:
+        raise LookupError(
+            "Samples of gamma variables, and of beta, Dirichlet and Student's "
+            "t variables, which are made of them, have a first derivative in "
+            "the concentration or degrees of freedom, and no second one. "
+            "'reinforce' and 'nvil' have one for every distribution"
+        )
+
+    return tf.raw_ops.RandomGammaGrad(alpha=alpha, sample=z), grad
 
 
 def _lower_tail(concentration: tf.Tensor, log_z: tf.Tensor) -> tf.Tensor:
