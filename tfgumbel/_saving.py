@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -83,18 +84,40 @@ def increase(variable: keras.Variable, amount: Any) -> None:
         variable.value.assign_add(amount)
 
 
+_RNN = os.path.join("backend", "tensorflow", "rnn.py")
+_TRIALS = (
+    "RNN._maybe_config_dropout_masks",
+    "map.<locals>.get_fn_output_signature",
+)
+
+
 def is_tried() -> bool:
     """Whether Keras calls for shapes alone, and makes no use of the result.
 
-    Its RNN calls cells that are stacked, once in a step, to know what dropout
-    masks they need (Keras 3.12 to 3.15). Nothing may move by that.
+    Nothing may move by that. Its RNN calls cells that are stacked, once in a
+    step, to know what dropout masks they need; the cell of a loop, and what
+    `keras.ops.map` maps, once outside the loop (Keras 3.12 to 3.15).
     """
-    frame = inspect.currentframe()
+    frame, inside = inspect.currentframe(), False
     while frame is not None:
-        if frame.f_code.co_qualname == "RNN._maybe_config_dropout_masks":
+        code = frame.f_code
+        if code is counted.__code__:
+            return False
+        if code.co_qualname in _TRIALS:
             return True
+        if code.co_qualname == "rnn.<locals>._step":
+            inside = True
+        if code.co_qualname == "rnn" and code.co_filename.endswith(_RNN):
+            if not (inside or frame.f_locals["unroll"]):
+                return True
+            inside = False
         frame = frame.f_back
     return False
+
+
+def counted(call: Callable[[], Any]) -> Any:
+    """Calls a function whose effects count even where Keras only tries."""
+    return call()
 
 
 class StatefulLayer(keras.layers.Layer):

@@ -124,13 +124,9 @@ class Credit:
         known = steps.shape[1]
         if not loops:
             if known not in (None, outside):
-                eager = (
-                    " (Eagerly, Keras draws once more before a loop that is "
-                    "not unrolled, for shapes: use run_eagerly=False.)"
-                )
                 raise ValueError(
                     f"{expected} Received: {outside} draws, and a loss of "
-                    f"{known} steps{'' if self._graph else eager}"
+                    f"{known} steps"
                 )
             if known is not None:
                 return tf.constant(True)

@@ -96,8 +96,8 @@ class CostCollector:
         """Takes a draw; returns its sample, to be used in its place.
 
         One that Keras makes to learn shapes, while it builds a subclassed
-        model inside its first training step or of cells that are stacked, is
-        no draw of the step.
+        model inside its first training step or of a cell, is no draw of the
+        step.
         """
         if in_symbolic_scope() or is_tried():
             return draw.sample
@@ -203,7 +203,10 @@ class CostCollector:
             total: The loss of the batch, a scalar.
         """
         self.settled = True
-        self._leave_out_trials(total)
+        counts: dict[Any, int] = {}
+        for draw in self.draws:
+            draw.step = counts.get(draw.sampler, 0)
+            counts[draw.sampler] = draw.step + 1
         self._credit = Credit(shares, self.all_draws, self._graph, self._starts)
         for draw in self.all_draws:
             baseline = draw.sampler.baseline
@@ -220,24 +223,6 @@ class CostCollector:
             self._observe()
             return total
         return self._heard(total)
-
-    def _leave_out_trials(self, total: tf.Tensor) -> None:
-        """Forgets draws that were made to learn the shapes of a loop.
-
-        Keras calls a cell, or the function of `keras.ops.map`, once outside
-        the loop and makes no use of the result.
-        """
-        in_loops = {draw.sampler for draw in self.looped}
-        self.draws = [
-            draw
-            for draw in self.draws
-            if draw.sampler not in in_loops
-            or _graphs.descends(self._graph, total, [draw.sample])
-        ]
-        counts: dict[Any, int] = {}
-        for draw in self.draws:
-            draw.step = counts.get(draw.sampler, 0)
-            counts[draw.sampler] = draw.step + 1
 
     def _value(
         self, draw: Draw, log_prob: tf.Tensor, learned: tf.Tensor | None

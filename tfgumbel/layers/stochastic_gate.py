@@ -201,9 +201,14 @@ class StochasticGate(TemperatureLayer, InferringLayer):
         temperature = None
         if self.kind == "hard_concrete":
             temperature, _ = self.temperatures(training)
-        # A set of gates costs once, in however many places a model has it.
-        if gates is not None or not self._losses:
+        if gates is not None:
             self._add_cost(parameters, temperature, training)
+        elif not self._losses:
+            # A set of gates costs once, in however many places a model has it:
+            # in a loop of Keras's where it is tried, which is outside.
+            _saving.counted(
+                lambda: self._add_cost(parameters, temperature, training)
+            )
         if training or self.mode == "sample":
             many = parameters
             if gates is None:  # noise of each example, whatever the gates are
