@@ -164,8 +164,10 @@ def seeds(problem: Problem) -> Finding:
 )
 def control_variates(problem: Problem) -> Finding:
     sources: list[tf.Variable] = []
-    for make in (problem.make, problem.begun):
-        estimator = make()
+    for estimator, where in (
+        (problem.make(), ""),
+        (problem.begun(), " where it begins"),
+    ):
         if not estimator.trainable_variables:
             raise NotApplicable("it has nothing to learn")
         with tf.GradientTape() as tape:
@@ -183,7 +185,6 @@ def control_variates(problem: Problem) -> Finding:
             if one is None:
                 raise Fault(f"{variable.path} gets none")
             if not np.all(np.isfinite(one)):
-                where = "" if make == problem.make else " where it begins"
                 raise Fault(f"that of {variable.path} is not finite{where}")
     return Finding(f"{len(sources)} weights")
 

@@ -235,12 +235,14 @@ class Subject:
     def _default(self) -> Any:
         """Normal numbers; of constants whole ones, which no check changes."""
         own = getattr(self.layer, "distribution", None)
-        names = list(own.parameters) if isinstance(own, Distribution) else [""]
+        if not isinstance(own, Distribution):
+            return self.random.normal(size=(4, 5)).astype("float32")
+        # Two of an example's five items, or five trials of each variable.
+        constant = np.full(4, 2) if own.event_rank else np.full((4, 5), 5)
+        names = list(own.parameters)
         arrays = self.random.normal(size=(len(names), 4, 5)).astype("float32")
         inputs = tuple(
-            np.full(*((4, 2) if own.event_rank else ((4, 5), 5)))
-            if own and name in own.constants
-            else array
+            constant if name in own.constants else array
             for name, array in zip(names, arrays, strict=True)
         )
         return inputs if len(inputs) > 1 else inputs[0]
