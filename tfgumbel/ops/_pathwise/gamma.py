@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel._precision import of_one_shape
 from tfgumbel.ops._pathwise.followed import followed
 from tfgumbel.ops._pathwise.proposals import first_accepted
 
@@ -41,6 +42,7 @@ def log_gamma_sample(
         Marsaglia, Tsang. A simple method for generating gamma variables.
         ACM Transactions on Mathematical Software, 2000.
     """
+    concentration, exponential = of_one_shape(concentration, exponential)
     log_z = _boosted(concentration, normal, uniform)
     log_z -= exponential / concentration
 

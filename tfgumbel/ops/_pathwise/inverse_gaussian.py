@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfgumbel._precision import of_one_shape
 from tfgumbel.ops._pathwise.followed import followed
 from tfgumbel.ops._pathwise.normal_tails import mills_ratio
 
@@ -28,6 +29,7 @@ def inverse_gaussian_sample(
         Michael, Schucany, Haas. Generating random variates using
         transformations with multiple roots. American Statistician, 1976.
     """
+    shape, normal, uniform = of_one_shape(shape, normal, uniform)
     r = 0.5 * tf.abs(normal) / tf.sqrt(shape)
     root = 1.0 / (tf.sqrt(1.0 + r**2) + r)
     z = tf.where(uniform * (1.0 + root**2) < 1.0, root**2, root**-2)

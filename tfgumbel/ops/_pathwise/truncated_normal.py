@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel._precision import normal_above
+from tfgumbel._precision import normal_above, of_one_shape
 from tfgumbel.ops._pathwise.normal_tails import mills_ratio, normal_cdf
 
 # Beyond this the interval is in a tail, and Φ is replaced by Mills' ratio.
@@ -30,6 +30,7 @@ def truncated_normal_sample(
     Returns:
         x, of the shape of the bounds.
     """
+    low, high, normal = of_one_shape(low, high, normal)
 
     @tf.custom_gradient
     def sample(low: tf.Tensor, high: tf.Tensor) -> Any:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfgumbel._precision import of_one_shape
 from tfgumbel.ops._pathwise.followed import followed
 from tfgumbel.ops._pathwise.proposals import first_accepted
 
@@ -41,6 +42,7 @@ def von_mises_sample(
         Best, Fisher. Efficient simulation of the von Mises distribution.
         Journal of the Royal Statistical Society C, 1979.
     """
+    concentration, sign = of_one_shape(concentration, sign)
     size = _angle(concentration, proposal, acceptance)
 
     def gradient(
