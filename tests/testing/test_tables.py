@@ -50,7 +50,11 @@ def test_layers_pass(case):
     assert sum(outcome.status == "pass" for outcome in report) >= 14
 
 
-@layer_cases(is_random, exhaustive=lambda case: True)
+@layer_cases(
+    is_random,
+    slow=lambda case: True,
+    exhaustive=lambda case: case.id not in LAYERS_OFTEN,
+)
 def test_layers_pass_all_checks(case):
     check(case, full=True).raise_if_failed()
 

@@ -262,8 +262,9 @@ def _require_noise_of_the_sample(subject: Subject) -> None:
     (gradient,) = tape.gradient(cost, sources)
     if gradient is None:
         return
+    # In float64: the spread of equal numbers in float32 is not zero.
     drawn, slopes = (
-        np.reshape(tf.cast(t, tf.float32), [len(t), -1]).T
+        np.reshape(tf.cast(t, tf.float64), [len(t), -1]).T
         for t in (call.sample, gradient)
     )
     if np.max(slopes.std(axis=1)) < 1e-4 * np.max(np.abs(slopes)):
