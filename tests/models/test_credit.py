@@ -26,6 +26,27 @@ def test_costs_to_go_against_the_sum():
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+def test_discounted_costs_of_sequences_of_any_length(jit_compile):
+    """What one step costs reaches no later one, whatever it is."""
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None], tf.float64)],
+        jit_compile=jit_compile,
+    )
+    def found(cost):
+        return tg.ops.cost_to_go(cost, discount=0.5)
+
+    for steps in range(10):
+        cost = 2.0 ** np.arange(steps)[None]
+        expected = [[2.0**t * (steps - t) for t in range(steps)]]
+        np.testing.assert_array_equal(found(cost), expected)
+    np.testing.assert_array_equal(
+        found([[np.nan, 2.0, np.inf, 4.0, 8.0]]),
+        [[np.nan, np.inf, np.inf, 8.0, 8.0]],
+    )
+
+
 @pytest.mark.parametrize("discount", [0.0, -1.0, 1.1, float("nan")])
 def test_a_discount_that_is_none(discount):
     with pytest.raises(ValueError, match=r"discount=.*|finite"):

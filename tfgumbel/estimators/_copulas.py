@@ -28,7 +28,8 @@ def dirichlet(
     shape = tf.concat([[count], tf.shape(log_q)], 0)
     own = random.exponential(shape, seed)
     # Added up and not total - own, which would lose a small sum.
-    others = tf.tensordot(1.0 - tf.eye(count), own, 1)
+    others = tf.cumsum(own, exclusive=True)
+    others += tf.cumsum(own, exclusive=True, reverse=True)
     quantile = tf.exp(log_q / (count - 1))
     rare = others / (others + own) < quantile
     # P(both) = max(2 q^{1/(n-1)} - 1, 0)^{n-1}, over q.

@@ -47,8 +47,25 @@ def cost_to_go(cost: Any, *, discount: Any = 1.0) -> tf.Tensor:
     working = in_working_precision(cost)
     if discount == 1.0:
         return tf.cast(tf.cumsum(working, axis=1, reverse=True), cost.dtype)
-    steps = tf.range(tf.shape(working)[1])
-    later = tf.cast(steps[:, None] - steps[None, :], working.dtype)
-    powers = tf.pow(tf.cast(discount, working.dtype), tf.maximum(later, 0.0))
-    powers = tf.where(later >= 0, powers, tf.zeros_like(powers))
-    return tf.cast(tf.matmul(working, powers), cost.dtype)
+    # Sums over 1, 2, 4, ... steps: as exact as a loop over the steps, in the
+    # logarithm of their number, and what one step costs reaches no later one.
+    count = tf.shape(working)[1]
+
+    def double(
+        reach: tf.Tensor, total: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        later = tf.roll(total, -reach, axis=1)
+        later = tf.where(tf.range(count) < count - reach, later, 0.0)
+        power = tf.pow(
+            tf.cast(discount, total.dtype), tf.cast(reach, total.dtype)
+        )
+        return 2 * reach, total + power * later
+
+    _, total = tf.while_loop(
+        lambda reach, _: reach < count,
+        double,
+        (tf.constant(1), working),
+        shape_invariants=(tf.TensorShape([]), working.shape),
+        maximum_iterations=31,
+    )
+    return tf.cast(total, cost.dtype)
