@@ -65,6 +65,15 @@ def test_batch_of_weight_zero_changes_nothing():
     assert_close(baseline.centre(), 3.0)
 
 
+def test_statistics_of_a_frozen_layer_rest():
+    layer = tg.ScoreFunctionCost(baseline="moving_average")
+    layer(COST, np.zeros(2, np.float32), training=True)
+    assert_close(layer.baseline.centre(), 2.0)
+    layer.trainable = False
+    layer(3 * COST, np.zeros(2, np.float32), training=True)
+    assert_close(layer.baseline.centre(), 2.0)
+
+
 def test_scale_is_the_running_standard_deviation_but_at_least_one():
     baseline = tg.estimators.Baseline(decay=0.8, normalize=True)
     assert_close(baseline.scale(), 1.0)

@@ -25,7 +25,8 @@ class Baseline(keras.layers.Layer):
     b(x) = network(x) + c, where c is the bias-corrected exponential moving
     average of f(z) - network(x) over past batches, or, with `leave_one_out`,
     its mean over the other rows of the batch (weighted, as they are in the
-    loss), zero for a row alone. Either part may be absent.
+    loss), zero for a row alone. Either part may be absent. The statistics of a
+    frozen baseline (`trainable = False`) stay as they are.
 
     The network is trained by least squares on f(z) - c, through the gradient
     that `score_function_cost` sends to it; its input carries no gradient.
@@ -188,8 +189,9 @@ class Baseline(keras.layers.Layer):
         return tf.reduce_sum(tf.stack(terms), axis=1)
 
     def learn(self, sums: tf.Tensor) -> None:
-        """Takes the `sums` of a batch into the statistics."""
-        if (self.decay is None and not self.normalize) or _saving.is_tried():
+        """Takes the `sums` of a batch into the statistics; frozen ones rest."""
+        kept = self.decay is not None or self.normalize
+        if not kept or not self.trainable or _saving.is_tried():
             return
         total, first, second = tf.unstack(sums)
         # A batch without a usable signal leaves everything as it was.
