@@ -330,6 +330,18 @@ def test_matching_takes_an_impossible_pair_only_if_it_must():
     np.testing.assert_array_equal(matching, [[1, 2, 0]])
 
 
+def test_matching_that_must_take_impossible_pairs_chooses_well_among_the_rest():
+    """As few of them as can be, then the largest sum: of all permutations."""
+    weights = some(200, 3, 3)
+    weights[np.random.default_rng(1).random(weights.shape) < 0.6] = -np.inf
+    orders = np.array(list(itertools.permutations(range(3))))
+    bounded = np.maximum(weights, -1e6)
+    best = bounded[:, range(3), orders].sum(-1).max(1)
+    matching = tg.ops.maximal_matching(weights).numpy()
+    chosen = np.take_along_axis(bounded, matching[:, :, None], axis=2)
+    np.testing.assert_allclose(chosen.sum((1, 2)), best, rtol=1e-12)
+
+
 MATRICES = {
     "gumbel_sinkhorn": lambda x: tg.ops.gumbel_sinkhorn(x, tf.zeros_like(x)),
     "hard_sinkhorn": lambda x: tg.ops.gumbel_sinkhorn(

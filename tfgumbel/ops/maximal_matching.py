@@ -18,7 +18,8 @@ def maximal_matching(weights: Any) -> tf.Tensor:
     in at most n² steps. Carries no gradient.
 
     Args:
-        weights: Float tensor `[..., n, n]`. -inf is chosen only if it must be.
+        weights: Float tensor `[..., n, n]`. As few of -inf as can be are
+            chosen, and of those choices the one with the largest finite sum.
 
     Returns:
         int32 column of each row, `[..., n]`. A matrix with NaN gives some
@@ -42,9 +43,8 @@ def maximal_matching(weights: Any) -> tf.Tensor:
     weights = square_matrices(weights, "weights")
     n = weights.shape[-1]
     cost = tf.stop_gradient(-tf.cast(weights, tf.float64))
-    cost = tf.clip_by_value(cost, -1e30, 1e30)
     bad = tf.reduce_any(tf.math.is_nan(cost), axis=[-2, -1], keepdims=True)
-    cost = tf.where(bad, tf.zeros_like(cost), cost)
+    cost = _finite(tf.where(bad, tf.zeros_like(cost), cost), n)
     matching = _match(tf.reshape(cost, [-1, n, n]), n)
     matching = tf.reshape(matching, tf.shape(weights)[:-1])
     return tf.ensure_shape(matching, weights.shape[:-1])
@@ -67,6 +67,20 @@ def square_matrices(matrices: Any, name: str = "logits") -> tf.Tensor:
     if None in shape[-2:]:
         matrices = tf.ensure_shape(matrices, [*shape[:-2], *sizes, *sizes])
     return matrices
+
+
+def _finite(cost: tf.Tensor, n: int) -> tf.Tensor:
+    """The cost with ±inf farther off than all others together can make up.
+
+    And no farther, so that a sum with it does not lose the others to rounding.
+    """
+    finite = tf.where(tf.math.is_finite(cost), cost, tf.zeros_like(cost))
+    low, high = (
+        reduce(finite, axis=[-2, -1], keepdims=True)
+        for reduce in (tf.reduce_min, tf.reduce_max)
+    )
+    reach = n * (high - low) + tf.maximum(high, -low) + 1.0
+    return tf.clip_by_value(cost, low - reach, high + reach)
 
 
 class _State(NamedTuple):
