@@ -45,6 +45,12 @@ def test_discounted_costs_of_sequences_of_any_length(jit_compile):
         found([[np.nan, 2.0, np.inf, 4.0, 8.0]]),
         [[np.nan, np.inf, np.inf, 8.0, 8.0]],
     )
+    cost = tf.ones([1, 5], tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(cost)
+        total = found(cost)
+    expected = [2.0 - 0.5 ** np.arange(5)]
+    np.testing.assert_array_equal(tape.gradient(total, cost), expected)
 
 
 @pytest.mark.parametrize("discount", [0.0, -1.0, 1.1, float("nan")])

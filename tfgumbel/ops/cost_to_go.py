@@ -47,13 +47,18 @@ def cost_to_go(cost: Any, *, discount: Any = 1.0) -> tf.Tensor:
     working = in_working_precision(cost)
     if discount == 1.0:
         return tf.cast(tf.cumsum(working, axis=1, reverse=True), cost.dtype)
-    # Sums over 1, 2, 4, ... steps: as exact as a loop over the steps, in the
-    # logarithm of their number, and what one step costs reaches no later one.
-    count = tf.shape(working)[1]
+    return tf.cast(_discounted(working, discount), cost.dtype)
 
-    def double(
-        reach: tf.Tensor, total: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+
+def _discounted(cost: tf.Tensor, discount: float) -> tf.Tensor:
+    """Sums over 1, 2, 4, ... steps, each made of two of the last.
+
+    As exact as one step after the other, in the logarithm of their number, and
+    what one of them costs reaches no later one.
+    """
+    count = tf.shape(cost)[1]
+
+    def double(reach: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, ...]:
         later = tf.roll(total, -reach, axis=1)
         later = tf.where(tf.range(count) < count - reach, later, 0.0)
         power = tf.pow(
@@ -61,11 +66,16 @@ def cost_to_go(cost: Any, *, discount: Any = 1.0) -> tf.Tensor:
         )
         return 2 * reach, total + power * later
 
-    _, total = tf.while_loop(
-        lambda reach, _: reach < count,
-        double,
-        (tf.constant(1), working),
-        shape_invariants=(tf.TensorShape([]), working.shape),
-        maximum_iterations=31,
-    )
-    return tf.cast(total, cost.dtype)
+    # The gradient of a loop cannot leave XLA; that of a sum over later steps
+    # is one over earlier steps.
+    @tf.custom_gradient
+    def summed(cost: tf.Tensor) -> Any:
+        def grad(upstream: tf.Tensor) -> tf.Tensor:
+            return tf.reverse(summed(tf.reverse(upstream, [1])), [1])
+
+        _, total = tf.while_loop(
+            lambda reach, _: reach < count, double, (1, cost)
+        )
+        return total, grad
+
+    return summed(cost)
