@@ -253,12 +253,25 @@ def test_derivatives_of_sinkhorn(compiled):
 
     @compiled
     def of_op(x):
-        return value_and_gradients(
-            lambda x: tg.ops.sinkhorn(x, iterations=7), [x]
-        )
+        return derivatives(lambda x: tg.ops.sinkhorn(x, iterations=7), [x])
 
-    expected = value_and_gradients(composed, [logits])
+    expected = derivatives(composed, [logits])
     assert_close(of_op(logits), expected, rtol=1e-9, atol=1e-11)
+
+
+def test_the_gradient_of_sinkhorn_leaves_xla():
+    """That of a `tf.while_loop` does not: the tape must be inside with it."""
+    x, weights = tf.constant(some(3, 4, 4)), some(3, 4, 4, seed=4)
+    gradients = []
+    for function in (
+        tg.ops.sinkhorn,
+        tf.function(tg.ops.sinkhorn, jit_compile=True),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = tf.reduce_sum(weights * function(x))
+        gradients.append(tape.gradient(value, x))
+    np.testing.assert_allclose(*gradients, rtol=1e-9)
 
 
 def test_sinkhorn_tends_to_the_matching():

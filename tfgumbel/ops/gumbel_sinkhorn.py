@@ -59,18 +59,59 @@ def _sinkhorn(logits: tf.Tensor, iterations: int) -> tf.Tensor:
     """With NaN of an entry in all of its matrix."""
     logits = without_infinity(logits) + _nan_matrices(logits)
 
-    def normalise(step: tf.Tensor, log_p: tf.Tensor) -> Any:
-        log_p -= tf.reduce_logsumexp(log_p, axis=-1, keepdims=True)
-        log_p -= tf.reduce_logsumexp(log_p, axis=-2, keepdims=True)
-        return step + 1, log_p
+    return tf.exp(_normalised(logits, iterations))
 
-    _, log_p = tf.while_loop(
-        lambda step, log_p: step < iterations,
-        normalise,
-        (0, logits),
-        maximum_iterations=iterations,
-    )
-    return tf.exp(log_p)
+
+def _normalised(logits: tf.Tensor, iterations: int) -> tf.Tensor:
+    """The logarithm of the matrix.
+
+    For the gradient only the sums of rows and columns are kept, from which it
+    finds its way back: a step's inputs are its outputs and what was taken off.
+    """
+
+    @tf.custom_gradient
+    def run(logits: tf.Tensor) -> Any:
+        def normalise(step: tf.Tensor, log_p: tf.Tensor, *kept: Any) -> Any:
+            row = tf.reduce_logsumexp(log_p, axis=-1, keepdims=True)
+            log_p -= row
+            column = tf.reduce_logsumexp(log_p, axis=-2, keepdims=True)
+            kept = tuple(
+                sums.write(step, new)
+                for sums, new in zip(kept, (row, column), strict=True)
+            )
+            return step + 1, log_p - column, *kept
+
+        kept = (
+            tf.TensorArray(logits.dtype, iterations),
+            tf.TensorArray(logits.dtype, iterations),
+        )
+        _, log_p, *kept = tf.while_loop(
+            lambda step, *_: step < iterations,
+            normalise,
+            (0, logits, *kept),
+            maximum_iterations=iterations,
+        )
+        rows, columns = (sums.stack() for sums in kept)
+
+        def back(step: tf.Tensor, log_p: tf.Tensor, upstream: tf.Tensor) -> Any:
+            total = tf.reduce_sum(upstream, axis=-2, keepdims=True)
+            upstream -= tf.exp(log_p) * total
+            log_p += columns[step]
+            total = tf.reduce_sum(upstream, axis=-1, keepdims=True)
+            upstream -= tf.exp(log_p) * total
+            return step - 1, log_p + rows[step], upstream
+
+        def grad(upstream: tf.Tensor) -> tf.Tensor:
+            return tf.while_loop(
+                lambda step, *_: step >= 0,
+                back,
+                (iterations - 1, log_p, upstream),
+                maximum_iterations=iterations,
+            )[-1]
+
+        return log_p, grad
+
+    return run(logits)
 
 
 def _nan_matrices(values: tf.Tensor) -> tf.Tensor:
