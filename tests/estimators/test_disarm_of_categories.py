@@ -32,6 +32,14 @@ def test_both_samples_are_exact_and_seldom_agree():
     assert agree < 0.6 * np.sum(p**2)
 
 
+@pytest.mark.parametrize("count", [3, 5, 6])
+def test_no_leaf_without_a_category_is_drawn(count):
+    """Nor among categories that are all of probability 0."""
+    pair, factor = pairs(np.full(count, -1e30, "float32"), 200)
+    assert np.max([pair.first, pair.second]) < count
+    assert np.all(np.isfinite(factor))
+
+
 def test_given_one_sample_the_direction_is_its_score():
     # What makes it unbiased: E[2 direction | z] = e_z - π.
     pair, factor = pairs(ROW, 400_000)

@@ -94,7 +94,8 @@ def _log_masses(logits: tf.Tensor) -> list[tf.Tensor]:
     depth = (categories - 1).bit_length()
     padding = [[0, 0]] * (logits.shape.rank - 1)
     padding.append([0, 2**depth - categories])
-    levels = [tf.pad(logits, padding, constant_values=LOWEST)]
+    # Leaves without a category are below any, also one of probability 0.
+    levels = [tf.pad(logits, padding, constant_values=2.0 * LOWEST)]
     while len(levels) < depth:
         left, right = levels[0][..., ::2], levels[0][..., 1::2]
         levels.insert(0, _log_add_exp(left, right))
