@@ -230,7 +230,7 @@ def test_quantile_inverts_the_cumulative_distribution(compiled, categories):
 
 @eager_and_xla
 @pytest.mark.parametrize(
-    ("categories", "place"), [(16, 12), (400, 130), (400, 399)]
+    ("categories", "place"), [(16, 12), (50, 31), (400, 130), (400, 399)]
 )
 def test_rare_category_has_its_share_of_the_uniforms(
     compiled, categories, place

@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 # Stands in for -inf: far below any logit, yet finite, also over a small
@@ -77,16 +78,19 @@ def nan_rows(values: tf.Tensor, axis: int) -> tf.Tensor:
     return nan_values(_reduced(values, axis, tf.reduce_sum, tf.add))
 
 
+def _is_short(row: int | None) -> bool:
+    return row is not None and row <= _SHORT_ROW
+
+
 def softmax(values: tf.Tensor, axis: int) -> tf.Tensor:
     """The softmax of each row, by the faster of two ways.
 
     A row that holds NaN holds NaN, and no other row does; it may hold numbers
     as well. So does a row of -inf alone.
     """
-    size = values.shape[axis]
-    if size is None or size > _SHORT_ROW:
-        return tf.nn.softmax(values, axis=axis)
-    return tf.exp(tf.nn.log_softmax(values, axis=axis))
+    if _is_short(values.shape[axis]):
+        return tf.exp(tf.nn.log_softmax(values, axis=axis))
+    return tf.nn.softmax(values, axis=axis)
 
 
 def softmax_at(
@@ -141,8 +145,17 @@ def one_hot_index(
     offset: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """One-hot like `values`; a row that holds NaN gives NaN."""
+    rank, size = values.shape.rank, values.shape[axis]
+    if axis % rank == rank - 1 and not is_compiled() and _is_short(size):
+        # A short row is sooner looked up than made and added to.
+        total = tf.reduce_sum(values, axis=-1)
+        if offset is not None:
+            total += offset
+        rows = np.vstack([np.eye(size), np.full(size, np.nan)])
+        rows = tf.constant(rows, values.dtype)
+        return tf.gather(rows, tf.where(tf.math.is_nan(total), size, index))
     if axis < -1:  # which tf.one_hot does not take
-        axis += values.shape.rank
+        axis += rank
     one_hot = tf.one_hot(
         index, tf.shape(values)[axis], axis=axis, dtype=values.dtype
     )
