@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -44,11 +45,8 @@ class Task(NamedTuple):
 
     def terms(self, network: _networks.Network) -> Callable[..., tf.Tensor]:
         """Of whose exponentials the figure has the mean."""
-        if self.kind == "vae":
-            return lambda inputs, _, samples, seed: _networks.log_weights(
-                network, inputs, samples, seed
-            )
-        return lambda *rest: _networks.log_likelihoods(network, *rest)
+        vae, sbn = _networks.log_weights, _networks.log_likelihoods
+        return partial(vae if self.kind == "vae" else sbn, network)
 
 
 TASKS = {
