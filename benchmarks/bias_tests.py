@@ -1,17 +1,14 @@
 """Tests for a bias, side by side: false alarms, and the biases that they find.
 
-The mean of 1,024 normal draws is compared with the gradient it should have, in
-1 to 200 dimensions, whose variances are equal, fall as 1/i, or are small but
-for one. The tests, each at a false-alarm rate of 1 %:
+`docs/guides/bias.md` says how, and shows the result. The tests:
 
 - five times the noise √(tr Σ / n), which `diagnostics.compare` used once;
 - Hotelling's T²;
 - Satterthwaite: |mean|² against the scaled F that has two of its cumulants;
 - three cumulants: what `diagnostics.compare` uses.
 
-The bias has the length that the last one says to find with probability 0.9,
-and the direction of most noise. `skew` is a score-function gradient of three
-categories, the rarest of probability 0.01 and of the largest cost.
+`skew` is a score-function gradient of three categories, the rarest of
+probability 0.01 and of the largest cost.
 """
 
 from __future__ import annotations

@@ -11,11 +11,9 @@ the gradient of E f(x) in μ and in σ from one sample, for three costs,
 - the measure-valued gradient, its two samples coupled by common noise.
 
 Exact variances are computed by Gauss-Legendre quadrature. The package's scale
-parameter is log σ²: at σ = 1 its gradients are doubled to be those in σ.
-
-It prints, for every cell of the table, the exact and the measured variance, the
-standard error of the latter (from the fourth moment), and their difference in
-standard errors.
+parameter is log σ²: at σ = 1 its gradients are doubled to be those in σ. The
+standard error of a measured variance is that of the fourth moment, and its
+deviation the difference from the exact one in standard errors.
 
 Reference:
     Mohamed, Rosca, Figurnov, Mnih. Monte Carlo gradient estimation in machine

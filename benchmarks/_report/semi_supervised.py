@@ -46,5 +46,5 @@ def section(runs: list[Run]) -> list[str]:
         cpu = [run["times"][name]["cpu_ms"] for name in TIMED]
         row = [run["classes"], *(f"{value:.0f}" for value in clock)]
         row += [f"{clock[0] / clock[1]:.1f}", f"{cpu[0] / cpu[1]:.1f}"]
-        rows.append([*row, published.SPEED.get(run["classes"], "-")])
+        rows.append([*row, published.SPEED.get(str(run["classes"]), "-")])
     return [*lines, "", *facts.table(TIME_HEAD, rows)] if rows else lines

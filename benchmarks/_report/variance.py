@@ -17,7 +17,7 @@ def section(runs: list[Run]) -> list[str]:
     """A table for each number of evaluations."""
     lines: list[str] = []
     for evaluations, found in _by_evaluations(runs).items():
-        theirs = published.VARIANCES.get(evaluations, {})
+        theirs = published.VARIANCES.get(str(evaluations), {})
         rows = []
         for run in sorted(found, key=lambda run: run["results"]["variance"]):
             name, results = run["estimator"], run["results"]
