@@ -217,7 +217,8 @@ def main(arguments: Arguments = None) -> Row:
     add("--only", nargs="+", default=here, choices=CONTENDERS)
     parser.add_defaults(repeats=20, timeout=600.0)
     add("--again", action="store_true", help="measure what is there, too")
-    add("--contender", choices=CONTENDERS, help="one, in this process:")
+    one = [SOFTMAX, *CONTENDERS]
+    add("--contender", choices=one, help="one alone, in this process:")
     add("--mode", default="graph", choices=[*MODES, "eager"])
     parser.add_defaults(batch=BATCH, items=ITEMS, size=SIZE)
     add("--peak", action="store_true", help="its memory, not its time")
