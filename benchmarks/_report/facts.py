@@ -115,12 +115,12 @@ def difference(ours: float, theirs: float | None) -> str:
 
 
 def reason(place: str, run: Run, ours: float, theirs: float | None) -> str:
-    """Why ours is off by more than the tolerance."""
+    """Where a run is going; or why it is off by more than the tolerance."""
+    change = slope(run)
     if theirs is None or abs(ours / theirs - 1) <= TOLERANCE:
-        return ""
+        return f"{change:+.2g} nats per 1,000 steps"
     if place in published.JANG and ours < theirs:
         return better(run, ours, theirs)
-    change = slope(run)
     way = "falling" if change < 0 else "rising"
     text = f"{way} by {abs(change):.2g} nats per 1,000 steps at the end"
     if place in published.STEPS:
@@ -147,11 +147,6 @@ def better(run: Run, ours: float, theirs: float) -> str:
         f"lower: passed the published figure by step {passed:,}; the paper "
         "prints no steps"
     )
-
-
-def trend(run: Run) -> str:
-    """How the curve was moving at its end."""
-    return f"{slope(run):+.2g} nats per 1,000 steps"
 
 
 def label(run: Run) -> str:

@@ -73,7 +73,7 @@ def _row(
         facts.difference(ours, theirs),
         f"{np.mean([other['results']['test'] for other in seeds]):.2f}",
         facts.milliseconds(run),
-        facts.reason(setup, run, ours, theirs) or facts.trend(run),
+        facts.reason(setup, run, ours, theirs),
     ]
 
 

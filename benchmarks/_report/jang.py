@@ -87,7 +87,7 @@ def _rows(
             facts.difference(ours, theirs),
             run["evaluations"],
             facts.milliseconds(run),
-            facts.reason(task, run, ours, theirs) or facts.trend(run),
+            facts.reason(task, run, ours, theirs),
         ]
 
 
