@@ -106,7 +106,7 @@ def report(call: Call, count: int) -> Row:
 def in_turns(
     module: str, names: Iterable[str], options: Options, **words: Any
 ) -> dict[str, Row]:
-    """What each contender reports, from `options.processes` of its own.
+    """The summary of each contender, from `options.processes` of its own.
 
     A process is `python -m module --contender NAME`, with the further words.
     """
@@ -127,11 +127,10 @@ def summary(runs: Sequence[Row]) -> Row:
     times = [time for run in runs for time in run["times"]]
     peaks = [run["peak"] for run in runs if run["peak"] is not None]
     found = _timing.summary(times)
+    calls = found.pop("repeats")
     return {
-        "median_ms": found["median_ms"],
-        "min_ms": found["min_ms"],
-        "cpu_ms": found["cpu_ms"],
+        **found,
         "least_cpu_ms": round(1e3 * min(cpu for _, cpu in times), 4),
         "peak_mib": round(statistics.median(peaks), 1) if peaks else None,
-        "calls": len(times),
+        "calls": calls,
     }

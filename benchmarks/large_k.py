@@ -64,10 +64,7 @@ def make_step(options: Options) -> Call:
 
 def make_layers(options: Options) -> list[Any]:
     """The contender's layers, built."""
-    how = {
-        "estimator": options.estimator,
-        "temperature": options.temperature,
-    }
+    how = {"estimator": options.estimator, "temperature": options.temperature}
     if options.contender == OURS:
         sizes = options.categories, options.dim
         layers = [tg.StraightThroughEmbedding(*sizes, **how)]
