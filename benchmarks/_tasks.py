@@ -1,15 +1,9 @@
 """What Jang, Gu & Poole's table compares: tasks, estimators, and the loss.
 
-With two layers the estimators are nested: RLOO takes 2 samples in each. MuProp
-expands the cost of a mean-field pass, and its learning signal is centred and
-normalised as that of SF; on a VAE that biases it, for neither slope nor
-divergence are divided, and `muprop_unscaled` is the same without.
-`muprop_nested` is this package's estimator, which expands a sampled cost.
-
-The temperature is 1 on an SBN, and max(0.5, exp(-r t)) on a VAE, updated every
-500 steps. Annealed ST, in all tasks, multiplies the logits by the inverse of
-that: sample and gradient are those of the steeper probabilities.
-`annealed_st_backward` is steeper in the gradient alone.
+RESULTS.md says what an estimator is beside its name. With two layers they are
+nested: RLOO takes 2 samples in each. The temperature is 1 on an SBN, and
+max(0.5, exp(-r t)) on a VAE, updated every 500 steps; its inverse is the slope
+of annealed ST, in all tasks.
 """
 
 from __future__ import annotations

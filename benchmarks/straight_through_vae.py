@@ -11,9 +11,7 @@ learning rates and temperatures of their code; those of the rest are ours.
 
 `32x16` is that of Hooper & Shekhovtsov 2026 (32 variables of 16 classes):
 LeakyReLU(0.2), batch 200, AdamW, learning rate warmed up over the first 2 %
-of the run and annealed to 0 on a cosine, 500 epochs = 150,000 steps. A run of
-fewer steps has the same schedule, stretched over its steps. Their learning
-rate is the best of five for each estimator; ours is 1e-3 for all.
+of the run, to 1e-3, and annealed to 0 on a cosine, 500 epochs = 150,000 steps.
 """
 
 from __future__ import annotations
