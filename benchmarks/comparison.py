@@ -10,13 +10,11 @@ levels with binary cross-entropy, uniform prior, 50 images a step, Adam 1e-3,
 4,000 steps. Its cost is -ELBO in nats on the 1,500 training images, with 10
 exact samples for each; `test` is the same on the other 297.
 
-For every estimator: the cost after training, mean and standard error over the
-seeds; then, at one point that all share (the start of the quadratic; the VAE
-after 1,000 steps of leave-one-out REINFORCE), the bias of the gradient in the
-logits relative to the exact one, its variance relative to the exact one's
-squared norm, evaluations of f, by `diagnostics.compare`, whose bounds hold
-for all estimators of a problem together. Control variates train 500 steps
-before that. The default draws tell a tenth of the gradient's norm from none.
+`docs/which-estimator.md` says how cost, bias and variance are measured, and
+shows them. The last two are those at one point that all share: the start of the
+quadratic, the VAE after 1,000 steps of leave-one-out REINFORCE. Control
+variates train 500 steps before that. The default draws tell a tenth of the
+gradient's norm from none.
 
 A finished run is kept in the JSON and not done again.
 """
