@@ -75,8 +75,14 @@ def main(arguments: Arguments = None) -> None:
     add = parser.add_argument
     some = f"some of {', '.join(names)}; by default those of time and memory: "
     some += ", ".join(TIMINGS)
-    choice = {"choices": names, "default": TIMINGS, "metavar": "NAME"}
-    add("--only", nargs="+", help=some, **choice)
+    add(
+        "--only",
+        nargs="+",
+        choices=names,
+        default=TIMINGS,
+        metavar="NAME",
+        help=some,
+    )
     add("--list", action="store_true", help="say what each measures, how long")
     add("--draw", action="store_true", help="only draw")
     figure = performance.OUT

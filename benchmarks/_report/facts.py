@@ -17,8 +17,8 @@ import matplotlib.pyplot as plt
 
 TOLERANCE = 0.02
 ANNEALING = 1e-4  # What most runs have.
-RATES = ("task", "estimator", "optimizer", "learning_rate", "annealing")
-RATES += ("train_samples",)
+RATES = ["task", "estimator", "optimizer", "learning_rate", "annealing"]
+RATES += ["train_samples"]
 Run = dict[str, Any]
 
 

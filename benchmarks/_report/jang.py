@@ -34,8 +34,8 @@ def section(runs: list[Run]) -> list[str]:
         f"{run['task']} {published.method(run['estimator'])}"
         for run in facts.done(runs, optimizer="sgd")
     }
-    cells = {f"{t} {name}" for t, row in published.JANG.items() for name in row}
-    if missing := sorted(cells - rerun):
+    every = {f"{t} {name}" for t, row in published.JANG.items() for name in row}
+    if missing := sorted(every - rerun):
         text = "Published cells not rerun with the paper's optimizer: "
         lines += [text + ", ".join(missing) + ".", ""]
     title = "Runs without a test figure: learning rates tried, runs stopped"
