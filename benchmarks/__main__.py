@@ -17,23 +17,15 @@ import ast
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import _runner, performance
+from benchmarks._runner import Arguments
 
 HERE = Path(__file__).parent
 DURATIONS = _runner.RESULTS / "durations.json"
-TIMINGS = [
-    "layers",
-    "estimators",
-    "step",
-    "epoch",
-    "scaling",
-    "large_k",
-    "monte_carlo_gradients",
-    "subsets",
-]
+TIMINGS = ["layers", "estimators", "step", "epoch", "scaling", "large_k"]
+TIMINGS += ["monte_carlo_gradients", "subsets"]
 ARGUMENTS = {
     "layers": ["--repeats", "50"],
     "large_k": ["--modes", "graph", "--processes", "2"],
@@ -53,27 +45,16 @@ def titles() -> dict[str, str]:
     return found
 
 
-def durations() -> dict[str, float]:
-    """Seconds that a benchmark took when it last ran to its end."""
-    return _runner.read(DURATIONS, {})
-
-
 def took(name: str) -> str:
-    """How long it took to make the results that are there."""
+    """How long it took to its end, or to make the results that are there."""
     runs = _runner.read(_runner.RESULTS / f"{name}.json", {}).get("runs", {})
     each = [run["seconds"] for run in runs.values() if "seconds" in run]
-    seconds = durations().get(name, sum(each))
+    seconds = _runner.read(DURATIONS, {}).get(name, sum(each))
     if not seconds:
         return "not timed"
     if seconds < 3600.0:
         return f"{seconds / 60.0:.1f} min"
     return f"{seconds / 3600.0:.1f} h"
-
-
-def show() -> None:
-    """Prints what each benchmark measures and how long it takes."""
-    for name, title in titles().items():
-        print(f"{name:22} {took(name):>9}  {title}")
 
 
 def run(name: str) -> None:
@@ -83,16 +64,15 @@ def run(name: str) -> None:
     start = time.perf_counter()
     subprocess.run([sys.executable, *command], check=True)
     seconds = round(time.perf_counter() - start, 1)
-    found = dict(sorted({**durations(), name: seconds}.items()))
-    _runner.write(DURATIONS, found)
+    durations = {**_runner.read(DURATIONS, {}), name: seconds}
+    _runner.write(DURATIONS, dict(sorted(durations.items())))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Arguments = None) -> None:
     """Runs what is asked for and draws the figure."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=__doc__.split("\n")[0]
-    )
-    add, names = parser.add_argument, titles()
+    names, text = titles(), __doc__.split("\n")[0]
+    parser = argparse.ArgumentParser("python -m benchmarks", description=text)
+    add = parser.add_argument
     some = f"some of {', '.join(names)}; by default those of time and memory: "
     some += ", ".join(TIMINGS)
     add(
@@ -100,17 +80,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         nargs="+",
         choices=names,
         default=TIMINGS,
-        help=some,
         metavar="NAME",
+        help=some,
     )
     add("--list", action="store_true", help="say what each measures, how long")
     add("--draw", action="store_true", help="only draw")
-    add(
-        "--figure", type=Path, default=performance.OUT, help="PNG (%(default)s)"
-    )
+    figure = performance.OUT
+    add("--figure", type=Path, default=figure, help="PNG (%(default)s)")
     options = parser.parse_args(arguments)
     if options.list:
-        show()
+        for name, title in names.items():
+            print(f"{name:22} {took(name):>9}  {title}")
         return
     for name in [] if options.draw else options.only:
         run(name)

@@ -8,20 +8,21 @@ allocators of TensorFlow and of PyTorch, to the byte.
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import gc
 import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from benchmarks import _runner, _timing
+from benchmarks._runner import Options, Row
+from benchmarks._timing import Call
 
 _CLEAR = Path("/proc/self/clear_refs")
 
@@ -39,21 +40,24 @@ def resident(field: str) -> float:
     raise RuntimeError(f"/proc/self/status has no {field}.")
 
 
-def peak(call: Callable[[], Any]) -> float:
+def peak(call: Call) -> float:
     """MiB that a call takes at the most.
 
     Call it before any other call of this size: allocators keep what is freed,
     and a later call takes that without a mark.
     """
     gc.collect()
-    _return_what_is_free()
+    # What glibc keeps of freed memory would hide as much of the call's.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
     before = resident("VmRSS")
     _CLEAR.write_text("5")  # The mark falls to the present memory.
     call()
     return resident("VmHWM") - before
 
 
-def peak_on_gpu(call: Callable[[], Any], torch: Any = None) -> float:
+def peak_on_gpu(call: Call, torch: Any = None) -> float:
     """MiB of the GPU that a call takes at the most, once all is compiled.
 
     `torch` is the module, if it is PyTorch that allocates.
@@ -71,14 +75,7 @@ def peak_on_gpu(call: Callable[[], Any], torch: Any = None) -> float:
     return (memory.get_memory_info("GPU:0")["peak"] - before) / 2**20
 
 
-def _return_what_is_free() -> None:
-    # What glibc keeps of freed memory would hide as much of the call's.
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-def in_process(arguments: Sequence[str], timeout: float) -> dict[str, Any]:
+def in_process(arguments: Sequence[str], timeout: float) -> Row:
     """What `python ARGUMENTS` prints last, as JSON; or why it does not."""
     try:
         result = subprocess.run(
@@ -95,10 +92,7 @@ def in_process(arguments: Sequence[str], timeout: float) -> dict[str, Any]:
     return json.loads(result.stdout.splitlines()[-1])
 
 
-# Contenders that have a process to themselves ---------------------------------
-
-
-def report(call: Callable[[], Any], count: int) -> dict[str, Any]:
+def report(call: Call, count: int) -> Row:
     """Prints the peak of a first call, and the times of `count` more."""
     found = None
     if measurable():
@@ -110,25 +104,22 @@ def report(call: Callable[[], Any], count: int) -> dict[str, Any]:
 
 
 def in_turns(
-    module: str,
-    names: Iterable[str],
-    options: argparse.Namespace,
-    **words: Any,
-) -> dict[str, list[dict[str, Any]]]:
-    """What each contender reports, from `options.processes` of its own.
+    module: str, names: Iterable[str], options: Options, **words: Any
+) -> dict[str, Row]:
+    """The summary of each contender, from `options.processes` of its own.
 
     A process is `python -m module --contender NAME`, with the further words.
     """
     given = [word for k, v in words.items() for word in _runner.option(k, v)]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    found: dict[str, list[Row]] = {name: [] for name in names}
     for _ in range(options.processes):
         for name, runs in found.items():
             command = ["-m", module, "--contender", name, *given]
             runs.append(in_process(command, options.timeout))
-    return found
+    return {name: summary(runs) for name, runs in found.items()}
 
 
-def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summary(runs: Sequence[Row]) -> Row:
     """Medians over the calls of all processes, and the median peak."""
     for run in runs:
         if "failed" in run:
@@ -136,11 +127,10 @@ def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     times = [time for run in runs for time in run["times"]]
     peaks = [run["peak"] for run in runs if run["peak"] is not None]
     found = _timing.summary(times)
+    calls = found.pop("repeats")
     return {
-        "median_ms": found["median_ms"],
-        "min_ms": found["min_ms"],
-        "cpu_ms": found["cpu_ms"],
+        **found,
         "least_cpu_ms": round(1e3 * min(cpu for _, cpu in times), 4),
         "peak_mib": round(statistics.median(peaks), 1) if peaks else None,
-        "calls": len(times),
+        "calls": calls,
     }

@@ -10,11 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import random
+from tfgumbel.diagnostics.estimates import step_seed
 
 BINARIZATION_SEED = 1
+Data = dict[str, np.ndarray]
 
 
-def load(path: str | None) -> dict[str, np.ndarray]:
+def load(path: str | None) -> Data:
     """`x_train`, `y_train`, `x_test`, `y_test`: `[N, 784]` bytes, and labels.
 
     From a file in Keras's layout, or without one by Keras's downloader.
@@ -55,15 +57,11 @@ def batches(
 
     What is left over at the end of an epoch is left out of it.
     """
-    count = size // batch
+    count, shuffle = size // batch, tf.random.experimental.index_shuffle
 
     def rows(step: tf.Tensor) -> tf.Tensor:
         places = step % count * batch + tf.range(batch, dtype=tf.int64)
-        return tf.random.experimental.index_shuffle(
-            places,
-            tf.stack([tf.constant(seed, tf.int64), step // count]),
-            size - 1,
-        )
+        return shuffle(places, step_seed(seed, step // count), size - 1)
 
     return rows
 

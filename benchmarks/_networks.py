@@ -11,6 +11,7 @@ of a layer is the cost at the end of the chain.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,16 +31,8 @@ Shape = Sequence[int]
 class Network:
     """input -> variables -> ... -> variables -> pixels, linear in between.
 
-    Args:
-        inputs: Size of the input.
-        layers: Shape of each stochastic layer: `(D,)` Bernoulli variables,
-            or `(D, K)`.
-        pixels: Size of the output.
-        distribution: `"bernoulli"` or `"categorical"`.
-
-    Attributes:
-        distribution: The distribution itself.
-        slope: What the logits of every stochastic layer are multiplied by.
+    A stochastic layer has the shape `(D,)`, or `(D, K)` where its variables are
+    categorical. The logits of all of them are multiplied by `slope`.
     """
 
     def __init__(
@@ -52,15 +45,13 @@ class Network:
         self.layers = list(layers)
         self.distribution: Any = distributions.get(distribution)
         self.slope = keras.Variable(1.0, trainable=False, name="slope")
+        self.dense, self.weights = [], []
         sizes = [inputs, *map(math.prod, layers), pixels]
-        self.dense = []
-        for size, units in zip(sizes[:-1], sizes[1:], strict=True):
+        for size, units in itertools.pairwise(sizes):
             layer = keras.layers.Dense(units)
             layer.build((None, size))
             self.dense.append(layer)
-        self.weights = [
-            weight for layer in self.dense for weight in layer.weights
-        ]
+            self.weights += layer.weights
 
     def logits(self, index: int, below: tf.Tensor) -> tf.Tensor:
         """Logits of stochastic layer `index`, given what lies below it."""
@@ -78,23 +69,18 @@ class Network:
     ) -> tf.Tensor:
         """-log p(targets | variables) per example, a sample each.
 
-        Args:
-            nodes: The estimator of each layer.
-            inputs: What is below layer `index`, `[n·B, ...]`.
-            targets: Binary pixels, `[B, P]`.
-            seed: Of the noise.
-            index: The layer to sample.
+        Layers from `index` on are sampled, each by its own of the nodes, its
+        estimators, given what is below: `inputs`, `[n·B, ...]`. The targets
+        are binary pixels, `[B, P]`.
         """
         if index == len(self.layers):
             return reconstruction(self.pixels(inputs), targets)
         own, rest = random.split(seed, 2)
-        node, options = nodes[index], {}
+        above, node, options = index + 1, nodes[index], {}
         if getattr(node, "expands", False):
-            options["mean_field"] = lambda z: self.mean_field(
-                z, targets, index + 1
-            )
+            options["mean_field"] = lambda z: self.mean_field(z, targets, above)
         return node(
-            lambda z: self.loss(nodes, z, targets, rest, index + 1),
+            lambda z: self.loss(nodes, z, targets, rest, above),
             self.logits(index, inputs),
             own,
             inputs,
@@ -123,15 +109,9 @@ def reconstruction(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
 
 
 class AutoEncoder:
-    """Encoder and decoder of images, with LeakyReLU.
+    """Encoder and decoder of images, with LeakyReLU of this slope.
 
-    Args:
-        hidden: Units of the encoder's hidden layers; the decoder reverses
-            them.
-        code: Size of what lies between the two.
-        slope: Of the activation, for negative inputs; 0 is ReLU.
-        initializer: Of the kernels.
-        pixels: Size of an image.
+    `hidden` are the units of the encoder; the decoder reverses them.
     """
 
     def __init__(
@@ -140,7 +120,6 @@ class AutoEncoder:
         code: int,
         slope: float,
         initializer: Any = "glorot_uniform",
-        pixels: int = 784,
     ) -> None:
         def perceptron(*sizes: int) -> keras.Sequential:
             layers: list[Any] = [keras.Input([sizes[0]])]
@@ -149,22 +128,18 @@ class AutoEncoder:
                 layers += [layer, keras.layers.LeakyReLU(slope)]
             return keras.Sequential(layers[:-1])
 
-        self.encoder = perceptron(pixels, *hidden, code)
-        self.decoder = perceptron(code, *hidden[::-1], pixels)
-        self.weights = [
-            *self.encoder.trainable_variables,
-            *self.decoder.trainable_variables,
-        ]
+        self.encoder = perceptron(784, *hidden, code)
+        self.decoder = perceptron(code, *hidden[::-1], 784)
+        self.weights = self.encoder.weights + self.decoder.weights
 
 
 class ScoreFunction(keras.layers.Layer):
     """(f - b(x) - c) / max(1, √v) · ∇log q: NVIL with variance normalisation.
 
     The running mean c and variance v and the network b are those of
-    `tg.ScoreFunctionCost`. One evaluation of f.
+    `tg.ScoreFunctionCost`. One evaluation of f, of a distribution with a mean.
 
     Args:
-        distribution: One with a mean, as that of a network.
         expands: Whether f is replaced by f(z) - h(z), and h'ᵀ∇μ added, where
             h is the expansion at μ = E z of the cost with all that lies below
             at its means: MuProp, with its mean-field pass.
@@ -175,10 +150,7 @@ class ScoreFunction(keras.layers.Layer):
     unbiased = True
 
     def __init__(
-        self,
-        distribution: Any,
-        expands: bool = False,
-        normalize: bool = True,
+        self, distribution: Any, expands: bool = False, normalize: bool = True
     ) -> None:
         super().__init__()
         self.distribution = distribution
@@ -236,12 +208,12 @@ def log_likelihoods(
 
 
 def log_weights(
-    network: Network, images: Any, samples: int, seed: Any
+    network: Network, images: Any, targets: Any, samples: int, seed: Any
 ) -> tf.Tensor:
     """log p(x|z) p(z) / q(z|x) of samples of q, uniform prior, `[m, B]`."""
     parameters = repeat(network.parameters(0, images), samples)
     code = network.distribution.sample(parameters, seed)
-    log_prob = -reconstruction(network.pixels(code), images)
+    log_prob = -reconstruction(network.pixels(code), targets)
     log_prob -= network.distribution.log_prob(parameters, code)
     return tf.reshape(log_prob - log_states(network), [samples, -1])
 
@@ -273,11 +245,9 @@ def log_states(network: Network) -> float:
 
 def divergence(network: Network, logits: tf.Tensor) -> tf.Tensor:
     """KL(q(z|x) ‖ uniform) per example, in nats."""
-    parameters = network.distribution.constrain(logits)
-    uniform = tuple(map(tf.zeros_like, parameters))
-    return distributions.per_example(
-        network.distribution.kl(parameters, uniform)
-    )
+    q = network.distribution.constrain(logits)
+    uniform = tuple(map(tf.zeros_like, q))
+    return distributions.per_example(network.distribution.kl(q, uniform))
 
 
 def negative_bound(
@@ -291,17 +261,8 @@ def negative_bound(
 ) -> tuple[float, float]:
     """Mean of -log 1/m Σ_i exp(term_i) over the examples, and its error.
 
-    Args:
-        terms: Maps (inputs, targets, m, seed) to `[m, B]`.
-        inputs: `[N, ...]`, any dtype.
-        targets: `[N, P]`.
-        samples: m.
-        seed: Of the noise.
-        rows: m·B of one call, about.
-        xla: Whether XLA compiles it.
-
-    Returns:
-        Mean and standard error over the examples, in nats.
+    `terms` maps (inputs, targets, m, seed) to `[m, B]`, where the batch B is
+    such that m·B are about `rows`. The result is in nats.
     """
     batch = max(1, rows // samples)
     values = []

@@ -6,7 +6,6 @@ the summed cost with respect to the logits, as a NumPy array.
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -14,20 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import _runner
+
 Step = Callable[[], np.ndarray]
-
-
-def torch_decoder(weights: list[np.ndarray]) -> Any:
-    """The decoder of the benchmark, with the same weights, in torch."""
-    import torch
-
-    layers: list[Any] = []
-    for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
-        linear = torch.nn.Linear(*kernel.shape)
-        linear.weight.data = torch.tensor(kernel.T.copy())
-        linear.bias.data = torch.tensor(bias)
-        layers += [linear, torch.nn.ReLU()]
-    return torch.nn.Sequential(*layers[:-1])
 
 
 def cross_entropy(outputs: Any, targets: Any) -> Any:
@@ -43,24 +31,38 @@ def contenders(
 ) -> dict[tuple[str, str], Step]:
     """The peers that are installed, by (peer, estimator)."""
     steps: dict[tuple[str, str], Step] = {}
-    for peer, make in (("storchastic", storchastic), ("pyro", pyro)):
-        module = "storch" if peer == "storchastic" else peer
-        if importlib.util.find_spec(module) is not None:
-            for name, step in make(logits, images, weights).items():
+    for peer, module, make in (
+        ("storchastic", "storch", storchastic),
+        ("pyro", "pyro", pyro),
+    ):
+        if _runner.installed(module):
+            for name, step in make(*in_torch(logits, images, weights)).items():
                 steps[peer, name] = step
     return steps
 
 
-def storchastic(
+def in_torch(
     logits: np.ndarray, images: np.ndarray, weights: list[np.ndarray]
-) -> dict[str, Step]:
+) -> tuple[Any, Any, Any]:
+    """The decoder of the benchmark, logits and images, in torch."""
+    import torch
+
+    layers: list[Any] = []
+    for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
+        linear = torch.nn.Linear(*kernel.shape)
+        linear.weight.data = torch.tensor(kernel.T.copy())
+        linear.bias.data = torch.tensor(bias)
+        layers += [linear, torch.nn.ReLU()]
+    decoder = torch.nn.Sequential(*layers[:-1])
+    parameter = torch.tensor(logits, requires_grad=True)
+    return decoder, parameter, torch.tensor(images)
+
+
+def storchastic(decoder: Any, logits: Any, images: Any) -> dict[str, Step]:
     """Storchastic's estimators that `tfgumbel` has too."""
     import storch  # type: ignore[import-not-found]
     import torch
 
-    decoder = torch_decoder(weights)
-    parameter: Any = torch.tensor(logits, requires_grad=True)
-    targets = torch.tensor(images)
     methods = {
         "reinforce": lambda: storch.method.ScoreFunction("z", n_samples=1),
         "rloo-4": lambda: storch.method.ScoreFunction(
@@ -72,9 +74,9 @@ def storchastic(
 
     def step(make: Callable[[], Any]) -> np.ndarray:
         decoder.zero_grad()
-        parameter.grad = None
-        theta = storch.denote_independent(parameter, 0, "data")
-        x = storch.denote_independent(targets, 0, "data")
+        logits.grad = None
+        theta = storch.denote_independent(logits, 0, "data")
+        x = storch.denote_independent(images, 0, "data")
         distribution = torch.distributions.OneHotCategorical(
             probs=torch.softmax(theta, -1)
         )
@@ -85,35 +87,30 @@ def storchastic(
             warnings.simplefilter("ignore")
             storch.backward()
         # Storchastic averages over the data.
-        return len(logits) * parameter.grad.detach().numpy()
+        return len(logits) * logits.grad.detach().numpy()
 
     return {name: partial(step, make) for name, make in methods.items()}
 
 
-def pyro(
-    logits: np.ndarray, images: np.ndarray, weights: list[np.ndarray]
-) -> dict[str, Step]:
+def pyro(decoder: Any, logits: Any, images: Any) -> dict[str, Step]:
     """Pyro's estimators that `tfgumbel` has too, on a factor as the cost."""
     import pyro as ppl
     import torch
     from pyro import distributions as dist
     from pyro.infer import Trace_ELBO
 
-    decoder = torch_decoder(weights)
-    parameter: Any = torch.tensor(logits, requires_grad=True)
-    targets = torch.tensor(images)
     relaxed = dist.RelaxedOneHotCategorical
     straight = dist.RelaxedOneHotCategoricalStraightThrough
     tau = torch.tensor(1.0)
     distributions = {
-        "reinforce": lambda: dist.OneHotCategorical(logits=parameter),
-        "gumbel_softmax": lambda: relaxed(tau, logits=parameter),
-        "st_gumbel": lambda: straight(tau, logits=parameter),
+        "reinforce": lambda: dist.OneHotCategorical(logits=logits),
+        "gumbel_softmax": lambda: relaxed(tau, logits=logits),
+        "st_gumbel": lambda: straight(tau, logits=logits),
     }
 
     def step(make: Callable[[], Any]) -> np.ndarray:
         decoder.zero_grad()
-        parameter.grad = None
+        logits.grad = None
 
         def draw() -> Any:
             return ppl.sample("z", make().to_event(1))
@@ -124,7 +121,7 @@ def pyro(
                 with ppl.poutine.mask(mask=False):
                     z = draw()
                 outputs = decoder(z.reshape(len(logits), -1))
-                ppl.factor("cost", -cross_entropy(outputs, targets))
+                ppl.factor("cost", -cross_entropy(outputs, images))
 
         def guide() -> None:
             # A relaxed sample must not be scored by its own density; Pyro's
@@ -135,6 +132,6 @@ def pyro(
 
         loss = Trace_ELBO().differentiable_loss(model, guide)
         loss.backward()
-        return parameter.grad.numpy().copy()
+        return logits.grad.numpy().copy()
 
     return {name: partial(step, make) for name, make in distributions.items()}

@@ -7,27 +7,40 @@ import importlib.util
 import json
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._timing import PACKAGES, environment
+from benchmarks._timing import PACKAGES, Row, environment
 
+Arguments = Sequence[str] | None
+Options = argparse.Namespace
 RESULTS = Path(__file__).parent / "results"
 DEVICES = ["CPU:0", "GPU:0"]
 # Options that name a place on this machine: no part of a recorded command.
-PLACES = ("out", "state", "mnist", "figure")
+PLACES = ("out", "state", "mnist")
 POSITIONAL = ("part",)
 
 
-def parser(
-    name: str, text: str, device: bool = False
-) -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    def add_defaults(self, **defaults: Any) -> None:
+        """Adds options that have the type of their default; a list: several."""
+        for name, default in defaults.items():
+            several = isinstance(default, list)
+            self.add_argument(
+                flag(name),
+                type=type(default[0]) if several else type(default),
+                nargs="+" if several else None,
+                default=default,
+            )
+
+
+def parser(name: str, text: str, device: bool = False) -> Parser:
     """The options that every benchmark has, to be added to.
 
     Its name is that of its JSON file too; the text is its module's docstring.
     """
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=f"python -m benchmarks.{name}",
         description=text,
         formatter_class=argparse.RawTextHelpFormatter,
@@ -39,9 +52,7 @@ def parser(
     return made
 
 
-def parse(
-    made: argparse.ArgumentParser, arguments: Sequence[str] | None
-) -> argparse.Namespace:
+def parse(made: Parser, arguments: Arguments) -> Options:
     """The options, and the command that gave them.
 
     The default file of a GPU is another: `layers_gpu.json`.
@@ -55,7 +66,7 @@ def parse(
     return options
 
 
-def command(made: argparse.ArgumentParser, options: argparse.Namespace) -> str:
+def command(made: Parser, options: Options) -> str:
     """The command with all options that differ from their defaults."""
     words = []
     for name, value in vars(options).items():
@@ -68,14 +79,17 @@ def command(made: argparse.ArgumentParser, options: argparse.Namespace) -> str:
 
 def option(name: str, value: Any) -> list[str]:
     """The words of one option: its flag, and its values."""
-    flag = name.replace("_", "-")
     if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
+        return [flag(name) if value else flag(f"no-{name}")]
     values = value if isinstance(value, (list, tuple)) else [value]
-    return [f"--{flag}", *map(str, values)]
+    return [flag(name), *map(str, values)]
 
 
-def of_contender(figures: dict[str, Any]) -> dict[str, Any]:
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def of_contender(figures: Row) -> Row:
     """Prints what a process reports to the one that started it."""
     print(json.dumps(figures))
     return figures
@@ -86,12 +100,12 @@ def installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def read(path: Path, empty: dict[str, Any]) -> dict[str, Any]:
+def read(path: Path, empty: Row) -> Row:
     """The report of an earlier run, or an empty one."""
     return json.loads(path.read_text("utf-8")) if path.exists() else empty
 
 
-def write(path: Path, report: Mapping[str, Any]) -> None:
+def write(path: Path, report: Row) -> None:
     """Writes the report, all at once, making the folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
@@ -105,14 +119,14 @@ def target(
     limit: float,
     at_least: bool = False,
     **facts: Any,
-) -> dict[str, Any]:
+) -> Row:
     """What a figure has to be: at most the limit, or at least."""
     reached = measured >= limit if at_least else measured <= limit
     found = {"target": name, **facts, "limit": limit, "measured": measured}
     return {**found, "reached": reached}
 
 
-def verdict(found: Mapping[str, Any]) -> str:
+def verdict(found: Row) -> str:
     """One line about a target."""
     known = ("target", "measured", "limit", "reached")
     facts = [f"{k} {v}" for k, v in found.items() if k not in known]
@@ -123,13 +137,13 @@ def verdict(found: Mapping[str, Any]) -> str:
 
 
 def finish(
-    options: argparse.Namespace,
+    options: Options,
     columns: Sequence[str],
-    rows: Sequence[Mapping[str, Any]],
-    targets: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
+    targets: Sequence[Row],
     packages: Sequence[str] = PACKAGES,
     **facts: Any,
-) -> dict[str, Any]:
+) -> Row:
     """Shows the results and writes them, with what they were made with."""
     report = {
         "benchmark": options.benchmark,
@@ -145,27 +159,24 @@ def finish(
 
 
 def show(
-    columns: Sequence[str],
-    rows: Iterable[Mapping[str, Any]],
-    targets: Iterable[Mapping[str, Any]] = (),
+    columns: Sequence[str], rows: Sequence[Row], targets: Sequence[Row] = ()
 ) -> None:
     """Prints a table, and whether the targets were reached."""
     print(table(columns, rows), *map(verdict, targets), sep="\n", flush=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+def table(columns: Sequence[str], rows: Sequence[Row]) -> str:
     """Rows of JSON as aligned text: words on the left, numbers on the right.
 
     The keys head the columns. A row that could not be measured ends with the
     reason, under `failed`.
     """
-    rows = list(rows)
     lines = [list(columns)]
     lines += [[cell(row.get(key)) for key in columns] for row in rows]
-    forms = [
-        f"{'<' if words(rows, key) else '>'}{max(map(len, texts))}"
-        for key, texts in zip(columns, zip(*lines, strict=True), strict=True)
-    ]
+    forms = []
+    for key, texts in zip(columns, zip(*lines, strict=True), strict=True):
+        numbers = any(isinstance(row.get(key), (int, float)) for row in rows)
+        forms.append(f"{'>' if numbers else '<'}{max(map(len, texts))}")
     ends = ["", *(row.get("failed", "") for row in rows)]
     return "\n".join(
         "  ".join([*map(format, line, forms), end[:60]]).rstrip()
@@ -178,8 +189,3 @@ def cell(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def words(rows: Iterable[Mapping[str, Any]], key: str) -> bool:
-    """Whether a column has no numbers."""
-    return not any(isinstance(row.get(key), (int, float)) for row in rows)

@@ -16,32 +16,28 @@ import numpy as np
 import tensorflow as tf
 
 import tfgumbel as tg
+from benchmarks._timing import Call
 
 TEMPERATURE = 0.7
 Draw = Callable[[tf.Tensor, tf.Tensor], Any]
-
-# Layers of this package ------------------------------------------------------
-
-LAYERS: dict[str, Callable[[], Any]] = {
-    "GumbelSoftmax": lambda: tg.GumbelSoftmax(TEMPERATURE),
-    "GumbelSoftmax hard": lambda: tg.GumbelSoftmax(TEMPERATURE, hard=True),
-    **{
-        f"StraightThroughCategorical {name}": partial(
-            tg.StraightThroughCategorical, name, TEMPERATURE
-        )
-        for name in ("st", "st_gumbel")
-    },
-    "BinaryConcrete": lambda: tg.BinaryConcrete(TEMPERATURE),
-    "BinaryConcrete hard": lambda: tg.BinaryConcrete(TEMPERATURE, hard=True),
-    **{
-        f"StraightThroughBernoulli {name}": partial(
-            tg.StraightThroughBernoulli, name, TEMPERATURE
-        )
-        for name in ("st", "st_gumbel")
-    },
+CATEGORICAL = tg.StraightThroughCategorical
+BERNOULLI = tg.StraightThroughBernoulli
+LAYERS: dict[str, Call] = {
+    "GumbelSoftmax": partial(tg.GumbelSoftmax, TEMPERATURE),
+    "GumbelSoftmax hard": partial(tg.GumbelSoftmax, TEMPERATURE, hard=True),
+    "StraightThroughCategorical st": partial(CATEGORICAL, "st", TEMPERATURE),
+    "StraightThroughCategorical st_gumbel": partial(
+        CATEGORICAL, "st_gumbel", TEMPERATURE
+    ),
+    "BinaryConcrete": partial(tg.BinaryConcrete, TEMPERATURE),
+    "BinaryConcrete hard": partial(tg.BinaryConcrete, TEMPERATURE, hard=True),
+    "StraightThroughBernoulli st": partial(BERNOULLI, "st", TEMPERATURE),
+    "StraightThroughBernoulli st_gumbel": partial(
+        BERNOULLI, "st_gumbel", TEMPERATURE
+    ),
     "ReparamGaussian": tg.ReparamGaussian,
-    "ReinforceSampler": lambda: tg.ReinforceSampler(
-        baseline=None, return_log_prob=True
+    "ReinforceSampler": partial(
+        tg.ReinforceSampler, baseline=None, return_log_prob=True
     ),
 }
 
@@ -52,8 +48,6 @@ def draw_with(layer: Any) -> Draw:
         return lambda logits, seed: layer((logits, logits), training=True)
     return lambda logits, seed: layer(logits, training=True)
 
-
-# Other ways to sample --------------------------------------------------------
 
 SOFTMAX = "tf.nn.softmax"
 COMPOSED = "composed of TF ops"
@@ -110,9 +104,7 @@ def tfp_hard_bits(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return y + tf.stop_gradient(tf.round(y) - y)
 
 
-def random_bits(
-    algorithm: str, logits: tf.Tensor, seed: tf.Tensor
-) -> tf.Tensor:
+def random_bits(algorithm: str, logits: tf.Tensor, seed: tf.Tensor) -> Any:
     """TensorFlow's kernel and a cast."""
     bits = tf.random.stateless_uniform(
         tf.shape(logits), seed, None, None, tf.uint32, alg=algorithm
@@ -146,22 +138,42 @@ def arrays(shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     return logits, weights
 
 
+def compiled(
+    function: Callable[..., Any],
+    *inputs: tf.Tensor,
+    jit_compile: bool = False,
+    seeded: bool = False,
+) -> Call:
+    """A call of the function's graph, which waits until all is done.
+
+    If seeded, the last argument is a seed, another one in each call, lest noise
+    of a constant seed be folded into a constant.
+    """
+    graph = tf.function(function, jit_compile=jit_compile, autograph=False)
+    of_seed = [tf.TensorSpec([2], tf.int32)] if seeded else []
+    traced = graph.get_concrete_function(*inputs, *of_seed)
+    seeds = itertools.count()
+
+    def call() -> Any:
+        seed = [tf.constant([next(seeds), 1], tf.int32)] if seeded else []
+        result = traced(*inputs, *seed)
+        tf.test.experimental.sync_devices()
+        return result
+
+    return call
+
+
 def step(
     draw: Draw, logits: np.ndarray, weights: np.ndarray, jit_compile: bool
-) -> Callable[[], tuple[tf.Tensor, tf.Tensor]]:
+) -> Call:
     """One call: draw, the loss Σ w·y, and its gradient in the logits.
 
     A log-probability, one an example, is weighted by the example's first w.
     """
     scale, start = tf.constant(weights), tf.constant(logits)
     first = tf.reshape(scale, [len(logits), -1])[:, 0]
-    # Seeds vary, lest noise of a constant seed be folded into a constant.
-    seeds = itertools.count()
 
-    @tf.function(jit_compile=jit_compile, autograph=False)
-    def loss_and_gradient(
-        logits: tf.Tensor, seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def loss_and_gradient(logits: tf.Tensor, seed: tf.Tensor) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(logits)
             drawn = draw(logits, seed)
@@ -171,21 +183,12 @@ def step(
                 loss += tf.tensordot(first, each, 1)
         return loss, tape.gradient(loss, logits)
 
-    traced = loss_and_gradient.get_concrete_function(
-        start, tf.TensorSpec([2], tf.int32)
+    return compiled(
+        loss_and_gradient, start, jit_compile=jit_compile, seeded=True
     )
 
-    def call() -> tuple[tf.Tensor, tf.Tensor]:
-        result = traced(start, tf.constant([next(seeds), 1], tf.int32))
-        tf.test.experimental.sync_devices()
-        return result
 
-    return call
-
-
-def torch_step(
-    logits: np.ndarray, weights: np.ndarray, device: str = "CPU:0"
-) -> Callable[[], Any]:
+def torch_step(logits: np.ndarray, weights: np.ndarray, device: str) -> Call:
     """The same for PyTorch, which runs op by op."""
     import torch
 
@@ -202,9 +205,6 @@ def torch_step(
         return result
 
     return call
-
-
-# Keras models ----------------------------------------------------------------
 
 
 class TFPLayer(keras.layers.Layer):

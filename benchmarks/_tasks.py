@@ -1,21 +1,16 @@
 """What Jang, Gu & Poole's table compares: tasks, estimators, and the loss.
 
-With two layers the estimators are nested: RLOO takes 2 samples in each. MuProp
-expands the cost of a mean-field pass, and its learning signal is centred and
-normalised as that of SF; on a VAE that biases it, for neither slope nor
-divergence are divided, and `muprop_unscaled` is the same without.
-`muprop_nested` is this package's estimator, which expands a sampled cost.
-
-The temperature is 1 on an SBN, and max(0.5, exp(-r t)) on a VAE, updated every
-500 steps. Annealed ST, in all tasks, multiplies the logits by the inverse of
-that: sample and gradient are those of the steeper probabilities.
-`annealed_st_backward` is steeper in the gradient alone.
+RESULTS.md says what an estimator is beside its name. With two layers they are
+nested: RLOO takes 2 samples in each. The temperature is 1 on an SBN, and
+max(0.5, exp(-r t)) on a VAE, updated every 500 steps; its inverse is the slope
+of annealed ST, in all tasks.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -44,11 +39,8 @@ class Task(NamedTuple):
 
     def terms(self, network: _networks.Network) -> Callable[..., tf.Tensor]:
         """Of whose exponentials the figure has the mean."""
-        if self.kind == "vae":
-            return lambda inputs, _, samples, seed: _networks.log_weights(
-                network, inputs, samples, seed
-            )
-        return lambda *rest: _networks.log_likelihoods(network, *rest)
+        vae, sbn = _networks.log_weights, _networks.log_likelihoods
+        return partial(vae if self.kind == "vae" else sbn, network)
 
 
 TASKS = {

@@ -26,6 +26,7 @@ PACKAGES = ["tensorflow", "keras", "numpy"]
 PAUSE_SECONDS = 0.005
 
 Call = Callable[[], Any]
+Row = dict[str, Any]
 
 
 class Timing(NamedTuple):
@@ -72,7 +73,7 @@ def clock(call: Call, count: int = 1) -> Timing:
     return Timing(wall / count, cpu / count)
 
 
-def summary(timings: Sequence[Sequence[float]]) -> dict[str, Any]:
+def summary(timings: Sequence[Sequence[float]]) -> Row:
     """Medians, least and number of the timings, in milliseconds."""
     wall, cpu = zip(*timings, strict=True)
     return {
@@ -83,12 +84,15 @@ def summary(timings: Sequence[Sequence[float]]) -> dict[str, Any]:
     }
 
 
-def summaries(timings: Mapping[Any, Sequence[Timing]]) -> dict[Any, Any]:
-    """The summary of each contender."""
+def compare(
+    contenders: Mapping[Any, Call], repeats: int, **options: Any
+) -> dict[Any, Row]:
+    """The summary of each contender's calls, in turns as in `interleave`."""
+    timings = interleave(contenders, repeats, **options)
     return {name: summary(found) for name, found in timings.items()}
 
 
-def environment(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+def environment(packages: Sequence[str] = PACKAGES) -> Row:
     """What the figures depend on: versions, processors, threads, load, date.
 
     The version of a package that is not installed is `None`.

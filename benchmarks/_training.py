@@ -9,7 +9,6 @@ have had, since all noise is a function of seed and step.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,19 +20,12 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import _runner
+from benchmarks._runner import Options, Parser, Row
 from benchmarks._timing import environment
+from tfgumbel.diagnostics.estimates import gradients
 
 STATE = Path("out") / "benchmarks"
 NO_TIME = {"timed_steps": 0, "seconds": 0.0, "cpu_seconds": 0.0}
-
-
-class Group:
-    """Weights, and the optimizer that trains them, if there are any."""
-
-    def __init__(self, optimizer: Any, weights: Sequence[Any]) -> None:
-        self.optimizer, self.weights = optimizer, list(weights)
-        if self.weights:
-            optimizer.build(self.weights)
 
 
 class Trainer:
@@ -42,7 +34,7 @@ class Trainer:
     Args:
         loss: Maps a batch and the step to the loss, a scalar in nats.
         batch: Maps the step to a batch. It is not compiled by XLA.
-        groups: What is trained.
+        groups: Optimizers, each with the weights that it trains, if any.
         others: Further variables that change: running statistics.
         xla: Whether XLA compiles the step.
     """
@@ -51,14 +43,16 @@ class Trainer:
         self,
         loss: Callable[[Any, tf.Tensor], tf.Tensor],
         batch: Callable[[tf.Tensor], Any],
-        groups: Sequence[Group],
+        groups: Sequence[tuple[Any, Sequence[keras.Variable]]],
         others: Sequence[keras.Variable] = (),
         xla: bool = True,
     ) -> None:
         self._loss, self._batch, self.groups = loss, batch, groups
         state: list[Any] = []
-        for group in groups:
-            state += [*group.weights, *group.optimizer.variables]
+        for optimizer, weights in groups:
+            if weights:
+                optimizer.build(weights)
+            state += [*weights, *optimizer.variables]
         state += others
         self.state = list({id(value): value for value in state}.values())
         self._step = tf.function(
@@ -88,14 +82,9 @@ class Trainer:
     def _descend(self, batch: Any, step: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape(persistent=True) as tape:
             loss = self._loss(batch, step)
-        for group in self.groups:
-            if group.weights:
-                gradients = tape.gradient(
-                    loss,
-                    [weight.value for weight in group.weights],
-                    unconnected_gradients=tf.UnconnectedGradients.ZERO,
-                )
-                group.optimizer.apply(gradients, group.weights)
+        for optimizer, weights in self.groups:
+            if weights:
+                optimizer.apply(gradients(tape, loss, weights), weights)
         return loss
 
     def save(self, path: Path) -> None:
@@ -113,32 +102,22 @@ class Trainer:
             variable.assign(value)
 
 
-@dataclasses.dataclass
-class Record:
-    """The JSON of one benchmark, one entry a run.
+def recorded(options: Options, key: str) -> Row | None:
+    """The run of this name in the JSON, if there is one."""
+    return _runner.read(options.out, {"runs": {}})["runs"].get(key)
 
-    Other processes may write other entries of the same file between two
-    writes: it is read again before each.
+
+def record(options: Options, key: str, entry: Row) -> None:
+    """Puts the run into the JSON, with what it was made with.
+
+    Other processes may write other runs of the same file between two writes:
+    it is read again before each.
     """
-
-    path: Path
-    command: str
-
-    def read(self) -> dict[str, Any]:
-        """The file as it is, or an empty report."""
-        return _runner.read(self.path, {"runs": {}})
-
-    def entry(self, key: str) -> dict[str, Any] | None:
-        """The run of this name, if there is one."""
-        return self.read()["runs"].get(key)
-
-    def write(self, key: str, entry: dict[str, Any]) -> None:
-        """Puts the run in, with what it was made with."""
-        made = {"command": self.command, "environment": environment()}
-        report = self.read()
-        runs = {**report["runs"], key: {**entry, **made}}
-        report["runs"] = dict(sorted(runs.items()))
-        _runner.write(self.path, report)
+    made = {"command": options.command, "environment": environment()}
+    report = _runner.read(options.out, {"runs": {}})
+    runs = {**report["runs"], key: {**entry, **made}}
+    report["runs"] = dict(sorted(runs.items()))
+    _runner.write(options.out, report)
 
 
 def parser(
@@ -149,13 +128,13 @@ def parser(
     every: int,
     seeds: Sequence[int] = (0,),
     xla: bool = True,
-) -> argparse.ArgumentParser:
+) -> Parser:
     """The options of a benchmark that trains, to be added to."""
     made, names = _runner.parser(name, text), list(estimators)
     add = made.add_argument
     add("--mnist", metavar="FILE", help="in Keras's layout; or Keras's own")
     add("--estimators", nargs="+", choices=names, default=names, metavar="NAME")
-    add("--seeds", nargs="+", type=int, default=list(seeds))
+    made.add_defaults(seeds=list(seeds))
     add("--steps", type=int, default=steps, help="of the optimizer, in all")
     add("--every", type=int, default=every, help="steps between two points")
     add("--xla", action=argparse.BooleanOptionalAction, default=xla)
@@ -166,30 +145,26 @@ def parser(
 def train(
     trainer: Trainer,
     key: str,
-    facts: dict[str, Any],
-    options: argparse.Namespace,
-    evaluate: Callable[[], dict[str, float]],
-    final: Callable[[dict[str, Any]], dict[str, float]],
-    enough: Callable[[dict[str, float]], bool] = lambda results: True,
-) -> dict[str, Any]:
+    facts: Row,
+    options: Options,
+    evaluate: Callable[[], Row],
+    final: Callable[[Row], Row],
+    enough: Callable[[Row], bool] = lambda results: True,
+) -> Row:
     """Trains up to `options.steps`, from where an earlier call stopped.
 
     Args:
         trainer: A fresh trainer.
-        key: The name of the run in the JSON.
+        key: The name of the run in the JSON; the entry is returned.
         facts: What else is to be said of the run.
         options: Those of `parser`; the run goes to `options.out`.
         evaluate: Called at every point; its figures join the curve.
         final: Maps the curve, at the end, to the results.
         enough: Whether the results of an earlier call will do.
-
-    Returns:
-        The entry of the record.
     """
     name = key.replace("/", "-").replace(" ", "_") + ".npz"
     path, steps = options.state / name, options.steps
-    record = Record(options.out, options.command)
-    entry = record.entry(key)
+    entry = recorded(options, key)
     if entry is not None and entry["steps"] >= steps:
         if "results" in entry and enough(entry["results"]):
             return entry
@@ -216,18 +191,18 @@ def train(
         for name, value in point.items():
             entry["curve"].setdefault(name, []).append(value)
         trainer.save(path)
-        record.write(key, entry)
+        record(options, key, entry)
         pace = (time.monotonic() - start) / (end - first)
         left = f"{pace * (steps - end) / 60:.0f} min left"
         print(f"{key}: {point} of {steps}, {left}", flush=True)
     entry["results"] = _short(final(entry["curve"]))
-    record.write(key, entry)
+    record(options, key, entry)
     print(f"{key}: {entry['results']}", flush=True)
     keras.backend.clear_session()  # Lest the models of all runs pile up.
     return entry
 
 
-def moved(entry: dict[str, Any]) -> dict[str, Any]:
+def moved(entry: Row) -> Row:
     """The entry, with the machine that made it so far if it was another.
 
     Times are those of the last machine.
@@ -240,7 +215,7 @@ def moved(entry: dict[str, Any]) -> dict[str, Any]:
     return {**entry, **NO_TIME, "earlier": [*others, earlier]}
 
 
-def _short(point: dict[str, float]) -> dict[str, float]:
+def _short(point: Row) -> Row:
     return {
         name: value if isinstance(value, int) else float(f"{value:.6g}")
         for name, value in point.items()

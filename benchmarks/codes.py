@@ -13,19 +13,14 @@ their gradients in the vectors (and in the codes, where these are trained).
 Each is called in a process of its own, in turns; the peak is that of its first
 call, a time the median over all further ones.
 
-`use`: an autoencoder of 4×4 patches of MNIST (`--mnist FILE`; without it, Keras
-fetches MNIST), 512 codes, trained in several ways from two starts: codes drawn
-around the origin, and far away from it. In use is a code that some test patch
-draws, the nearest one.
-
-What stands in the JSON is not measured again, unless `--again` is given.
+`use`: an autoencoder of 4×4 patches of MNIST, 512 codes, trained in several
+ways from two starts: codes drawn around the origin, and far away from it. In
+use is a code that some test patch draws, the nearest one.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -33,13 +28,14 @@ import numpy as np
 import tensorflow as tf
 
 import tfgumbel as tg
-from benchmarks import _memory, _mnist, _runner, _timing
+from benchmarks import _memory, _mnist, _runner, _samplers, _timing
+from benchmarks._runner import Arguments, Options, Row
+from benchmarks._timing import Call
 
 PACKAGES = [*_timing.PACKAGES, "torch", "vector-quantize-pytorch"]
-VECTORS, CODES, DIM = 4096, 8192, 64
 PLAIN, TORCH = "plain TensorFlow", "vector-quantize-pytorch"
 # Options of the layer, by the name of the contender.
-OURS: dict[str, dict[str, Any]] = {
+OURS: dict[str, Row] = {
     "nearest, averages": {"estimator": "nearest", "update": "ema"},
     "nearest, trained": {"estimator": "nearest", "update": "gradient"},
     "drawn (copy), averages": {"estimator": "copy", "update": "ema"},
@@ -58,7 +54,7 @@ STARTS = {"around 0": 0.0, "far away": 5.0}
 NEAREST, DRAWN = {"estimator": "nearest"}, {"estimator": "copy"}
 FOREVER, AVERAGES = {"revive_after": None}, {"update": "ema"}
 FALLS, USAGE = {"scale": "falls"}, {"usage_loss": "entropy"}
-WAYS: dict[str, dict[str, Any]] = {
+WAYS: dict[str, Row] = {
     PLAIN: {},
     "nearest": NEAREST | FOREVER,
     "nearest, revived": NEAREST,
@@ -102,30 +98,24 @@ class Plain(keras.layers.Layer):
         return codes
 
 
-# Speed ----------------------------------------------------------------------
-
-
-def arrays(options: argparse.Namespace) -> Any:
+def arrays(options: Options) -> Any:
     """Vectors and weights w."""
     shape = (2, options.vectors, options.dim)
     return np.random.default_rng(0).standard_normal(shape, dtype="float32")
 
 
-def tf_call(options: argparse.Namespace) -> Callable[[], Any]:
+def tf_call(options: Options) -> Call:
     """One call of the plain quantizer, or of the package's."""
     x, weights = map(tf.constant, arrays(options))
     keras.utils.set_random_seed(0)
     start = keras.initializers.RandomNormal(stddev=1.0)
     sizes, name = (options.codes, options.dim), options.contender
-    layer = (
-        Plain(*sizes, start)
-        if name == PLAIN
-        else tg.StochasticQuantizer(*sizes, initializer=start, **OURS[name])
-    )
+    layer: Any = Plain(*sizes, start)
+    if name != PLAIN:
+        layer = tg.StochasticQuantizer(*sizes, initializer=start, **OURS[name])
     layer.build(x.shape)
     sources = [weight.value for weight in layer.trainable_weights]
 
-    @tf.function(autograph=False)
     def step(x: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -133,17 +123,10 @@ def tf_call(options: argparse.Namespace) -> Callable[[], Any]:
             loss = tf.add_n(layer.losses) + tf.reduce_sum(weights * y)
         return tape.gradient(loss, [x, *sources])
 
-    traced = step.get_concrete_function(x)
-
-    def call() -> Any:
-        result = traced(x)
-        tf.test.experimental.sync_devices()
-        return result
-
-    return call
+    return _samplers.compiled(step, x)
 
 
-def torch_call(options: argparse.Namespace) -> Callable[[], Any]:
+def torch_call(options: Options) -> Call:
     """One call of vector-quantize-pytorch."""
     import torch
 
@@ -168,37 +151,27 @@ def torch_call(options: argparse.Namespace) -> Callable[[], Any]:
     return call
 
 
-def speeds(options: argparse.Namespace) -> list[dict[str, Any]]:
+def speeds(options: Options) -> list[Row]:
     """A row for each contender, all of them in turns."""
     names = ("vectors", "codes", "dim", "calls")
     words = {name: getattr(options, name) for name in names}
-    runs = _memory.in_turns("benchmarks.codes", options.only, options, **words)
-    found = []
-    for name, own in runs.items():
-        row = _memory.summary(own)
+    rows = _memory.in_turns("benchmarks.codes", options.only, options, **words)
+    for row in rows.values():
         if "failed" not in row:
-            row["wall_ms"], row["least_wall_ms"] = (
-                row.pop(key) for key in ("median_ms", "min_ms")
-            )
-        found.append({"name": name, **row})
-    return found
-
-
-# Use ------------------------------------------------------------------------
+            row["wall_ms"] = row.pop("median_ms")
+            row["least_wall_ms"] = row.pop("min_ms")
+    return [{"name": name, **row} for name, row in rows.items()]
 
 
 def patches(mnist: str | None) -> tuple[Any, ...]:
     """Patches of the training and test images, `[N, 16]`, in [0, 1]."""
     data = _mnist.load(mnist)
-    return tuple(
-        data[name][:10_000]
-        .reshape(-1, 7, 4, 7, 4)
-        .transpose(0, 1, 3, 2, 4)
-        .reshape(-1, PATCH)
-        .astype("float32")
-        / 255.0
-        for name in ("x_train", "x_test")
-    )
+    found = []
+    for name in ("x_train", "x_test"):
+        images = data[name][:10_000].reshape(-1, 7, 4, 7, 4)
+        rows = images.transpose(0, 1, 3, 2, 4).reshape(-1, PATCH)
+        found.append(rows.astype("float32") / 255.0)
+    return tuple(found)
 
 
 def make_layer(way: str, start: str, steps: int) -> Any:
@@ -206,22 +179,17 @@ def make_layer(way: str, start: str, steps: int) -> Any:
     first = keras.initializers.RandomNormal(STARTS[start], 0.05, seed=1)
     if way == PLAIN:
         return Plain(BOOK, NARROW, first)
-    options = dict(WAYS[way])
+    options = WAYS[way] | {"initializer": first, "seed": 3}
     if "scale" in options:
-        options["scale"] = tg.schedules.ExponentialAnnealing.between(
-            0.3, 0.003, steps=max(1, steps // 2)
-        )
+        between = tg.schedules.ExponentialAnnealing.between
+        options["scale"] = between(0.3, 0.003, steps=max(1, steps // 2))
     if "usage_loss" in options:
         kind = options["usage_loss"]
         options["usage_loss"] = tg.CodeUsageLoss(kind, weight=0.1)
-    return tg.StochasticQuantizer(
-        BOOK, NARROW, initializer=first, seed=3, **options
-    )
+    return tg.StochasticQuantizer(BOOK, NARROW, **options)
 
 
-def train(
-    way: str, start: str, data: tuple[Any, ...], steps: int
-) -> dict[str, Any]:
+def train(way: str, start: str, data: tuple[Any, ...], steps: int) -> Row:
     """Codes in use, before and after, and the error of the test patches."""
     keras.utils.set_random_seed(0)
     dense = keras.layers.Dense
@@ -254,22 +222,16 @@ def train(
     }
 
 
-# Report ---------------------------------------------------------------------
-
-
-def targets(report: dict[str, Any]) -> list[dict[str, Any]]:
+def targets(report: Row) -> list[Row]:
     """What the layer has to reach, and whether it does."""
     rows = {row["name"]: row for row in report["speed"] if "failed" not in row}
-    found = [
-        _runner.target(
-            f"{ours} / {peer}: {label}",
-            round(rows[ours][key] / rows[peer][key], 3),
-            limit,
-        )
-        for ours, peer in PAIRS.items()
-        for label, (key, limit) in LIMITS.items()
-        if {ours, peer} <= set(rows) and rows[ours][key] is not None
-    ]
+    found = []
+    for ours, peer in PAIRS.items():
+        for label, (key, limit) in LIMITS.items():
+            if {ours, peer} <= set(rows) and rows[ours][key] is not None:
+                ratio = round(rows[ours][key] / rows[peer][key], 3)
+                text = f"{ours} / {peer}: {label}"
+                found.append(_runner.target(text, ratio, limit))
     use = {(row["way"], row["start"]): row for row in report["use"]}
     plain = use.get((PLAIN, "around 0"))
     for way in WAYS:
@@ -285,7 +247,8 @@ def targets(report: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+def main(arguments: Arguments = None) -> Row:
+    """Measures what is not in the JSON yet."""
     parser = _runner.parser("codes", __doc__)
     add = parser.add_argument
     peer = _runner.installed("vector_quantize_pytorch")
@@ -293,25 +256,15 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--mnist", metavar="FILE", help="in Keras's layout")
     add("--only", nargs="*", default=here, choices=CONTENDERS)
     add("--ways", nargs="*", default=list(WAYS), choices=WAYS)
-    add("--steps", type=int, default=2000)
-    add("--calls", type=int, default=10)
-    add("--processes", type=int, default=3)
-    add("--timeout", type=float, default=600.0)
-    add("--vectors", type=int, default=VECTORS)
-    add("--codes", type=int, default=CODES)
-    add("--dim", type=int, default=DIM)
+    parser.add_defaults(steps=2000, calls=10, processes=3, timeout=600.0)
+    parser.add_defaults(vectors=4096, codes=8192, dim=64)
     add("--again", action="store_true", help="measure what is there, too")
     add("--contender", choices=CONTENDERS, help="one of them, here and now")
-    return _runner.parse(parser, arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Measures what is not in the JSON yet, prints tables and targets."""
-    options = parsed(arguments)
+    options = _runner.parse(parser, arguments)
     if options.contender:
         make = torch_call if options.contender == TORCH else tf_call
         return _memory.report(make(options), options.calls)
-    report: dict[str, Any] = {"benchmark": "codes", "speed": [], "use": []}
+    report: Row = {"benchmark": "codes", "speed": [], "use": []}
     if not options.again:
         report = _runner.read(options.out, report)
     report["command"] = options.command

@@ -10,25 +10,20 @@ levels with binary cross-entropy, uniform prior, 50 images a step, Adam 1e-3,
 4,000 steps. Its cost is -ELBO in nats on the 1,500 training images, with 10
 exact samples for each; `test` is the same on the other 297.
 
-For every estimator: the cost after training, mean and standard error over the
-seeds; then, at one point that all share (the start of the quadratic; the VAE
-after 1,000 steps of leave-one-out REINFORCE), the bias of the gradient in the
-logits relative to the exact one, its variance relative to the exact one's
-squared norm, evaluations of f, by `diagnostics.compare`, whose bounds hold
-for all estimators of a problem together. Control variates train 500 steps
-before that. The default draws tell a tenth of the gradient's norm from none.
+`docs/which-estimator.md` says how cost, bias and variance are measured, and
+shows them. The last two are those at one point that all share: the start of the
+quadratic, the VAE after 1,000 steps of leave-one-out REINFORCE. Control
+variates train 500 steps before that. The default draws tell a tenth of the
+gradient's norm from none.
 
-A finished run is kept in the JSON and not done again: an interrupted
-benchmark goes on where it stopped. `--points` measures all points again.
+A finished run is kept in the JSON and not done again.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -36,6 +31,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import _runner
+from benchmarks._runner import Arguments, Options, Row
 from benchmarks._timing import environment
 from docs.scripts import tables
 from tfgumbel import estimators, ops, random
@@ -57,7 +53,7 @@ TEMPERATURES = {
 UNTEMPERED = ["nvil", "muprop", "rebar", "relax", "arm", "disarm", "double_cv"]
 UNTEMPERED += ["rodeo", "arms", "unordered_set", "zgr"]
 # By label: the estimator and what it is made with.
-ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
+ESTIMATORS: dict[str, tuple[str, Row]] = {
     "reinforce": ("reinforce", {}),
     "reinforce, moving average": ("reinforce", {"baseline": "moving_average"}),
     "rloo, 2 samples": ("rloo", {"samples": 2}),
@@ -99,9 +95,6 @@ class LongQuadratic(Quadratic):
         slope = theta * (1.0 - theta) * (1.0 - 2.0 * self.target)
         return (slope / slope.shape[1]).numpy().astype("float64")
 
-    def approach(self) -> None:
-        """The common point is the start."""
-
 
 class CategoricalVae(DigitsVae):
     """4 variables of 8 classes: 4,096 codes."""
@@ -137,20 +130,12 @@ class CategoricalVae(DigitsVae):
         """-ELBO on training and test images."""
         return {"cost": self.evaluate(), "test": self.bound(self._test[:297])}
 
-    def exact(self) -> None:
-        """None: there are few enough codes to enumerate."""
-
-    def approach(self) -> None:
-        """The common point: after 1,000 steps."""
-        estimator = make(self, 0, "rloo", {"samples": 4})
-        training.train(self, estimator, 1000, every=1000, draws=10)
-
 
 PROBLEMS: dict[str, Any] = {"quadratic": LongQuadratic, "vae": CategoricalVae}
 
 
 def make(
-    problem: Problem, seed: int, name: str, arguments: dict[str, Any]
+    problem: Problem, seed: int, name: str, arguments: Row
 ) -> estimators.Estimator:
     """A built estimator, its weights drawn from the seed."""
     distribution, probe = problem.distribution, problem.probe
@@ -161,49 +146,62 @@ def make(
     return made
 
 
+def approach(problem: Problem, seed: int = 0) -> None:
+    """Trains 1,000 steps by leave-one-out REINFORCE."""
+    estimator = make(problem, seed, "rloo", {"samples": 4})
+    training.train(problem, estimator, 1000, 1000, seed, draws=10)
+
+
+def compared(problem: Problem, made: Row, draws: int, **options: Any) -> Any:
+    """What `compare` says of the estimators at the problem's present point."""
+    return compare(
+        problem.cost_fn(problem.probe),
+        tf.constant(problem.logits(problem.probe)),
+        made,
+        draws,
+        max_draws=draws,
+        distribution=problem.distribution,
+        context=problem.context(problem.probe),
+        learning_rate=0.01,
+        **options,
+    )
+
+
 def applicable(label: str, problem: str) -> bool:
     """Whether the estimator does the problem's distribution."""
     distribution = PROBLEMS[problem].distribution
     return ESTIMATORS[label][0] in estimators.available(distribution)
 
 
-def trained(problem: str, label: str, seed: int, steps: int) -> dict[str, Any]:
+def trained(problem: str, label: str, seed: int, steps: int) -> Row:
     """One training run: costs at its end, milliseconds a step."""
     with estimates.seeded(seed):
         instance = PROBLEMS[problem]()
     estimator = make(instance, seed, *ESTIMATORS[label])
-    curve = training.train(
-        instance, estimator, steps, max(1, steps // 10), seed, draws=100
-    )
+    every = max(1, steps // 10)
+    curve = training.train(instance, estimator, steps, every, seed, draws=100)
     return {**instance.costs(), "curve": curve.to_dict()}
 
 
-def measured(
-    problem: str, labels: Sequence[str], draws: int
-) -> dict[str, dict[str, Any]]:
+def measured(problem: str, labels: list[str], draws: int) -> dict[str, Row]:
     """Bias and variance at the common point, by label."""
     if not labels:
         return {}
     with estimates.seeded(0):
         instance = PROBLEMS[problem]()
-    instance.approach()
-    result = compare(
-        instance.cost_fn(instance.probe),
-        tf.constant(instance.logits(instance.probe)),
-        {label: make(instance, 0, *ESTIMATORS[label]) for label in labels},
-        draws,
-        max_draws=draws,
-        distribution=instance.distribution,
-        context=instance.context(instance.probe),
-        exact=instance.exact(),
-        learning_rate=0.01,
-    )
+    exact = None  # Few enough codes to enumerate.
+    if problem == "vae":
+        approach(instance)
+    else:
+        exact = instance.exact()
+    made = {label: make(instance, 0, *ESTIMATORS[label]) for label in labels}
+    result = compared(instance, made, draws, exact=exact)
     norm = result.gradient_norm
     assert norm and not result.interrupted
     return {row.name: _point(row, norm) for row in result.rows}
 
 
-def _point(row: Any, norm: float) -> dict[str, Any]:
+def _point(row: Any, norm: float) -> Row:
     kept = ("evaluations", "unbiased", "p_value", "bias_detected", "draws")
     biases = ("bias", "bias_lower", "bias_upper", "bias_detectable")
     return {
@@ -213,13 +211,14 @@ def _point(row: Any, norm: float) -> dict[str, Any]:
     }
 
 
-def table(report: dict[str, Any], problem: str) -> str:
+def table(report: Row, problem: str) -> str:
     """The problem's rows as aligned text, best cost first."""
     rows = []
     for label, row in report["rows"].get(problem, {}).items():
         runs = list(row.get("runs", {}).values())
         point = row.get("point", {})
         times = [run["curve"]["milliseconds"] for run in runs]
+        timed = bool(times) and all(times)
         rows.append(
             {
                 **point,
@@ -227,16 +226,14 @@ def table(report: dict[str, Any], problem: str) -> str:
                 "bias": tables.bias(point) if point else None,
                 "cost": _mean(runs, "cost"),
                 "test": _mean(runs, "test"),
-                "milliseconds": float(np.median(times))
-                if times and all(times)
-                else None,
+                "milliseconds": float(np.median(times)) if timed else None,
                 "order": np.mean([run["cost"] for run in runs] or [math.inf]),
             }
         )
     return _runner.table(COLUMNS, sorted(rows, key=lambda row: row["order"]))
 
 
-def _mean(runs: Sequence[dict[str, Any]], key: str) -> str | None:
+def _mean(runs: list[Row], key: str) -> str | None:
     values = [run[key] for run in runs if key in run]
     if not values:
         return None
@@ -247,7 +244,7 @@ def _mean(runs: Sequence[dict[str, Any]], key: str) -> str | None:
     return text
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+def run(options: Options) -> Row:
     """Does what the file does not hold yet."""
     report = _runner.read(options.out, {"rows": {}})
     report["environment"] = environment(PACKAGES)
@@ -257,21 +254,20 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         chosen = [label for label in options.only if applicable(label, problem)]
         for label in chosen:
             rows.setdefault(label, {"runs": {}})
-        missing = [
-            x for x in chosen if options.points or "point" not in rows[x]
-        ]
+        again = options.points
+        missing = [x for x in chosen if again or "point" not in rows[x]]
         for label, point in measured(problem, missing, options.draws).items():
             rows[label]["point"] = point
         _runner.write(options.out, report)
         todo = [
-            (seed, label)
+            (seed, label, f"seed {seed}, {steps} steps")
             for seed, label in itertools.product(options.seeds, chosen)
-            if _key(seed, steps) not in rows[label]["runs"]
         ]
+        todo = [job for job in todo if job[2] not in rows[job[1]]["runs"]]
         begin = time.monotonic()
-        for done, (seed, label) in enumerate(todo, 1):
+        for done, (seed, label, key) in enumerate(todo, 1):
             result = trained(problem, label, seed, steps)
-            rows[label]["runs"][_key(seed, steps)] = result
+            rows[label]["runs"][key] = result
             _runner.write(options.out, report)
             pace = (time.monotonic() - begin) / done / 60
             print(
@@ -284,19 +280,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return report
 
 
-def _key(seed: int, steps: int) -> str:
-    return f"seed {seed}, {steps} steps"
-
-
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Trains, measures, prints the tables, writes the JSON."""
+def main(arguments: Arguments = None) -> Row:
     parser = _runner.parser("comparison", __doc__)
     add, labels = parser.add_argument, list(ESTIMATORS)
     add("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
     add("--only", nargs="+", choices=labels, default=labels, metavar="LABEL")
-    add("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_defaults(seeds=[0, 1, 2], draws=50_000)
     add("--steps", type=int)
-    add("--draws", type=int, default=50_000)
     add("--points", action="store_true", help="measure bias and variance anew")
     return run(_runner.parse(parser, arguments))
 

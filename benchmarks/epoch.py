@@ -12,12 +12,10 @@ Contenders take turns:
 * Keras, no noise: a softmax in place of the sampler. No layer for `fit` can
   take less: what is above it is the sampler's share, what is below it Keras's.
 
-All Keras contenders run op by op in a graph (`jit_compile=False`); "tfgumbel,
-XLA" is the first one as `compile` makes it by default.
-
-Then what `StochasticModel.fit` costs: the same layers under `keras.Model`
-and under `StochasticModel`, and a `ReinforceSampler` without baseline beside
-the straight-through layer.
+They run op by op in a graph (`jit_compile=False`); "tfgumbel, XLA" is the first
+one as `compile` makes it by default. Then what `StochasticModel.fit` costs: the
+same layers under `keras.Model` and under `StochasticModel`, and a
+`ReinforceSampler` without baseline beside the straight-through layer.
 
 Ratios are of the fastest rounds: in some epochs Keras's `fit` stands still for
 about a second without using the processor, whatever the layers are, and a
@@ -26,7 +24,6 @@ median of few rounds may fall on either side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -35,7 +32,9 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from benchmarks import _runner, _samplers, _timing
+from benchmarks._runner import Arguments, Row
 from benchmarks._samplers import TEMPERATURE
+from benchmarks._timing import Call
 
 PACKAGES = [*_timing.PACKAGES, "tensorflow-probability", "torch"]
 BATCH, PIXELS, HIDDEN, CODE = 100, 784, (512, 256), (20, 10)
@@ -62,7 +61,7 @@ def fit(
     images: np.ndarray,
     model: Any = keras.Model,
     jit_compile: bool = False,
-) -> Callable[[], None]:
+) -> Call:
     """A call that trains for an epoch."""
     vae = _samplers.vae(sampler, PIXELS, HIDDEN, CODE, model, jit_compile)
 
@@ -72,7 +71,7 @@ def fit(
     return epoch
 
 
-def torch_epoch(images: np.ndarray, place: str) -> Callable[[], None]:
+def torch_epoch(images: np.ndarray, place: str) -> Call:
     """The same model and epoch in PyTorch."""
     import torch
     from torch import nn
@@ -109,9 +108,7 @@ def torch_epoch(images: np.ndarray, place: str) -> Callable[[], None]:
     return epoch
 
 
-def contenders(
-    images: np.ndarray, place: str = "cpu"
-) -> dict[str, Callable[[], None]]:
+def contenders(images: np.ndarray, place: str) -> dict[str, Call]:
     """Epochs by name, of those that can run here."""
     ours, model = tg.GumbelSoftmax, tg.StochasticModel
     straight_through = tg.StraightThroughCategorical("st", TEMPERATURE)
@@ -131,7 +128,7 @@ def contenders(
     return found
 
 
-def targets(rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def targets(rows: dict[str, Row]) -> list[Row]:
     """Whether the epoch is the fastest, and the overhead small."""
 
     def ratio(name: str, to: str, figure: str) -> float:
@@ -150,27 +147,21 @@ def targets(rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Measures, prints the table and the targets, writes JSON."""
+def main(arguments: Arguments = None) -> Row:
     parser = _runner.parser("epoch", __doc__, device=True)
     parser.add_argument("--repeats", type=int, default=7, help="rounds")
-    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_defaults(images=10_000)
     options = _runner.parse(parser, arguments)
     keras.utils.set_random_seed(0)
     generator = np.random.default_rng(0)
     images = generator.uniform(size=(options.images, PIXELS)).astype("float32")
     place = "cuda" if options.device == "GPU:0" else "cpu"
     with tf.device(options.device):
-        timings = _timing.interleave(
-            contenders(images, place),
-            options.repeats,
-            slow_repeats=options.repeats,
-        )
-    found = _timing.summaries(timings)
+        calls, rounds = contenders(images, place), options.repeats
+        found = _timing.compare(calls, rounds, slow_repeats=rounds)
     rows = [{"name": name, **row} for name, row in found.items()]
-    facts = {"images": options.images, "batch": BATCH}
-    facts["device"] = options.device
     rows.sort(key=lambda row: row["min_ms"])
+    facts = {"images": len(images), "batch": BATCH, "device": options.device}
     reached = targets(found)
     return _runner.finish(options, COLUMNS, rows, reached, PACKAGES, **facts)
 

@@ -15,20 +15,13 @@ biased or a misscaled estimate is behind a small variance.
 
 Pyro's score function includes log q(z) in the cost, as its ELBO does.
 
-With `--curves DIR`: the toy problem E (b - t)² of REBAR (t = 0.45) and RELAX
-(t = 0.499) instead, variance and cost over training, table, JSON and picture
-for each target in DIR.
-
 Targets: overhead at most 1.3; at least twice as fast as the peers, at equal
 or smaller variance for equal evaluations.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,29 +29,20 @@ import tensorflow as tf
 
 from benchmarks import _peers, _runner
 from benchmarks._networks import reconstruction
-from benchmarks._timing import environment, interleave, summaries
+from benchmarks._peers import Step
+from benchmarks._runner import Arguments, Options, Row
+from benchmarks._timing import compare, environment
 from tfgumbel import estimators
-from tfgumbel.__main__ import main as command_line
 
 PACKAGES = ["tensorflow", "keras", "torch", "storchastic", "pyro-ppl"]
 SIZES = (200, 256, 512, 784)
 TARGET_OVERHEAD, TARGET_SPEEDUP = 1.3, 2.0
-# By name: what the estimator is made with. A number in a name is of samples.
-ESTIMATORS: dict[str, dict[str, Any]] = {
-    "reinforce": {},
-    "nvil": {},
-    "rloo-4": {"samples": 4},
-    "vimco-4": {"samples": 4},
-    **dict.fromkeys(
-        ("muprop", "rebar", "relax", "gumbel_softmax", "st", "st_gumbel")
-        + ("reinmax", "gumbel_rao", "zgr", "gapped", "mve"),
-        {},
-    ),
-}
+# A number in a name is of samples.
+ESTIMATORS = ["reinforce", "nvil", "rloo-4", "vimco-4", "muprop", "rebar"]
+ESTIMATORS += ["relax", "gumbel_softmax", "st", "st_gumbel", "reinmax"]
+ESTIMATORS += ["gumbel_rao", "zgr", "gapped", "mve"]
 COLUMNS = ["package", "name", "median_ms", "evaluations", "overhead"]
 COLUMNS += ["slower_than_tfgumbel", "variance", "norm"]
-
-Step = Callable[[], np.ndarray]
 
 
 class Problem:
@@ -100,7 +84,9 @@ def evaluation(problem: Problem) -> Step:
 
 def estimate(problem: Problem, name: str) -> tuple[Step, int]:
     """One estimate with its backward pass, and its evaluations of f."""
-    estimator = estimators.get(name.split("-")[0], **ESTIMATORS[name])
+    name, _, samples = name.partition("-")
+    options = {"samples": int(samples)} if samples else {}
+    estimator = estimators.get(name, **options)
     estimator.build(problem.logits.shape, problem.logits.shape)
     learned = [v.value for v in estimator.trainable_variables]
 
@@ -135,19 +121,16 @@ def moments(step: Step, draws: int) -> dict[str, float]:
     }
 
 
-def measure(
-    names: Sequence[str], options: argparse.Namespace
-) -> list[dict[str, Any]]:
+def measure(options: Options) -> list[Row]:
     """One row per contender."""
     problem = Problem(options.batch)
-    ours = {name: estimate(problem, name) for name in names}
+    ours = {name: estimate(problem, name) for name in options.only}
     steps: dict[Any, Step] = {"f": evaluation(problem)}
     steps |= {("tfgumbel", name): step for name, (step, _) in ours.items()}
     if not options.no_peers:
-        steps |= _peers.contenders(
-            problem.logits, problem.images, problem.weights
-        )
-    rows: list[dict[str, Any]] = []
+        given = problem.logits, problem.images, problem.weights
+        steps |= _peers.contenders(*given)
+    rows: list[Row] = []
     for key in list(steps):
         try:
             steps[key]()
@@ -155,7 +138,7 @@ def measure(
             failed = {"package": key[0], "name": key[1], "error": repr(error)}
             rows.append(failed)
             del steps[key]
-    timings = summaries(interleave(steps, options.repeats))
+    timings = compare(steps, options.repeats)
     unit = timings.pop("f")
     for (package, name), timing in timings.items():
         row = {"package": package, "name": name, **timing}
@@ -173,7 +156,7 @@ def measure(
     return [{"package": "-", "name": "f", **unit}, *rows]
 
 
-def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def targets(rows: list[Row]) -> list[Row]:
     """Whether the estimates are as fast as they have to be."""
     found = []
     for row in rows:
@@ -187,31 +170,14 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def curves(folder: str, steps: int) -> None:
-    """Trains the toy problem at both targets, by the command line."""
-    for target in ("0.45", "0.499"):
-        out = str(Path(folder) / f"toy_{target}")
-        options = ["--target", target, "--steps", str(steps), "--out", out]
-        command_line(["compare", "toy", *options])
-
-
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
-    """Measures, prints the table, writes the JSON."""
+def main(arguments: Arguments = None) -> Row:
     parser = _runner.parser("estimators", __doc__)
     add = parser.add_argument
-    add("--repeats", type=int, default=25)
-    add("--draws", type=int, default=200)
-    add("--batch", type=int, default=100)
-    add("--only", nargs="+", choices=ESTIMATORS, default=list(ESTIMATORS))
+    parser.add_defaults(repeats=25, draws=200, batch=100)
+    add("--only", nargs="+", choices=ESTIMATORS, default=ESTIMATORS)
     add("--no-peers", action="store_true")
-    add("--curves", metavar="DIR")
-    add("--steps", type=int, default=5000, help="of the curves")
     options = _runner.parse(parser, arguments)
-    if options.curves:
-        curves(options.curves, options.steps)
-        return None
-    rows = measure(options.only, options)
-    shown = [{**row, "failed": row.get("error", "")} for row in rows]
+    rows = measure(options)
     report = {
         "command": options.command,
         "batch": options.batch,
@@ -219,6 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
         "results": rows,
         "targets": [_runner.verdict(target) for target in targets(rows)],
     }
+    shown = [{**row, "failed": row.get("error", "")} for row in rows]
     _runner.show(COLUMNS, shown, targets(rows))
     _runner.write(options.out, report)
     return report

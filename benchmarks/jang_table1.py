@@ -3,43 +3,35 @@
 `sbn-bernoulli` and `sbn-categorical` predict the lower half of a digit from
 the upper one, through two stochastic layers: 392-200-200-392 bits or
 392-(20x10)-(20x10)-392. The loss is -log p(lower | h) at one sample h of
-p(h | upper); the figure is -log 1/m sum_i p(lower | h_i), m = 1000, on the
-test images. (The paper prints the mean of the logarithms; with m = 1000 that
-would be the training loss, and ARM's rerun of the table takes the logarithm of
-the mean, as here.)
+p(h | upper). `vae-bernoulli` and `vae-categorical` are 784-200-784 and
+784-(20x10)-784 with a uniform prior. The loss is -ELBO with the KL divergence
+in closed form, but for SF, whose learning signal is the whole -ELBO at the
+sample. RESULTS.md has the figure that is measured, and what the paper leaves
+open. (It prints the mean of the logarithms; with m = 1000 that would be the
+training loss, and ARM's rerun of the table has the logarithm of the mean, too.)
 
-`vae-bernoulli` and `vae-categorical` are 784-200-784 and 784-(20x10)-784 with
-a uniform prior. The loss is -ELBO with the KL divergence in closed form, but
-for SF, whose learning signal is the whole -ELBO at the sample. The figure is
--log 1/m sum_i p(x, z_i) / q(z_i | x), m = 1000, on the test images.
-
-50,000 images train, 10,000 validate, each pixel drawn once by a literal seed.
-SGD with momentum 0.9, batch 100 (the paper gives none); the learning rate is
-the best of a few on the validation images. `--finish N` does the last N steps
-at a tenth of it; `--optimizer adam` is Adam on a cosine to 0;
-`--train-samples m` trains an SBN on -log 1/m sum_i p(lower | h_i).
-
+50,000 images train, 10,000 validate, in batches of 100 (the paper gives none).
+The learning rate is the best of a few on the validation images. `--finish N`
+does the last N steps of SGD at a tenth of it; `--optimizer adam` is Adam on a
+cosine to 0; `--train-samples m` trains an SBN on -log 1/m sum_i p(lower | h_i).
 `benchmarks/_tasks.py` has the estimators, with their temperatures and slopes,
-`benchmarks/_networks.py` their nesting, and RESULTS.md what the paper leaves
-open. Runs go on where they stopped; every run is one entry of the JSON.
+and `benchmarks/_networks.py` their nesting.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
 
 from benchmarks import _mnist, _networks, _runner, _tasks, _training
-from benchmarks._training import Group, Trainer
+from benchmarks._runner import Arguments, Options, Row
+from benchmarks._training import Trainer
 from tfgumbel.diagnostics.estimates import seeded
 
 
-def optimizer(options: argparse.Namespace) -> keras.optimizers.Optimizer:
+def optimizer(options: Options) -> keras.optimizers.Optimizer:
     """The paper's, or ours."""
     rate, schedules = options.learning_rate, keras.optimizers.schedules
     if options.optimizer == "adam":
@@ -51,7 +43,7 @@ def optimizer(options: argparse.Namespace) -> keras.optimizers.Optimizer:
     return keras.optimizers.SGD(rate, momentum=0.9)
 
 
-def key(name: str, label: str, seed: int, options: argparse.Namespace) -> str:
+def key(name: str, label: str, seed: int, options: Options) -> str:
     """What tells a run from others."""
     rate, annealing = options.learning_rate, options.annealing
     text = f"{name}/{label}/{options.optimizer} {rate:g}"
@@ -72,8 +64,8 @@ def run(
     label: str,
     seed: int,
     images: tuple[np.ndarray, np.ndarray],
-    options: argparse.Namespace,
-) -> dict[str, Any]:
+    options: Options,
+) -> Row:
     """One task, one estimator, one seed."""
     task = _tasks.TASKS[name]
     with seeded(seed):
@@ -87,14 +79,13 @@ def run(
     test = images[1][: options.test_images]
     controls = [v for node in nodes for v in node.trainable_variables]
     others = [v for node in nodes for v in node.non_trainable_variables]
+    made = task, network, nodes, anneal, seed
     trainer = Trainer(
-        _tasks.make_loss(
-            task, network, nodes, anneal, seed, options.train_samples
-        ),
+        _tasks.make_loss(*made, options.train_samples),
         _mnist.feed([training], options.batch, seed),
         [
-            Group(optimizer(options), network.weights),
-            Group(keras.optimizers.Adam(1e-3), controls),
+            (optimizer(options), network.weights),
+            (keras.optimizers.Adam(1e-3), controls),
         ],
         [*others, network.slope],
         options.xla,
@@ -113,14 +104,10 @@ def run(
         facts["annealing"] = options.annealing
 
     def bound(images: np.ndarray, samples: int) -> tuple[float, float]:
-        return _networks.negative_bound(
-            task.terms(network),
-            *_tasks.halves(task, images),
-            samples,
-            xla=options.xla,
-        )
+        terms, given = task.terms(network), _tasks.halves(task, images)
+        return _networks.negative_bound(terms, *given, samples, xla=options.xla)
 
-    def final(curve: Any) -> dict[str, float]:
+    def final(curve: Row) -> Row:
         if not options.test_images:
             return {}
         value, error = bound(test, options.samples)
@@ -137,7 +124,7 @@ def run(
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+def main(arguments: Arguments = None) -> Row:
     """Trains what the JSON does not hold yet."""
     parser = _training.parser(
         "jang_table1", __doc__, _tasks.ESTIMATORS, 500_000, 5000
@@ -145,21 +132,16 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     add = parser.add_argument
     add("--tasks", nargs="+", choices=_tasks.TASKS, default=list(_tasks.TASKS))
     add("--optimizer", choices=["sgd", "adam"], default="sgd")
-    add("--learning-rate", type=float, default=1e-3)
+    parser.add_defaults(learning_rate=1e-3)
     add("--finish", type=int, default=0, help="of SGD: at a tenth the rate")
-    add("--annealing", type=float, default=_tasks.ANNEALING_RATE)
-    add("--batch", type=int, default=100)
-    add("--samples", type=int, default=1000)
-    add("--test-images", type=int, default=10_000)
-    add("--train-samples", type=int, default=1)
+    parser.add_defaults(annealing=_tasks.ANNEALING_RATE, batch=100)
+    parser.add_defaults(samples=1000, test_images=10_000, train_samples=1)
     options = _runner.parse(parser, arguments)
     if options.finish and options.optimizer != "sgd":
         parser.error("--finish is for SGD; Adam's rate falls to 0 anyway.")
     data, first = _mnist.load(options.mnist), _mnist.BINARIZATION_SEED
-    images = (
-        _mnist.binarize(data["x_train"], first),
-        _mnist.binarize(data["x_test"], first + 1),
-    )
+    training = _mnist.binarize(data["x_train"], first)
+    images = training, _mnist.binarize(data["x_test"], first + 1)
     for seed, name, label in itertools.product(
         options.seeds, options.tasks, options.estimators
     ):

@@ -14,8 +14,7 @@ does not fit into memory or time is reported as such.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
+import itertools
 from typing import Any
 
 import keras
@@ -23,26 +22,20 @@ import numpy as np
 import tensorflow as tf
 
 import tfgumbel as tg
-from benchmarks import _memory, _runner
+from benchmarks import _memory, _runner, _samplers
+from benchmarks._runner import Arguments, Options, Row
+from benchmarks._timing import Call
 
 ESTIMATORS = ["st", "st_gumbel", "reinmax", "zgr", "gapped"]
-BATCH, CATEGORIES, DIM = 256, 100_000, 64
 MANY = 1_000_000
 OURS, PEER = "StraightThroughEmbedding", "one-hot × matrix"
 SPEEDUP, MEMORY = 1.5, 0.7
 MODES = ["graph", "xla"]
-COLUMNS = [
-    "estimator",
-    "mode",
-    "categories",
-    "speedup",
-    "cpu_speedup",
-    "memory",
-]
-COLUMNS += ["memory_with_logits"]
+COLUMNS = ["estimator", "mode", "categories", "speedup", "cpu_speedup"]
+COLUMNS += ["memory", "memory_with_logits"]
 
 
-def make_step(options: argparse.Namespace) -> Callable[[], Any]:
+def make_step(options: Options) -> Call:
     """One call of the contender."""
     generator = np.random.default_rng(0)
 
@@ -53,7 +46,6 @@ def make_step(options: argparse.Namespace) -> Callable[[], Any]:
     weights = normal(options.batch, options.dim)
     layers = make_layers(options)
 
-    @tf.function(jit_compile=options.mode == "xla")
     def loss_and_gradients(logits: tf.Tensor, weights: tf.Tensor) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(logits)
@@ -64,40 +56,29 @@ def make_step(options: argparse.Namespace) -> Callable[[], Any]:
         table = layers[-1].trainable_variables[0].value
         return loss, *tape.gradient(loss, [logits, table])
 
-    traced = loss_and_gradients.get_concrete_function(logits, weights)
-
-    def call() -> Any:
-        result = traced(logits, weights)
-        tf.test.experimental.sync_devices()
-        return result
-
-    return call
+    xla = options.mode == "xla"
+    return _samplers.compiled(
+        loss_and_gradients, logits, weights, jit_compile=xla
+    )
 
 
-def make_layers(options: argparse.Namespace) -> list[Any]:
+def make_layers(options: Options) -> list[Any]:
     """The contender's layers, built."""
-    estimator, temperature = options.estimator, options.temperature
-    layers: list[Any] = [
-        tg.StraightThroughCategorical(estimator, temperature),
-        keras.layers.Dense(options.dim, use_bias=False),
-    ]
+    how = {"estimator": options.estimator, "temperature": options.temperature}
     if options.contender == OURS:
-        layers = [
-            tg.StraightThroughEmbedding(
-                options.categories,
-                options.dim,
-                estimator=estimator,
-                temperature=temperature,
-            )
-        ]
+        sizes = options.categories, options.dim
+        layers = [tg.StraightThroughEmbedding(*sizes, **how)]
+    else:
+        dense = keras.layers.Dense(options.dim, use_bias=False)
+        layers = [tg.StraightThroughCategorical(**how), dense]
     for layer in layers:
         layer.build((None, options.categories))
     return layers
 
 
 def measure(
-    categories: int, estimator: str, mode: str, options: argparse.Namespace
-) -> dict[str, Any]:
+    categories: int, estimator: str, mode: str, options: Options
+) -> Row:
     """One row: both contenders in turns, and their ratios."""
     facts = {
         "batch": options.batch,
@@ -107,14 +88,9 @@ def measure(
         "temperature": options.temperature,
         "mode": mode,
     }
-    runs = _memory.in_turns(
-        "benchmarks.large_k",
-        [OURS, PEER],
-        options,
-        calls=options.calls,
-        **facts,
-    )
-    ours, peer = (_memory.summary(runs[name]) for name in (OURS, PEER))
+    words, names = {"calls": options.calls, **facts}, (OURS, PEER)
+    found = _memory.in_turns("benchmarks.large_k", names, options, **words)
+    ours, peer = (found[name] for name in names)
     logits = options.batch * categories * 4 / 2**20
     row = facts | {"logits_mib": round(logits, 1)}
     row |= {"ours": ours, "one_hot": peer}
@@ -129,9 +105,9 @@ def measure(
     }
 
 
-def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def targets(rows: list[Row]) -> list[Row]:
     """Whether the rows reach what they have to."""
-    found: list[dict[str, Any]] = []
+    found: list[Row] = []
     for row in rows:
         where = {key: row[key] for key in ("categories", "estimator", "mode")}
         if row["categories"] >= MANY:
@@ -146,41 +122,28 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+def main(arguments: Arguments = None) -> Row:
     parser = _runner.parser("large_k", __doc__)
     add = parser.add_argument
-    add("--estimators", nargs="+", default=ESTIMATORS)
+    parser.add_defaults(estimators=ESTIMATORS)
     add("--modes", nargs="+", default=MODES, choices=MODES)
-    add("--batch", type=int, default=BATCH)
-    add("--categories", type=int, default=CATEGORIES)
-    add("--dim", type=int, default=DIM)
-    add("--temperature", type=float, default=1.0)
+    parser.add_defaults(batch=256, categories=100_000, dim=64, temperature=1.0)
     add("--many", type=int, default=MANY, help="K of the last rows; 0: none")
-    add("--calls", type=int, default=5, help="per process")
-    add("--processes", type=int, default=3, help="in turns")
-    add("--timeout", type=float, default=600.0)
+    parser.add_defaults(calls=5, processes=3, timeout=600.0)
     one = parser.add_argument_group("one contender, in this process")
     one.add_argument("--contender", choices=[OURS, PEER])
     one.add_argument("--estimator", default="st")
     one.add_argument("--mode", default="graph", choices=MODES)
-    return _runner.parse(parser, arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Measures, prints the table and the targets, writes JSON."""
-    options = parsed(arguments)
+    options = _runner.parse(parser, arguments)
     if options.contender:
         return _memory.report(make_step(options), options.calls)
     if not _memory.measurable():
         raise SystemExit("Peaks of memory are read from /proc, as on Linux.")
-    rows: list[dict[str, Any]] = []
-    jobs = [
-        (options.categories, estimator, mode)
-        for estimator in options.estimators
-        for mode in options.modes
-    ]
+    rows: list[Row] = []
+    sizes, names = [options.categories], options.estimators
+    jobs = list(itertools.product(sizes, names, options.modes))
     if options.many:
-        jobs += [(options.many, name, "graph") for name in options.estimators]
+        jobs += [(options.many, name, "graph") for name in names]
     for job in jobs:
         rows.append(measure(*job, options))
         print(rows[-1], flush=True)

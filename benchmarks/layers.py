@@ -24,13 +24,15 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import tensorflow as tf
 
 from benchmarks import _memory, _runner, _samplers, _timing
+from benchmarks._runner import Arguments, Options, Row
 from benchmarks._samplers import RIVALS, SOFTMAX, TFP, TORCH
+from benchmarks._timing import Call
 
+Shape = tuple[int, int]
 SHAPES = [(5120, 10), (4096, 1000), (64, 100_000)]
 PACKAGES = [*_timing.PACKAGES, "tensorflow-probability", "torch"]
 MODES = {"graph": False, "xla": True}
@@ -59,14 +61,14 @@ def available() -> list[str]:
 
 
 def contenders(
-    shape: tuple[int, int],
+    shape: Shape,
     names: Sequence[str],
     modes: Mapping[str, bool] = MODES,
     device: str = "CPU:0",
-) -> dict[tuple[str, str], Callable[[], Any]]:
+) -> dict[tuple[str, str], Call]:
     """What to time at a shape, by (name, mode)."""
     arrays = _samplers.arrays(shape)
-    steps: dict[tuple[str, str], Callable[[], Any]] = {}
+    steps: dict[tuple[str, str], Call] = {}
     for name in names:
         if name == TORCH:
             steps[name, "eager"] = _samplers.torch_step(*arrays, device)
@@ -77,7 +79,7 @@ def contenders(
     return steps
 
 
-def peak(shape: tuple[int, int], name: str, mode: str) -> dict[str, Any]:
+def peak(shape: Shape, name: str, mode: str) -> Row:
     """The peak of one contender's call, in a process of its own."""
     found = _memory.in_process(
         ["-m", "benchmarks.layers", "--peak", mode, "--only", name]
@@ -89,7 +91,7 @@ def peak(shape: tuple[int, int], name: str, mode: str) -> dict[str, Any]:
     return {"peak_mib": found.get("peak_mib")}
 
 
-def own_peak(shape: tuple[int, int], name: str, mode: str) -> dict[str, Any]:
+def own_peak(shape: Shape, name: str, mode: str) -> Row:
     """The peak of one contender's call, in this process.
 
     A small call before brings in what TensorFlow loads but once. Nothing else
@@ -102,24 +104,18 @@ def own_peak(shape: tuple[int, int], name: str, mode: str) -> dict[str, Any]:
         return {"peak_mib": round(_memory.peak(call), 2)}
 
 
-def peak_on_gpu(name: str, call: Callable[[], Any]) -> dict[str, Any]:
+def peak_on_gpu(name: str, call: Call) -> Row:
     """The peak of one contender's call on the GPU."""
     torch = importlib.import_module("torch") if name == TORCH else None
     return {"peak_mib": round(_memory.peak_on_gpu(call, torch), 2)}
 
 
-def measure(
-    shape: tuple[int, int], options: argparse.Namespace
-) -> list[dict[str, Any]]:
+def measure(shape: Shape, options: Options) -> list[Row]:
     """One row of figures for each contender and mode at a shape."""
-    device = options.device
-    gpu = device == "GPU:0"
-    with tf.device(device):
-        calls = contenders(shape, options.only, device=device)
-        timings = _timing.interleave(
-            calls, options.repeats, row_seconds=ROW_SECONDS
-        )
-        rows = _timing.summaries(timings)
+    gpu = options.device == "GPU:0"
+    with tf.device(options.device):
+        calls = contenders(shape, options.only, device=options.device)
+        rows = _timing.compare(calls, options.repeats, row_seconds=ROW_SECONDS)
         for key, row in rows.items():
             row["peak_mib"] = None
             if options.memory and gpu:
@@ -136,11 +132,9 @@ def measure(
     ]
 
 
-def ratios(
-    rows: dict[tuple[str, str], dict[str, Any]], key: tuple[str, str]
-) -> dict[str, float | None]:
+def ratios(rows: dict[tuple[str, str], Row], key: tuple[str, str]) -> Row:
     """Each figure of a contender over that of each yardstick."""
-    found: dict[str, float | None] = {}
+    found: Row = {}
     for prefix, figure in FIGURES.items():
         for yardstick, choose in YARDSTICKS.items():
             ours = rows[key][figure]
@@ -150,7 +144,7 @@ def ratios(
     return found
 
 
-def checks(row: dict[str, Any]) -> list[tuple[str, str, float]]:
+def checks(row: Row) -> list[tuple[str, str, float]]:
     """What `GumbelSoftmax` has to reach: target, figure and limit.
 
     Of its relatives, only the time beside what TFP has in their place.
@@ -170,7 +164,7 @@ def checks(row: dict[str, Any]) -> list[tuple[str, str, float]]:
     return found
 
 
-def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def targets(rows: list[Row]) -> list[Row]:
     """Whether the layers are as fast, and as small, as they have to be."""
     found = [
         _runner.target(
@@ -188,7 +182,7 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda target: target["target"])
 
 
-def shape_argument(text: str) -> tuple[int, int]:
+def shape_argument(text: str) -> Shape:
     try:
         rows, categories = (int(size) for size in text.split("x"))
     except ValueError:
@@ -198,9 +192,9 @@ def shape_argument(text: str) -> tuple[int, int]:
     return rows, categories
 
 
-def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _runner.parser("layers", __doc__, device=True)
-    add, names = parser.add_argument, available()
+def main(arguments: Arguments = None) -> Row:
+    parser, names = _runner.parser("layers", __doc__, device=True), available()
+    add = parser.add_argument
     add("--repeats", type=int, default=30, help="rounds (default: 30)")
     add("--only", nargs="+", default=names, choices=names, metavar="NAME")
     add("--shapes", type=shape_argument, nargs="+", default=SHAPES)
@@ -215,12 +209,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=[*MODES, "eager"],
         help="only the peak of one contender and shape, in this process",
     )
-    return _runner.parse(parser, arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Measures, prints the tables and the targets, writes JSON."""
-    options = parsed(arguments)
+    options = _runner.parse(parser, arguments)
     if options.peak:
         (name,), (shape,) = options.only, options.shapes
         return _runner.of_contender(own_peak(shape, name, options.peak))

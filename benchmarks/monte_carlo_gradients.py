@@ -11,12 +11,9 @@ the gradient of E f(x) in μ and in σ from one sample, for three costs,
 - the measure-valued gradient, its two samples coupled by common noise.
 
 Exact variances are computed by Gauss-Legendre quadrature. The package's scale
-parameter is log σ²: at σ = 1 its gradients are doubled to be those in σ.
-
-It prints, for every cell of the table, the exact and the measured variance, the
-standard error of the latter (from the fourth moment), and their difference in
-standard errors. The figure draws the exact variances as curves in k, the
-measured ones as points.
+parameter is log σ²: at σ = 1 its gradients are doubled to be those in σ. The
+standard error of a measured variance is that of the fourth moment, and its
+deviation the difference from the exact one in standard errors.
 
 Reference:
     Mohamed, Rosca, Figurnov, Mnih. Monte Carlo gradient estimation in machine
@@ -27,31 +24,30 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from benchmarks import _runner
+from benchmarks._runner import Arguments, Row
 from benchmarks._timing import environment
 from tfgumbel import estimators
+from tfgumbel.estimators import Estimator
 
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
 COLUMNS = ["cost", "k", "parameter", "estimator", "exact", "measured"]
 COLUMNS += ["standard_error", "deviation"]
 CHUNK = 200_000
+Function = Callable[[Any, float], Any]
 
 
 class Cost(NamedTuple):
-    """f(x, k), its derivative in x, the table's k and the figure's."""
+    """f(x, k), its derivative in x, and the table's k."""
 
-    value: Callable[[Any, float], Any]
-    slope: Callable[[Any, float], Any]
+    value: Function
+    slope: Function
     ks: tuple[float, ...]
-    curve: np.ndarray
-    scale: str = "linear"
 
 
 COSTS = {
@@ -59,32 +55,19 @@ COSTS = {
         lambda x, k: tf.square(x - k),
         lambda x, k: 2.0 * (x - k),
         (-3.0, 0.0, 3.0),
-        np.linspace(-3.0, 3.0, 121),
     ),
     "exp(-k x²)": Cost(
         lambda x, k: tf.exp(-k * tf.square(x)),
         lambda x, k: -2.0 * k * x * tf.exp(-k * tf.square(x)),
         (0.1, 1.0, 10.0),
-        np.geomspace(0.1, 10.0, 49),
-        "log",
     ),
     "cos(k x)": Cost(
         lambda x, k: tf.cos(k * x),
         lambda x, k: -k * tf.sin(k * x),
         (0.5, 1.0, 5.0),
-        np.linspace(0.25, 5.0, 96),
     ),
 }
 PARAMETERS = ("μ", "σ")
-ESTIMATORS = (
-    "score function",
-    "score function, b*",
-    "pathwise",
-    "measure-valued",
-)
-
-
-# Exact values -------------------------------------------------------------
 
 
 def legendre(
@@ -105,7 +88,7 @@ PART, UNIFORM = legendre(0.0, 1.0, 200)
 SCORES = {"μ": NOISE, "σ": NOISE**2 - 1.0}
 
 
-def evaluate(function: Callable[[Any, float], Any], x: Any, k: float) -> Any:
+def evaluate(function: Function, x: Any, k: float) -> Any:
     return function(tf.constant(x, tf.float64), k).numpy()
 
 
@@ -124,16 +107,13 @@ def exact(cost: Cost, k: float, parameter: str) -> dict[str, float]:
     slope *= 1.0 if parameter == "μ" else NOISE
     b = optimal_baseline(cost, k, parameter)
     gradient = NORMAL @ (f * score)
-    squares = (
-        NORMAL @ (f * score) ** 2,
-        NORMAL @ ((f - b) * score) ** 2,
-        NORMAL @ slope**2,
-        measure_valued_square(cost, k, parameter),
-    )
-    return {
-        name: float(square - gradient**2)
-        for name, square in zip(ESTIMATORS, squares, strict=True)
+    squares = {
+        "score function": NORMAL @ (f * score) ** 2,
+        "score function, b*": NORMAL @ ((f - b) * score) ** 2,
+        "pathwise": NORMAL @ slope**2,
+        "measure-valued": measure_valued_square(cost, k, parameter),
     }
+    return {name: float(s - gradient**2) for name, s in squares.items()}
 
 
 def measure_valued_square(cost: Cost, k: float, parameter: str) -> float:
@@ -147,12 +127,7 @@ def measure_valued_square(cost: Cost, k: float, parameter: str) -> float:
     return MAXWELL @ (double - single) ** 2 @ UNIFORM
 
 
-# Measured values ----------------------------------------------------------
-
-
-def make(
-    name: str, cost: Cost, k: float, parameter: str
-) -> estimators.Estimator:
+def make(name: str, cost: Cost, k: float, parameter: str) -> Estimator:
     """The package's estimator."""
     if name == "pathwise":
         return estimators.Pathwise("gaussian")
@@ -165,11 +140,7 @@ def make(
 
 
 def gradients(
-    estimator: estimators.Estimator,
-    cost: Cost,
-    k: float,
-    draws: int,
-    seed: int,
+    estimator: Estimator, cost: Cost, k: float, draws: int, seed: int
 ) -> np.ndarray:
     """Independent gradients from one sample each, `[draws, (μ, σ)]`."""
     parts = []
@@ -193,9 +164,9 @@ def variance(sample: np.ndarray) -> tuple[float, float]:
     return squares.sum() / (n - 1), squares.std() / math.sqrt(n)
 
 
-def measure(draws: int) -> list[dict[str, Any]]:
+def measure(draws: int) -> list[Row]:
     """One row for each cost, k, parameter and estimator."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for label, cost in COSTS.items():
         for k, parameter in itertools.product(cost.ks, PARAMETERS):
             for name, expected in exact(cost, k, parameter).items():
@@ -218,85 +189,17 @@ def measure(draws: int) -> list[dict[str, Any]]:
     return rows
 
 
-# Report -------------------------------------------------------------------
-
-
-STYLES = {
-    "score function": dict(color="tab:red"),
-    "score function, b*": dict(color="tab:red", linestyle="--", mfc="white"),
-    "pathwise": dict(color="tab:blue"),
-    "measure-valued": dict(color="tab:green"),
-}
-
-
-def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Exact variances against k as curves, measured ones as points."""
-    from tfgumbel.diagnostics.plots import figure
-
-    picture = figure(figsize=(10, 5.6))
-    panels = picture.subplots(len(PARAMETERS), len(COSTS), sharex="col")
-    cells = itertools.product(PARAMETERS, COSTS)
-    for axes, (parameter, label) in zip(panels.flat, cells, strict=True):
-        here = [
-            row
-            for row in rows
-            if (row["cost"], row["parameter"]) == (label, parameter)
-        ]
-        draw(axes, COSTS[label], parameter, here)
-        axes.set_title(f"∂/∂{parameter} E[{label}]", fontsize=10)
-    for axes in panels[-1]:
-        axes.set_xlabel("k")
-    for axes in panels[:, 0]:
-        axes.set_ylabel("variance of one sample")
-    picture.legend(
-        *panels[0, 0].get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=len(ESTIMATORS),
-        frameon=False,
-        handlelength=4,
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.savefig(path, dpi=120)
-
-
-def draw(
-    axes: Any, cost: Cost, parameter: str, rows: Sequence[dict[str, Any]]
-) -> None:
-    curves = [exact(cost, k, parameter) for k in cost.curve]
-    for name, style in STYLES.items():
-        curve = [point[name] for point in curves]
-        axes.plot(cost.curve, curve, **style)
-        points = [row for row in rows if row["estimator"] == name]
-        dots = {**style, "linestyle": "none", "marker": "o", "ms": 5}
-        measured = [row["measured"] for row in points]
-        axes.plot([row["k"] for row in points], measured, **dots)
-        # For the legend: a line with its point.
-        axes.plot([], [], marker="o", ms=5, label=name, **style)
-    # Where f is even about μ, the measure-valued gradient in μ has none.
-    values = [row["exact"] for row in rows]
-    axes.set(ylim=(min(values) / 4.0, max(values) * 2.5), yscale="log")
-    axes.set_xscale(cost.scale)
-    axes.grid(alpha=0.3)
-
-
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Measures, prints the table, writes the JSON and the figure."""
+def main(arguments: Arguments = None) -> Row:
     parser = _runner.parser("monte_carlo_gradients", __doc__)
-    add, figure = parser.add_argument, IMAGES / "monte_carlo_gradients.png"
-    add("--draws", type=int, default=2_000_000)
-    add("--figure", type=Path, default=figure)
+    parser.add_defaults(draws=2_000_000)
     options = _runner.parse(parser, arguments)
     rows = measure(options.draws)
     _runner.show(COLUMNS, rows)
     worst = max(abs(row["deviation"]) for row in rows)
     print(f"{len(rows)} cells, largest difference {worst:.2f} standard errors")
-    report = {
-        "environment": environment(),
-        "draws": options.draws,
-        "rows": rows,
-    }
+    report = {"environment": environment(), "draws": options.draws}
+    report["rows"] = rows
     _runner.write(options.out, report)
-    plot(rows, options.figure)
     return report
 
 

@@ -2,32 +2,25 @@
 
 E (b - t)², b Bernoulli with success probability sigmoid(φ), φ = 0 at the start:
 t = 0.45 (Tucker et al. 2017) and t = 0.499 (Grathwohl et al. 2018). One sample
-a step, Adam 0.01 for φ and for control variates, 5,000 steps. The minimum has
-b = 0 for certain and costs t²: 0.2025 and 0.249001. From b = 1/2 the two sides
-of the problem differ by 0.1 and 0.002: an estimator needs little variance to
-find out which way to go.
-
-The variance is that of the gradient in φ, measured at the run's own φ, over
-1,000 estimates. A finished run is kept in the JSON and not done again.
+a step, Adam 0.01 for φ and for control variates, 5,000 steps. From b = 1/2 the
+two sides of the problem differ by 0.1 and 0.002: an estimator needs little
+variance to find out which way to go. The variance is that of the gradient in
+φ, measured at the run's own φ, over 1,000 estimates.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-from collections.abc import Sequence
-from typing import Any
 
 import keras
 
-from benchmarks import _runner
-from benchmarks._training import Record
+from benchmarks import _runner, _training
+from benchmarks._runner import Arguments, Options, Row
 from tfgumbel import estimators
 from tfgumbel.diagnostics import training
 from tfgumbel.diagnostics.estimates import seeded
 from tfgumbel.diagnostics.problems import Quadratic
 
-TARGETS = [0.45, 0.499]
 ESTIMATORS = [
     name
     for name in estimators.available("bernoulli")
@@ -36,9 +29,7 @@ ESTIMATORS = [
 ]
 
 
-def run(
-    target: float, name: str, seed: int, options: argparse.Namespace
-) -> dict[str, Any]:
+def run(target: float, name: str, seed: int, options: Options) -> Row:
     """One training run."""
     with seeded(seed):
         problem = Quadratic(1, target)
@@ -61,25 +52,23 @@ def run(
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+def main(arguments: Arguments = None) -> Row:
     """Trains what the JSON does not hold yet."""
     parser = _runner.parser("rebar_toy", __doc__)
     add = parser.add_argument
-    add("--targets", nargs="+", type=float, default=TARGETS)
+    parser.add_defaults(targets=[0.45, 0.499])
     add("--estimators", nargs="+", choices=ESTIMATORS, default=ESTIMATORS)
-    add("--seeds", nargs="+", type=int, default=[0])
-    add("--steps", type=int, default=5000)
+    parser.add_defaults(seeds=[0], steps=5000)
     options = _runner.parse(parser, arguments)
-    record = Record(options.out, options.command)
     todo = itertools.product(options.seeds, options.targets, options.estimators)
     for seed, target, name in todo:
         key = f"{target:g}/{name}/{options.steps} steps/seed {seed}"
-        if record.entry(key) is None:
+        if _training.recorded(options, key) is None:
             entry = run(target, name, seed, options)
-            record.write(key, entry)
+            _training.record(options, key, entry)
             print(f"{key}: {entry['results']}", flush=True)
             keras.backend.clear_session()
-    return record.read()
+    return _runner.read(options.out, {})
 
 
 if __name__ == "__main__":

@@ -39,42 +39,41 @@ SECTIONS: dict[str, Any] = {
     "rebar_toy": toy,
     "variance": variance,
 }
-GPU_NAMES = ("layers_gpu", "epoch_gpu")
+ON_A_GPU = ("layers_gpu", "epoch_gpu")
 
 
-def read(folder: Path) -> dict[str, dict[str, Run]]:
-    """The runs of each benchmark, by name."""
-    return {
-        name: _read(folder / f"{name}.json").get("runs", {})
-        for name in SECTIONS
-    }
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+def read(folder: Path) -> dict[str, list[Run]]:
+    """The runs of each benchmark; those before `train_samples` had one."""
+    found = {}
+    for name in SECTIONS:
+        runs = _read(folder, name).get("runs", {}).values()
+        found[name] = [{"train_samples": 1, **run} for run in runs]
+    return found
 
 
 def timings_on_a_gpu(folder: Path) -> list[Any]:
-    """Those of the layers and of an epoch, where both were taken."""
-    found = [_read(folder / f"{name}.json") for name in GPU_NAMES]
-    return found if all(found) else []
+    """The reports of the layers and of an epoch."""
+    return [_read(folder, name) for name in ON_A_GPU]
 
 
-def render(
-    reports: dict[str, dict[str, Run]], timings: Sequence[Any] = ()
-) -> str:
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
+def render(reports: dict[str, list[Run]], timings: list[Any]) -> str:
     """The whole report."""
     lines = {k: made.section(reports[k]) for k, made in SECTIONS.items()}
     lines["best"] = closing.best(reports)
-    lines["gpu"] = gpu.section(*timings) if timings else []
     lines["commands"] = closing.commands(reports)
+    words = {name: "\n".join(found).strip() for name, found in lines.items()}
     text = TEMPLATE.read_text("utf-8")
-    for name, found in lines.items():
-        text = text.replace(f"[[{name}]]", "\n".join(found).strip())
+    for name, found in {**words, **gpu.words(*timings)}.items():
+        text = text.replace(f"[[{name}]]", found)
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def draw(folder: Path, reports: dict[str, dict[str, Run]]) -> list[Path]:
+def draw(folder: Path, reports: dict[str, list[Run]]) -> list[Path]:
     """Draws the curves of the benchmarks that have some; returns the files."""
     paths = []
     for name, made in SECTIONS.items():

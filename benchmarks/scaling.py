@@ -9,25 +9,24 @@ plus a fixed part.
 
 from __future__ import annotations
 
-import argparse
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 import tfgumbel as tg
 from benchmarks import _runner, _samplers, _timing
+from benchmarks._runner import Arguments, Options, Row
+from benchmarks._timing import Call
 
 BASE = {"B": 64, "D": 16, "K": 128}
-FACTORS = (1, 2, 4, 8, 16)
 LIMIT = 1.05
 COLUMNS = ["name", "grows", "slope"]
 CATEGORICAL = ("st", "st_gumbel", "reinmax", "zgr", "gapped", "gumbel_rao")
 SHARED = ("GumbelSoftmax", "BinaryConcrete", "ReparamGaussian")
-LAYERS: dict[str, Callable[[], Any]] = {
+LAYERS: dict[str, Call] = {
     **{name: _samplers.LAYERS[name] for name in SHARED},
     **{
         f"StraightThroughCategorical {name}": partial(
@@ -35,13 +34,13 @@ LAYERS: dict[str, Callable[[], Any]] = {
         )
         for name in CATEGORICAL
     },
-    "SubsetSampler": lambda: tg.SubsetSampler(4),
-    "StraightThroughBernoulli": lambda: tg.StraightThroughBernoulli("st"),
+    "SubsetSampler": partial(tg.SubsetSampler, 4),
+    "StraightThroughBernoulli": partial(tg.StraightThroughBernoulli, "st"),
     "ReinforceSampler": _samplers.LAYERS["ReinforceSampler"],
 }
 
 
-def step(name: str, sizes: dict[str, int]) -> Callable[[], Any]:
+def step(name: str, sizes: dict[str, int]) -> Call:
     """One call of a layer at some sizes."""
     arrays = _samplers.arrays([sizes[letter] for letter in "BDK"])
     draw = _samplers.draw_with(LAYERS[name]())
@@ -53,13 +52,11 @@ def slope(sizes: Sequence[float], times: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
 
 
-def measure(
-    name: str, letter: str, options: argparse.Namespace
-) -> dict[str, Any]:
+def measure(name: str, letter: str, options: Options) -> Row:
     """Times along one size, and their slope."""
     values = [BASE[letter] * factor for factor in options.factors]
     steps = {value: step(name, BASE | {letter: value}) for value in values}
-    rows = _timing.summaries(_timing.interleave(steps, options.repeats))
+    rows = _timing.compare(steps, options.repeats)
     times = [row["min_ms"] for row in rows.values()]
     return {
         "name": name,
@@ -70,13 +67,10 @@ def measure(
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Measures, prints the slopes, writes JSON."""
+def main(arguments: Arguments = None) -> Row:
     parser = _runner.parser("scaling", __doc__)
-    add = parser.add_argument
-    add("--repeats", type=int, default=15, help="rounds")
-    add("--layers", nargs="+", default=list(LAYERS))
-    add("--factors", nargs="+", type=int, default=FACTORS)
+    parser.add_argument("--repeats", type=int, default=15, help="rounds")
+    parser.add_defaults(layers=list(LAYERS), factors=[1, 2, 4, 8, 16])
     options = _runner.parse(parser, arguments)
     rows = []
     with tf.device("CPU:0"):

@@ -2,16 +2,14 @@
 
 The model of Kingma et al. 2014 as in Jang, Gu & Poole 2017: label y, style
 z ~ N(0, I), image x; q(y|x) and q(z|x, y) convolutional networks of 3 layers,
-p(x|y, z) a transposed one of 4 (the paper gives no widths: here 16, 32, 64
-channels, z of 32). With L(x, y) = E[-log p(x|y, z)] + KL(q(z|x, y) ‖ p(z)) +
-log K the loss is
+p(x|y, z) a transposed one of 4. With L(x, y) = E[-log p(x|y, z)] +
+KL(q(z|x, y) ‖ p(z)) + log K the loss is
 
     labelled:    L(x, y) - α log q(y|x)
     unlabelled:  E_{q(y|x)} L(x, y) - H(q(y|x))
 
 and only the gradient of that last expectation differs: `exact` sums over all
-K labels, `gumbel_softmax` and `st_gumbel` draw one, by a single call of
-`tfgumbel.estimators.get(name)`.
+K labels, `gumbel_softmax` and `st_gumbel` draw one.
 
 `train`: 100 labelled images, 10 of each class, and 50,000 unlabelled ones,
 binarised anew in each batch of 100 + 100; Adam 1e-3, α = 1 (of the published
@@ -26,7 +24,6 @@ contenders in turns.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -37,10 +34,12 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import _mnist, _networks, _runner, _training
-from benchmarks._timing import interleave, summaries
-from benchmarks._training import Group, Record, Trainer
+from benchmarks._runner import Arguments, Options, Row
+from benchmarks._timing import compare
+from benchmarks._training import Trainer
 from tfgumbel import estimators, ops, random, schedules
 from tfgumbel.diagnostics.estimates import seeded, step_seed
+from tfgumbel.estimators import Estimator
 
 ESTIMATORS = ("exact", "gumbel_softmax", "st_gumbel", "reinmax")
 TIMED = ("exact", "gumbel_softmax", "st_gumbel")
@@ -53,15 +52,12 @@ class Model:
 
     Args:
         classes: K.
-        style: Size of z.
         widths: Channels of the convolutions, three.
+        style: Size of z.
     """
 
     def __init__(
-        self,
-        classes: int = 10,
-        style: int = 32,
-        widths: Sequence[int] = (16, 32, 64),
+        self, classes: int, widths: Sequence[int], style: int = 32
     ) -> None:
         self.classes, self.style = classes, style
         self.labels = _encoder(1, widths, classes)
@@ -94,7 +90,7 @@ class Model:
         return error + divergence + math.log(self.classes)
 
     def bound(
-        self, estimator: estimators.Estimator, images: tf.Tensor, seed: Any
+        self, estimator: Estimator, images: tf.Tensor, seed: Any
     ) -> tf.Tensor:
         """-ELBO of unlabelled images, `[B]`, in nats."""
         own, styles = random.split(seed, 2)
@@ -116,17 +112,15 @@ class Model:
         return self.cost(images, target, seed) + ALPHA * entropy
 
 
-def _encoder(
-    channels: int, widths: Sequence[int], units: int
-) -> keras.Sequential:
-    convolutions = [
-        keras.layers.Conv2D(width, 3, 2, "same", activation="relu")
-        for width in widths
-    ]
-    first, last = keras.Input([28, 28, channels]), keras.layers.Dense(units)
-    return keras.Sequential(
-        [first, *convolutions, keras.layers.Flatten(), last]
-    )
+def _encoder(channels: int, widths: Sequence[int], units: int) -> Any:
+    layers: list[Any] = [keras.Input([28, 28, channels])]
+    for width in widths:
+        convolution = keras.layers.Conv2D(
+            width, 3, 2, "same", activation="relu"
+        )
+        layers.append(convolution)
+    layers += [keras.layers.Flatten(), keras.layers.Dense(units)]
+    return keras.Sequential(layers)
 
 
 def _decoder(inputs: int, widths: Sequence[int]) -> keras.Sequential:
@@ -149,7 +143,7 @@ def _picture(flat: tf.Tensor) -> tf.Tensor:
     return tf.reshape(flat, [-1, 28, 28, 1])
 
 
-def make_estimator(name: str, classes: int) -> estimators.Estimator:
+def make_estimator(name: str, classes: int) -> Estimator:
     """Built for one variable of K classes."""
     estimator = estimators.get(name)
     estimator.build((None, 1, classes))
@@ -157,10 +151,7 @@ def make_estimator(name: str, classes: int) -> estimators.Estimator:
 
 
 def make_loss(
-    model: Model,
-    estimator: estimators.Estimator,
-    seed: int,
-    annealing: schedules.ExponentialAnnealing | None,
+    model: Model, estimator: Estimator, seed: int, annealing: Any
 ) -> Callable[[Any, tf.Tensor], tf.Tensor]:
     """Of a batch (labelled images, labels, unlabelled images), as bytes."""
 
@@ -185,11 +176,11 @@ def choose_labelled(labels: np.ndarray, each: int = 10) -> np.ndarray:
 
 def trainer_of(
     model: Model,
-    estimator: estimators.Estimator,
-    data: dict[str, np.ndarray],
-    options: argparse.Namespace,
+    estimator: Estimator,
+    data: _mnist.Data,
+    options: Options,
     seed: int,
-    annealing: schedules.ExponentialAnnealing | None = None,
+    annealing: Any = None,
 ) -> Trainer:
     """Adam on the labelled and the unlabelled batch."""
     chosen = choose_labelled(data["y_train"])
@@ -203,19 +194,19 @@ def trainer_of(
     return Trainer(
         make_loss(model, estimator, seed, annealing),
         lambda step: [*known(step), *unknown(step)],
-        [Group(keras.optimizers.Adam(1e-3), model.weights)],
+        [(keras.optimizers.Adam(1e-3), model.weights)],
         xla=options.xla,
     )
 
 
-def accuracy(model: Model, data: dict[str, np.ndarray]) -> float:
+def accuracy(model: Model, data: _mnist.Data) -> float:
     """Of the most probable label, on the test images."""
     grey = data["x_test"].reshape(-1, 28, 28, 1).astype("float32") / 255.0
     logits = model.labels.predict(grey, batch_size=500, verbose=0)
     return float(np.mean(np.argmax(logits, axis=-1) == data["y_test"]))
 
 
-def bound(model: Model, data: dict[str, np.ndarray]) -> float:
+def bound(model: Model, data: _mnist.Data) -> float:
     """-ELBO of the test images, with y summed out."""
     exact = make_estimator("exact", model.classes)
     pixels = _mnist.binarize(data["x_test"], _mnist.BINARIZATION_SEED + 1)
@@ -228,15 +219,10 @@ def bound(model: Model, data: dict[str, np.ndarray]) -> float:
     )[0]
 
 
-def train_one(
-    name: str,
-    seed: int,
-    data: dict[str, np.ndarray],
-    options: argparse.Namespace,
-) -> dict[str, Any]:
+def train_one(name: str, seed: int, data: _mnist.Data, options: Options) -> Row:
     """One estimator, one seed."""
     with seeded(seed):
-        model = Model(10, widths=options.widths)
+        model = Model(10, options.widths)
         estimator = make_estimator(name, 10)
     key, start, annealing = f"train/{name}/seed {seed}", 1.0, None
     if name in ANNEALED:
@@ -256,22 +242,18 @@ def train_one(
         "treatment": "binarised anew in each batch; test: fixed",
         "bound": "-ELBO, y summed out, one z",
     }
-    return _training.train(
-        trainer_of(model, estimator, data, options, seed, annealing),
-        key,
-        facts,
-        options,
-        lambda: {"accuracy": accuracy(model, data)},
-        lambda _: {
-            "accuracy": accuracy(model, data),
-            "test": bound(model, data),
-        },
-    )
+    trainer = trainer_of(model, estimator, data, options, seed, annealing)
+
+    def evaluate() -> Row:
+        return {"accuracy": accuracy(model, data)}
+
+    def final(curve: Row) -> Row:
+        return {**evaluate(), "test": bound(model, data)}
+
+    return _training.train(trainer, key, facts, options, evaluate, final)
 
 
-def time_step(
-    classes: int, names: Sequence[str], options: argparse.Namespace
-) -> dict[str, Any]:
+def time_step(classes: int, names: Sequence[str], options: Options) -> Row:
     """Milliseconds of a step, contenders in turns, labels at random."""
     rng = np.random.default_rng(0)
     data = {
@@ -281,7 +263,7 @@ def time_step(
 
     def contender(name: str) -> Callable[[], float]:
         with seeded(0):
-            model = Model(classes, widths=options.widths)
+            model = Model(classes, options.widths)
             estimator = make_estimator(name, classes)
         trainer = trainer_of(model, estimator, data, options, 0)
         steps = itertools.count()
@@ -292,44 +274,36 @@ def time_step(
 
         return step
 
-    return summaries(
-        interleave(
-            {name: contender(name) for name in names},
-            options.repeats,
-            slow_seconds=5.0,
-        )
-    )
+    calls = {name: contender(name) for name in names}
+    return compare(calls, options.repeats, slow_seconds=5.0)
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+def main(arguments: Arguments = None) -> Row:
     """Trains or times what the JSON does not hold yet."""
     parser = _training.parser(
         "semi_supervised", __doc__, ESTIMATORS, 100_000, 250, xla=False
     )
     add = parser.add_argument
     add("part", choices=["train", "timing"])
-    add("--classes", nargs="+", type=int, default=[5, 10, 50, 100])
+    parser.add_defaults(classes=[5, 10, 50, 100])
     add("--temperature", type=float, default=1.0, help="at the start")
-    add("--batch", type=int, default=100)
-    add("--repeats", type=int, default=7)
+    parser.add_defaults(batch=100, repeats=7)
     add("--widths", nargs=3, type=int, default=[16, 32, 64])
     options = _runner.parse(parser, arguments)
-    record, names = Record(options.out, options.command), options.estimators
+    names = options.estimators
     if options.part == "timing":
         names = TIMED if names == list(ESTIMATORS) else names
         for classes in options.classes:
             found = time_step(classes, names, options)
-            record.write(
-                f"timing/{classes} classes",
-                {"classes": classes, "batch": options.batch, "times": found},
-            )
+            row = {"classes": classes, "batch": options.batch, "times": found}
+            _training.record(options, f"timing/{classes} classes", row)
             print(f"{classes} classes: {found}", flush=True)
             keras.backend.clear_session()
-        return record.read()
-    data = _mnist.load(options.mnist)
-    for seed, name in itertools.product(options.seeds, names):
-        train_one(name, seed, data, options)
-    return record.read()
+    else:
+        data = _mnist.load(options.mnist)
+        for seed, name in itertools.product(options.seeds, names):
+            train_one(name, seed, data, options)
+    return _runner.read(options.out, {})
 
 
 if __name__ == "__main__":

@@ -3,15 +3,11 @@
 One call is twenty steps of Keras's own compiled train function on one batch:
 64 pixels, 128 hidden units, eight variables of ten categories, batches of 100,
 Adam, graph mode. At such sizes a step waits for its operations to be launched,
-so that their number counts. Keras's callbacks are left out. Contenders take
-turns:
+so that their number counts. Keras's callbacks are left out.
 
-* `tfgumbel`: `GumbelSoftmax` in a `keras.Model`;
-* hand-written, TFP, no noise: other layers in its place, as in
-  `benchmarks.epoch`;
-* StochasticModel: the same `GumbelSoftmax`, and a `ReinforceSampler` without a
-  baseline, in a `StochasticModel`; and with the baseline of NVIL, which has a
-  network of its own to train.
+Beside the contenders of `benchmarks.epoch`: a `StochasticModel` with the same
+`GumbelSoftmax`, with a `ReinforceSampler` without a baseline, and with the
+baseline of NVIL, which has a network of its own to train.
 
 A ratio is the median over the rounds of the ratio within a round: what else the
 machine does hits both alike.
@@ -20,7 +16,7 @@ machine does hits both alike.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -29,6 +25,8 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from benchmarks import _runner, _samplers, _timing
+from benchmarks._runner import Arguments, Row
+from benchmarks._timing import Call, Timing
 from benchmarks.epoch import FLOOR, HAND, OURS, REINFORCE, TFP
 
 PACKAGES = [*_timing.PACKAGES, "tensorflow-probability"]
@@ -41,7 +39,7 @@ LIMITS = {OURS: 1.0, STOCHASTIC: 1.1, REINFORCE: 1.1}
 COLUMNS = ["name", "median_ms", "to_hand", "cpu_to_hand"]
 
 
-def steps(sampler: Any, model: Any = keras.Model) -> Callable[[], None]:
+def steps(sampler: Any, model: Any = keras.Model) -> Call:
     """A call that trains for some steps."""
     vae = _samplers.vae(sampler, PIXELS, HIDDEN, CODE, model)
     images = np.random.default_rng(0).uniform(size=(BATCH, PIXELS))
@@ -59,43 +57,37 @@ def steps(sampler: Any, model: Any = keras.Model) -> Callable[[], None]:
     return call
 
 
-def contenders() -> dict[str, Callable[[], None]]:
+def contenders() -> dict[str, Call]:
     """Steps by name, of those that can run here."""
-    gumbel_softmax = tg.GumbelSoftmax
-    reinforce, model = tg.ReinforceSampler, tg.StochasticModel
-    temperature = _samplers.TEMPERATURE
+    temperature, model = _samplers.TEMPERATURE, tg.StochasticModel
     found = {
-        OURS: steps(gumbel_softmax(temperature)),
+        OURS: steps(tg.GumbelSoftmax(temperature)),
         HAND: steps(_samplers.HandWritten()),
         FLOOR: steps(_samplers.NoNoise()),
-        STOCHASTIC: steps(gumbel_softmax(temperature), model),
-        REINFORCE: steps(reinforce(baseline=None), model),
-        NVIL: steps(reinforce(baseline="nvil"), model),
+        STOCHASTIC: steps(tg.GumbelSoftmax(temperature), model),
+        REINFORCE: steps(tg.ReinforceSampler(baseline=None), model),
+        NVIL: steps(tg.ReinforceSampler(baseline="nvil"), model),
     }
     if _runner.installed("tensorflow_probability"):
         found[TFP] = steps(_samplers.TFPLayer())
     return found
 
 
-def ratio(
-    timings: Sequence[_timing.Timing], to: Sequence[_timing.Timing], figure: str
-) -> float:
+def ratio(ours: Sequence[Timing], to: Sequence[Timing], figure: str) -> float:
     """The median of the ratios within a round."""
-    pairs = zip(timings, to, strict=True)
+    pairs = zip(ours, to, strict=True)
     found = [getattr(a, figure) / getattr(b, figure) for a, b in pairs]
     return round(statistics.median(found), 3)
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Measures, prints the table and the targets, writes JSON."""
+def main(arguments: Arguments = None) -> Row:
     parser = _runner.parser("step", __doc__, device=True)
     parser.add_argument("--repeats", type=int, default=100, help="rounds")
     options = _runner.parse(parser, arguments)
     keras.utils.set_random_seed(0)
     with tf.device(options.device):
-        timings = _timing.interleave(
-            contenders(), options.repeats, slow_repeats=options.repeats
-        )
+        calls, rounds = contenders(), options.repeats
+        timings = _timing.interleave(calls, rounds, slow_repeats=rounds)
     rows = [
         {
             "name": name,

@@ -11,17 +11,11 @@ learning rates and temperatures of their code; those of the rest are ours.
 
 `32x16` is that of Hooper & Shekhovtsov 2026 (32 variables of 16 classes):
 LeakyReLU(0.2), batch 200, AdamW, learning rate warmed up over the first 2 %
-of the run and annealed to 0 on a cosine, 500 epochs = 150,000 steps. A run of
-fewer steps has the same schedule, stretched over its steps. Their learning
-rate is the best of five for each estimator; ours is 1e-3 for all.
-
-Runs go on where they stopped; `--setup`, `--estimators` and `--seeds` split
-the work, and every run is one entry of the JSON.
+of the run, to 1e-3, and annealed to 0 on a cosine, 500 epochs = 150,000 steps.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 from collections.abc import Sequence
@@ -32,7 +26,8 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import _mnist, _networks, _runner, _training
-from benchmarks._training import Group, Trainer
+from benchmarks._runner import Arguments, Options, Row
+from benchmarks._training import Trainer
 from tfgumbel import estimators, ops
 from tfgumbel.diagnostics.estimates import seeded, step_seed
 
@@ -40,7 +35,7 @@ from tfgumbel.diagnostics.estimates import seeded, step_seed
 class Choice(NamedTuple):
     """What an estimator is made with, and its learning rate."""
 
-    arguments: dict[str, Any]
+    arguments: Row
     learning_rate: float
 
 
@@ -130,12 +125,7 @@ def bound(vae: Vae, images: np.ndarray, xla: bool) -> float:
     return _networks.negative_bound(terms, images, images, 1, xla=xla)[0]
 
 
-def run(
-    label: str,
-    seed: int,
-    data: dict[str, np.ndarray],
-    options: argparse.Namespace,
-) -> dict[str, Any]:
+def run(label: str, seed: int, data: _mnist.Data, options: Options) -> Row:
     """One estimator, one seed."""
     setup = SETUPS[options.setup]
     choice = setup.estimators[label]
@@ -153,7 +143,7 @@ def run(
     trainer = Trainer(
         loss,
         _mnist.feed([data["x_train"]], setup.batch, seed),
-        [Group(optimizer(setup, rate, options.steps), vae.weights)],
+        [(optimizer(setup, rate, options.steps), vae.weights)],
         xla=options.xla,
     )
     facts = {
@@ -173,14 +163,14 @@ def run(
     if rate != choice.learning_rate:
         key += f"/rate {rate:g}"
 
-    def final(curve: Any) -> dict[str, float]:
-        parts = {"train": data["x_train"], "test": data["x_test"]}
-        return {k: bound(vae, x, options.xla) for k, x in parts.items()}
+    def final(curve: Row) -> Row:
+        parts = "train", "test"
+        return {k: bound(vae, data[f"x_{k}"], options.xla) for k in parts}
 
     return _training.train(trainer, key, facts, options, dict, final)
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+def main(arguments: Arguments = None) -> Row:
     """Trains what the JSON does not hold yet."""
     parser = _training.parser(
         "straight_through_vae", __doc__, LIU, None, 500, seeds=(0, 1, 2)
@@ -188,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     add = parser.add_argument
     add("--setup", choices=SETUPS, default="8x4")
     add("--learning-rate", type=float)
-    add("--hidden", nargs="+", type=int, default=[512, 256])
+    parser.add_defaults(hidden=[512, 256])
     options = _runner.parse(parser, arguments)
     options.steps = options.steps or SETUPS[options.setup].steps
     data = _mnist.load(options.mnist)

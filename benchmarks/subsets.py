@@ -12,24 +12,22 @@ for a fixed random w and its gradient in the logits, and returns both.
 * relaxit: its `GumbelSoftmaxTopK`, which runs in PyTorch, eagerly.
 
 Each row is measured in a process of its own, in turns with the softmax, forward
-and backward, in the same mode; the peak of memory in another. A row that stands
-in the JSON already is not measured again, unless `--again` is given, so that a
-run that was cut short can be resumed.
+and backward, in the same mode; the peak of memory in another.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 import tfgumbel as tg
 from benchmarks import _memory, _runner, _samplers, _timing
+from benchmarks._runner import Arguments, Options, Row
+from benchmarks._timing import Call
 from benchmarks.scaling import slope
 
 PACKAGES = [*_timing.PACKAGES, "torch", "relaxit"]
@@ -52,8 +50,6 @@ TEMPERATURE = 0.5
 KEY = ("name", "mode", "batch", "items", "size")
 COLUMNS = ["name", "mode", "items", "size", "median_ms", "softmaxes"]
 COLUMNS += ["least_softmaxes", "cpu_softmaxes", "peak_mib"]
-
-Call = Callable[[], Any]
 
 
 def log_z_by_recursion(logits: Any, k: int) -> Any:
@@ -109,24 +105,17 @@ def draws(k: int) -> dict[str, Callable[[Any, Any], Any]]:
     }
 
 
-def tf_call(name: str, mode: str, options: argparse.Namespace) -> Call:
+def tf_call(name: str, mode: str, options: Options) -> Call:
     """One call of a contender that runs in TensorFlow."""
-    draw, compiled = draws(options.size)[name], mode == "xla"
+    draw, xla = draws(options.size)[name], mode == "xla"
     logits, weights = _samplers.arrays([options.batch, options.items])
     if name not in FORWARD:
-        return _samplers.step(draw, logits, weights, compiled)
-    forward = tf.function(draw, jit_compile=compiled, autograph=False)
-    start, seeds = tf.constant(logits), itertools.count()
-
-    def call() -> Any:
-        result = forward(start, tf.constant([next(seeds), 1], tf.int32))
-        tf.test.experimental.sync_devices()
-        return result
-
-    return call
+        return _samplers.step(draw, logits, weights, xla)
+    start = tf.constant(logits)
+    return _samplers.compiled(draw, start, jit_compile=xla, seeded=True)
 
 
-def torch_call(options: argparse.Namespace) -> Call:
+def torch_call(options: Options) -> Call:
     """One call of relaxit."""
     import torch
 
@@ -148,7 +137,7 @@ def torch_call(options: argparse.Namespace) -> Call:
     return call
 
 
-def contender(options: argparse.Namespace) -> dict[str, Any]:
+def contender(options: Options) -> Row:
     """Figures of one contender; run in a process of its own."""
     name, mode = options.contender, options.mode
     relaxit = name == RELAXIT
@@ -156,10 +145,8 @@ def contender(options: argparse.Namespace) -> dict[str, Any]:
     if options.peak:
         return {"peak_mib": round(_memory.peak(call), 1)}
     yardstick = tf_call(SOFTMAX, "graph" if relaxit else mode, options)
-    timings = _timing.interleave(
-        {name: call, SOFTMAX: yardstick}, options.repeats, slow_repeats=5
-    )
-    rows = _timing.summaries(timings)
+    calls = {name: call, SOFTMAX: yardstick}
+    rows = _timing.compare(calls, options.repeats, slow_repeats=5)
     row, softmax = rows[name], rows[SOFTMAX]
     return row | {
         "softmax_ms": softmax["median_ms"],
@@ -169,7 +156,7 @@ def contender(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def measure(key: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+def measure(key: Row, options: Options) -> Row:
     """One row, by two processes."""
     command = ["-m", "benchmarks.subsets", "--contender", key["name"]]
     for name in KEY[1:]:
@@ -182,7 +169,7 @@ def measure(key: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     return row
 
 
-def jobs(options: argparse.Namespace) -> list[dict[str, Any]]:
+def jobs(options: Options) -> list[Row]:
     """What is to be measured: all at one size, ours at several."""
     found = []
     for name in options.only:
@@ -194,7 +181,7 @@ def jobs(options: argparse.Namespace) -> list[dict[str, Any]]:
     return found
 
 
-def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def targets(rows: list[Row]) -> list[Row]:
     """Whether the exact sampler is as fast as it has to be."""
     found = []
     exact = [r for r in rows if r["name"] == EXACT and "failed" not in r]
@@ -206,44 +193,36 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             if (row["items"], row["size"]) == (ITEMS, SIZE)
         ]
         # At the other's usual size; and of their product at all sizes.
-        for axis, line in (
-            ("items", [row for row in ours if row["size"] == SIZE]),
-            ("size", [row for row in ours if row["items"] == ITEMS]),
-            ("items * size", ours),
-        ):
+        lines = {
+            "items": [row for row in ours if row["size"] == SIZE],
+            "size": [row for row in ours if row["items"] == ITEMS],
+            "items * size": ours,
+        }
+        for axis, line in lines.items():
             if len(line) > 1:
-                sizes = [
-                    math.prod(row[name] for name in axis.split(" * "))
-                    for row in line
-                ]
+                names = axis.split(" * ")
+                sizes = [math.prod(row[n] for n in names) for row in line]
                 steep = slope(sizes, [row["cpu_ms"] for row in line])
                 label = f"{mode}: slope in {axis}"
                 found.append(_runner.target(label, round(steep, 3), SLOPE))
     return found
 
 
-def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+def main(arguments: Arguments = None) -> Row:
+    """Measures what is not in the JSON yet."""
     parser = _runner.parser("subsets", __doc__)
     add = parser.add_argument
-    here = [n for n in CONTENDERS if n != RELAXIT]
-    here = CONTENDERS if _runner.installed("relaxit") else here
+    peer = _runner.installed("relaxit")
+    here = [name for name in CONTENDERS if peer or name != RELAXIT]
     add("--only", nargs="+", default=here, choices=CONTENDERS)
-    add("--repeats", type=int, default=20)
-    add("--timeout", type=float, default=600.0)
+    parser.add_defaults(repeats=20, timeout=600.0)
     add("--again", action="store_true", help="measure what is there, too")
-    one = parser.add_argument_group("one contender, in this process")
-    one.add_argument("--contender", choices=[SOFTMAX, *CONTENDERS])
-    one.add_argument("--mode", default="graph", choices=[*MODES, "eager"])
-    one.add_argument("--batch", type=int, default=BATCH)
-    one.add_argument("--items", type=int, default=ITEMS)
-    one.add_argument("--size", type=int, default=SIZE)
-    one.add_argument("--peak", action="store_true")
-    return _runner.parse(parser, arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Measures what is not in the JSON yet, prints the table and targets."""
-    options = parsed(arguments)
+    one = [SOFTMAX, *CONTENDERS]
+    add("--contender", choices=one, help="one alone, in this process:")
+    add("--mode", default="graph", choices=[*MODES, "eager"])
+    parser.add_defaults(batch=BATCH, items=ITEMS, size=SIZE)
+    add("--peak", action="store_true", help="its memory, not its time")
+    options = _runner.parse(parser, arguments)
     if options.contender:
         return _runner.of_contender(contender(options))
     report = _runner.read(

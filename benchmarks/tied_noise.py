@@ -1,86 +1,67 @@
 """REBAR and RELAX with tied noise against independent noise: variance and time.
 
-Two VAEs on scikit-learn's 8x8 digits, with 20 Bernoulli variables and with 4
-variables of 8 classes, are trained 1,000 steps by leave-one-out REINFORCE. At
+The problems are the VAE of `benchmarks.comparison` and the one with 20
+Bernoulli variables, both trained 1,000 steps by leave-one-out REINFORCE. At
 that point the control variates train 500 steps, and the variance of the
 gradient in the logits is measured over `--draws` estimates for each of 20
 images, relative to the squared norm of the gradient. Seeds are those of
-initial weights and of noise.
+initial weights and of noise. What the JSON holds is not measured again.
 
 The time is that of one estimate, in graph mode: the gradients in the logits,
 in the weights of the decoder and in those of the control variate, for batches
 of 100 and of 1,000 images. The networks are so small that at 100 it is mostly
-that of launching operations. Contenders take turns (`benchmarks/_timing.py`).
-
-What the JSON holds is not measured again, but for the times.
+that of launching operations.
 """
 
 from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from benchmarks import _runner
-from benchmarks._timing import environment, interleave, summaries
-from benchmarks.comparison import CategoricalVae, make
+from benchmarks import _runner, comparison
+from benchmarks._runner import Arguments, Row
+from benchmarks._timing import Call, compare, environment
 from tfgumbel import estimators
-from tfgumbel.diagnostics import compare, training
 from tfgumbel.diagnostics.estimates import seeded
 from tfgumbel.diagnostics.problems import DigitsVae
 
 PACKAGES = ["tensorflow", "keras", "scikit-learn", "numpy"]
 PROBLEMS: dict[str, type[DigitsVae]] = {
     "bernoulli": DigitsVae,
-    "categorical": CategoricalVae,
+    "categorical": comparison.CategoricalVae,
 }
-ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
-    "rebar": ("rebar", {}),
-    "relax": ("relax", {}),
-    "relax, relaxed_cost": ("relax", {"relaxed_cost": True}),
+ESTIMATORS: dict[str, Row] = {
+    "rebar": {},
+    "relax": {},
+    "relax, relaxed_cost": {"relaxed_cost": True},
 }
 NOISE = {"tied": True, "independent": False}
 
 
-def contenders(problem: DigitsVae, seed: int = 0) -> dict[str, Any]:
+def contenders(problem: DigitsVae, seed: int = 0) -> Row:
     """Built estimators, by estimator and noise."""
-    return {
-        f"{label}/{noise}": make(problem, seed, name, {**arguments, "tied": t})
-        for label, (name, arguments) in ESTIMATORS.items()
-        for noise, t in NOISE.items()
-    }
+    found = {}
+    for label, arguments in ESTIMATORS.items():
+        name = label.split(",")[0]
+        for noise, tied in NOISE.items():
+            found[f"{label}/{noise}"] = comparison.make(
+                problem, seed, name, {**arguments, "tied": tied}
+            )
+    return found
 
 
-def approached(problem: str, seed: int, steps: int = 1000) -> DigitsVae:
-    """The problem, after some steps of leave-one-out REINFORCE."""
+def variances(problem: str, seed: int, draws: int) -> Row:
+    """Relative variances by estimator and noise, at one point."""
     with seeded(seed):
         instance = PROBLEMS[problem]()
-        rloo = estimators.RLOO(instance.distribution, 4)
-        rloo.build(instance.logits(instance.probe).shape)
-    training.train(instance, rloo, steps, steps, seed, draws=10)
-    return instance
-
-
-def variances(problem: str, seed: int, draws: int) -> dict[str, Any]:
-    """Relative variances by estimator and noise, at one point."""
-    instance = approached(problem, seed)
-    result = compare(
-        instance.cost_fn(instance.probe),
-        tf.constant(instance.logits(instance.probe)),
-        contenders(instance, seed),
-        draws,
-        max_draws=draws,
-        distribution=instance.distribution,
-        context=instance.context(instance.probe),
-        train_steps=500,
-        learning_rate=0.01,
-        progress=False,
-        seed=seed,
-    )
+    comparison.approach(instance, seed)
+    options = {"train_steps": 500, "progress": False, "seed": seed}
+    made = contenders(instance, seed)
+    result = comparison.compared(instance, made, draws, **options)
     norm = result.gradient_norm
     assert norm
     return {
@@ -90,7 +71,7 @@ def variances(problem: str, seed: int, draws: int) -> dict[str, Any]:
     }
 
 
-def times(problem: str, batch: int, repeats: int) -> dict[str, Any]:
+def times(problem: str, batch: int, repeats: int) -> Row:
     """Milliseconds of one estimate, by estimator and noise."""
     with seeded(0):
         instance = PROBLEMS[problem]()
@@ -98,12 +79,12 @@ def times(problem: str, batch: int, repeats: int) -> dict[str, Any]:
         label: _estimate(instance, estimator, batch)
         for label, estimator in contenders(instance).items()
     }
-    return summaries(interleave(calls, repeats))
+    return compare(calls, repeats)
 
 
 def _estimate(
     problem: DigitsVae, estimator: estimators.Estimator, batch: int
-) -> Callable[[], Any]:
+) -> Call:
     images = problem.images[:batch]
     logits = tf.constant(problem.logits(images))
     decoder = problem.decoder.trainable_variables
@@ -120,7 +101,7 @@ def _estimate(
     return lambda: [gradient.numpy() for gradient in run(seed)]
 
 
-def table(report: dict[str, Any]) -> str:
+def table(report: Row) -> str:
     """The ratios of tied to independent noise, as text."""
     lines = ["problem, estimator: variance ratio by seed; time ratio"]
     for problem, label in itertools.product(PROBLEMS, ESTIMATORS):
@@ -137,15 +118,12 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Measures, prints the ratios, writes the JSON."""
+def main(arguments: Arguments = None) -> Row:
     parser = _runner.parser("tied_noise", __doc__)
-    add = parser.add_argument
-    add("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
-    add("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    add("--draws", type=int, default=4000)
-    add("--batches", nargs="+", type=int, default=[100, 1000])
-    add("--repeats", type=int, default=200)
+    add, problems = parser.add_argument, list(PROBLEMS)
+    add("--problems", nargs="+", choices=problems, default=problems)
+    parser.add_defaults(seeds=[0, 1, 2], draws=4000)
+    parser.add_defaults(batches=[100, 1000], repeats=200)
     options = _runner.parse(parser, arguments)
     report = _runner.read(options.out, {"variances": {}, "times": {}})
     report |= {"environment": environment(PACKAGES), "draws": options.draws}

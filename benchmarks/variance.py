@@ -10,24 +10,17 @@ train.
 
 Estimators are compared at an equal number of evaluations of the cost per
 example and step: with two of them rebar and relax have tied noise, with three
-independent noise, and with four two tied samples; disarm takes pairs. An
-estimator that the package does not have is left out.
+independent noise, and with four two tied samples; disarm takes pairs.
 
 The variance is that of the gradient in the logits of q(z|x): summed over the
-200 coordinates, averaged over 100 images, over `--draws` estimates for each,
-at the run's own weights. The papers show a running variance of the gradient in
-the encoder's weights; ratios between estimators compare, absolute figures do
-not. The results are the mean variance over the last half of the run, and the
-bound: -ELBO with one sample on the training images, and with 100 samples, in
-the logarithm of their mean weight, on the test images, each binarised by a
-literal seed.
-
-Runs go on where they stopped; every run is one entry of the JSON.
+200 coordinates, averaged over 100 images, over `--draws` estimates for each.
+RESULTS.md says how it compares with the papers'. The bound on the test images
+is in the logarithm of the mean weight of 100 samples; for the bounds, images
+are binarised by a literal seed.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -38,30 +31,32 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import _mnist, _networks, _runner, _training
-from benchmarks._training import Group, Trainer
+from benchmarks._runner import Arguments, Options, Row
+from benchmarks._training import Trainer
 from tfgumbel import estimators, random
 from tfgumbel.diagnostics.estimates import seeded, step_seed
+from tfgumbel.estimators import Estimator
 
-VARIABLES, SLOPE = 200, 0.3
+SLOPE = 0.3
 PROBE = 100
 
 
-def samples(evaluations: int) -> dict[str, Any]:
+def samples(evaluations: int) -> Row:
     return {"samples": evaluations}
 
 
-def pairs(evaluations: int) -> dict[str, Any] | None:
+def pairs(evaluations: int) -> Row | None:
     return None if evaluations % 2 else {"samples": evaluations // 2}
 
 
-def relaxed(evaluations: int) -> dict[str, Any]:
+def relaxed(evaluations: int) -> Row:
     if evaluations % 2:
         return {"samples": evaluations // 3, "tied": False}
     return {"samples": evaluations // 2}
 
 
 # By name: what it takes to make n evaluations, or None if it cannot.
-ESTIMATORS: dict[str, Callable[[int], dict[str, Any] | None]] = {
+ESTIMATORS: dict[str, Callable[[int], Row | None]] = {
     "rloo": samples,
     "disarm": pairs,
     "arms": samples,
@@ -97,7 +92,7 @@ class Vae(_networks.AutoEncoder):
         return cost
 
     def loss(
-        self, estimator: estimators.Estimator, images: tf.Tensor, seed: Any
+        self, estimator: Estimator, images: tf.Tensor, seed: Any
     ) -> tf.Tensor:
         """-ELBO per image, whose gradient is the estimator's."""
         logits = self.encoder(images)
@@ -122,7 +117,7 @@ class Vae(_networks.AutoEncoder):
 
 def variance(
     vae: Vae,
-    estimator: estimators.Estimator,
+    estimator: Estimator,
     images: tf.Tensor,
     draws: int,
     xla: bool = True,
@@ -145,7 +140,7 @@ def variance(
     return lambda: float(measure())
 
 
-def make(name: str, evaluations: int) -> estimators.Estimator | None:
+def make(name: str, evaluations: int) -> Estimator | None:
     """The estimator at so many evaluations, if there is one."""
     arguments = ESTIMATORS[name](evaluations)
     if arguments is None or name not in estimators.available("bernoulli"):
@@ -156,18 +151,14 @@ def make(name: str, evaluations: int) -> estimators.Estimator | None:
 
 
 def run(
-    name: str,
-    evaluations: int,
-    seed: int,
-    data: dict[str, np.ndarray],
-    options: argparse.Namespace,
-) -> dict[str, Any] | None:
+    name: str, evaluations: int, seed: int, data: _mnist.Data, options: Options
+) -> None:
     """One estimator at so many evaluations, one seed."""
     with seeded(seed):
         vae = Vae(options.hidden, options.variables)
         estimator = make(name, evaluations)
         if estimator is None:
-            return None
+            return
         estimator.build((None, options.variables), (None, 784))
     images = data["x_train"][: len(data["x_train"]) * 5 // 6]
 
@@ -180,8 +171,8 @@ def run(
         loss,
         _mnist.feed([images], options.batch, seed),
         [
-            Group(keras.optimizers.Adam(1e-3), vae.weights),
-            Group(keras.optimizers.Adam(1e-3), estimator.trainable_variables),
+            (keras.optimizers.Adam(1e-3), vae.weights),
+            (keras.optimizers.Adam(1e-3), estimator.trainable_variables),
         ],
         estimator.non_trainable_variables,
         options.xla,
@@ -200,41 +191,33 @@ def run(
     measure = variance(vae, estimator, probe, options.draws, options.xla)
     key = f"{name}/{evaluations} evaluations/{options.steps} steps/seed {seed}"
 
-    def final(curve: dict[str, list[float]]) -> dict[str, float]:
+    def final(curve: Row) -> Row:
         later = curve["variance"][len(curve["variance"]) // 2 :]
-        seen = images[: options.images], data["x_test"][: options.images]
+        count, xla = options.images, options.xla
         return {
             "variance": float(np.mean(later)),
-            "train": vae.bound(seen[0], 1, options.xla),
-            "test": vae.bound(seen[1], 100, options.xla),
+            "train": vae.bound(images[:count], 1, xla),
+            "test": vae.bound(data["x_test"][:count], 100, xla),
         }
 
-    return _training.train(
-        trainer,
-        key,
-        facts,
-        options,
-        lambda: {"variance": measure()},
-        final,
-    )
+    def evaluate() -> Row:
+        return {"variance": measure()}
+
+    _training.train(trainer, key, facts, options, evaluate, final)
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+def main(arguments: Arguments = None) -> Row:
     """Trains what the JSON does not hold yet."""
     parser = _training.parser("variance", __doc__, ESTIMATORS, 200_000, 1000)
-    add = parser.add_argument
-    add("--evaluations", nargs="+", type=int, default=[2, 3, 4])
-    add("--draws", type=int, default=20)
-    add("--batch", type=int, default=100)
-    add("--hidden", nargs="+", type=int, default=[200, 200])
-    add("--variables", type=int, default=VARIABLES)
-    add("--images", type=int, help="images of the bounds; all of them")
+    parser.add_defaults(evaluations=[2, 3, 4], draws=20, batch=100)
+    parser.add_defaults(hidden=[200, 200], variables=200)
+    images = "images of the bounds; all of them"
+    parser.add_argument("--images", type=int, help=images)
     options = _runner.parse(parser, arguments)
     data = _mnist.load(options.mnist)
-    todo = itertools.product(
+    for seed, evaluations, name in itertools.product(
         options.seeds, options.evaluations, options.estimators
-    )
-    for seed, evaluations, name in todo:
+    ):
         run(name, evaluations, seed, data, options)
     return _runner.read(options.out, {})
 

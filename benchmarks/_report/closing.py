@@ -15,22 +15,21 @@ HEAD = ["task", "estimator", "optimizer", "ours", "best published"]
 HEAD += ["difference", "steps", "evaluations", "ms a step", "seconds"]
 
 
-def best(reports: dict[str, dict[str, Run]]) -> list[str]:
+def best(reports: dict[str, list[Run]]) -> list[str]:
     """The closing table."""
-    runs = list(reports["jang_table1"].values())
-    rows: list[list[Any]] = []
+    runs, rows = reports["jang_table1"], []
     for task, several in itertools.product(published.JANG, (False, True)):
         alike = [
             run
             for run in facts.of(runs, task=task)
-            if (facts.train_samples(run) > 1) == several
+            if (run["train_samples"] > 1) == several
         ]
         kinds = {run["estimator"] for run in alike}
         found = [facts.chosen(alike, estimator=kind) for kind in kinds]
         rows += _row(task, "test", [run for run in found if run], runs)
     for setup in ("8x4", "32x16"):
-        family = reports["straight_through_vae"].values()
-        rows += _row(setup, "train", facts.of(family, setup=setup))
+        family = facts.of(reports["straight_through_vae"], setup=setup)
+        rows += _row(setup, "train", family)
     rows += _semi_supervised(reports["semi_supervised"])
     return facts.table(HEAD, rows)
 
@@ -59,9 +58,9 @@ def _cost(run: Run) -> list[Any]:
     return [steps, evaluations, facts.milliseconds(run), f"{seconds:,.0f}"]
 
 
-def _semi_supervised(runs: dict[str, Run]) -> list[list[Any]]:
+def _semi_supervised(runs: list[Run]) -> list[list[Any]]:
     """The row of the best accuracy, if there is one."""
-    done = facts.done(runs.values())
+    done = facts.done(runs)
     if not done:
         return []
     run = max(done, key=lambda run: run["results"]["accuracy"])
@@ -72,12 +71,11 @@ def _semi_supervised(runs: dict[str, Run]) -> list[list[Any]]:
     return [[*row, f"{100 * (ours - theirs):+.1f}", *_cost(run)]]
 
 
-def commands(reports: dict[str, dict[str, Run]]) -> list[str]:
+def commands(reports: dict[str, list[Run]]) -> list[str]:
     """What made the runs, and on what."""
     every = [
         run
-        for runs in reports.values()
-        for run in runs.values()
+        for run in itertools.chain(*reports.values())
         if run.get("results") or "times" in run
     ]
     lines = ["```", *sorted({run["command"] for run in every}), "```", ""]

@@ -17,6 +17,8 @@ import matplotlib.pyplot as plt
 
 TOLERANCE = 0.02
 ANNEALING = 1e-4  # What most runs have.
+RATES = ["task", "estimator", "optimizer", "learning_rate", "annealing"]
+RATES += ["train_samples"]
 Run = dict[str, Any]
 
 
@@ -56,11 +58,18 @@ def rate(run: Run) -> str:
 
 
 def longest(runs: Iterable[Run], **facts: Any) -> Run | None:
-    """The run of these facts with the most steps, and with results."""
-    found = done(runs, **facts)
-    return max(
-        found, key=lambda run: (run["steps"], -figure_of(run)), default=None
-    )
+    """The run of these facts with the most steps, and with results.
+
+    Of several, the one of the lowest figure on the test images or else on the
+    training images.
+    """
+
+    def order(run: Run) -> tuple[int, float]:
+        results = run["results"]
+        figure = results.get("test", results.get("train", math.inf))
+        return run["steps"], -figure
+
+    return max(done(runs, **facts), key=order, default=None)
 
 
 def chosen(runs: Iterable[Run], **facts: Any) -> Run | None:
@@ -69,37 +78,33 @@ def chosen(runs: Iterable[Run], **facts: Any) -> Run | None:
     Of runs at the same rate only the longest count.
     """
     found = done(runs, **facts)
-    most: dict[Any, int] = {}
-    for run in found:
-        most[_rates(run)] = max(most.get(_rates(run), 0), run["steps"])
-    found = [run for run in found if run["steps"] == most[_rates(run)]]
-    return min(
-        found, key=lambda run: run["curve"]["validation"][-1], default=None
-    )
+    kept = [
+        run
+        for run in found
+        if run["steps"] == max(r["steps"] for r in alike(run, found, *RATES))
+    ]
+    return min(kept, key=last_bound, default=None)
 
 
-def _rates(run: Run) -> tuple[Any, ...]:
-    names = ("task", "estimator", "optimizer", "learning_rate", "annealing")
-    return tuple(run.get(name) for name in (*names, "train_samples"))
+def alike(run: Run, runs: Iterable[Run], *names: str) -> list[Run]:
+    """The finished runs that are as this one is in these facts."""
+    return done(runs, **{name: run.get(name) for name in names})
 
 
 def seeds_of(run: Run, runs: Iterable[Run]) -> list[Run]:
     """The finished runs that differ from this one in nothing but the seed."""
-    names = ["task", "estimator", "optimizer", "learning_rate", "steps"]
-    names += ["finish", "annealing", "train_samples"]
-    found = done(runs, **{name: run.get(name) for name in names})
+    found = alike(run, runs, *RATES, "steps", "finish")
     return sorted(found, key=lambda run: run["seed"])
+
+
+def last_bound(run: Run) -> float:
+    """The bound on the validation images at the end."""
+    return run["curve"]["validation"][-1]
 
 
 def mean_test(run: Run, runs: Iterable[Run]) -> float:
     """The figure on the test images, over the seeds of the run."""
     return float(np.mean([r["results"]["test"] for r in seeds_of(run, runs)]))
-
-
-def figure_of(run: Run) -> float:
-    """The figure on the test images, or else on the training images."""
-    results = run["results"]
-    return float(results.get("test", results.get("train", math.inf)))
 
 
 def difference(ours: float, theirs: float | None) -> str:
@@ -109,21 +114,19 @@ def difference(ours: float, theirs: float | None) -> str:
     return f"{ours - theirs:+.1f} ({100 * (ours / theirs - 1):+.1f} %)"
 
 
-def reason(
-    place: str, name: str, run: Run, ours: float, theirs: float | None
-) -> str:
-    """Why ours is off by more than the tolerance."""
+def reason(place: str, run: Run, ours: float, theirs: float | None) -> str:
+    """Where a run is going; or why it is off by more than the tolerance."""
+    change = slope(run)
     if theirs is None or abs(ours / theirs - 1) <= TOLERANCE:
-        return ""
+        return f"{change:+.2g} nats per 1,000 steps"
     if place in published.JANG and ours < theirs:
         return better(run, ours, theirs)
-    change = slope(run)
     way = "falling" if change < 0 else "rising"
     text = f"{way} by {abs(change):.2g} nats per 1,000 steps at the end"
     if place in published.STEPS:
         steps = f"{run['steps']:,} of {published.STEPS[place]:,} steps"
         text = f"{steps}, learning rate annealed over these; {text}"
-    note = published.NOTES.get((place, name))
+    note = published.NOTES.get((place, run["estimator"]))
     return f"{text}; {note}" if note else text
 
 
@@ -134,7 +137,7 @@ def better(run: Run, ours: float, theirs: float) -> str:
     as they are at the end.
     """
     curve = run["curve"]
-    level = curve["validation"][-1] - ours + theirs
+    level = last_bound(run) - ours + theirs
     passed = next(
         step
         for step, value in zip(curve["step"], curve["validation"], strict=True)
@@ -146,19 +149,9 @@ def better(run: Run, ours: float, theirs: float) -> str:
     )
 
 
-def trend(run: Run) -> str:
-    """How the curve was moving at its end."""
-    return f"{slope(run):+.2g} nats per 1,000 steps"
-
-
-def train_samples(run: Run) -> int:
-    """Samples of an example in the training loss."""
-    return int(run.get("train_samples", 1))
-
-
 def label(run: Run) -> str:
     """The estimator, and how many samples it trained on, if several."""
-    count = train_samples(run)
+    count = run["train_samples"]
     several = f", trained on {count} samples" if count > 1 else ""
     return f"{run['estimator']}{several}"
 
@@ -180,21 +173,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
     return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
 
 
-def paragraphs(text: str) -> list[str]:
-    """Lines of a text, and an empty one."""
-    return [*text.strip().splitlines(), ""]
-
-
 def panels(rows: int, columns: int, size: Any, **kwargs: Any) -> Any:
     """A figure and its panels, `[rows, columns]`."""
     kwargs |= {"figsize": size, "layout": "constrained", "squeeze": False}
     return plt.subplots(rows, columns, **kwargs)
 
 
-def draw(axis: Any, run: Run, name: str, text: str, **style: Any) -> None:
+def draw(axis: Any, run: Run, name: str, **style: Any) -> Any:
     """One curve of a run, over the steps."""
-    curve = run["curve"]
-    axis.plot(curve["step"], curve[name], label=text, **style)
+    return axis.plot(run["curve"]["step"], run["curve"][name], **style)[0]
 
 
 def save(figure: Any, path: Path) -> None:

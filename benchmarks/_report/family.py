@@ -12,90 +12,89 @@ from benchmarks import _published as published
 from benchmarks._report import facts
 from benchmarks._report.facts import Run
 
+# By set-up: the published figures.
+SETUPS: dict[str, dict[str, float]] = {"8x4": {}, "32x16": published.HOOPER}
 HEAD = ["estimator", "τ", "learning rate", "steps", "seeds", "ours"]
 HEAD += ["published", "difference", "test", "ms a step", "where it is going"]
 
 
-def section(runs: dict[str, Run]) -> list[str]:
-    """The straight-through family."""
+def section(runs: list[Run]) -> list[str]:
+    """The straight-through family, the lowest figure first."""
     lines: list[str] = []
-    for setup, theirs in (("8x4", {}), ("32x16", published.HOOPER)):
+    for setup, published_figures in SETUPS.items():
+        found = facts.of(runs, setup=setup)
         rows = []
-        of_setup = facts.of(runs.values(), setup=setup)
-        for name in dict.fromkeys(run["estimator"] for run in of_setup):
-            run = facts.longest(of_setup, estimator=name)
+        for name in dict.fromkeys(run["estimator"] for run in found):
+            run = facts.longest(found, estimator=name)
             if run is not None:
-                rows.append(_row(setup, name, run, of_setup, theirs))
+                alike = facts.done(found, estimator=name, steps=run["steps"])
+                theirs = published_figures.get(name)
+                rows.append(_row(setup, run, alike, theirs))
         rows.sort(key=lambda row: row[0])
         lines += [f"### {setup}", ""]
-        lines += [*facts.table(HEAD, [row[1:] for row in rows]), ""]
-        lines += list(_orders(of_setup))
+        lines += [*facts.table(HEAD, [row for _, row in rows]), ""]
+        lines += _orders(found)
     return lines
 
 
 def _orders(runs: list[Run]) -> Iterable[str]:
     """The estimators, best first, where several ran as many steps."""
-    done = facts.done(runs)
-    for steps in sorted({run["steps"] for run in done}):
+    for steps in sorted({run["steps"] for run in facts.done(runs)}):
         costs: dict[str, list[float]] = {}
-        for run in facts.of(done, steps=steps):
+        for run in facts.done(runs, steps=steps):
             cost = run["results"]["train"]
             costs.setdefault(run["estimator"], []).append(cost)
-        if len(costs) > 2:
-            means = {name: float(np.mean(costs[name])) for name in costs}
-            order = ", ".join(
-                f"{name} {means[name]:.2f}"
-                for name in sorted(means, key=means.__getitem__)
-            )
+        means = {name: float(np.mean(found)) for name, found in costs.items()}
+        if len(means) > 2:
+            names = sorted(means, key=means.__getitem__)
+            order = ", ".join(f"{name} {means[name]:.2f}" for name in names)
             yield f"Best first after {steps:,} steps: {order}."
             yield ""
 
 
 def _row(
-    setup: str, name: str, run: Run, runs: list[Run], theirs: dict[str, float]
-) -> list[Any]:
-    same = facts.done(runs, estimator=name, steps=run["steps"])
-    values = [other["results"]["train"] for other in same]
+    setup: str, run: Run, seeds: list[Run], theirs: float | None
+) -> tuple[float, list[Any]]:
+    """The figure, to sort by, and the row."""
+    values = [other["results"]["train"] for other in seeds]
     ours = float(np.mean(values))
     text = f"{ours:.2f}"
     if len(values) > 1:
         text += f" ± {np.std(values, ddof=1):.2f}"
-    print_of, tau = theirs.get(name), run["arguments"].get("temperature")
-    return [
-        ours,
-        name,
+    tau = run["arguments"].get("temperature")
+    return ours, [
+        run["estimator"],
         f"{tau:g}" if tau else "-",
         f"{run['learning_rate']:g}",
         f"{run['steps']:,}",
-        ", ".join(str(other["seed"]) for other in same),
+        ", ".join(str(other["seed"]) for other in seeds),
         text,
-        print_of or "-",
-        facts.difference(ours, print_of),
-        f"{np.mean([other['results']['test'] for other in same]):.2f}",
+        theirs or "-",
+        facts.difference(ours, theirs),
+        f"{np.mean([other['results']['test'] for other in seeds]):.2f}",
         facts.milliseconds(run),
-        facts.reason(setup, name, run, ours, print_of) or facts.trend(run),
+        facts.reason(setup, run, ours, theirs),
     ]
 
 
-def plot(runs: dict[str, Run], path: Path) -> None:
+def plot(runs: list[Run], path: Path) -> None:
     """Training curves over the steps, a panel a set-up."""
     figure, axes = facts.panels(1, 2, (10, 4))
-    for axis, setup in zip(axes.flat, ("8x4", "32x16"), strict=True):
-        found = facts.of(runs.values(), setup=setup)
+    for axis, (setup, theirs) in zip(axes.flat, SETUPS.items(), strict=True):
+        found = facts.of(runs, setup=setup)
         trained = sorted({run["estimator"] for run in found})
+        colours = {name: f"C{index}" for index, name in enumerate(trained)}
         for run in sorted(found, key=lambda run: -run["steps"]):
-            colour = f"C{trained.index(run['estimator'])}"
-            text = f"{run['estimator']}, {run['steps']:,} steps"
-            facts.draw(axis, run, "train", text, color=colour)
-        theirs = published.HOOPER if setup == "32x16" else {}
-        for name, value in theirs.items():
-            if name in trained:
-                colour = f"C{trained.index(name)}"
-                axis.axhline(value, linewidth=0.8, linestyle=":", color=colour)
+            name = run["estimator"]
+            text = f"{name}, {run['steps']:,} steps"
+            facts.draw(axis, run, "train", label=text, color=colours[name])
+        for name in filter(colours.get, theirs):
+            style = {"color": colours[name], "linestyle": ":"}
+            axis.axhline(theirs[name], linewidth=0.8, **style)
         axis.set(title=setup, xlabel="step", ylabel="train -ELBO, nats")
         axis.set_xscale("log")
-        low = min((min(r["curve"]["train"]) for r in found), default=90)
+        low = min((min(run["curve"]["train"]) for run in found), default=90)
         axis.set_ylim(min(low, 93.0) - 2.0, 180.0)
-        if axis.get_legend_handles_labels()[0]:
+        if found:
             axis.legend(fontsize=7)
     facts.save(figure, path)

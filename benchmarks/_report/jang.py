@@ -22,26 +22,20 @@ HEAD += ["difference", "evaluations", "ms a step", "where it is going"]
 PROBE_HEAD = ["task", "estimator", "optimizer", "steps", "validation"]
 
 
-def section(runs: dict[str, Run]) -> list[str]:
+def section(runs: list[Run]) -> list[str]:
     """Table 1 of Jang et al."""
     lines: list[str] = []
     for task, cells in published.JANG.items():
-        rows = list(_rows(task, cells, runs))
+        rows = list(_rows(task, cells, facts.of(runs, task=task)))
         found = facts.table(HEAD, rows) if rows else ["Not run yet."]
         lines += [f"### {task}", "", *found, ""]
-        lines += list(_orders(task, cells, runs))
+        lines += _orders(cells, facts.of(runs, task=task, train_samples=1))
     rerun = {
-        (run["task"], published.method(run["estimator"]))
-        for run in runs.values()
-        if run.get("results") and run["optimizer"] == "sgd"
+        f"{run['task']} {published.method(run['estimator'])}"
+        for run in facts.done(runs, optimizer="sgd")
     }
-    missing = sorted(
-        f"{task} {name}"
-        for task, cells in published.JANG.items()
-        for name in cells
-        if (task, name) not in rerun
-    )
-    if missing:
+    every = {f"{t} {name}" for t, row in published.JANG.items() for name in row}
+    if missing := sorted(every - rerun):
         text = "Published cells not rerun with the paper's optimizer: "
         lines += [text + ", ".join(missing) + ".", ""]
     title = "Runs without a test figure: learning rates tried, runs stopped"
@@ -49,21 +43,14 @@ def section(runs: dict[str, Run]) -> list[str]:
     return [*lines, f"A panel ends at {TOP} times its lowest bound."]
 
 
-def _orders(
-    task: str, cells: dict[str, float], runs: dict[str, Run]
-) -> Iterable[str]:
+def _orders(cells: dict[str, float], runs: list[Run]) -> Iterable[str]:
     """The published estimators, best first, by ours and by the paper."""
-    of_task = [
-        run
-        for run in facts.of(runs.values(), task=task)
-        if facts.train_samples(run) == 1
-    ]
     for optimizers in (["sgd"], ["adam"], ["sgd", "adam"]):
         found = {}
         for name in cells:
             alike = [
                 run
-                for run in of_task
+                for run in runs
                 if published.method(run["estimator"]) == name
                 and run["optimizer"] in optimizers
             ]
@@ -78,40 +65,37 @@ def _orders(
 
 
 def _rows(
-    task: str, cells: dict[str, float], runs: dict[str, Run]
+    task: str, cells: dict[str, float], runs: list[Run]
 ) -> Iterable[list[Any]]:
-    of_task = facts.of(runs.values(), task=task)
-    names = dict.fromkeys([*cells, *(run["estimator"] for run in of_task)])
-    samples = sorted({facts.train_samples(run) for run in of_task})
-    for optimizer, count, name in itertools.product(
-        ("sgd", "adam"), samples, names
-    ):
-        alike = [run for run in of_task if facts.train_samples(run) == count]
-        run = facts.chosen(alike, estimator=name, optimizer=optimizer)
-        if run is not None:
-            method = published.method(name)
-            theirs = cells.get(method) if count == 1 else None
-            yield _row(task, run, facts.seeds_of(run, alike), theirs)
+    names = dict.fromkeys([*cells, *(run["estimator"] for run in runs)])
+    counts = sorted({run["train_samples"] for run in runs})
+    for kind in itertools.product(("sgd", "adam"), counts, names):
+        run = _chosen(runs, *kind)
+        if run is None:
+            continue
+        name, seeds = run["estimator"], facts.seeds_of(run, runs)
+        single = run["train_samples"] == 1
+        theirs = cells.get(published.method(name)) if single else None
+        ours = facts.mean_test(run, runs)
+        yield [
+            facts.label(run),
+            facts.rate(run),
+            f"{run['steps']:,}",
+            ", ".join(str(other["seed"]) for other in seeds),
+            _figure(run, [other["results"]["test"] for other in seeds]),
+            theirs or "-",
+            facts.difference(ours, theirs),
+            run["evaluations"],
+            facts.milliseconds(run),
+            facts.reason(task, run, ours, theirs),
+        ]
 
 
-def _row(
-    task: str, run: Run, seeds: list[Run], theirs: float | None
-) -> list[Any]:
-    values = [other["results"]["test"] for other in seeds]
-    ours = float(np.mean(values))
-    return [
-        facts.label(run),
-        facts.rate(run),
-        f"{run['steps']:,}",
-        ", ".join(str(other["seed"]) for other in seeds),
-        _figure(run, values),
-        theirs or "-",
-        facts.difference(ours, theirs),
-        run["evaluations"],
-        facts.milliseconds(run),
-        facts.reason(task, run["estimator"], run, ours, theirs)
-        or facts.trend(run),
-    ]
+def _chosen(
+    runs: list[Run], optimizer: str, count: int, name: str
+) -> Run | None:
+    kind = {"optimizer": optimizer, "train_samples": count, "estimator": name}
+    return facts.chosen(runs, **kind)
 
 
 def _figure(run: Run, values: list[float]) -> str:
@@ -123,69 +107,52 @@ def _figure(run: Run, values: list[float]) -> str:
     return text + (f" ({count:,} images)" if count < 10_000 else "")
 
 
-def plot(runs: dict[str, Run], path: Path) -> None:
+def plot(runs: list[Run], path: Path) -> None:
     """Validation bounds over the steps, a panel a task."""
-    done = facts.done(runs.values())
+    done = facts.done(runs)
     tasks = [task for task in published.JANG if facts.of(done, task=task)]
     names = sorted({run["estimator"] for run in done})
     colours = plt.get_cmap("tab20").colors
     rows = max(1, -(-len(tasks) // 2))
     figure, axes = facts.panels(rows, 2, (10, 4 * rows + 1))
+    lines: dict[str, Any] = {}
     for axis in axes.flat[len(tasks) :]:
         axis.set_visible(False)
     for axis, task in zip(axes.flat, tasks, strict=False):
         found = facts.of(done, task=task)
-        for run in _lines(found):
-            facts.draw(
+        kinds = {
+            (run["optimizer"], run["train_samples"], run["estimator"])
+            for run in found
+        }
+        chosen = [run for kind in kinds if (run := _chosen(found, *kind))]
+        # Worst first, as they lie in the panel.
+        for run in sorted(chosen, key=facts.last_bound, reverse=True):
+            text = f"{facts.label(run)}, {run['optimizer']}"
+            lines[text] = facts.draw(
                 axis,
                 run,
                 "validation",
-                f"{facts.label(run)}, {run['optimizer']}",
                 linestyle="-" if run["optimizer"] == "sgd" else "--",
                 color=colours[names.index(run["estimator"]) % 20],
             )
         axis.set(title=task, xlabel="step", ylabel="10-sample bound, nats")
-        lowest = min(run["curve"]["validation"][-1] for run in found)
+        lowest = min(map(facts.last_bound, found))
         axis.set_ylim(0.98 * lowest, TOP * lowest)
-    _legend(figure)
+    if lines:  # One legend for all panels, below them.
+        labels = sorted(lines)
+        drawn = [lines[text] for text in labels]
+        place = "outside lower center"
+        figure.legend(drawn, labels, loc=place, fontsize=7, ncols=5)
     facts.save(figure, path)
 
 
-def _legend(figure: Any) -> None:
-    """One for all panels, below them."""
-    found: dict[str, Any] = {}
-    for axis in figure.axes:
-        lines, labels = axis.get_legend_handles_labels()
-        found |= dict(zip(labels, lines, strict=True))
-    labels = sorted(found)
-    if labels:
-        lines = [found[text] for text in labels]
-        place = "outside lower center"
-        figure.legend(lines, labels, loc=place, fontsize=7, ncols=5)
-
-
-def _lines(runs: list[Run]) -> Iterable[Run]:
-    """The chosen runs of a task, worst first, as they lie in the panel."""
-    kinds = {
-        (run["estimator"], run["optimizer"], facts.train_samples(run))
-        for run in runs
-    }
-    found = []
-    for name, optimizer, count in kinds:
-        alike = [run for run in runs if facts.train_samples(run) == count]
-        run = facts.chosen(alike, estimator=name, optimizer=optimizer)
-        assert run is not None
-        found.append(run)
-    return sorted(found, key=lambda run: -run["curve"]["validation"][-1])
-
-
-def _probes(runs: dict[str, Run]) -> Iterable[list[Any]]:
-    for run in runs.values():
+def _probes(runs: list[Run]) -> Iterable[list[Any]]:
+    for run in runs:
         if not run.get("results"):
             yield [
                 run["task"],
                 run["estimator"],
                 facts.rate(run),
                 f"{run['steps']:,}",
-                f"{run['curve']['validation'][-1]:.2f}",
+                f"{facts.last_bound(run):.2f}",
             ]

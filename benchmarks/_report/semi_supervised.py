@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from benchmarks import _published as published
 from benchmarks._report import facts
 from benchmarks._report.facts import Run
@@ -21,24 +19,20 @@ def name(run: Run) -> str:
     return run["estimator"] + (f", τ {start:g}" if start != 1.0 else "")
 
 
-def section(runs: dict[str, Run]) -> list[str]:
+def section(runs: list[Run]) -> list[str]:
     """Accuracy, bound, and time by the number of classes."""
     rows = []
-    for run in runs.values():
-        if "results" not in run:
-            continue
-        bound, accuracy = published.SEMI_SUPERVISED.get(
-            run["estimator"], ("-", math.nan)
-        )
+    for run in facts.done(runs):
+        theirs = published.SEMI_SUPERVISED.get(run["estimator"])
         rows.append(
             [
                 name(run),
                 f"{run['steps']:,}",
                 run["seed"],
                 f"{run['results']['test']:.1f}",
-                bound,
+                theirs[0] if theirs else "-",
                 f"{100 * run['results']['accuracy']:.1f} %",
-                "-" if math.isnan(accuracy) else f"{100 * accuracy:.1f} %",
+                f"{100 * theirs[1]:.1f} %" if theirs else "-",
                 f"{100 * facts.slope(run, 'accuracy'):+.0f} % per 1,000 steps",
                 run["evaluations"],
                 facts.milliseconds(run),
@@ -46,18 +40,11 @@ def section(runs: dict[str, Run]) -> list[str]:
         )
     lines = facts.table(HEAD, rows) if rows else ["Not trained yet."]
     rows = []
-    timed = [run for run in runs.values() if "times" in run]
+    timed = [run for run in runs if "times" in run]
     for run in sorted(timed, key=lambda run: run["classes"]):
-        times = run["times"]
-        clock = [times[n]["median_ms"] for n in TIMED]
-        cpu = [times[n]["cpu_ms"] for n in TIMED]
-        rows.append(
-            [
-                run["classes"],
-                *(f"{value:.0f}" for value in clock),
-                f"{clock[0] / clock[1]:.1f}",
-                f"{cpu[0] / cpu[1]:.1f}",
-                published.SPEED.get(run["classes"], "-"),
-            ]
-        )
+        clock = [run["times"][name]["median_ms"] for name in TIMED]
+        cpu = [run["times"][name]["cpu_ms"] for name in TIMED]
+        row = [run["classes"], *(f"{value:.0f}" for value in clock)]
+        row += [f"{clock[0] / clock[1]:.1f}", f"{cpu[0] / cpu[1]:.1f}"]
+        rows.append([*row, published.SPEED.get(str(run["classes"]), "-")])
     return [*lines, "", *facts.table(TIME_HEAD, rows)] if rows else lines

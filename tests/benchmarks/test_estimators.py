@@ -22,13 +22,3 @@ def test_table_and_json_are_complete(tmp_path, capsys):
     assert [row["evaluations"] for row in rows] == [1, 4, 1]
     printed = capsys.readouterr().out
     assert all(f"{name}, overhead" in printed for name in names)
-
-
-def test_curves_of_both_toy_problems(tmp_path, monkeypatch):
-    calls = []
-    monkeypatch.setattr(estimators, "command_line", calls.append)
-    estimators.main(["--curves", str(tmp_path), "--steps", "7"])
-    assert [call[:4] for call in calls] == [
-        ["compare", "toy", "--target", target] for target in ("0.45", "0.499")
-    ]
-    assert all(call[4:6] == ["--steps", "7"] for call in calls)

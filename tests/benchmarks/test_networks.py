@@ -3,6 +3,7 @@
 A tiny network has few enough states to sum over all of them.
 """
 
+import functools
 import itertools
 import math
 
@@ -66,9 +67,7 @@ def test_many_sample_bound_is_the_exact_likelihood(distribution, layers):
     error = math.sqrt((second / exact**2 - 1.0) / samples)
     assert 5 * error < 0.03
 
-    def terms(inputs, targets, count, seed):
-        return _networks.log_likelihoods(network, inputs, targets, count, seed)
-
+    terms = functools.partial(_networks.log_likelihoods, network)
     found, _ = _networks.negative_bound(
         terms, INPUT, TARGET, samples, xla=False
     )
@@ -84,9 +83,7 @@ def test_one_sample_bound_is_the_mean_cost():
     copies = 100_000
     error = math.sqrt(np.sum(weight * (cost - mean) ** 2) / copies)
 
-    def terms(inputs, targets, count, seed):
-        return _networks.log_likelihoods(network, inputs, targets, count, seed)
-
+    terms = functools.partial(_networks.log_likelihoods, network)
     inputs, targets = (np.repeat(x, copies, 0) for x in (INPUT, TARGET))
     found, own_error = _networks.negative_bound(
         terms, inputs, targets, 1, xla=False
@@ -115,9 +112,7 @@ def test_many_sample_bound_of_a_vae_is_the_exact_evidence(distribution, layer):
     error = math.sqrt((second / evidence**2 - 1.0) / samples)
     assert 5 * error < 0.03
 
-    def terms(inputs, targets, count, seed):
-        return _networks.log_weights(network, inputs, count, seed)
-
+    terms = functools.partial(_networks.log_weights, network)
     found, _ = _networks.negative_bound(
         terms, TARGET, TARGET, samples, xla=False
     )
@@ -131,12 +126,11 @@ def test_the_metric_of_the_package_gives_the_same_bound():
     images = np.repeat(TARGET, 20_000, axis=0)
     calls = tf.Variable(0)
 
-    def terms(inputs, targets, count, seed):
-        return _networks.log_weights(network, inputs, count, seed)
+    terms = functools.partial(_networks.log_weights, network)
 
     def cost(images):
         key = [5, calls.assign_add(1)]
-        return -_networks.log_weights(network, images, 1, key)[0]
+        return -terms(images, images, 1, key)[0]
 
     value, error = _networks.negative_bound(
         terms, images, images, 10, xla=False

@@ -51,12 +51,12 @@ def test_layers_are_relative_to_the_softmax():
             ("torch F.gumbel_softmax", "eager", 9.0),
         ]
     ]
-    found = performance.layers({"results": rows}, "graph")
+    found = performance.layers({"results": rows}, "graph", "median_ms")
     assert found == {"GumbelSoftmax": 3.0, "torch (eager)": 4.5}
 
 
 @pytest.mark.full
-def test_the_figure_shows_memory_where_it_was_measured(tmp_path, monkeypatch):
+def test_the_figure_shows_times_and_memory(tmp_path, monkeypatch):
     report = performance.load("layers")
     for row in report["results"]:
         row["peak_mib"] = 40.0
@@ -64,13 +64,13 @@ def test_the_figure_shows_memory_where_it_was_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(
         performance, "load", lambda n: report if n == "layers" else load(n)
     )
-    titles = []
+    shown = []
     monkeypatch.setattr(
-        performance, "bars", lambda axes, values, *rest: titles.append(values)
+        performance, "bars", lambda axes, values, *_, **__: shown.append(values)
     )
     performance.draw(tmp_path / "performance.png")
-    assert len(titles) == 6
-    assert titles[4] == dict.fromkeys(performance.LAYERS.values(), 40.0)
+    assert len(shown) == 6
+    assert shown[3] == dict.fromkeys(performance.LAYERS.values(), 40.0)
 
 
 def test_epoch_targets():

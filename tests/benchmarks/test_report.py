@@ -22,6 +22,7 @@ RUN = {
     "seconds": 10.0,
     "cpu_seconds": 8.0,
     "evaluations": 1,
+    "train_samples": 1,
     "curve": {
         "step": [1000, 2000, 3000],
         "train": [90.0, 80.0, 70.0],
@@ -54,7 +55,7 @@ def test_figures_are_drawn_from_the_json(tmp_path):
 def test_every_run_says_how_it_was_made():
     for runs in report.read(report.FOLDER / "results").values():
         assert runs
-        for run in runs.values():
+        for run in runs:
             assert run["command"].startswith("python -m benchmarks.")
             assert "/" not in run["command"]
             assert run["environment"]["cpu"]
@@ -62,13 +63,13 @@ def test_every_run_says_how_it_was_made():
 
 
 def test_a_row_compares_with_the_published_figure_and_gives_the_reason():
-    lines = jang.section({"a": RUN})
+    lines = jang.section([RUN])
     (row,) = [line for line in lines if line.startswith("| st |")]
     assert _published.JANG["sbn-bernoulli"]["st"] == 58.9
     assert "60.00 ± 0.25 | 58.9 | +1.1 (+1.9 %) | 1 | 5 (4) |" in row
     assert row.endswith("| -2.5 nats per 1,000 steps |")
     off = {**RUN, "results": {**RUN["results"], "test": 62.0}}
-    (row,) = [x for x in jang.section({"a": off}) if x.startswith("| st |")]
+    (row,) = [x for x in jang.section([off]) if x.startswith("| st |")]
     assert "+3.1 (+5.3 %)" in row and "images" not in row
     assert "falling by 2.5 nats per 1,000 steps at the end" in row
 
@@ -77,7 +78,7 @@ def test_a_lower_figure_says_where_it_passed_the_published_one():
     results = {**RUN["results"], "test": 57.0}  # 5.5 below its last bound
     (row,) = [
         line
-        for line in jang.section({"a": {**RUN, "results": results}})
+        for line in jang.section([{**RUN, "results": results}])
         if line.startswith("| st |")
     ]
     # 58.9 + 5.5 lies between 65 and 62.5.
@@ -98,7 +99,7 @@ def test_another_reading_of_a_method_stands_beside_its_figure():
     runs["muprop_unscaled"]["results"] = {**RUN["results"], "test": 59.0}
     for name, test in (("muprop", 60.5), ("sf", 61.0)):
         runs[name]["results"] = {**RUN["results"], "test": test}
-    lines = jang.section(runs)
+    lines = jang.section(list(runs.values()))
     (row,) = [x for x in lines if x.startswith("| muprop_unscaled |")]
     assert "59.00 ± 0.25 | 58.9 | +0.1 (+0.2 %) |" in row
     # The reading with the lower validation bound stands for the method.
@@ -113,16 +114,12 @@ def test_a_row_is_the_mean_over_the_seeds_of_its_run():
         results = {**RUN["results"], "test": test}
         return {**RUN, "seed": seed, "results": results, **facts}
 
-    runs = {
-        "a": RUN,
-        "b": other(1, 61.0),
-        "c": other(2, 62.0),
-        "another run": other(3, 70.0, steps=2000),
-        "unfinished": {**other(4, 0.0), "results": {}},
-    }
+    runs = [RUN, other(1, 61.0), other(2, 62.0)]
+    runs.append(other(3, 70.0, steps=2000))  # another run
+    runs.append({**other(4, 0.0), "results": {}})  # unfinished
     (row,) = [x for x in jang.section(runs) if x.startswith("| st |")]
     assert "| 0, 1, 2 | 61.00 ± 0.25, seeds ± 1.00 | 58.9 | +2.1" in row
-    reports = {name: {} for name in report.SECTIONS}
+    reports = {name: [] for name in report.SECTIONS}
     (row,) = [
         line
         for line in closing.best({**reports, "jang_table1": runs})
@@ -152,8 +149,8 @@ def test_best_has_the_lowest_bound_on_the_validation_images():
     adam = {**RUN, "optimizer": "adam", "results": {"test": 57.0}}
     adam["curve"] = curve
     lucky = {**RUN, "results": {"test": 56.0}}
-    reports = {name: {} for name in report.SECTIONS}
-    reports["jang_table1"] = {"a": RUN, "b": adam, "c": lucky}
+    reports = {name: [] for name in report.SECTIONS}
+    reports["jang_table1"] = [RUN, adam, lucky]
     (row,) = [x for x in closing.best(reports) if x.startswith("| sbn-")]
     assert "| adam 0.001 | 57.00 | 57.9 | -0.9 (-1.6 %) |" in row
     assert row.endswith("| 5 (4) | 15 |")
@@ -172,22 +169,22 @@ def test_a_longer_run_at_the_same_rate_supersedes_a_shorter_one():
 def test_best_estimator_has_the_lowest_figure_of_the_chosen_runs():
     tighter = {**RUN, "estimator": "sf", "results": {"test": 59.0}}
     tighter["curve"] = {**RUN["curve"], "validation": [63.0]}
-    reports = {name: {} for name in report.SECTIONS}
-    reports["jang_table1"] = {"a": RUN, "b": tighter}
+    reports = {name: [] for name in report.SECTIONS}
+    reports["jang_table1"] = [RUN, tighter]
     (row,) = [x for x in closing.best(reports) if x.startswith("| sbn-")]
     assert row.startswith("| sbn-bernoulli | sf | sgd 0.001 | 59.00 |")
 
 
 def test_the_order_of_the_estimators_stands_beside_the_papers():
     costs = {"st": 60.0, "gumbel_softmax": 59.0, "sf": 75.0, "reinmax": 50.0}
-    runs = {
-        name: {
+    runs = [
+        {
             **RUN,
             "estimator": name,
             "results": {**RUN["results"], "test": c},
         }
         for name, c in costs.items()
-    }
+    ]
     lines = jang.section(runs)
     order = "gumbel_softmax, st, sf"
     assert f"Best first, sgd: {order}. Published: {order}." in lines
@@ -195,7 +192,7 @@ def test_the_order_of_the_estimators_stands_beside_the_papers():
 
 def test_the_family_is_put_in_order_at_equal_steps():
     run = {**RUN, "setup": "8x4", "arguments": {}}
-    runs = {}
+    runs = []
     for name, cost, steps in (
         ("st", 103.0, 3000),
         ("reinmax", 101.0, 3000),
@@ -203,8 +200,8 @@ def test_the_family_is_put_in_order_at_equal_steps():
         ("mve", 90.0, 9000),
     ):
         results = {"train": cost, "test": cost}
-        runs[name] = {**run, "steps": steps, "results": results}
-        runs[name]["estimator"] = name
+        facts = {"estimator": name, "steps": steps, "results": results}
+        runs.append({**run, **facts})
     lines = family.section(runs)
     order = "reinmax 101.00, zgr 102.00, st 103.00"
     assert f"Best first after 3,000 steps: {order}." in lines

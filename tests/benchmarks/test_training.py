@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import _mnist
-from benchmarks._training import Group, Trainer, train
+from benchmarks._training import Trainer, train
 from tfgumbel import estimators
 from tfgumbel.diagnostics.estimates import step_seed
 
@@ -36,8 +36,8 @@ def make_trainer():
     data = np.random.default_rng(2).random((8, 3)).astype("float32")
     feed = _mnist.feed([data], 4, seed=3)
     groups = [
-        Group(keras.optimizers.Adam(0.1), [logits]),
-        Group(keras.optimizers.Adam(0.1), nvil.trainable_variables),
+        (keras.optimizers.Adam(0.1), [logits]),
+        (keras.optimizers.Adam(0.1), nvil.trainable_variables),
     ]
     others = nvil.non_trainable_variables
     return Trainer(loss, lambda i: feed(i)[0], groups, others, xla=False)
