@@ -89,8 +89,28 @@ class CalledOnce(schedules.AnnealedLayer):
 
         In the dtype of Keras's own losses, with which it is added up.
         """
-        if not _saving.is_tried():
-            super().add_loss(tf.cast(loss, keras.config.floatx()))
+        if _saving.is_tried():
+            return
+        if not is_called_by("test_step", "predict_step"):
+            self.refuse_rematerialisation("adds a loss", "lose its gradient")
+        super().add_loss(tf.cast(loss, keras.config.floatx()))
+
+    def refuse_rematerialisation(self, deed: str, flaw: str) -> None:
+        """Raises inside `tf.recompute_grad`, which calls the layer again.
+
+        Args:
+            deed: What the layer does that may be done but once.
+            flaw: What the second call would do.
+        """
+        if is_called_by("recompute_grad.<locals>.inner"):
+            raise ValueError(
+                f"Layer {self.name!r} {deed} inside a model that is "
+                "rematerialised as a whole (`keras.RematScope('full')` around "
+                "the model's construction, or `tf.recompute_grad`): its "
+                f"backward pass would {flaw}. Open the scope around "
+                "the layers to recompute, or give it their names with "
+                "mode='list_of_layers'"
+            )
 
     def add_log(self) -> None:
         """Makes the metric of what `add_logged_loss` adds."""
@@ -170,15 +190,7 @@ class StochasticLayer(CalledOnce):
             ValueError: Inside `tf.recompute_grad`: to call the layer again is
                 to draw again, and the gradient would be that of other noise.
         """
-        if _is_rematerialised():
-            raise ValueError(
-                f"Layer {self.name!r} draws noise inside a model that is "
-                "rematerialised as a whole (`keras.RematScope('full')` around "
-                "the model's construction, or `tf.recompute_grad`): its "
-                "backward pass would draw other noise. Open the scope around "
-                "the layers to recompute, or give it their names with "
-                "mode='list_of_layers'"
-            )
+        self.refuse_rematerialisation("draws noise", "draw other noise")
         _refuse_vectorized_map(self.name)
         scope = sampling_scope.current()
         if scope is not None and scope.seed is not None:
@@ -216,10 +228,6 @@ class StochasticLayer(CalledOnce):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {**super().get_config(), "seed": self.seed}
-
-
-def _is_rematerialised() -> bool:
-    return is_called_by("recompute_grad.<locals>.inner")
 
 
 def _refuse_vectorized_map(name: str) -> None:

@@ -116,6 +116,8 @@ class ScoreFunctionCost(CalledOnce):
                 )
             context = cost
         _checks.context(context.shape, log_prob.shape[0])
+        if self.baseline.decay is not None or self.baseline.normalize:
+            self.refuse_rematerialisation("averages costs", "do so twice")
         # Before any cost of this batch, if this is not the first call on it.
         before = _graphs.once(self.baseline, self.baseline.statistics)
         surrogate, signal = self.baseline.attached(

@@ -546,6 +546,7 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
         """Changes the weights, on every replica alike."""
         if self.update == "gradient" and self.revive_after is None:
             return
+        self.refuse_rematerialisation("averages inputs", "do so twice")
         book = tf.convert_to_tensor(self.codebook)
         drawn = sums["counts"] > 0
         if self.update == "ema":
