@@ -95,6 +95,9 @@ class ScoreFunctionCost(CalledOnce):
         training: Any = None,
     ) -> tf.Tensor:
         """Returns the cost, with the gradient attached while training."""
+        self.refuse_vectorized_map(
+            "attaches a gradient", "a tape around it sees none"
+        )
         cost = in_working_precision(_checks.per_example("cost", cost))
         log_prob = _checks.per_example("log_prob", log_prob)
         surrogate = self._surrogate(cost, log_prob, context, training)
