@@ -326,6 +326,17 @@ def test_a_later_fit_goes_on_by_batches(make):
         assert logged.history["temperature"] == [1.0 + last]
 
 
+@pytest.mark.full
+def test_a_new_optimizer_begins_anew():
+    network, x = model(), np.zeros((32, 4), "float32")
+    for optimizer, last in ((network.optimizer, 7), ("sgd", 7), (None, 15)):
+        if optimizer is not None:
+            network.compile(optimizer, "mse")
+        anneal = tg.TemperatureScheduler(lambda step: 1.0 + step)
+        logged = network.fit(x, x, batch_size=4, verbose=0, callbacks=[anneal])
+        assert logged.history["temperature"] == [1.0 + last]
+
+
 def twins(name="code"):
     """A model of two models, each with a layer of this name."""
     x = keras.Input((4,))

@@ -444,3 +444,50 @@ def test_another_width_than_it_was_built_for(layer, built, given, training):
     made(tf.ones(built), training=training)
     with refused(ValueError, "Argument", "Received: ", "shape", str(given[-1])):
         made(tf.ones(given), training=training)
+
+
+def mapped(layer, inputs):
+    """A training call of two rows."""
+    twice = tf.nest.map_structure(lambda t: tf.stack([t, t]), tensors(inputs))
+    return tf.vectorized_map(
+        lambda row: layer(*row, training=True), tuple(twice)
+    )
+
+
+@every_layer
+def test_a_vectorized_map(case):
+    # Noise, losses and averages would be those of the first row; a gradient
+    # by hand is dropped.
+    with refused(ValueError, "Layer", "inside `tf.vectorized_map`, where"):
+        mapped(case.make(), case.inputs)
+
+
+def test_averages_in_a_vectorized_map():
+    layer = tg.StochasticQuantizer(
+        4,
+        3,
+        estimator="nearest",
+        update="ema",
+        commitment=0.0,
+        revive_after=None,
+    )
+    layer(tf.ones([2, 3]))
+    with refused(ValueError, "averages inputs inside `tf.vectorized_map`"):
+        mapped(layer, [np.ones([2, 3], "float32")])
+
+
+@pytest.mark.full
+def test_a_prediction_in_a_vectorized_map():
+    """What is added to a loss that nobody reads does no harm."""
+
+    class Mapped(keras.Model):
+        def call(self, x):
+            return tf.vectorized_map(kl, x)
+
+    kl, x = tg.CategoricalKL(), np.ones([4, 2, 3], "float32")
+    kl(x[0])
+    model = Mapped()
+    model.compile("sgd", "mse")
+    np.testing.assert_array_equal(model.predict(x, verbose=0), x)
+    with refused(ValueError, "adds a loss inside `tf.vectorized_map`"):
+        model.evaluate(x, x, verbose=0)

@@ -42,6 +42,64 @@ def test_recompute_grad_is_refused():
         again(tf.constant(X))
 
 
+def averaging(**kwargs):
+    """Vectors to averaged codes; nothing is drawn."""
+    return tg.StochasticQuantizer(
+        4, 3, estimator="nearest", update="ema", revive_after=None, **kwargs
+    )
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize(
+    "layer, inputs, does",
+    [
+        (tg.CategoricalKL, [X], "adds a loss"),
+        (lambda: tg.CodeUsageLoss("entropy"), [X], "adds a loss"),
+        (averaging, [X], "adds a loss"),
+        (lambda: averaging(commitment=0.0), [X], "averages inputs"),
+        (
+            lambda: tg.ScoreFunctionCost("moving_average"),
+            [X[:, 0], X[:, 0]],
+            "averages costs",
+        ),
+    ],
+)
+def test_what_a_second_call_would_spoil_is_refused(layer, inputs, does, traced):
+    # A loss that is added outside of every tape has no gradient.
+    layer = layer()
+    layer(*inputs)  # Builds it.
+    again = tf.recompute_grad(lambda *inputs: layer(*inputs, training=True))
+    again = tf.function(again) if traced else again
+    with pytest.raises(ValueError, match=f"{does} inside a model that is re"):
+        again(*map(tf.constant, inputs))
+
+
+def test_a_baseline_without_averages_may_be_called_again():
+    layer = tg.ScoreFunctionCost(keras.layers.Dense(1))
+    cost, log_prob = tf.constant(X[:, 0]), tf.constant(-X[:, 1])
+    again = tf.recompute_grad(
+        lambda log_prob: layer(cost, log_prob, X, training=True)
+    )
+    with tf.GradientTape() as tape:
+        tape.watch(log_prob)
+        value = layer(cost, log_prob, X, training=True)
+    expected = tape.gradient(value, log_prob)
+    with tf.GradientTape() as tape:
+        tape.watch(log_prob)
+        value = again(log_prob)
+    np.testing.assert_allclose(tape.gradient(value, log_prob), expected)
+
+
+@pytest.mark.full
+def test_a_model_rematerialised_as_a_whole_is_evaluated():
+    with keras.RematScope("full"):
+        model = model_with(tg.CategoricalKL(name="kl"))
+    model.compile("sgd", "mse", run_eagerly=True)
+    model.evaluate(X, X[:, :1], verbose=0)
+    with pytest.raises(ValueError, match="'kl' adds a loss inside"):
+        model.fit(X, X[:, :1], verbose=0)
+
+
 @pytest.mark.parametrize("mode", SCOPES)
 def test_every_scope_around_the_layers_keeps_the_gradients(mode):
     with keras.RematScope(mode, **SCOPES[mode]):

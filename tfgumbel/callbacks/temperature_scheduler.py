@@ -55,7 +55,8 @@ class TemperatureScheduler(keras.callbacks.Callback):
     goes on where the last one ended. So does a run that is resumed from files,
     by the iterations of the model's optimizers, those of its own among them
     (of a GAN, say): of the one that has stepped most, which must step once per
-    batch. Restoring the best weights does not take the step back.
+    batch. Restoring the best weights does not take the step back; `compile`
+    with a new optimizer begins anew.
 
     The value appears in the progress line, in `History` and, if they come
     later in the list of callbacks, in `CSVLogger` and `TensorBoard`. With

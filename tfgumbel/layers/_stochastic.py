@@ -89,8 +89,48 @@ class CalledOnce(schedules.AnnealedLayer):
 
         In the dtype of Keras's own losses, with which it is added up.
         """
-        if not _saving.is_tried():
-            super().add_loss(tf.cast(loss, keras.config.floatx()))
+        if _saving.is_tried():
+            return
+        if not is_called_by("predict_step"):
+            self.refuse_vectorized_map(
+                "adds a loss", "only that of the first row would count"
+            )
+        if not is_called_by("test_step", "predict_step"):
+            self.refuse_rematerialisation("adds a loss", "lose its gradient")
+        super().add_loss(tf.cast(loss, keras.config.floatx()))
+
+    def refuse_rematerialisation(self, deed: str, flaw: str) -> None:
+        """Raises inside `tf.recompute_grad`, which calls the layer again.
+
+        Args:
+            deed: What the layer does that may be done but once.
+            flaw: What the second call would do.
+        """
+        if is_called_by("recompute_grad.<locals>.inner"):
+            raise ValueError(
+                f"Layer {self.name!r} {deed} inside a model that is "
+                "rematerialised as a whole (`keras.RematScope('full')` around "
+                "the model's construction, or `tf.recompute_grad`): its "
+                f"backward pass would {flaw}. Open the scope around "
+                "the layers to recompute, or give it their names with "
+                "mode='list_of_layers'"
+            )
+
+    def refuse_vectorized_map(self, deed: str, flaw: str) -> None:
+        """Raises inside `tf.vectorized_map`.
+
+        Args:
+            deed: What the layer does that is not done for each row.
+            flaw: What there would be instead.
+        """
+        # TensorFlow 2.20 and 2.21 run what a loop's body does, beyond its
+        # result, for the first row, and leave out its gradients by hand.
+        if is_called_by("_pfor_impl"):
+            raise ValueError(
+                f"Layer {self.name!r} {deed} inside `tf.vectorized_map`, where "
+                f"{flaw}. Call it on the whole batch or, where it adds no "
+                "loss, in `tf.map_fn`"
+            )
 
     def add_log(self) -> None:
         """Makes the metric of what `add_logged_loss` adds."""
@@ -170,16 +210,10 @@ class StochasticLayer(CalledOnce):
             ValueError: Inside `tf.recompute_grad`: to call the layer again is
                 to draw again, and the gradient would be that of other noise.
         """
-        if _is_rematerialised():
-            raise ValueError(
-                f"Layer {self.name!r} draws noise inside a model that is "
-                "rematerialised as a whole (`keras.RematScope('full')` around "
-                "the model's construction, or `tf.recompute_grad`): its "
-                "backward pass would draw other noise. Open the scope around "
-                "the layers to recompute, or give it their names with "
-                "mode='list_of_layers'"
-            )
-        _refuse_vectorized_map(self.name)
+        self.refuse_rematerialisation("draws noise", "draw other noise")
+        self.refuse_vectorized_map(
+            "draws", "every row would get the same noise"
+        )
         scope = sampling_scope.current()
         if scope is not None and scope.seed is not None:
             return random.replica_seed(scope.next_seed())
@@ -216,20 +250,6 @@ class StochasticLayer(CalledOnce):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {**super().get_config(), "seed": self.seed}
-
-
-def _is_rematerialised() -> bool:
-    return is_called_by("recompute_grad.<locals>.inner")
-
-
-def _refuse_vectorized_map(name: str) -> None:
-    # TensorFlow 2.20 and 2.21 keep the noise of a loop's body for all rows.
-    if is_called_by("_pfor_impl"):
-        raise ValueError(
-            f"Layer {name!r} draws inside `tf.vectorized_map`, where every row "
-            "would get the same noise. Call it on the whole batch, which draws "
-            "for each row by itself, or use `tf.map_fn`"
-        )
 
 
 def is_called_by(*names: str) -> bool:

@@ -95,6 +95,9 @@ class ScoreFunctionCost(CalledOnce):
         training: Any = None,
     ) -> tf.Tensor:
         """Returns the cost, with the gradient attached while training."""
+        self.refuse_vectorized_map(
+            "attaches a gradient", "a tape around it sees none"
+        )
         cost = in_working_precision(_checks.per_example("cost", cost))
         log_prob = _checks.per_example("log_prob", log_prob)
         surrogate = self._surrogate(cost, log_prob, context, training)
@@ -116,6 +119,8 @@ class ScoreFunctionCost(CalledOnce):
                 )
             context = cost
         _checks.context(context.shape, log_prob.shape[0])
+        if self.baseline.decay is not None or self.baseline.normalize:
+            self.refuse_rematerialisation("averages costs", "do so twice")
         # Before any cost of this batch, if this is not the first call on it.
         before = _graphs.once(self.baseline, self.baseline.statistics)
         surrogate, signal = self.baseline.attached(

@@ -546,6 +546,10 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
         """Changes the weights, on every replica alike."""
         if self.update == "gradient" and self.revive_after is None:
             return
+        self.refuse_rematerialisation("averages inputs", "do so twice")
+        self.refuse_vectorized_map(
+            "averages inputs", "only those of the first row would count"
+        )
         book = tf.convert_to_tensor(self.codebook)
         drawn = sums["counts"] > 0
         if self.update == "ema":
