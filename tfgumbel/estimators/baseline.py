@@ -189,7 +189,9 @@ class Baseline(keras.layers.Layer):
 
     def learn(self, sums: tf.Tensor) -> None:
         """Takes the `sums` of a batch into the statistics."""
-        if (self.decay is None and not self.normalize) or _saving.is_tried():
+        if self.decay is None and not self.normalize:
+            return
+        if _saving.is_tried() or _saving.is_rematerialised():
             return
         total, first, second = tf.unstack(sums)
         # A batch without a usable signal leaves everything as it was.

@@ -110,7 +110,10 @@ class CalledOnce(schedules.AnnealedLayer):
         again = bool(self._losses)  # called before in this call of the model
         weight = self._losses.weight(size)
         self.add_loss(loss)
-        if is_called_by("train_step", "test_step") and not in_symbolic_scope():
+        if (
+            _saving.is_called_by("train_step", "test_step")
+            and not in_symbolic_scope()
+        ):
             # As its `update_state` does, in fewer operations.
             total, count = self._metric.variables
             sums = weight * tf.stop_gradient(loss)
@@ -170,7 +173,7 @@ class StochasticLayer(CalledOnce):
             ValueError: Inside `tf.recompute_grad`: to call the layer again is
                 to draw again, and the gradient would be that of other noise.
         """
-        if _is_rematerialised():
+        if _saving.is_rematerialised():
             raise ValueError(
                 f"Layer {self.name!r} draws noise inside a model that is "
                 "rematerialised as a whole (`keras.RematScope('full')` around "
@@ -218,29 +221,14 @@ class StochasticLayer(CalledOnce):
         return {**super().get_config(), "seed": self.seed}
 
 
-def _is_rematerialised() -> bool:
-    return is_called_by("recompute_grad.<locals>.inner")
-
-
 def _refuse_vectorized_map(name: str) -> None:
     # TensorFlow 2.20 and 2.21 keep the noise of a loop's body for all rows.
-    if is_called_by("_pfor_impl"):
+    if _saving.is_called_by("_pfor_impl"):
         raise ValueError(
             f"Layer {name!r} draws inside `tf.vectorized_map`, where every row "
             "would get the same noise. Call it on the whole batch, which draws "
             "for each row by itself, or use `tf.map_fn`"
         )
-
-
-def is_called_by(*names: str) -> bool:
-    """Whether a function of such a name is among those being executed."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        code = frame.f_code
-        if code.co_name in names or code.co_qualname in names:
-            return True
-        frame = frame.f_back
-    return False
 
 
 def model_in_training() -> keras.Model | None:
