@@ -276,6 +276,18 @@ def test_a_cost_without_gradient_names_the_alternatives(case, mode):
         (run if mode == "eager" else graph)()
 
 
+def test_a_network_takes_sizes_that_a_graph_does_not_know():
+    estimator, logits = estimators.RELAX(), tf.zeros([3, 2, 4])
+
+    def value(logits):
+        return estimator(lambda z: z[:, 0, 0], logits, [1, 2])
+
+    expected = value(logits)
+    unknown = [tf.TensorSpec([None, None, 4])]
+    traced = tf.function(value, input_signature=unknown, autograph=False)
+    np.testing.assert_array_equal(traced(logits), expected)
+
+
 def test_what_is_recomputed_uses_what_the_baseline_knew():
     found = []
     for wrap in (lambda function: function, tf.recompute_grad):
