@@ -178,7 +178,7 @@ def temperature(value: Any, name: str = "temperature") -> Any:
     if tf.executing_eagerly() and isinstance(
         value, tf.__internal__.EagerTensor
     ):
-        positive_number(name, float(value))
+        positive_number(name, value.numpy().item())
     return value
 
 

@@ -72,11 +72,11 @@ def admitted(
 
 
 def increase(variable: keras.Variable, amount: Any) -> None:
-    """Adds to a variable, in one operation, unless Keras only tries.
+    """Adds to a variable, in one operation, unless the call is made again.
 
     Keras's own `assign_add` reads the variable, adds, and assigns.
     """
-    if is_tried():
+    if is_tried() or is_rematerialised():
         return
     if in_stateless_scope():
         variable.assign_add(amount)
@@ -111,6 +111,28 @@ def is_tried() -> bool:
             if not (inside or frame.f_locals["unroll"]):
                 return True
             inside = False
+        frame = frame.f_back
+    return False
+
+
+def is_rematerialised() -> bool:
+    """Whether `tf.recompute_grad` calls, which calls again for the gradient.
+
+    State moves in the second call: it must begin where the first one did. In a
+    step of `evaluate` or `predict` there is no other.
+    """
+    return is_called_by("recompute_grad.<locals>.inner") and not is_called_by(
+        "test_step", "predict_step"
+    )
+
+
+def is_called_by(*names: str) -> bool:
+    """Whether a function of such a name is among those being executed."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name in names or code.co_qualname in names:
+            return True
         frame = frame.f_back
     return False
 

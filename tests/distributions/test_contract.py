@@ -196,6 +196,19 @@ def test_derivatives_of_divergences(name, size):
         np.testing.assert_allclose(found[0], exact[0], rtol=1e-5, atol=1e-7)
 
 
+def test_the_curvature_of_a_divergence_is_the_information():
+    """Of Laplace variables, where the divergence is zero and |μ - μ'| bends."""
+    prior, moved = tf.constant([0.3, 2.0]), tf.Variable([0.3, 2.0])
+    with tf.GradientTape(persistent=True) as tape:
+        with tf.GradientTape() as inner:
+            q, p = (tuple(tf.unstack(x)) for x in (moved, prior))
+            value = tg.distributions.Laplace().kl(q, p)
+        gradient = tf.unstack(inner.gradient(value, moved))
+    np.testing.assert_allclose([value, *gradient], 0.0, atol=1e-7)
+    hessian = [tape.gradient(entry, moved) for entry in gradient]
+    np.testing.assert_allclose(hessian, np.eye(2) / 4.0, atol=1e-6)
+
+
 def test_a_prior_of_fewer_axes_gets_a_gradient_of_its_own():
     q, p = tf.constant([[1.0, 2.0]]), tf.constant([1.2])
     with tf.GradientTape() as tape:

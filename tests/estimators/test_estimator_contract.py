@@ -276,6 +276,46 @@ def test_a_cost_without_gradient_names_the_alternatives(case, mode):
         (run if mode == "eager" else graph)()
 
 
+def test_a_network_takes_sizes_that_a_graph_does_not_know():
+    estimator, logits = estimators.RELAX(), tf.zeros([3, 2, 4])
+
+    def value(logits):
+        return estimator(lambda z: z[:, 0, 0], logits, [1, 2])
+
+    expected = value(logits)
+    unknown = [tf.TensorSpec([None, None, 4])]
+    traced = tf.function(value, input_signature=unknown, autograph=False)
+    np.testing.assert_array_equal(traced(logits), expected)
+
+
+def test_what_is_recomputed_uses_what_the_baseline_knew():
+    found = []
+    for wrap in (lambda function: function, tf.recompute_grad):
+        estimator = estimators.Reinforce(baseline="moving_average")
+        logits = tf.constant([[0.3, -0.2, 0.5]])
+        estimator.build(logits.shape)
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = wrap(
+                lambda x, one=estimator: one(lambda z: z[:, 0], x, [1, 4])
+            )(logits)
+        gradient = tape.gradient(value, logits)
+        found.append(
+            [gradient, *map(tf.convert_to_tensor, estimator.variables)]
+        )
+    for plain, recomputed in zip(*found, strict=True):
+        np.testing.assert_array_equal(plain, recomputed)
+    assert np.any(found[0][0])
+
+
+def test_where_nothing_is_recorded_the_cost_is_not_to_blame():
+    function = tf.recompute_grad(
+        lambda x: estimators.REBAR()(lambda z: z[:, 0] ** 2, x, [1, 2])
+    )
+    with pytest.raises(ValueError, match="nothing is recorded inside"):
+        function(tf.zeros([1, 3]))
+
+
 @pytest.mark.parametrize("name", ["arm", "arms"])
 def test_bits_only_estimators_name_others_for_categories(name):
     with pytest.raises(

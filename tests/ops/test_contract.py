@@ -510,6 +510,20 @@ def test_python_temperature_keeps_its_precision(case):
     assert_close(actual, expected, rtol=1e-13)
 
 
+@pytest.mark.full
+def test_temperature_may_be_a_tensor_in_an_eager_map():
+    """TensorFlow rewrites what is mapped, where `float` makes a tensor."""
+    case = CASES["gumbel_softmax"]
+    arguments = arguments_of(case, "float32")[:2]
+    tau = tf.constant(0.7)
+    mapped = tf.map_fn(
+        lambda rows: case.op(*rows, tau),
+        tuple(arguments),
+        fn_output_signature=tf.float32,
+    )
+    assert_close(mapped, case.op(*arguments, tau), atol=1e-7)
+
+
 @samplers
 def test_temperature_must_be_a_scalar(case):
     with pytest.raises(ValueError, match="Received: temperature of shape"):

@@ -191,7 +191,9 @@ class Baseline(keras.layers.Layer):
     def learn(self, sums: tf.Tensor) -> None:
         """Takes the `sums` of a batch into the statistics; frozen ones rest."""
         kept = self.decay is not None or self.normalize
-        if not kept or not self.trainable or _saving.is_tried():
+        if not kept or not self.trainable:
+            return
+        if _saving.is_tried() or _saving.is_rematerialised():
             return
         total, first, second = tf.unstack(sums)
         # A batch without a usable signal leaves everything as it was.

@@ -51,17 +51,17 @@ class ControlVariate(keras.layers.Layer):
         """Builds both layers."""
         perturbed, context = input_shape
         relaxed = self.distribution.sample_shape([perturbed])
-        sizes = [
+        self._sizes = [
             tf.TensorShape(shape)[1:].num_elements()
             for shape in (relaxed, context)
         ]
-        if None in sizes:
+        if None in self._sizes:
             raise ValueError(
                 "The control variate needs logits and a context whose axes, "
                 "except that of the batch, have known sizes. Received: logits "
                 f"of shape {perturbed} and a context of shape {context}"
             )
-        self.hidden.build((None, sum(sizes)))
+        self.hidden.build((None, sum(self._sizes)))
         self.output_layer.build((None, self.units))
         self.built = True
 
@@ -72,11 +72,10 @@ class ControlVariate(keras.layers.Layer):
         assert isinstance(distribution, distributions.Relaxed)
         relaxed = distribution.soften(perturbed, 1.0)
         joined = [
-            tf.reshape(
-                tf.cast(tensor, tf.float32),
-                [-1, tensor.shape[1:].num_elements()],
+            tf.reshape(tf.cast(tensor, tf.float32), [-1, size])
+            for tensor, size in zip(
+                (relaxed, context), self._sizes, strict=True
             )
-            for tensor in (relaxed, context)
         ]
         hidden = self.hidden(tf.concat(joined, axis=-1))
         return tf.squeeze(self.output_layer(hidden), -1)

@@ -8,6 +8,9 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
+# TensorFlow 2.20 and 2.21 have no public way to ask whether a tape is open.
+from tensorflow.python.eager import record
+
 from tfgumbel import _checks, _saving, distributions, schedules
 from tfgumbel._precision import finite_log_odds
 from tfgumbel.distributions import Distribution, Parameters
@@ -251,6 +254,15 @@ class Estimator(schedules.AnnealedLayer):
     def require_gradient(self, gradient: Any) -> Any:
         """Returns the gradient of f in z, or says who could do without."""
         if any(part is None for part in tf.nest.flatten(gradient)):
+            with tf.GradientTape():
+                if not record.could_possibly_record():
+                    raise ValueError(
+                        f"{type(self).__name__} needs the gradient of the cost "
+                        "with respect to the sample, and nothing is recorded "
+                        "inside `tf.recompute_grad` or `tape.stop_recording()`."
+                        " Call it outside: what its cost computes may be "
+                        "recomputed"
+                    )
             others = _names(
                 lambda other: (
                     not other.needs_gradient

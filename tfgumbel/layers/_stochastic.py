@@ -91,12 +91,11 @@ class CalledOnce(schedules.AnnealedLayer):
         """
         if _saving.is_tried():
             return
-        if not is_called_by("predict_step"):
+        if not _saving.is_called_by("predict_step"):
             self.refuse_vectorized_map(
                 "adds a loss", "only that of the first row would count"
             )
-        if not is_called_by("test_step", "predict_step"):
-            self.refuse_rematerialisation("adds a loss", "lose its gradient")
+        self.refuse_rematerialisation("adds a loss", "lose its gradient")
         super().add_loss(tf.cast(loss, keras.config.floatx()))
 
     def refuse_rematerialisation(self, deed: str, flaw: str) -> None:
@@ -106,7 +105,7 @@ class CalledOnce(schedules.AnnealedLayer):
             deed: What the layer does that may be done but once.
             flaw: What the second call would do.
         """
-        if is_called_by("recompute_grad.<locals>.inner"):
+        if _saving.is_rematerialised():
             raise ValueError(
                 f"Layer {self.name!r} {deed} inside a model that is "
                 "rematerialised as a whole (`keras.RematScope('full')` around "
@@ -125,7 +124,7 @@ class CalledOnce(schedules.AnnealedLayer):
         """
         # TensorFlow 2.20 and 2.21 run what a loop's body does, beyond its
         # result, for the first row, and leave out its gradients by hand.
-        if is_called_by("_pfor_impl"):
+        if _saving.is_called_by("_pfor_impl"):
             raise ValueError(
                 f"Layer {self.name!r} {deed} inside `tf.vectorized_map`, where "
                 f"{flaw}. Call it on the whole batch or, where it adds no "
@@ -150,7 +149,10 @@ class CalledOnce(schedules.AnnealedLayer):
         again = bool(self._losses)  # called before in this call of the model
         weight = self._losses.weight(size)
         self.add_loss(loss)
-        if is_called_by("train_step", "test_step") and not in_symbolic_scope():
+        if (
+            _saving.is_called_by("train_step", "test_step")
+            and not in_symbolic_scope()
+        ):
             # As its `update_state` does, in fewer operations.
             total, count = self._metric.variables
             sums = weight * tf.stop_gradient(loss)
@@ -250,17 +252,6 @@ class StochasticLayer(CalledOnce):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {**super().get_config(), "seed": self.seed}
-
-
-def is_called_by(*names: str) -> bool:
-    """Whether a function of such a name is among those being executed."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        code = frame.f_code
-        if code.co_name in names or code.co_qualname in names:
-            return True
-        frame = frame.f_back
-    return False
 
 
 def model_in_training() -> keras.Model | None:

@@ -31,7 +31,7 @@ from tfgumbel.layers._codebook import (
     valid_positions,
 )
 from tfgumbel.layers._replicas import summed
-from tfgumbel.layers._stochastic import SamplingLayer, is_called_by
+from tfgumbel.layers._stochastic import SamplingLayer
 from tfgumbel.layers._straight_through import StraightThroughLayer
 from tfgumbel.layers.code_usage_loss import CodeUsageLoss
 
@@ -314,7 +314,7 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
         tried = in_symbolic_scope() or _saving.is_tried()
         if training and self.trainable and not tried:
             self._maintain(found, valid, counts, seeds)
-        if is_called_by("train_step", "test_step") and not tried:
+        if _saving.is_called_by("train_step", "test_step") and not tried:
             used = tf.reshape(counts, [-1, self.codes])
             self._perplexity.update_counts(used)
             self._usage.update_counts(used)
