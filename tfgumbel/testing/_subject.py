@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -200,6 +201,14 @@ class Subject:
         """The layer's name and class."""
         return f"Layer {self.layer.name!r} ({type(self.layer).__name__})"
 
+    @functools.cached_property
+    def config(self) -> dict[str, Any]:
+        """The layer's configuration; empty where there is none."""
+        try:
+            return self.layer.get_config()
+        except Exception:  # The check of configurations says why.
+            return {}
+
     def learned_inputs(self) -> list[bool]:
         """Of each floating input, whether it must receive a gradient.
 
@@ -227,10 +236,14 @@ class Subject:
         distance = _measure.between_means(first**2, self.samples(layer) ** 2)
         return distance > _measure.STANDARD_ERRORS
 
-    @property
+    @functools.cached_property
     def many(self) -> int:
-        """How many examples a statistical check takes."""
-        return 2**17 if self.full else 2**15
+        """How many examples a statistical check takes; of large ones fewer."""
+        inputs = tf.nest.flatten(self.batch.inputs)
+        shapes = [self.sample_shape, *(array.shape[1:] for array in inputs)]
+        size = max(map(math.prod, shapes))
+        most, numbers = (2**17, 2**23) if self.full else (2**15, 2**21)
+        return int(np.clip(numbers // size, 256, most))
 
     def _default(self) -> Any:
         """Normal numbers; of constants whole ones, which no check changes."""
@@ -321,7 +334,9 @@ class Subject:
     def _what_it_draws(self, given: Any) -> Distribution | None:
         """The distribution that was given, or that can be recognised."""
         if given is not None and given is not False:
-            return distributions.get(given)
+            found = distributions.get(given)
+            self._require_parameters(found)
+            return found
         if given is False or self.passes_on:
             return None
         own = getattr(self.layer, "distribution", None)
@@ -340,6 +355,17 @@ class Subject:
                 return own
             return own if on_simplex(self._one(), own.axis) else None
         return self._categorical() if fits else None
+
+    def _require_parameters(self, distribution: Distribution) -> None:
+        names = list(distribution.parameters)
+        count = len(tf.nest.flatten(self.batch.inputs))
+        if count != len(names):
+            raise ValueError(
+                f"Argument `distribution` takes the inputs for its parameters, "
+                f"{', '.join(names)}, and there are {count}: all of them stand "
+                "in `inputs=`, the first argument of a call, and none in "
+                f"`arguments=`. Received: distribution={distribution!r}"
+            )
 
     def _categorical(self) -> Distribution | None:
         """Categories along the axis along which a sample sums to one."""
@@ -448,6 +474,9 @@ class Subject:
         before = keras.config.dtype_policy()
         try:
             keras.config.set_dtype_policy(dtype)
+            layer = self.make()  # Whose parts, too, follow the policy.
+            if layer.dtype_policy.name == dtype:
+                return layer
             return self.make(dtype=dtype)
         except tf.errors.OpError:
             if dtype.startswith("mixed") or not self.layer.weights:
@@ -459,14 +488,22 @@ class Subject:
     def fingerprint(self, layer: Any, count: int = 256) -> bytes:
         """All values of a training call, bit for bit.
 
-        Where a batch has one draw, which may have few values, of several calls:
+        Where a batch has one draw, of several calls.
+        """
+        batch = self.batch if self.shares_noise else self.rows(count)
+        return self.row(lambda: self.call(layer, batch).fingerprint())
+
+    def row(self, draw: Callable[[], bytes]) -> bytes:
+        """What one call gives, bit for bit.
+
+        Where a batch has one draw, which may have few values, several calls:
         until so many different ones were seen, or their number is reached.
         """
         if not self.shares_noise:
-            return self.call(layer, self.rows(count)).fingerprint()
+            return draw()
         prints: list[bytes] = []
         while len(prints) < CALLS and len(set(prints)) < DIFFERENT:
-            prints.append(self.call(layer, self.batch).fingerprint())
+            prints.append(draw())
         return b"".join(prints)
 
     def collected(
