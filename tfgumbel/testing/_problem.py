@@ -21,7 +21,7 @@ from tfgumbel.distributions import Enumerable
 from tfgumbel.estimators import Estimator
 from tfgumbel.testing._run import (
     NotApplicable,
-    require_numbers,
+    as_parameters,
     require_seed,
     shortened,
 )
@@ -85,17 +85,11 @@ class Problem:
         self.estimator = self._make()
         self.distribution = self.estimator.distribution
         given = self._default() if inputs is None else inputs
-        several = isinstance(given, list | tuple)
-        arrays = [
-            np.asarray(a, "float32") for a in (given if several else [given])
-        ]
-        require_numbers(arrays)
+        names = list(self.distribution.parameters)
         # The second example is another one.
         self.raw = tuple(
             np.stack([a, a if name in self.distribution.constants else 0.3 - a])
-            for name, a in zip(
-                self.distribution.parameters, arrays, strict=True
-            )
+            for name, a in zip(names, as_parameters(given, names), strict=True)
         )
         self._require_call()
 
@@ -111,12 +105,15 @@ class Problem:
         return 2**19 if self.full else 2**17
 
     def _default(self) -> tuple[np.ndarray, ...]:
-        shape = (2, 3) if self.distribution.event_rank else (2,)
-        constant = 2.0 if self.distribution.event_rank else 5.0
+        """Two variables or vectors of three, of which one is rather certain."""
+        vectors = self.distribution.event_rank
+        low = [[-0.6], [-1.8]] if vectors else [-0.6, 1.0]
+        high = [[0.9], [1.8]] if vectors else [0.9, 1.8]
+        constant = 2.0 if vectors else 5.0
         return tuple(
-            np.full(shape[:1], constant)
+            np.full(2, constant)
             if name in self.distribution.constants
-            else self.random.uniform(-0.6, 0.9, size=shape)
+            else self.random.uniform(low, high, (2, 3) if vectors else (2,))
             for name in self.distribution.parameters
         )
 
