@@ -202,6 +202,22 @@ def test_parameters_by_name_are_refused():
         )
 
 
+def test_inputs_that_hide_the_noise_are_refused():
+    zeros = np.zeros([4, 5], "float32")
+    with pytest.raises(ValueError, match="as zeros do under dropout"):
+        tg.testing.check_layer(lambda: keras.layers.Dropout(0.5), zeros)
+
+
+def test_lists_of_numbers_are_an_array():
+    def make():
+        return keras.layers.Dropout(0.5)
+
+    report = tg.testing.check_layer(make, [[0.1, 0.2], [1, 2]], only="training")
+    assert "shape (4, 2)" in report.raise_if_failed()["training"].detail
+    with pytest.raises(ValueError, match="a batch of examples"):
+        tg.testing.check_layer(make, 0.3)
+
+
 def test_the_axis_of_categories_is_said():
     report = tg.testing.check_layer(
         faulty.OtherAxis, faulty.LOGITS, only="training"

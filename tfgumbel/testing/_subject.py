@@ -151,10 +151,8 @@ class Subject:
         self._factory = None if is_layer else _factory(layer)
         self.layer = layer if is_layer else _made(layer)
         self.random = np.random.default_rng(require_seed(seed))
-        self.batch = Batch(
-            _arrays(self._default() if inputs is None else inputs),
-            _arrays(arguments or {}),
-        )
+        given = self._default() if inputs is None else inputs
+        self.batch = Batch(_batches(given), _arrays(arguments or {}))
         require_numbers(tf.nest.flatten(self.batch.inputs))
         self.per_example = per_example
         self.surrogate = surrogate
@@ -287,6 +285,37 @@ class Subject:
                 "is nothing to check. Received: inputs of shape "
                 f"{', '.join(map(str, shapes))}"
             )
+        if self._hides_noise():
+            raise ValueError(
+                f"{self.name} gives the same values each time for these "
+                "inputs, which let none of its noise show, as zeros do under "
+                "dropout. Give others as `inputs=`"
+            )
+
+    def _hides_noise(self) -> bool:
+        """Whether other inputs show noise, and these do not."""
+        if self._varies(self.batch):
+            return False
+        other = tf.nest.map_structure(
+            lambda a: (
+                self.random.normal(size=a.shape).astype(a.dtype)
+                if a.dtype.kind == "f"
+                else a
+            ),
+            self.batch.inputs,
+        )
+        try:
+            return self._varies(self.batch._replace(inputs=other))
+        except Exception:  # They may not be what it takes.
+            return False
+
+    def _varies(self, batch: Batch) -> bool:
+        """Whether two of several calls differ."""
+        first = self.call(self.layer, batch).fingerprint()
+        return any(
+            self.call(self.layer, batch).fingerprint() != first
+            for _ in range(CALLS)
+        )
 
     def _position(self, outputs: list[tf.Tensor]) -> int:
         """Of the floating outputs, the first that differs between calls."""
@@ -624,6 +653,19 @@ def require_floating(subject: Subject) -> None:
     """Raises if no input can be moved a little."""
     if not floating(subject.batch.inputs):
         raise NotApplicable("its inputs are no floating numbers")
+
+
+def _batches(inputs: Any) -> Any:
+    """A structure of arrays, or the array that lists of numbers are."""
+    arrays = _arrays(inputs)
+    if not any(array.ndim for array in tf.nest.flatten(arrays)):
+        arrays = np.asarray(inputs)
+        if not arrays.ndim:
+            raise ValueError(
+                "Argument `inputs` must hold a batch of examples. "
+                f"Received: inputs={inputs!r}"
+            )
+    return arrays
 
 
 def _arrays(structure: Any) -> Any:
