@@ -149,6 +149,12 @@ PROBABILITIES /= PROBABILITIES.sum(axis=-1, keepdims=True)
             1,
         ),
         (
+            keras.layers.RNN(faulty.NoisyCell()),
+            np.ones([2, 3, 8], "float32"),
+            {"only": ["half precision"]},
+            1,
+        ),
+        (
             lambda: faulty.OfFunction(tf.random.normal),
             faulty.LOGITS,
             {"only": ["seeds"]},
@@ -284,6 +290,29 @@ def test_bad_arguments_are_refused(check, arguments, message):
     }
     with pytest.raises(ValueError, match=message):
         getattr(tg.testing, f"check_{check}")(subjects[check], **arguments)
+
+
+def with_noise(*arguments, **options):
+    dense = keras.layers.Dense(*arguments, **options)
+    return keras.Sequential([dense, keras.layers.GaussianNoise(0.5)])
+
+
+def test_weights_follow_the_seed():
+    one, other = (
+        tg.testing.check_layer(
+            lambda: with_noise(3), faulty.LOGITS, only="half precision"
+        )
+        for _ in range(2)
+    )
+    assert one.outcomes == other.outcomes
+
+
+def test_a_unit_that_is_dead_for_one_example_is_no_fault():
+    tg.testing.check_layer(
+        lambda: with_noise(1, "relu", kernel_initializer="ones"),
+        [[-9.0, -8.0], [9.0, 8.0]],
+        only=["gradient", "gradient of the sample"],
+    ).raise_if_failed()
 
 
 def test_one_check_by_its_name():

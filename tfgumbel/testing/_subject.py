@@ -147,10 +147,11 @@ class Subject:
         seed: int = 0,
         full: bool = False,
     ) -> None:
+        self.random = np.random.default_rng(require_seed(seed))
+        keras.utils.set_random_seed(seed % 2**31)
         is_layer = isinstance(layer, keras.layers.Layer)
         self._factory = None if is_layer else _factory(layer)
         self.layer = layer if is_layer else _made(layer)
-        self.random = np.random.default_rng(require_seed(seed))
         given = self._default() if inputs is None else inputs
         self.batch = Batch(_batches(given), _arrays(arguments or {}))
         require_numbers(tf.nest.flatten(self.batch.inputs))
@@ -506,7 +507,8 @@ class Subject:
             layer = self.make()  # Whose parts, too, follow the policy.
             if layer.dtype_policy.name == dtype:
                 return layer
-            return self.make(dtype=dtype)
+            parts = _replaced(self.config, self.config.get("dtype"), dtype)
+            return self.make(**{**parts, "dtype": dtype})
         except tf.errors.OpError:
             if dtype.startswith("mixed") or not self.layer.weights:
                 raise
@@ -653,6 +655,20 @@ def require_floating(subject: Subject) -> None:
     """Raises if no input can be moved a little."""
     if not floating(subject.batch.inputs):
         raise NotApplicable("its inputs are no floating numbers")
+
+
+def _replaced(config: Any, old: Any, dtype: str) -> Any:
+    """A configuration with another `dtype`, in the layers inside it, too."""
+    if isinstance(config, list | tuple):
+        return type(config)(_replaced(part, old, dtype) for part in config)
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: dtype
+        if key == "dtype" and part == old
+        else _replaced(part, old, dtype)
+        for key, part in config.items()
+    }
 
 
 def _batches(inputs: Any) -> Any:
