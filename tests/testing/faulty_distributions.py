@@ -556,7 +556,7 @@ ESTIMATORS = (
         "HalvedOfTwo",
         "shapes",
         functools.partial(HalvedOfTwo, "categorical"),
-        r"for \[4, 2\]$",
+        r"for \[4, 2, 2\]$",
         times=5.0,
     ),
     estimator("StaticBatch", "graph", "None", rows=of_static_size),

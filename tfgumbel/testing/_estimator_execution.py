@@ -37,7 +37,7 @@ def shapes(problem: Problem) -> Finding:
     known = unbiased and problem.estimator.objective == "expected cost"
     tried, worst = [], (0.0, "")
     # One of two categories may be computed in another way.
-    for *axes, last in ([3], [2, 3], [2, 2, 3], [2])[: 4 if vectors else 3]:
+    for *axes, last in ([3], [2, 3], [2, 2, 3], [2, 2])[: 4 if vectors else 3]:
         size = [4, *axes, *([last] if vectors else [])]
         inputs = [
             tf.fill([4] + [1] * len(axes), 2.0)

@@ -105,15 +105,12 @@ class Problem:
         return 2**19 if self.full else 2**17
 
     def _default(self) -> tuple[np.ndarray, ...]:
-        """Two variables or vectors of three, of which one is rather certain."""
-        vectors = self.distribution.event_rank
-        low = [[-0.6], [-1.8]] if vectors else [-0.6, 1.0]
-        high = [[0.9], [1.8]] if vectors else [0.9, 1.8]
-        constant = 2.0 if vectors else 5.0
+        shape = (2, 3) if self.distribution.event_rank else (2,)
+        constant = 2.0 if self.distribution.event_rank else 5.0
         return tuple(
-            np.full(2, constant)
+            np.full(shape[:1], constant)
             if name in self.distribution.constants
-            else self.random.uniform(low, high, (2, 3) if vectors else (2,))
+            else self.random.uniform(-0.6, 0.9, size=shape)
             for name in self.distribution.parameters
         )
 
