@@ -710,6 +710,46 @@ class Poisson(keras.layers.Layer):
         return rate + tf.stop_gradient(tf.random.poisson([], rate) - rate)
 
 
+@keras.saving.register_keras_serializable("tfgumbel_tests")
+class Seldom(keras.layers.Layer):
+    """Drops the whole batch but for one call of ten."""
+
+    def call(self, inputs, training=None):
+        if not training:
+            return inputs
+        kept = tf.random.uniform([]) < 0.1
+        return inputs * tf.cast(kept, inputs.dtype) * 10.0
+
+
+class HardForAll(Right):
+    """Hard samples, of one noise for the batch."""
+
+    noise = one_for_the_batch
+
+
+@keras.saving.register_keras_serializable("tfgumbel_tests")
+class NoisyCell(keras.layers.Layer):
+    """A cell whose state has the precision of the loop around it."""
+
+    state_size = 8
+
+    def call(self, inputs, states, training=None):
+        noise = tf.random.normal(tf.shape(inputs), dtype=inputs.dtype)
+        state = states[0] + inputs + (noise if training else 0.0)
+        return state, [state]
+
+
+class OfFunction(keras.layers.Layer):
+    """Has no configuration."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def call(self, inputs):
+        return inputs + self.function(tf.shape(inputs), dtype=inputs.dtype)
+
+
 # By arguments of `check_layer`, where they take some.
 OPTIONS = {
     "coin": {"per_example": False, "arguments": {"scale": np.float32(0.5)}},

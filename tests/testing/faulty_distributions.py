@@ -112,6 +112,48 @@ class Hurdle(tg.distributions.Distribution):
         return tf.sigmoid(parameters[0]) / parameters[1]
 
 
+class Cauchy(tg.distributions.Distribution):
+    """Has no mean, and slopes of most costs have none either."""
+
+    name = "cauchy"
+    parameters = {
+        "loc": tg.distributions.real,
+        "scale": tg.distributions.positive,
+    }
+    inference = ("mode", "sample")
+    sign = 1.0
+
+    def reparameterize(self, parameters, seed):
+        loc, scale = parameters
+        angle = np.pi * (tg.random.uniform(tf.shape(loc), seed) - 0.5)
+        held = tf.stop_gradient(scale)
+        return loc + (held + self.sign * (scale - held)) * tf.tan(angle)
+
+    def log_probs(self, parameters, sample):
+        loc, scale = parameters
+        ratio = (sample - loc) / scale
+        return -tf.math.log(np.pi * scale) - tf.math.log1p(ratio**2)
+
+    def mode(self, parameters):
+        return parameters[0]
+
+
+class WrongWay(Cauchy):
+    """Has the gradient of the scale with the wrong sign."""
+
+    sign = -1.0
+
+
+class WholeNumbers(Spin):
+    """Draws integers, with which no layer can compute."""
+
+    def sample(self, parameters, seed):
+        return tf.cast(super().sample(parameters, seed), tf.int32)
+
+    def log_probs(self, parameters, sample):
+        return super().log_probs(parameters, tf.cast(sample, tf.float32))
+
+
 @dataclasses.dataclass(frozen=True)
 class Fault:
     """A subject, the check that must find its fault, and how far beyond."""
@@ -144,6 +186,13 @@ def log_probs_without_constant(self, parameters, sample):
     return tf.math.log(sample) - (sample / parameters[0]) ** 2 / 2.0
 
 
+def clipped_constant(self, parameters, sample):
+    """Right up to a scale of 3."""
+    scale = tf.minimum(parameters[0], 3.0)
+    exponent = -((sample / parameters[0]) ** 2) / 2.0
+    return tf.math.log(sample + 1e-30) - 2.0 * tf.math.log(scale) + exponent
+
+
 def rate_for_scale(self, parameters, seed):
     return Rayleigh.reparameterize(self, (1.0 / parameters[0],), seed)
 
@@ -172,6 +221,11 @@ def one_sided(self, parameters, sample, noise):
     return tf.where(sample > 0, found, -found)
 
 
+def of_the_first_example(self, parameters, seed):
+    first = parameters[0][:1] + tf.zeros_like(parameters[0])
+    return Rayleigh.reparameterize(self, (first,), seed)
+
+
 def shared_noise(self, parameters, seed):
     one = tf.concat([tf.shape(parameters[0])[:-1], [1]], axis=0)
     return parameters[0] * tf.sqrt(2.0 * tg.random.exponential(one, seed))
@@ -191,6 +245,19 @@ class ForgetsTheMean(Rayleigh):
 DISTRIBUTIONS = (
     Fault("OnlyUp", "samples", OnlyUp()),
     rayleigh("SharedNoise", "independence", reparameterize=shared_noise),
+    rayleigh(
+        "OfTheFirstExample",
+        "independence",
+        "sample of an example changes",
+        reparameterize=of_the_first_example,
+    ),
+    Fault(
+        "ClippedConstant",
+        "score",
+        type("Clipped", (Rayleigh,), {"log_probs": clipped_constant})(),
+    ),
+    Fault("WrongWay", "reparameterised sample", WrongWay()),
+    Fault("WholeNumbers", "inference", WholeNumbers(), "of int32"),
     Fault("ForgetsTheMean", "configuration", ForgetsTheMean(2.0), "mean"),
     rayleigh(
         "ClippedSample",
@@ -276,7 +343,7 @@ DISTRIBUTIONS = (
         "enumeration",
         "mass",
         count=lambda self, shape: 2,
-        support=lambda self, shape: np.array([[0.0, 0.0], [1.0, 1.0]], "f"),
+        support=lambda self, shape: np.array([[0.0] * 3, [1.0] * 3], "f"),
     ),
     bernoulli(
         "SameAntithetic",
@@ -373,6 +440,17 @@ def ignores_upstream(self, cost, parameters, gradients):
         return tf.identity(value), lambda dy: (dy, *gradients)
 
     return join(value, *parameters)
+
+
+class HalvedOfTwo(ScoreFunction):
+    """Wrong where categories are two."""
+
+    def scale(self):
+        return self.factor / self.samples
+
+    def rows(self, parameters):
+        self.factor = 0.5 if parameters[0].shape[-1] == 2 else 1.0
+        return super().rows(parameters)
 
 
 class LearnsInTheCost(ScoreFunction):
@@ -474,6 +552,13 @@ ESTIMATORS = (
     estimator("Miscounts", "evaluations", "where it says 7", evaluations=7),
     estimator("CountsOnce", "evaluations", "3 with samples=5", evaluations=3),
     estimator("OfOneAxis", "shapes", r"for \[4, 2, 2\]", join=of_one_axis),
+    Fault(
+        "HalvedOfTwo",
+        "shapes",
+        functools.partial(HalvedOfTwo, "categorical"),
+        r"for \[4, 2, 2\]$",
+        times=5.0,
+    ),
     estimator("StaticBatch", "graph", "None", rows=of_static_size),
     estimator(
         "HalvedByXLA",

@@ -9,6 +9,7 @@ import tfgumbel as tg
 from tests.testing.faulty_distributions import (
     DISTRIBUTIONS,
     ESTIMATORS,
+    Cauchy,
     HalfSpin,
     Hurdle,
     OfOneSample,
@@ -46,7 +47,7 @@ def test_a_fault_of_an_estimator_is_found(fault):
     [0, *(pytest.param(s, marks=pytest.mark.exhaustive) for s in range(1, 5))],
 )
 def test_the_right_ones_pass(seed):
-    for distribution in (Rayleigh, Spin, HalfSpin, Hurdle):
+    for distribution in (Rayleigh, Spin, HalfSpin, Hurdle, Cauchy):
         report = tg.testing.check_distribution(distribution(), seed=seed)
         report.raise_if_failed()
     for estimator in (ScoreFunction, OfOneSample):
@@ -74,3 +75,21 @@ def test_what_counts_is_at_most_as_many_as_there_are():
     distribution = tg.distributions.Subset()  # k is a parameter
     report = tg.testing.check_distribution(distribution, only=["mean"])
     assert report.raise_if_failed()["mean"].status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        ("bernoulli", [-14.0, 0.3]),
+        ("categorical", [[0.0, 0.0, -10.0], [0.0, 1.0, -13.0]]),
+    ],
+)
+def test_what_is_hardly_ever_drawn_is_no_fault(name, inputs):
+    report = tg.testing.check_distribution(name, inputs)
+    report.raise_if_failed()
+    assert "too few for a mean" in report["score"].detail
+
+
+def test_inputs_of_another_number_are_refused():
+    with pytest.raises(ValueError, match="each of mean, scale. Received: 1"):
+        tg.testing.check_estimator("rloo", "gaussian", 0.3)

@@ -2,6 +2,7 @@
 
 import re
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +10,7 @@ import tensorflow as tf
 import tfgumbel as tg
 from tests.testing import faulty
 from tests.testing.faulty import FAULTS, RIGHT
+from tfgumbel.testing import _measure
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
@@ -116,12 +118,110 @@ PROBABILITIES /= PROBABILITIES.sum(axis=-1, keepdims=True)
         ),
         (faulty.Nested, faulty.LOGITS, {"only": ["half precision"]}, 1),
         (faulty.Poisson, faulty.LOGITS, {"only": ["NaN"]}, 0),
+        (
+            faulty.Seldom,
+            faulty.LOGITS,
+            {"only": ["gradient"], "per_example": False},
+            1,
+        ),
+        (
+            lambda: faulty.HardForAll(hard=True),
+            faulty.LOGITS,
+            {"only": ["gradient of the sample"], "per_example": False},
+            0,
+        ),
+        (
+            lambda: faulty.Right(hard=True),
+            np.zeros([2, 20, 20, 3], "float32"),
+            {"only": ["gradient of the sample"]},
+            1,
+        ),
+        (
+            lambda: keras.layers.ConvLSTM1D(2, 2, dropout=0.3),
+            np.ones([2, 3, 4, 2], "float32"),
+            {"only": ["masks"]},
+            0,
+        ),
+        (
+            lambda: keras.layers.RNN(faulty.NoisyCell()),
+            np.ones([2, 3, 8], "float32"),
+            {"only": ["half precision"]},
+            1,
+        ),
+        (
+            keras.layers.RNN(faulty.NoisyCell()),
+            np.ones([2, 3, 8], "float32"),
+            {"only": ["half precision"]},
+            1,
+        ),
+        (
+            lambda: faulty.OfFunction(tf.random.normal),
+            faulty.LOGITS,
+            {"only": ["seeds"]},
+            0,
+        ),
     ],
 )
 def test_other_inputs_and_outputs(layer, inputs, options, passed):
     report = tg.testing.check_layer(layer, inputs, **options)
     report.raise_if_failed()
     assert sum(outcome.status == "pass" for outcome in report) == passed
+
+
+def test_large_examples_are_fewer():
+    rows = []
+
+    class Seen(keras.layers.Dropout):
+        def call(self, inputs, training=False):
+            rows.append(inputs.shape[0] or 0)
+            return super().call(inputs, training=training)
+
+    image = np.ones([1, 64, 64, 3], "float32")
+    tg.testing.check_layer(
+        lambda: Seen(0.5), image, only=["calls", "examples", "layers"]
+    ).raise_if_failed()
+    assert 256 <= max(rows) < 1024
+
+
+def test_chance_makes_the_largest_of_many_entries():
+    """Of 2^17 equal ones the largest is beyond five standard errors."""
+    one, other = np.random.default_rng(4).normal(size=(2, 64, 2**17))
+    error = np.sqrt((one.var(0, ddof=1) + other.var(0, ddof=1)) / 64)
+    assert np.max(np.abs(one.mean(0) - other.mean(0)) / error) > 5.0
+    assert _measure.between_means(one, other) < 4.0
+    other[:, 0] += 3.0
+    assert _measure.between_means(one, other) > 10.0
+
+
+def test_parameters_by_name_are_refused():
+    class Sampling(keras.layers.Layer):
+        def call(self, mean, log_variance):
+            noise = tf.random.normal(tf.shape(mean))
+            return mean + tf.exp(0.5 * log_variance) * noise
+
+    with pytest.raises(ValueError, match="mean, scale, and there are 1"):
+        tg.testing.check_layer(
+            Sampling,
+            faulty.LOGITS,
+            arguments={"log_variance": faulty.LOGITS},
+            distribution="gaussian",
+        )
+
+
+def test_inputs_that_hide_the_noise_are_refused():
+    zeros = np.zeros([4, 5], "float32")
+    with pytest.raises(ValueError, match="as zeros do under dropout"):
+        tg.testing.check_layer(lambda: keras.layers.Dropout(0.5), zeros)
+
+
+def test_lists_of_numbers_are_an_array():
+    def make():
+        return keras.layers.Dropout(0.5)
+
+    report = tg.testing.check_layer(make, [[0.1, 0.2], [1, 2]], only="training")
+    assert "shape (4, 2)" in report.raise_if_failed()["training"].detail
+    with pytest.raises(ValueError, match="a batch of examples"):
+        tg.testing.check_layer(make, 0.3)
 
 
 def test_the_axis_of_categories_is_said():
@@ -190,6 +290,29 @@ def test_bad_arguments_are_refused(check, arguments, message):
     }
     with pytest.raises(ValueError, match=message):
         getattr(tg.testing, f"check_{check}")(subjects[check], **arguments)
+
+
+def with_noise(*arguments, **options):
+    dense = keras.layers.Dense(*arguments, **options)
+    return keras.Sequential([dense, keras.layers.GaussianNoise(0.5)])
+
+
+def test_weights_follow_the_seed():
+    one, other = (
+        tg.testing.check_layer(
+            lambda: with_noise(3), faulty.LOGITS, only="half precision"
+        )
+        for _ in range(2)
+    )
+    assert one.outcomes == other.outcomes
+
+
+def test_a_unit_that_is_dead_for_one_example_is_no_fault():
+    tg.testing.check_layer(
+        lambda: with_noise(1, "relu", kernel_initializer="ones"),
+        [[-9.0, -8.0], [9.0, 8.0]],
+        only=["gradient", "gradient of the sample"],
+    ).raise_if_failed()
 
 
 def test_one_check_by_its_name():

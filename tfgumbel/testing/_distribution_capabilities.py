@@ -26,6 +26,7 @@ ERRORS = "standard errors"
 
 def _agree(subject: Samples, found: list[np.ndarray]) -> Finding:
     """Gradients by a second road, against the score function's."""
+    subject.require_variety()
     pairs = list(zip(found, subject.score_gradient(), strict=True))
     figure = max(_measure.between_means(f, e) for f, e in pairs)
     return Finding(
@@ -79,6 +80,7 @@ def _same(subject: Samples, sample: Any) -> float:
 )
 def weak_derivatives(subject: Samples) -> Finding:
     distribution = subject.require(WeaklyDifferentiable)
+    subject.require_variety()
     parameters = subject.parameters(subject.many)
     found = distribution.weak_derivatives(parameters, subject.seed())
     exact = dict(
@@ -264,6 +266,7 @@ def categories(subject: Samples) -> Finding:
 )
 def divergence(subject: Samples) -> Finding:
     distribution = subject.require(ClosedFormKL)
+    subject.require_variety()
     parameters = subject.parameters(subject.many)
     raw = tuple(
         a if name in distribution.constants else a * 0.5 + 0.8

@@ -96,6 +96,7 @@ def normalisation(subject: Samples) -> Finding:
     "parameter is missing from `log_probs`, or samples follow other parameters",
 )
 def score(subject: Samples) -> Finding:
+    subject.require_variety()
     parameters = subject.parameters(subject.many)
     with tf.GradientTape() as tape:
         tape.watch(parameters)
@@ -137,6 +138,7 @@ def closed_score(subject: Samples) -> Finding:
 )
 def mean(subject: Samples) -> Finding:
     subject.require(Mean)
+    subject.require_variety()
     found = _inferred(subject, "mean")
     return Finding(
         ERRORS,
@@ -179,6 +181,12 @@ def mode(subject: Samples) -> Finding:
 )
 def inference(subject: Samples) -> Finding:
     distribution = subject.distribution
+    (dtype,) = {tensor.dtype for tensor in subject.parameters(1)}
+    if subject.drawn.dtype != dtype:
+        raise Fault(
+            f"samples are of {subject.drawn.dtype.name}, parameters of "
+            f"{dtype.name}"
+        )
     for name in distribution.inference:
         value = distribution.infer(subject.parameters(3), name, subject.seed)
         if value.shape[1:] != subject.drawn.shape[1:]:
@@ -215,6 +223,7 @@ def sums(subject: Samples) -> Finding:
     "parameters, not of some of its axes",
 )
 def independence(subject: Samples) -> Finding:
+    _require_examples_apart(subject)
     # log q of each variable tells its sample, whatever its axes.
     log_probs = subject.distribution.log_probs(
         subject.parameters(subject.many), subject.drawn
@@ -233,6 +242,31 @@ def independence(subject: Samples) -> Finding:
         float(np.max(figures)),
         _measure.STANDARD_ERRORS,
     )
+
+
+def _require_examples_apart(subject: Samples) -> None:
+    """What one example's parameters are does not matter to another."""
+    distribution, seed = subject.distribution, subject.seed()
+    inputs = tf.nest.flatten(subject.inputs(64))
+    moved = [
+        a
+        if name in distribution.constants
+        else tf.concat([a[:1] / 2, a[1:]], 0)
+        for name, a in zip(distribution.parameters, inputs, strict=True)
+    ]
+    pair = [
+        distribution.constrain(tuple(given) if len(given) > 1 else given[0])
+        for given in (inputs, moved)
+    ]
+    for name, function in (
+        ("sample", lambda p: distribution.sample(p, seed)),
+        ("log q", lambda p: distribution.log_probs(p, subject.drawn[:64])),
+    ):
+        one, other = (np.asarray(function(p))[1:] for p in pair)
+        if not np.array_equal(one, other, equal_nan=True):
+            raise Fault(
+                f"the {name} of an example changes with parameters of another"
+            )
 
 
 @check(

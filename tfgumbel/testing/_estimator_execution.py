@@ -32,12 +32,13 @@ ROWS = 1024
 )
 def shapes(problem: Problem) -> Finding:
     distribution = problem.distribution
-    last = [3] if distribution.event_rank else []
+    vectors = distribution.event_rank
     unbiased = problem.estimator.unbiased
     known = unbiased and problem.estimator.objective == "expected cost"
     tried, worst = [], (0.0, "")
-    for axes in ([], [2], [2, 2]):
-        size = [4, *axes, *last]
+    # One of two categories may be computed in another way.
+    for *axes, last in ([3], [2, 3], [2, 2, 3], [2, 2])[: 4 if vectors else 3]:
+        size = [4, *axes, *([last] if vectors else [])]
         inputs = [
             tf.fill([4] + [1] * len(axes), 2.0)
             if name in distribution.constants

@@ -73,6 +73,8 @@ def _direction(problem: Problem) -> Finding:
     for example in range(EXAMPLES):
         pair = [e.of(example).parameters.mean(axis=0) for e in (found, exact)]
         lengths = [np.linalg.norm(g) for g in pair]
+        if not lengths[0]:
+            raise Fault("it is zero")
         cosines.append(pair[0] @ pair[1] / np.prod(lengths))
     return Finding(
         "it says that it is biased; 1 - cosine of the mean with the exact "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any
 
 import numpy as np
@@ -134,11 +135,8 @@ def _without_seed(subject: Subject) -> Any:
     default = getattr(constructor.get("seed"), "default", None)
     if default is inspect.Parameter.empty:
         raise NotApplicable("its constructor asks for a seed")
-    try:
-        config = subject.layer.get_config()
-    except Exception:  # The check of configurations says why.
-        config = {}
-    return subject.make(seed=default) if "seed" in config else subject.make()
+    has_seed = "seed" in subject.config
+    return subject.make(seed=default) if has_seed else subject.make()
 
 
 @check(
@@ -149,7 +147,7 @@ def _without_seed(subject: Subject) -> Any:
     "`keras.utils.set_random_seed` sets",
 )
 def seeds(subject: Subject) -> Finding:
-    if "seed" not in subject.layer.get_config():
+    if "seed" not in subject.config:
         raise NotApplicable("its configuration has no seed")
 
     def prints(seed: int, count: int) -> list[bytes]:
@@ -209,8 +207,8 @@ def _rare_categories(
     shape = [1] * len(subject.sample_shape)
     shape[axis if axis < 0 else axis - 1] = categories
     logits = np.zeros(subject.sample_shape) + line.reshape(shape)
-    each = max(1, logits.size // categories)
-    samples, given = _draws(subject, layer, logits, count // each)
+    rows = max(1, count * categories // logits.size)
+    samples, given = _draws(subject, layer, logits, rows)
     samples = np.moveaxis(samples, axis, -1).reshape(-1, categories)
     given = np.moveaxis(given, axis if axis < 0 else axis - 1, -1)
     shares = np.exp(given.reshape(-1, categories)[0])
@@ -227,7 +225,7 @@ def _rare_categories(
 
 
 def _rare_ones(subject: Subject, layer: Any, count: int) -> Finding:
-    rows = count // max(1, int(np.prod(subject.sample_shape)))
+    rows = max(1, count // math.prod(subject.sample_shape))
     rates, figures = {}, []
     for share in (0.3, RARE):
         logits = np.full(subject.sample_shape, np.log(share / (1.0 - share)))
@@ -248,7 +246,7 @@ def _continuous(
     subject: Subject, layer: Any, distribution: Any, count: int
 ) -> Finding:
     """Against samples of the distribution itself."""
-    count //= 2**3
+    count = min(count // 2**3, 2 * subject.many)
     batch = subject.rows(count)
     inputs = tf.nest.map_structure(
         lambda t: tf.cast(t, layer.compute_dtype), batch.inputs
@@ -274,7 +272,8 @@ def _continuous(
 
 FREQUENCIES = (
     "compare with the formula: noise -log(-log(u)) added to the logits, not "
-    "divided by the temperature before; a logit is no probability"
+    "divided by the temperature before; a logit is no probability; if samples "
+    "are no categories, as Dirichlet ones, give `distribution=False`"
 )
 HALF = (
     "draw noise in float32, whatever the layer's precision, and cast after "

@@ -204,13 +204,15 @@ def flat(subject: Subject, count: int) -> list[tf.Tensor]:
 def drawn(
     subject: Subject, model: keras.Model, values: list[tf.Tensor]
 ) -> bytes:
-    """All that a training call gives, bit for bit; or many calls."""
-    found = []
-    for _ in range(CALLS if subject.shares_noise else 1):
+    """All that a training call gives, bit for bit; or several calls."""
+
+    def draw() -> bytes:
         with CostCollector():
-            found += tf.nest.flatten(model(values, training=True))
+            found = tf.nest.flatten(model(values, training=True))
         found += model.losses
-    return b"".join(np.asarray(tensor).tobytes() for tensor in found)
+        return b"".join(np.asarray(tensor).tobytes() for tensor in found)
+
+    return subject.row(draw)
 
 
 def _predicted(model: keras.Model, values: list[tf.Tensor]) -> list[np.ndarray]:

@@ -301,7 +301,10 @@ def masks(subject: Subject) -> Finding:
     if not subject.layer.supports_masking:
         raise NotApplicable("it does not say `supports_masking`")
     first = tf.nest.flatten(subject.batch.inputs)[0]
-    if first.ndim < 3 or len(subject.sample_shape) < 2:
+    steps = first.shape[1:2] if first.ndim > 2 else None
+    has_steps = len(subject.sample_shape) > 1
+    has_steps &= subject.sample_shape[:1] == steps
+    if not (has_steps and getattr(subject.layer, "return_sequences", True)):
         raise NotApplicable("its inputs, or samples, have no steps")
     layer, batch = subject.make(), subject.rows(4)
     mask = tf.sequence_mask([1] * 4, first.shape[1])

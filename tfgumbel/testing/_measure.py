@@ -11,6 +11,12 @@ from typing import Any
 import numpy as np
 
 STANDARD_ERRORS = 5.0
+ENTRIES = 100
+"""So many entries share a bound; the largest of more is larger by chance."""
+
+FEW = 50
+"""Of draws that differ: fewer do not show a mean, nor its standard error."""
+
 KOLMOGOROV = 2.8
 """Of √n times the distance of two distribution functions: p = 3e-7."""
 
@@ -43,15 +49,24 @@ def _in_errors(
     distance = np.maximum(0.0, np.abs(distance) - forgiven)
     # Rounding in float32 is all that is left of a variance of zero.
     figure = np.max(distance / (error + 0.2 * forgiven), initial=0.0)
-    return float(figure) if np.isfinite(figure) else float("inf")
+    if not np.isfinite(figure):
+        return float("inf")
+    # n P(|x| > t) is about exp(-(t² - 2 log n) / 2).
+    by_chance = 2.0 * np.log(max(1.0, np.size(distance) / ENTRIES))
+    return float(np.sqrt(max(0.0, figure**2 - by_chance)))
 
 
 def from_shares(counts: Any, shares: Any) -> float:
-    """Largest distance of counts from their shares, in standard errors."""
+    """Largest distance of counts from their shares, in standard errors.
+
+    Of those that are expected often enough to have a standard error.
+    """
     counts, shares = (np.asarray(a, np.float64) for a in (counts, shares))
     total = counts.sum()
-    error = np.sqrt(total * shares * (1.0 - shares))
-    return float(np.max(np.abs(counts - total * shares) / error))
+    often = total * np.minimum(shares, 1.0 - shares) > FEW
+    error = np.sqrt(total * shares * (1.0 - shares))[often]
+    distance = np.abs(counts - total * shares)[often]
+    return float(np.max(distance / error, initial=0.0))
 
 
 def between_distributions(first: Any, second: Any) -> float:

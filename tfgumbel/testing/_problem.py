@@ -21,7 +21,7 @@ from tfgumbel.distributions import Enumerable
 from tfgumbel.estimators import Estimator
 from tfgumbel.testing._run import (
     NotApplicable,
-    require_numbers,
+    as_parameters,
     require_seed,
     shortened,
 )
@@ -85,17 +85,11 @@ class Problem:
         self.estimator = self._make()
         self.distribution = self.estimator.distribution
         given = self._default() if inputs is None else inputs
-        several = isinstance(given, list | tuple)
-        arrays = [
-            np.asarray(a, "float32") for a in (given if several else [given])
-        ]
-        require_numbers(arrays)
+        names = list(self.distribution.parameters)
         # The second example is another one.
         self.raw = tuple(
             np.stack([a, a if name in self.distribution.constants else 0.3 - a])
-            for name, a in zip(
-                self.distribution.parameters, arrays, strict=True
-            )
+            for name, a in zip(names, as_parameters(given, names), strict=True)
         )
         self._require_call()
 

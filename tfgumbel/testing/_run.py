@@ -161,6 +161,20 @@ def require_numbers(arrays: Sequence[np.ndarray]) -> None:
             )
 
 
+def as_parameters(given: Any, names: Sequence[str]) -> list[np.ndarray]:
+    """Returns inputs as an array for each parameter; a list may be the one."""
+    one = isinstance(given, list) and len(names) == 1
+    several = isinstance(given, list | tuple) and not one
+    arrays = [np.asarray(a, "float32") for a in (given if several else [given])]
+    if len(arrays) != len(names):
+        raise ValueError(
+            "Argument `inputs` must hold an array for each of "
+            f"{', '.join(names)}. Received: {len(arrays)}"
+        )
+    require_numbers(arrays)
+    return arrays
+
+
 def _own_seed(seed: int, name: str) -> int:
     return (seed + zlib.crc32(name.encode())) % 2**31
 

@@ -10,12 +10,16 @@ import tensorflow as tf
 
 from tfgumbel import distributions
 from tfgumbel.distributions import Distribution, Parameters
+from tfgumbel.testing._measure import FEW
 from tfgumbel.testing._run import (
     NotApplicable,
-    require_numbers,
+    as_parameters,
     require_seed,
     shortened,
 )
+
+SMALLEST, LARGEST = (0.1, 0.6, 3.0), (0.4, 1.0, 4.0)
+"""Of unconstrained parameters: what is `positive` is below 1, and above."""
 
 
 class Samples:
@@ -35,10 +39,7 @@ class Samples:
         self.random = np.random.default_rng(require_seed(seed))
         self.full = full
         given = self._default() if inputs is None else inputs
-        several = isinstance(given, list | tuple)
-        arrays = given if several else (given,)
-        self.raw = tuple(np.asarray(a, np.float32) for a in arrays)
-        require_numbers(self.raw)
+        self.raw = as_parameters(given, list(self.distribution.parameters))
         self._require_parameters()
 
     @property
@@ -52,15 +53,22 @@ class Samples:
         return 2**18 if self.full else 2**16
 
     def _default(self) -> tuple[Any, ...]:
-        """Two variables, or two vectors of three; constants whole numbers."""
-        shape = (2, 3) if self.distribution.event_rank else (2,)
-        constant = 2.0 if self.distribution.event_rank else 5.0
-        return tuple(
-            np.full(shape[:1], constant)
-            if name in self.distribution.constants
-            else self.random.uniform(0.2, 1.0, size=shape)
-            for name in self.distribution.parameters
-        )
+        """A small, a middling and a large variable, in another order for each.
+
+        Or two vectors of three; constants whole numbers.
+        """
+        vectors = self.distribution.event_rank
+        arrays = []
+        for place, name in enumerate(self.distribution.parameters):
+            if name in self.distribution.constants:
+                array = np.full((2,), 2.0) if vectors else np.full((3,), 5.0)
+            elif vectors:
+                array = self.random.uniform(0.2, 1.0, size=(2, 3))
+            else:
+                array = self.random.uniform(SMALLEST, LARGEST)
+                array = np.roll(array, place)
+            arrays.append(array)
+        return tuple(arrays)
 
     def _require_parameters(self) -> None:
         shapes = ", ".join(str(a.shape) for a in self.raw)
@@ -107,6 +115,17 @@ class Samples:
         whole = bool(np.all(found == np.round(found)))
         return found if whole or len(found) < self.many / 64 else None
 
+    def require_variety(self) -> None:
+        """Raises where nearly all draws of a variable are one value."""
+        for column in self.flat.T if self.values is not None else ():
+            others = self.many - np.unique(column, return_counts=True)[1].max()
+            if others < FEW:
+                raise NotApplicable(
+                    f"of {self.many} draws of a variable {others} differ from "
+                    "the others, too few for a mean: give `inputs=` that are "
+                    "less extreme"
+                )
+
     def scalars(self) -> np.ndarray:
         """Samples of scalar variables, `[N, V]`."""
         if self.distribution.event_rank:
@@ -133,10 +152,18 @@ class Samples:
         )
 
     def cost(self, sample: tf.Tensor) -> tf.Tensor:
-        """A smooth cost of each example, `[N]`, bounded; of period 2π."""
+        """A smooth cost of each example, `[N]`, bounded; of angles periodic.
+
+        Elsewhere its slope decays, lest heavy tails leave it no mean.
+        """
         flat = tf.reshape(tf.cast(sample, tf.float32), [len(sample), -1])
         weights = 1.0 + np.arange(flat.shape[1], dtype=np.float32) / 2.0
-        return tf.reduce_sum(tf.sin(flat + 0.3) * weights, axis=1)
+        angles = flat if self._are_angles else 2.0 * tf.asinh(flat)
+        return tf.reduce_sum(tf.sin(angles + 0.3) * weights, axis=1)
+
+    @functools.cached_property
+    def _are_angles(self) -> bool:
+        return bool(np.max(np.abs(self.flat)) <= np.float32(np.pi))
 
     def score_gradient(self) -> list[np.ndarray]:
         """∇E f by the score function, an estimate in each row and entry."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -146,14 +147,13 @@ class Subject:
         seed: int = 0,
         full: bool = False,
     ) -> None:
+        self.random = np.random.default_rng(require_seed(seed))
+        keras.utils.set_random_seed(seed % 2**31)
         is_layer = isinstance(layer, keras.layers.Layer)
         self._factory = None if is_layer else _factory(layer)
         self.layer = layer if is_layer else _made(layer)
-        self.random = np.random.default_rng(require_seed(seed))
-        self.batch = Batch(
-            _arrays(self._default() if inputs is None else inputs),
-            _arrays(arguments or {}),
-        )
+        given = self._default() if inputs is None else inputs
+        self.batch = Batch(_batches(given), _arrays(arguments or {}))
         require_numbers(tf.nest.flatten(self.batch.inputs))
         self.per_example = per_example
         self.surrogate = surrogate
@@ -200,6 +200,14 @@ class Subject:
         """The layer's name and class."""
         return f"Layer {self.layer.name!r} ({type(self.layer).__name__})"
 
+    @functools.cached_property
+    def config(self) -> dict[str, Any]:
+        """The layer's configuration; empty where there is none."""
+        try:
+            return self.layer.get_config()
+        except Exception:  # The check of configurations says why.
+            return {}
+
     def learned_inputs(self) -> list[bool]:
         """Of each floating input, whether it must receive a gradient.
 
@@ -227,10 +235,14 @@ class Subject:
         distance = _measure.between_means(first**2, self.samples(layer) ** 2)
         return distance > _measure.STANDARD_ERRORS
 
-    @property
+    @functools.cached_property
     def many(self) -> int:
-        """How many examples a statistical check takes."""
-        return 2**17 if self.full else 2**15
+        """How many examples a statistical check takes; of large ones fewer."""
+        inputs = tf.nest.flatten(self.batch.inputs)
+        shapes = [self.sample_shape, *(array.shape[1:] for array in inputs)]
+        size = max(map(math.prod, shapes))
+        most, numbers = (2**17, 2**23) if self.full else (2**15, 2**21)
+        return int(np.clip(numbers // size, 256, most))
 
     def _default(self) -> Any:
         """Normal numbers; of constants whole ones, which no check changes."""
@@ -274,6 +286,37 @@ class Subject:
                 "is nothing to check. Received: inputs of shape "
                 f"{', '.join(map(str, shapes))}"
             )
+        if self._hides_noise():
+            raise ValueError(
+                f"{self.name} gives the same values each time for these "
+                "inputs, which let none of its noise show, as zeros do under "
+                "dropout. Give others as `inputs=`"
+            )
+
+    def _hides_noise(self) -> bool:
+        """Whether other inputs show noise, and these do not."""
+        if self._varies(self.batch):
+            return False
+        other = tf.nest.map_structure(
+            lambda a: (
+                self.random.normal(size=a.shape).astype(a.dtype)
+                if a.dtype.kind == "f"
+                else a
+            ),
+            self.batch.inputs,
+        )
+        try:
+            return self._varies(self.batch._replace(inputs=other))
+        except Exception:  # They may not be what it takes.
+            return False
+
+    def _varies(self, batch: Batch) -> bool:
+        """Whether two of several calls differ."""
+        first = self.call(self.layer, batch).fingerprint()
+        return any(
+            self.call(self.layer, batch).fingerprint() != first
+            for _ in range(CALLS)
+        )
 
     def _position(self, outputs: list[tf.Tensor]) -> int:
         """Of the floating outputs, the first that differs between calls."""
@@ -321,7 +364,9 @@ class Subject:
     def _what_it_draws(self, given: Any) -> Distribution | None:
         """The distribution that was given, or that can be recognised."""
         if given is not None and given is not False:
-            return distributions.get(given)
+            found = distributions.get(given)
+            self._require_parameters(found)
+            return found
         if given is False or self.passes_on:
             return None
         own = getattr(self.layer, "distribution", None)
@@ -340,6 +385,17 @@ class Subject:
                 return own
             return own if on_simplex(self._one(), own.axis) else None
         return self._categorical() if fits else None
+
+    def _require_parameters(self, distribution: Distribution) -> None:
+        names = list(distribution.parameters)
+        count = len(tf.nest.flatten(self.batch.inputs))
+        if count != len(names):
+            raise ValueError(
+                f"Argument `distribution` takes the inputs for its parameters, "
+                f"{', '.join(names)}, and there are {count}: all of them stand "
+                "in `inputs=`, the first argument of a call, and none in "
+                f"`arguments=`. Received: distribution={distribution!r}"
+            )
 
     def _categorical(self) -> Distribution | None:
         """Categories along the axis along which a sample sums to one."""
@@ -448,7 +504,11 @@ class Subject:
         before = keras.config.dtype_policy()
         try:
             keras.config.set_dtype_policy(dtype)
-            return self.make(dtype=dtype)
+            layer = self.make()  # Whose parts, too, follow the policy.
+            if layer.dtype_policy.name == dtype:
+                return layer
+            parts = _replaced(self.config, self.config.get("dtype"), dtype)
+            return self.make(**{**parts, "dtype": dtype})
         except tf.errors.OpError:
             if dtype.startswith("mixed") or not self.layer.weights:
                 raise
@@ -459,14 +519,22 @@ class Subject:
     def fingerprint(self, layer: Any, count: int = 256) -> bytes:
         """All values of a training call, bit for bit.
 
-        Where a batch has one draw, which may have few values, of several calls:
+        Where a batch has one draw, of several calls.
+        """
+        batch = self.batch if self.shares_noise else self.rows(count)
+        return self.row(lambda: self.call(layer, batch).fingerprint())
+
+    def row(self, draw: Callable[[], bytes]) -> bytes:
+        """What one call gives, bit for bit.
+
+        Where a batch has one draw, which may have few values, several calls:
         until so many different ones were seen, or their number is reached.
         """
         if not self.shares_noise:
-            return self.call(layer, self.rows(count)).fingerprint()
+            return draw()
         prints: list[bytes] = []
         while len(prints) < CALLS and len(set(prints)) < DIFFERENT:
-            prints.append(self.call(layer, self.batch).fingerprint())
+            prints.append(draw())
         return b"".join(prints)
 
     def collected(
@@ -587,6 +655,33 @@ def require_floating(subject: Subject) -> None:
     """Raises if no input can be moved a little."""
     if not floating(subject.batch.inputs):
         raise NotApplicable("its inputs are no floating numbers")
+
+
+def _replaced(config: Any, old: Any, dtype: str) -> Any:
+    """A configuration with another `dtype`, in the layers inside it, too."""
+    if isinstance(config, list | tuple):
+        return type(config)(_replaced(part, old, dtype) for part in config)
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: dtype
+        if key == "dtype" and part == old
+        else _replaced(part, old, dtype)
+        for key, part in config.items()
+    }
+
+
+def _batches(inputs: Any) -> Any:
+    """A structure of arrays, or the array that lists of numbers are."""
+    arrays = _arrays(inputs)
+    if not any(array.ndim for array in tf.nest.flatten(arrays)):
+        arrays = np.asarray(inputs)
+        if not arrays.ndim:
+            raise ValueError(
+                "Argument `inputs` must hold a batch of examples. "
+                f"Received: inputs={inputs!r}"
+            )
+    return arrays
 
 
 def _arrays(structure: Any) -> Any:
