@@ -131,14 +131,20 @@ def _has_noise(
 ) -> bool:
     """Whether f has two values at one of many samples.
 
-    Noise may not show at each: dropout leaves a zero as it is.
+    Noise may not show at each: dropout leaves a zero as it is. That of a seed
+    is the same in each call, and another one in each row.
     """
     batch = tf.nest.flatten(logits)[0].shape[0]
     many = repeat(logits, max(1, _SAMPLES // batch))
     sample = distribution.sample(distribution.constrain(many), [0, 0])
-    once, again = (np.asarray(cost_fn(sample)) for _ in range(2))
-    if once.shape != again.shape or not np.all(np.isfinite([once, again])):
-        return False  # Said, or seen, by those that evaluate it in earnest.
+    once = np.asarray(cost_fn(sample))
+    twice = np.asarray(cost_fn(repeat(sample, 2)))
+    count = len(sample)
+    if (once.shape, twice.shape) != ((count,), (2 * count,)):
+        return False  # Said by those that evaluate it in earnest.
+    if not np.all(np.isfinite(once)) or not np.all(np.isfinite(twice)):
+        return False  # Seen by them.
+    again = twice[count:]
     return bool(np.max(np.abs(once - again)) > 1e-4 * np.max(np.abs(once)))
 
 

@@ -10,7 +10,9 @@ made of: relaxed evaluations and control variates never reach them. A control
 variate's own training signal reaches its own weights only. `"exact"`,
 `"reinforce"`, `"nvil"` and `"pathwise"` have second derivatives, too; where an
 estimator has none, asking for one raises an error, and in a graph gives NaN.
-Samples of gamma, beta, Dirichlet and Student's t variables have none.
+Samples of gamma, beta, Dirichlet and Student's t variables have none. A tape
+around `tf.vectorized_map` and a `tf.autodiff.ForwardAccumulator` inside a
+`tf.function` see zeros, as for `ops`.
 
 `parameters` are the unconstrained parameters of the estimator's distribution:
 logits `[B, ..., K]` of a categorical one, for instance, or a tuple of tensors.

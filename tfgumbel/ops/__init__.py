@@ -6,7 +6,8 @@ otherwise; those of Bernoulli variables have any shape. Half precision is
 computed in float32 and cast back at the end. Every gradient written by hand
 here is itself differentiable. `tf.vectorized_map` drops such gradients, so that
 a tape around it sees zeros for hard samples: call an op on the whole batch, use
-`tf.map_fn`, or have the tape in the function that is mapped.
+`tf.map_fn`, or have the tape in the function that is mapped. So does a
+`tf.autodiff.ForwardAccumulator` inside a `tf.function`: have it outside.
 """
 
 from tfgumbel.ops._pathwise import (
