@@ -267,6 +267,13 @@ def test_impossible_categories_are_never_drawn(compiled, categories):
         assert np.all(drawn > -np.inf)
 
 
+@pytest.mark.parametrize("categories", [2, 32])
+def test_where_a_sum_is_met_the_next_category_is_drawn(categories):
+    """The first whose sum is above the uniform number."""
+    index = tg.random.categorical_quantile(tf.zeros([categories]), 0.5)
+    assert index == categories // 2
+
+
 def test_quantile_of_a_number_of_categories_known_late():
     unknown = tf.TensorSpec([None, None], tf.float32)
 

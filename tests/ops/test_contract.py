@@ -539,8 +539,10 @@ def test_bad_temperature_in_a_graph_shows_as_nan(case, temperature):
             lambda x: case.op(x, tf.constant(NOISE), temperature), [logits]
         )
 
-    _, (gradient,) = of_op(tf.constant(LOGITS), tf.constant(temperature))
+    value, (gradient,) = of_op(tf.constant(LOGITS), tf.constant(temperature))
     assert np.all(np.isnan(gradient))
+    # A straight-through value is the sample that was given.
+    assert np.all(np.isnan(value)) or np.array_equal(value, tf.constant(NOISE))
 
 
 @samplers
