@@ -589,6 +589,9 @@ def test_an_unbiased_one_with_a_bias_is_named():
     found = recommend([SLOW, wrong])
     assert found.name == "slow"
     assert "wrong is unbiased by construction, yet" in found.text
+    alone = recommend([wrong, SEEN], norm=1.0).text
+    assert "add an unbiased one" not in alone
+    assert "the cost of one example depends on the others" in alone
 
 
 def test_nothing_to_recommend():

@@ -128,9 +128,11 @@ def _first(
     if not measured:
         return "Recommended: none, since no estimator could be measured."
     known = "" if norm is not None else ", or unknown"
+    unbiased = any(row.unbiased for row in measured)
+    advice = "" if unbiased else "; add an unbiased one, such as rloo"
     return (
         f"Recommended: none. The bias of every estimator measured is too "
-        f"large, or undecided{known}; add an unbiased one, such as rloo."
+        f"large, or undecided{known}{advice}."
     )
 
 
@@ -205,7 +207,8 @@ def _contradicted(measured: Sequence[Row]) -> list[str]:
     be = "is" if len(wrong) == 1 else "are"
     return [
         f"{_names(wrong)} {be} unbiased by construction, yet a bias was "
-        f"detected, which happens by chance in {percent(ALPHA)} of tables."
+        f"detected, which happens by chance in {percent(ALPHA)} of tables, "
+        "and where the cost of one example depends on the others of the batch."
     ]
 
 
