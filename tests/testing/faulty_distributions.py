@@ -193,6 +193,20 @@ def clipped_constant(self, parameters, sample):
     return tf.math.log(sample + 1e-30) - 2.0 * tf.math.log(scale) + exponent
 
 
+def series_up_to_five(self, parameters, sample):
+    """Of the von Mises normaliser: beyond, it has no slope."""
+    location, concentration = parameters
+    normaliser = tf.math.log(tf.math.bessel_i0e(concentration))
+    normaliser = tf.where(concentration < 5.0, normaliser, -1.69)
+    exponent = concentration * (tf.cos(sample - location) - 1.0)
+    return exponent - normaliser - np.log(2.0 * np.pi)
+
+
+def scale_up_to_five(self, parameters, seed):
+    scale = tf.minimum(parameters[0], 5.0)
+    return Rayleigh.reparameterize(self, (scale,), seed)
+
+
 def rate_for_scale(self, parameters, seed):
     return Rayleigh.reparameterize(self, (1.0 / parameters[0],), seed)
 
@@ -255,6 +269,20 @@ DISTRIBUTIONS = (
         "ClippedConstant",
         "score",
         type("Clipped", (Rayleigh,), {"log_probs": clipped_constant})(),
+    ),
+    Fault(
+        "SeriesUpToFive",
+        "far parameters",
+        type(
+            "SeriesUpToFive",
+            (tg.distributions.VonMises,),
+            {"log_probs": series_up_to_five},
+        )(),
+    ),
+    Fault(
+        "ScaleUpToFive",
+        "far parameters",
+        type("Bounded", (Rayleigh,), {"reparameterize": scale_up_to_five})(),
     ),
     Fault("WrongWay", "reparameterised sample", WrongWay()),
     Fault("WholeNumbers", "inference", WholeNumbers(), "of int32"),

@@ -12,6 +12,7 @@ from tfgumbel.testing._samples import Samples
 
 PANELS = 40
 NODES = 12
+PLACES = 8
 ERRORS = "standard errors"
 
 
@@ -108,6 +109,56 @@ def score(subject: Samples) -> Finding:
     return Finding(
         ERRORS, _measure.from_mean(rows, 0.0), _measure.STANDARD_ERRORS
     )
+
+
+@check(
+    "far parameters",
+    "The score has the mean zero at parameters that lie apart, too",
+    "look for a bound or a branch in the sampler or in `log_probs`: a series "
+    "may hold for small parameters only",
+)
+def far_parameters(subject: Samples) -> Finding:
+    count = subject.many // PLACES
+    parameters = subject.far_parameters(PLACES, count)
+    sample = subject.distribution.sample(parameters, subject.seed())
+    with tf.GradientTape() as tape:
+        tape.watch(parameters)
+        log_prob = subject.distribution.log_prob(parameters, sample)
+    found = tape.gradient(log_prob, subject.learned(parameters))
+    values = np.reshape(np.asarray(sample, np.float64), [PLACES, count, -1])
+    rows = [np.reshape(g, [PLACES, count, -1]) for g in found]
+    scores = np.concatenate(rows, axis=2).astype(np.float64)
+    shown = [
+        score[:, _that_show_a_mean(score)]
+        for score, drawn in zip(scores, values, strict=True)
+        if subject.values is not None or _all_differ(drawn)
+    ]
+    figures = [_measure.from_mean(s, 0.0) for s in shown if s.size]
+    if not figures:
+        raise NotApplicable("its draws are nearly all at a few values there")
+    return Finding(
+        f"{len(figures)} of {PLACES} places; {ERRORS}",
+        max(figures),
+        _measure.STANDARD_ERRORS,
+    )
+
+
+def _all_differ(drawn: np.ndarray) -> bool:
+    """Whether rounding has put hardly any continuous value on another."""
+    number = min(len(np.unique(column)) for column in drawn.T)
+    return number > 0.99 * len(drawn)
+
+
+def _that_show_a_mean(score: np.ndarray) -> np.ndarray:
+    """Which columns differ from their mean in more than a few rows.
+
+    The fewer, the farther is the mean from normal, here to five errors.
+    """
+    away = score - score.mean(axis=0)
+    square = np.square(away)
+    size = square.sum(axis=0) ** 2 / (np.square(square).sum(axis=0) + 1e-30)
+    rounding = np.abs(away).max(axis=0) < 1e-4 * np.abs(score).max(axis=0)
+    return (size > 4 * _measure.FEW) & ~rounding
 
 
 @check(
@@ -304,6 +355,7 @@ CHECKS = (
     samples,
     normalisation,
     score,
+    far_parameters,
     closed_score,
     mean,
     mode,

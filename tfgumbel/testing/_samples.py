@@ -98,6 +98,28 @@ class Samples:
         """Constrained parameters of this many equal examples."""
         return self.distribution.constrain(self.inputs(count, dtype))
 
+    def far_parameters(self, places: int, count: int) -> Parameters:
+        """Those of `places` examples that lie apart, `count` times each.
+
+        Unconstrained, from -1 to 8: what is `positive` from 0.3 to 8, since
+        float32 has no room for samples of beta below, and of others above.
+        """
+        tensors = tuple(
+            np.repeat(
+                np.repeat(a[None], places, axis=0)
+                if name in self.distribution.constants
+                else self.random.uniform(-1.0, 8.0, size=(places, *a.shape)),
+                count,
+                axis=0,
+            ).astype("float32")
+            for name, a in zip(
+                self.distribution.parameters, self.raw, strict=True
+            )
+        )
+        return self.distribution.constrain(
+            tensors if len(tensors) > 1 else tensors[0]
+        )
+
     @functools.cached_property
     def drawn(self) -> tf.Tensor:
         """Many samples."""

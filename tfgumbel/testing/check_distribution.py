@@ -36,7 +36,8 @@ def check_distribution(
     or in enumeration), the mass of the density, mean, mode and score, and
     every capability that it has: pathwise and weak derivatives against the
     score function, relaxation and conditioned noise, divergence against
-    samples; extreme parameters, seeds, precision, graphs, configuration.
+    samples; the score at eight further places; extreme parameters, seeds,
+    precision, graphs, configuration.
 
     Args:
         distribution: A name or a `Distribution`.
