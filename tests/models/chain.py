@@ -72,10 +72,11 @@ def model(unroll=False, masked=False, steps=STEPS, **options):
     if masked:
         inputs = keras.layers.Masking(9.0)(x)
     cell = Chain(tg.ReinforceSampler(**options))
-    z = keras.layers.RNN(
+    rnn = keras.layers.RNN(
         cell, return_sequences=True, unroll=unroll, name="chain"
-    )(inputs)
-    return tg.StochasticModel(x, decoder()(z))
+    )
+    rnn.supports_masking = True  # as up to Keras 3.15, not in its nightly
+    return tg.StochasticModel(x, decoder()(rnn(inputs)))
 
 
 def compiled(network, loss="mse", **options):

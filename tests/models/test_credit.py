@@ -375,7 +375,9 @@ def of_unknown_length(wanted):
 def test_a_length_that_is_known_when_it_runs():
     network, data = of_unknown_length(2)
     chain.compiled(network, jit_compile=False)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="each step"):
+    # Keras's nightly traces a first step whose length is known.
+    errors = (tf.errors.InvalidArgumentError, ValueError)
+    with pytest.raises(errors, match="each step"):
         network.fit(data, verbose=0)
     network, data = of_unknown_length(3)
     chain.compiled(network, jit_compile=False)
