@@ -554,30 +554,69 @@ def test_bad_contexts_are_refused(estimator, context, error, message):
         layer(tf.zeros([3, 4]), tf.zeros([3]), context, training=True)
 
 
-@pytest.mark.parametrize("name", ["rloo", "reinforce", "disarm", "exact"])
-def test_a_numpy_cost_needs_no_shape(name):
-    """`tf.numpy_function` forgets it, in a graph."""
+def squares(z):
+    return tf.square(z[:, 0] - 0.2)
 
-    def by_numpy(z):
-        return tf.numpy_function(
-            lambda z: np.square(z[:, 0] - 0.2), [z], tf.float32
-        )
 
-    estimator = tg.estimators.get(name, distribution="bernoulli")
+def by_numpy(z):
+    return tf.numpy_function(
+        lambda z: np.square(z[:, 0] - 0.2), [z], tf.float32
+    )
+
+
+def by_python(z):
+    return tf.py_function(squares, [z], tf.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "cost"),
+    [
+        *((n, by_numpy) for n in ("rloo", "reinforce", "disarm", "exact")),
+        *(
+            (n, by_python)
+            for n in tg.estimators.available("categorical")
+            if tg.estimators.get(n).needs_gradient
+        ),
+        *((n, by_python) for n in ("dreg", "iwae", "pathwise", "stl")),
+    ],
+)
+def test_a_python_cost_needs_no_shape(name, cost):
+    """Which it forgets, as its gradient does, in a graph."""
+    options = {"learn_temperature": False} if name == "rebar" else {}
+    estimator = tg.estimators.get(name, **options)
     logits = tf.constant([[0.3, -0.5], [0.1, 0.2]])
+    several = len(estimator.distribution.parameters) > 1
 
     def gradient(cost):
-        @tf.function(autograph=False)
-        def compute(logits):
-            with tf.GradientTape() as tape:
-                tape.watch(logits)
-                value = estimator(cost, logits, [1, 2])
-            return tape.gradient(value, logits)
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            parameters = (logits, 0.5 * logits) if several else logits
+            value = estimator(cost, parameters, [1, 2])
+        return tape.gradient(value, logits)
 
-        return compute(logits)
+    expected = gradient(squares)
+    for compute in gradient, tf.function(gradient, autograph=False):
+        np.testing.assert_allclose(compute(cost), expected, atol=1e-6)
 
-    expected = gradient(lambda z: tf.square(z[:, 0] - 0.2))
-    np.testing.assert_allclose(gradient(by_numpy), expected, atol=1e-6)
+
+@pytest.mark.parametrize("estimator", ["reinmax", "implicit_mle"])
+def test_a_python_loss_of_a_layer_needs_no_shape(estimator):
+    layer = (
+        tg.StraightThroughCategorical(estimator)
+        if estimator == "reinmax"
+        else tg.SubsetSampler(1, "plackett_luce", estimator=estimator)
+    )
+    logits = tf.constant([[0.3, -0.5], [0.1, 0.2]])
+
+    @tf.function(autograph=False)
+    def gradient(cost):
+        layer.seed_state.assign([3, 0])
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = cost(layer(logits, training=True))
+        return tape.gradient(value, logits)
+
+    np.testing.assert_allclose(gradient(by_python), gradient(squares))
 
 
 def test_a_cost_for_each_step():

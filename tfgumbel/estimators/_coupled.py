@@ -86,6 +86,8 @@ class Coupled:
         slope = tape.gradient(value, self._free)
         if slope is None:
             return value, [None] * len(self._parameters)
+        # After `tf.py_function` it tells no shape.
+        slope = tf.ensure_shape(slope, self._free.shape)
         parameters = self._parameters
         with tf.GradientTape(**NOTHING_BY_ITSELF) as tape:
             tape.watch(parameters)

@@ -100,11 +100,12 @@ class DReG(MultiSampleBound):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """log w, `[S, B]`, and ∂log w/∂z of every row, `[S·B, ...]`."""
         sample = tf.stop_gradient(path)
-        with tf.GradientTape(persistent=True) as tape:
+        cost, slope = self.evaluate_with_slope(cost_fn, sample)
+        with tf.GradientTape(**NOTHING_BY_ITSELF) as tape:
             tape.watch(sample)
-            cost = self.evaluate(cost_fn, sample)
             log_weight = self.log_weight(
                 cost, repeat(parameters, self.samples), sample
             )
-        self.require_gradient(tape.gradient(cost, sample))
-        return log_weight, tape.gradient(log_weight, sample)
+        zero = tf.UnconnectedGradients.ZERO
+        of_q = tape.gradient(log_weight, sample, unconnected_gradients=zero)
+        return log_weight, of_q - slope

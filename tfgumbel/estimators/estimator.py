@@ -245,6 +245,8 @@ class Estimator(schedules.AnnealedLayer):
             tape.watch(sample)
             cost = self.evaluate(cost_fn, sample)
         slope = self.require_gradient(tape.gradient(cost, sample))
+        # After `tf.py_function` it tells no shape.
+        slope = tf.ensure_shape(slope, sample.shape)
         return cost, tf.stop_gradient(slope)
 
     def draw(self, parameters: Parameters, seed: Any) -> tf.Tensor:

@@ -91,10 +91,7 @@ class MuProp(Estimator):
             tape.watch(parameters)
             differentiable = distribution.mean(parameters)
         mean = tf.stop_gradient(differentiable)
-        with tf.GradientTape() as inner:
-            inner.watch(mean)
-            at_mean = self.evaluate(cost_fn, mean)
-        slope = self.require_gradient(inner.gradient(at_mean, mean))
+        at_mean, slope = self.evaluate_with_slope(cost_fn, mean)
         path = tape.gradient(
             differentiable,
             parameters,

@@ -38,17 +38,32 @@ class ThroughTheSample(Estimator):
         return mean_of_samples(cost, self.samples)
 
     def _cost(self, cost_fn: CostFn, sample: tf.Tensor) -> tf.Tensor:
-        # In a graph the gradient taken here only to be looked at is pruned;
-        # eagerly it costs a backward pass, so there one look at f is enough.
         function = getattr(cost_fn, "__code__", type(cost_fn))
         if tf.executing_eagerly() and self._checked is function:
             return self.evaluate(cost_fn, sample)
         with tf.GradientTape() as tape:
             tape.watch(sample)
             cost = self.evaluate(cost_fn, sample)
-        self.require_gradient(tape.gradient(cost, sample))
+        self._look(tape, cost, sample)
         self._checked = function
         return cost
+
+    def _look(
+        self, tape: tf.GradientTape, cost: tf.Tensor, sample: tf.Tensor
+    ) -> None:
+        """Raises if the cost has no gradient, which is not computed."""
+        found = []
+
+        # Traced and dropped: that of `tf.py_function` can be run only once.
+        @tf.function(autograph=False)
+        def gradient() -> None:
+            found.append(tape.gradient(cost, sample))
+
+        try:
+            gradient.get_concrete_function()
+        except Exception:  # of a gradient function, so that there is one
+            return
+        self.require_gradient(found)
 
 
 @register("pathwise")

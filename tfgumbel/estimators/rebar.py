@@ -31,7 +31,7 @@ class REBAR(CoupledEstimator):
     f(σ_τ(z)) and its gradient are needed once: two evaluations of f per
     sample, one of them with its gradient. With `tied=False`, z̃ has noise of
     its own, and there are three, two of them with their gradient. Learning τ
-    adds a second derivative of f.
+    adds a second derivative of f, which `tf.py_function` does not have.
 
     Args:
         distribution: One with noise given its sample, as `"categorical"`.

@@ -85,6 +85,8 @@ def with_gradient(
     @tf.custom_gradient
     def pass_through(logits: tf.Tensor) -> Any:
         def grad(upstream: tf.Tensor) -> tf.Tensor:
+            # As after `tf.py_function`, whose gradient tells no shape.
+            upstream = tf.ensure_shape(upstream, logits.shape)
             tensors = (without_infinity(logits), sample, upstream)
             moved = [swap_last(tensor, axis) for tensor in tensors]
             return swap_last(gradient(*moved), axis)
