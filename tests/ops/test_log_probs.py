@@ -90,7 +90,7 @@ def test_bernoulli_log_prob_at_every_outcome(compiled):
 
 
 def test_gaussian_log_prob_is_the_density(compiled):
-    """Gradients (z - μ)/σ² and ((z - μ)² - σ²)/σ³; none to the sample."""
+    """Gradients ±(z - μ)/σ² in μ and z, and ((z - μ)² - σ²)/σ³ in σ."""
     mean, stddev, sample = np.array([[0.4, -1.0], [0.3, 2.0], [1.1, 0.5]])
     op = tg.ops.gaussian_log_prob
     log_prob, (wrt_mean, wrt_stddev, wrt_sample) = gradients_of(
@@ -102,7 +102,7 @@ def test_gaussian_log_prob_is_the_density(compiled):
     assert_close(wrt_mean, error / stddev**2, rtol=1e-12)
     expected = (error**2 - stddev**2) / stddev**3
     assert_close(wrt_stddev, expected, rtol=1e-12)
-    assert wrt_sample is None
+    assert_close(wrt_sample, -error / stddev**2, rtol=1e-12)
 
 
 @eager_and_xla

@@ -104,7 +104,7 @@ def gaussian_log_prob(mean: Any, stddev: Any, sample: Any) -> tf.Tensor:
     Args:
         mean: μ, of any shape.
         stddev: σ > 0 of the same shape.
-        sample: Value of the same shape. Receives no gradient.
+        sample: Value of the same shape.
 
     Returns:
         Log-density per coordinate in nats, in float32 or wider.
@@ -122,7 +122,6 @@ def gaussian_log_prob(mean: Any, stddev: Any, sample: Any) -> tf.Tensor:
     _checks.floating("mean", mean.dtype)
     mean = in_working_precision(mean)
     stddev = tf.cast(stddev, mean.dtype)
-    sample = tf.stop_gradient(tf.cast(sample, mean.dtype))
-    scaled = (sample - mean) / stddev
+    scaled = (tf.cast(sample, mean.dtype) - mean) / stddev
     constant = 0.5 * math.log(2 * math.pi)
     return -0.5 * tf.square(scaled) - tf.math.log(stddev) - constant
