@@ -388,6 +388,22 @@ def test_whole_numbers_may_be_integers(case):
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("name", ["gaussian", "categorical", "subset"])
+def test_a_sample_by_numpy_needs_no_shape(name):
+    """As from a replay buffer: `tf.numpy_function` forgets it, in a graph."""
+    q = tg.distributions.get(name, **{"k": 1} if name == "subset" else {})
+    raw = tf.constant([[0.3, -0.5, 0.1], [0.1, 0.2, -0.4]])
+    parameters = q.constrain((raw, raw) if name == "gaussian" else raw)
+    sample = q.sample(parameters, [1, 2])
+
+    @tf.function(autograph=False)
+    def found():
+        again = tf.numpy_function(lambda z: z, [sample], tf.float32)
+        return q.log_prob(parameters, again)
+
+    np.testing.assert_array_equal(found(), q.log_prob(parameters, sample))
+
+
 def test_fixed_parameters_receive_no_gradient():
     raw = tiled(BY_ID["gamma"], 3)
     distribution = tg.distributions.Gamma(fixed="concentration")

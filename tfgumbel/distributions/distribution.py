@@ -345,4 +345,7 @@ def described(capability: type) -> str:
 
 def per_example(values: tf.Tensor) -> tf.Tensor:
     """Sums over all axes but the first."""
+    if values.shape.rank is None:  # As after `tf.numpy_function`.
+        total = tf.reduce_sum(values, axis=tf.range(1, tf.rank(values)))
+        return tf.ensure_shape(total, [None])
     return tf.reduce_sum(values, axis=list(range(1, values.shape.rank)))
