@@ -487,6 +487,6 @@ def of_logits(name: str, value: Any, logits: tf.Tensor) -> tf.Tensor:
             f"Argument `{name}` must have the shape of the logits, "
             f"{logits.shape}. Received: {name} of shape {value.shape}"
         )
-    if value.shape.rank is None:  # As after `tf.numpy_function`.
+    if value.shape.rank is None:  # As after a Python function.
         value = tf.ensure_shape(value, logits.shape)
     return value

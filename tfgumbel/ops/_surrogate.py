@@ -85,8 +85,8 @@ def with_gradient(
     @tf.custom_gradient
     def pass_through(logits: tf.Tensor) -> Any:
         def grad(upstream: tf.Tensor) -> tf.Tensor:
-            # As after `tf.py_function`, whose gradient tells no shape.
-            upstream = tf.ensure_shape(upstream, logits.shape)
+            # After `tf.py_function` it tells no shape.
+            upstream = _checks.of_logits("upstream", upstream, logits)
             tensors = (without_infinity(logits), sample, upstream)
             moved = [swap_last(tensor, axis) for tensor in tensors]
             return swap_last(gradient(*moved), axis)

@@ -73,8 +73,8 @@ def implicit_mle(
     def sample(logits: tf.Tensor) -> Any:
         def grad(upstream: tf.Tensor) -> tf.Tensor:
             keys = logits + noise
-            # As after `tf.py_function`, whose gradient tells no shape.
-            upstream = tf.ensure_shape(upstream, logits.shape)
+            # After `tf.py_function` it tells no shape.
+            upstream = _checks.of_logits("upstream", upstream, logits)
             moved = subset_mode(keys - step * upstream, k=k, axis=axis)
             return (subset_mode(keys, k=k, axis=axis) - moved) / step
 
