@@ -294,10 +294,19 @@ def assert_no_higher_neighbour(case):
                 assert law.logpdf(np.array(z)) < law.logpdf(np.array(mode))
 
 
+SUPPORTS = {
+    "truncated_normal": BOUNDS,
+    **dict.fromkeys(("gamma", "exponential", "weibull"), (0.0, np.inf)),
+    **dict.fromkeys(("beta", "kumaraswamy", "dirichlet"), (0.0, 1.0)),
+    "inverse_gaussian": (0.0, np.inf),
+    "logistic_normal": (0.0, 1.0),
+}
 EXTREMES = [-np.inf, -1e30, -1e4, -100.0, -10.0, 0.0, 10.0, 100.0, 1e4, np.inf]
 
 
-@pytest.mark.parametrize("name", [c.name for c in CASES] + ["dirichlet"])
+@pytest.mark.parametrize(
+    "name", [c.name for c in CASES] + ["dirichlet", "exponential", "weibull"]
+)
 def test_extreme_inputs_give_finite_samples_densities_and_gradients(name):
     kwargs = {"bounds": BOUNDS} if name == "truncated_normal" else {}
     layer = tg.ImplicitReparam(name, seed=6, **kwargs)
@@ -319,6 +328,8 @@ def test_extreme_inputs_give_finite_samples_densities_and_gradients(name):
         total = tf.add_n([tf.reduce_sum(value) for value in values[:3]])
     for tensor in [*values, *tape.gradient(total, inputs)]:
         assert np.all(np.isfinite(tensor))
+    low, high = SUPPORTS.get(name, (-np.inf, np.inf))
+    assert np.all((z > low) & (z < high))
 
 
 def test_small_concentrations_keep_to_the_support():

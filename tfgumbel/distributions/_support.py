@@ -14,10 +14,13 @@ def finite_exp(log_value: tf.Tensor) -> tf.Tensor:
     return tf.exp(tf.clip_by_value(log_value, -limit, limit))
 
 
-def inside_unit(value: tf.Tensor) -> tf.Tensor:
-    """Clipped to (0, 1); where it is, the gradient is 0."""
-    info = np.finfo(value.dtype.as_numpy_dtype)
-    return tf.clip_by_value(value, info.tiny, 1.0 - info.epsneg)
+def inside(value: tf.Tensor, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+    """Clipped to (low, high); where it is, the gradient is 0."""
+    dtype = value.dtype.as_numpy_dtype
+    ends = np.array([low, high], dtype)
+    tiny = np.array([1.0, -1.0], dtype) * np.finfo(dtype).tiny
+    ends = np.where(ends, np.nextafter(ends, ends[::-1]), tiny)
+    return tf.clip_by_value(value, *ends)
 
 
 def positive_log(value: tf.Tensor) -> tf.Tensor:

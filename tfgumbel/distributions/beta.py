@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfgumbel import random
 from tfgumbel.distributions._noise import log_gamma
 from tfgumbel.distributions._register import register
-from tfgumbel.distributions._support import inside_unit
+from tfgumbel.distributions._support import inside
 from tfgumbel.distributions.bijections import positive
 from tfgumbel.distributions.dirichlet import (
     dirichlet_kl,
@@ -44,7 +44,7 @@ class Beta(Distribution):
         first, second = random.split(seed, 2)
         log_odds = log_gamma(parameters[0], first)
         log_odds -= log_gamma(parameters[1], second)
-        return inside_unit(tf.sigmoid(log_odds))
+        return inside(tf.sigmoid(log_odds))
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         concentration = tf.stack(parameters, axis=-1)

@@ -14,7 +14,7 @@ from tfgumbel.distributions._differences import (
 )
 from tfgumbel.distributions._noise import log_gamma
 from tfgumbel.distributions._register import register
-from tfgumbel.distributions._support import inside_unit, positive_log
+from tfgumbel.distributions._support import inside, positive_log
 from tfgumbel.distributions.bijections import positive
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
@@ -39,7 +39,7 @@ class Dirichlet(Distribution):
     event_rank = 1
 
     def reparameterize(self, parameters: Parameters, seed: Any) -> tf.Tensor:
-        return inside_unit(tf.nn.softmax(log_gamma(parameters[0], seed)))
+        return inside(tf.nn.softmax(log_gamma(parameters[0], seed)))
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         return dirichlet_log_prob(parameters[0], sample)

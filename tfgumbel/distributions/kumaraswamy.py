@@ -12,7 +12,7 @@ from tfgumbel import random
 from tfgumbel.distributions._log_gamma import log_beta
 from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
-from tfgumbel.distributions._support import inside_unit
+from tfgumbel.distributions._support import inside
 from tfgumbel.distributions.bijections import positive
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
@@ -44,7 +44,7 @@ class Kumaraswamy(Distribution):
     def reparameterize(self, parameters: Parameters, seed: Any) -> tf.Tensor:
         a, b = parameters
         x = noise(random.exponential, a, seed) / b
-        return inside_unit(tf.exp(_log1mexp(x) / a))
+        return inside(tf.exp(_log1mexp(x) / a))
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         a, b = parameters

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfgumbel import ops, random
 from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
-from tfgumbel.distributions._support import inside_unit
+from tfgumbel.distributions._support import inside
 from tfgumbel.distributions.bijections import positive, real
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
@@ -36,7 +36,7 @@ class LogisticNormal(Distribution):
     def reparameterize(self, parameters: Parameters, seed: Any) -> tf.Tensor:
         mean, stddev = parameters
         normal = noise(random.normal, mean, seed)
-        return inside_unit(tf.sigmoid(mean + stddev * normal))
+        return inside(tf.sigmoid(mean + stddev * normal))
 
     def log_probs(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
         mean, stddev = parameters

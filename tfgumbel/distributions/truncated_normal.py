@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfgumbel import ops, random
 from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
+from tfgumbel.distributions._support import inside
 from tfgumbel.distributions.bijections import positive, real
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
@@ -83,7 +84,7 @@ class TruncatedNormal(Distribution):
         low, high = self._standardized(parameters)
         normal = noise(random.normal, location, seed)
         x = ops.truncated_normal_sample(low, high, normal)
-        return tf.clip_by_value(location + scale * x, *self.bounds)
+        return inside(location + scale * x, *self.bounds)
 
     def mean(self, parameters: Parameters) -> tf.Tensor:
         location, scale = parameters

@@ -24,6 +24,8 @@ from tfgumbel.distributions.gamma import unless_fixed
 
 # e to this power times its square is finite, as is the inverse.
 _LOG_LIMIT = 60.0
+# The least scale, exp(-30), times e to this power is a normal number.
+_LEAST_LOG_POWER = -57.0
 
 
 @register("weibull")
@@ -48,7 +50,7 @@ class Weibull(Distribution):
         concentration, scale = parameters
         log_power = positive_log(standard) / concentration
         return scale * tf.exp(
-            tf.clip_by_value(log_power, -_LOG_LIMIT, _LOG_LIMIT / 2.0)
+            tf.clip_by_value(log_power, _LEAST_LOG_POWER, _LOG_LIMIT / 2.0)
         )
 
     def reparameterize(self, parameters: Parameters, seed: Any) -> tf.Tensor:
