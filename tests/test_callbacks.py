@@ -135,6 +135,28 @@ def test_the_weight_of_a_kl_layer():
     assert history["temperature"][-1] == pytest.approx(temperature(network))
 
 
+def test_the_scale_of_a_quantizer():
+    codes = tg.StochasticQuantizer(4, 4, name="codes")
+    network = keras.Sequential([keras.Input((4,)), codes])
+    network.compile("sgd", "mse")
+    fall = tg.TemperatureScheduler(lambda step: 0.3, attribute="scale")
+    history = fit(network, [fall], epochs=1)
+    assert history["scale"] == pytest.approx([0.3])
+    assert float(codes.scale) == pytest.approx(0.3)
+
+
+def test_a_warm_up_does_not_weigh_what_is_no_divergence():
+    x = keras.Input((4,))
+    even = tg.CodeUsageLoss("load_balance", weight=0.01, name="even")
+    network = keras.Model(x, even(tg.CategoricalKL(weight=0.0, name="kl")(x)))
+    network.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"whose `weight`.*\['kl', 'even'\]"):
+        fit(network, [tg.TemperatureScheduler(1.0, attribute="weight")])
+    fit(network, [tg.TemperatureScheduler(1.0, "kl", attribute="weight")], 1)
+    assert float(even.weight) == pytest.approx(0.01)
+    assert float(network.get_layer("kl").weight) == 1.0
+
+
 @pytest.mark.parametrize(
     "schedule",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import weakref
@@ -12,12 +13,14 @@ import tensorflow as tf
 
 from tfgumbel import _checks, schedules
 from tfgumbel.callbacks._layers_named import layers_named
+from tfgumbel.layers import KLDivergence
 
 _LOG_NAMES = {
     "temperature": "temperature",
     "backward_temperature": "backward_temperature",
     "weight": "kl_weight",
     "capacity": "kl_capacity",
+    "scale": "scale",
 }
 
 
@@ -27,23 +30,16 @@ _runs: weakref.WeakKeyDictionary[Any, tuple[int, list[int]]] = (
 )
 
 
-def _weight(value: float) -> float:
-    return _checks.number_between("weight", value, 0.0, math.inf)
-
-
-def _capacity(value: float) -> float:
-    return _checks.number_between("capacity", value, 0.0, math.inf)
-
-
-def _positive(value: float) -> float:
-    return _checks.positive_number("temperature", value)
+def _not_negative(name: str, value: float) -> float:
+    return _checks.number_between(name, value, 0.0, math.inf)
 
 
 _VALUE_CHECKS = {
-    "temperature": _positive,
-    "backward_temperature": _positive,
-    "weight": _weight,
-    "capacity": _capacity,
+    "temperature": _checks.positive_number,
+    "backward_temperature": _checks.positive_number,
+    "weight": _not_negative,
+    "capacity": _not_negative,
+    "scale": _checks.positive_number,
 }
 
 
@@ -74,14 +70,16 @@ class TemperatureScheduler(keras.callbacks.Callback):
         per: `"batch"` (the step counts training batches) or `"epoch"` (it
             counts epochs).
         verbose: 1 prints the value at the start of every epoch.
-        attribute: `"temperature"`, `"backward_temperature"`, or of KL layers
-            `"weight"`, their factor (logged as `kl_weight`), or `"capacity"`
-            (`kl_capacity`).
+        attribute: `"temperature"` or `"backward_temperature"`; `"weight"`, of
+            KL layers, gates or usage losses, their factor (logged as
+            `kl_weight`); `"capacity"` of KL layers (`kl_capacity`); or
+            `"scale"` of quantizers.
 
     Raises:
         ValueError: In `fit`, if no layer has the attribute to set, a named
             layer is missing, has a schedule of its own or trains its
-            temperature, or the schedule returns a bad value.
+            temperature, `layers` does not say whose weight is meant, of KL
+            layers and others, or the schedule returns a bad value.
 
     Example:
 
@@ -191,7 +189,7 @@ class TemperatureScheduler(keras.callbacks.Callback):
         return [_calls(optimizer) for optimizer in found.values() if optimizer]
 
     def _set(self, step: int) -> None:
-        check = _VALUE_CHECKS[self.attribute]
+        check = functools.partial(_VALUE_CHECKS[self.attribute], self.attribute)
         self._value = schedules.value_at(self.schedule, step, check)
         for scalar in self._scalars:
             scalar.assign(self._value)
@@ -210,6 +208,7 @@ class TemperatureScheduler(keras.callbacks.Callback):
         if self.layers is None:
             free = [self._refusal(layer) is None for layer in every]
             found = list(itertools.compress(every, free))
+            self._refuse_mixed_weights(found)
         else:
             found = [self._named(entry, every) for entry in self._entries()]
         if not found:
@@ -220,6 +219,19 @@ class TemperatureScheduler(keras.callbacks.Callback):
                 + "".join(reasons)
             )
         return found
+
+    def _refuse_mixed_weights(self, found: list[keras.layers.Layer]) -> None:
+        """What a divergence weighs is not what a gate or a usage loss does."""
+        kinds = {
+            KLDivergence if isinstance(layer, KLDivergence) else type(layer)
+            for layer in found
+        }
+        if self.attribute == "weight" and len(kinds) > 1:
+            raise ValueError(
+                "Argument `layers` must say whose `weight` is to be set, where "
+                "layers of several kinds have one. Received: layers=None for "
+                f"a model with {[layer.name for layer in found]}"
+            )
 
     def _refusal(self, layer: keras.layers.Layer) -> str | None:
         """Why the layer's value is not to be set, if so."""
