@@ -190,6 +190,7 @@ def fit(model: keras.Model, train: Digits, args: argparse.Namespace) -> None:
     half = args.epochs * -(-len(train.labels) // 50) / 2
     spread = tg.TemperatureScheduler(
         lambda step: args.spread * max(0.0, 1.0 - step / half),
+        layers="kl",
         attribute="weight",
     )
     model.fit(

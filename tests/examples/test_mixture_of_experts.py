@@ -50,6 +50,15 @@ def test_the_balance_is_a_loss_of_the_gate(kind, even):
         assert float(loss) == pytest.approx(even, abs=1e-6)
 
 
+def test_the_balance_stays_when_the_divergence_is_gone():
+    args = mixture_of_experts.parse(["--experts=4", "--epochs=2"])
+    model = mixture_of_experts.make_model("soft", args)
+    train = mixture_of_experts.Digits(np.zeros((50, 64), "f"), np.zeros(50))
+    mixture_of_experts.fit(model, train, args)
+    assert float(model.get_layer("kl").weight) == 0.0
+    assert float(model.get_layer("balance").weight) == args.balance_weight
+
+
 @pytest.mark.parametrize("gate", ["soft", "reinmax", "st_gumbel", "reinforce"])
 def test_a_hard_gate_asks_one_expert_in_training_and_after(gate):
     keras.utils.set_random_seed(0)
