@@ -1,9 +1,9 @@
 """The only place that draws noise.
 
-Every function maps a `shape` and a `seed` to float32 noise, and the same seed
-gives the same noise. A seed is an integer tensor of shape `[2]`; `split` makes
-independent seeds from one and `replica_seed` makes each replica of a
-`tf.distribute` strategy draw its own.
+Every function maps a `shape` and a `seed` to float32 noise (`uniform64` to
+float64), and the same seed gives the same noise. A seed is an integer tensor of
+shape `[2]`; `split` makes independent seeds from one and `replica_seed` makes
+each replica of a `tf.distribute` strategy draw its own.
 
 Four facts shape this file:
 

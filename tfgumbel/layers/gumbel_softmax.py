@@ -41,7 +41,7 @@ class GumbelSoftmax(RelaxedLayer, CategoricalLayer):
         backward_temperature: Another τ > 0 for the gradient, a number or a
             schedule: y has the temperature τ and the gradient J(y_b) g / τ_b
             (decoupled; see `ops.gumbel_softmax`). The current value is the
-            weight `layer.backward_temperature`. `None` for the same.
+            variable `layer.backward_temperature`. `None` for the same.
         trainable_temperature: Whether τ is learned, by its pathwise gradient,
             from `temperature` on. The weight is log τ, so that τ stays
             positive; `layer.temperature` is its current value. Relaxed

@@ -126,7 +126,8 @@ class ImplicitReparam(SamplingLayer):
 
         Returns:
             One number per variable, in float32 or wider: of the shape of the
-            sample, without its last axis for a Dirichlet variable.
+            sample, without its last axis for a Dirichlet variable or a
+            Gaussian of full covariance.
         """
         constrained = self.distribution.constrain(parameters)
         sample = tf.cast(tf.convert_to_tensor(sample), constrained[0].dtype)

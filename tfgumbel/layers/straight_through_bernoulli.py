@@ -33,7 +33,8 @@ class StraightThroughBernoulli(StraightThroughLayer, SamplingLayer):
         estimator: One of the names above.
         temperature: τ > 0 of the backward pass: a number, or a schedule
             `step -> τ`, as in `GumbelSoftmax`. It never changes the value.
-        inference: As in `BinaryConcrete`; `"relaxed"` draws as in training.
+        inference: As in `BinaryConcrete`, but for `"tempered_mean"`;
+            `"relaxed"` draws as in training.
         seed: An integer makes the layer's noise reproducible.
         noise_samples: Noises that `"gumbel_rao"` averages over. Others do not
             use it.

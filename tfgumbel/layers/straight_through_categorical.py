@@ -40,7 +40,8 @@ class StraightThroughCategorical(StraightThroughLayer, CategoricalLayer):
         temperature: τ > 0 of the backward pass: a number, or a schedule
             `step -> τ`, as in `GumbelSoftmax`. It never changes the value.
         axis: Axis of the categories.
-        inference: As in `GumbelSoftmax`; `"relaxed"` draws as in training.
+        inference: As in `GumbelSoftmax`, but for `"tempered_mean"`;
+            `"relaxed"` draws as in training.
         seed: An integer makes the layer's noise reproducible.
         noise_samples: Noises that `"gumbel_rao"` averages over; the backward
             pass holds as many copies of the logits. Other estimators do not
