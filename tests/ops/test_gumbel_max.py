@@ -99,7 +99,9 @@ def test_impossible_category_is_never_drawn(compiled):
 
 
 @pytest.mark.parametrize(
-    "op", [tg.ops.gumbel_max, tg.ops.gumbel_softmax], ids=["max", "softmax"]
+    "op",
+    [tg.ops.gumbel_max, tg.ops.gumbel_softmax, tg.ops.exponential_min],
+    ids=["max", "softmax", "min"],
 )
 def test_noise_that_merely_broadcasts_is_refused(op):
     with pytest.raises(ValueError, match="`noise`.*shape \\(3,\\)"):

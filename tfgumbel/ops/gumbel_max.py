@@ -79,5 +79,5 @@ def exponential_min(
     _checks.categorical_shape(probabilities.shape, axis, "probabilities")
     # The smallest time wins, that is, the largest rate over time.
     probabilities = in_working_precision(probabilities)
-    rate = probabilities / tf.cast(noise, probabilities.dtype)
+    rate = probabilities / _checks.noise(noise, probabilities)
     return tf.argmax(rate, axis=axis, output_type=tf.int32)
