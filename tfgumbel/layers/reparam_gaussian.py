@@ -37,7 +37,7 @@ class ReparamGaussian(ImplicitReparam):
     Output shape:
         That of the mean, in the layer's compute dtype. Computed in float32
         whatever the policy; log σ is clipped to [-30, 30], and σ from a
-        softplus is e⁻³⁰ at least, so that no scale overflows.
+        softplus is e⁻³⁰ at least.
 
     Example:
 

@@ -36,7 +36,9 @@ def gaussian_stddev(
 
     Returns:
         σ, in float32 or wider. log σ is clipped to [-30, 30], so that
-        neither σ² nor 1/σ² overflows; beyond, the gradient is zero.
+        neither σ² nor 1/σ² overflows; beyond, the gradient is zero. A σ from a
+        softplus is e⁻³⁰ at least, without an upper bound, and `"stddev"` is
+        taken as it is.
 
     Raises:
         ValueError: If the parameterization is unknown.
