@@ -76,6 +76,13 @@ def test_training_left_open_on_a_tape_is_said_once(case):
     assert len(warned) == 1
 
 
+@pytest.mark.parametrize("variable", [tf.Variable, keras.Variable])
+def test_training_left_open_for_a_variable_is_said(variable):
+    logits = variable(np.zeros((2, 3), "float32"))
+    with tf.GradientTape(), pytest.warns(UserWarning, match=WARNING):
+        tg.StraightThroughBernoulli()(logits)
+
+
 @every_layer
 def test_plain_inference_is_silent(case):
     layer, inputs = case.make(), tensors(case.inputs)

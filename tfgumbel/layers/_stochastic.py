@@ -441,7 +441,12 @@ def masked(distribution: Distribution, inputs: Any, category_mask: Any) -> Any:
 
 def is_recorded(inputs: Any) -> bool:
     """Whether some tape records what is computed from the inputs."""
-    tensors = [t for t in tf.nest.flatten(inputs) if tf.is_tensor(t)]
+    variables = (tf.Variable, keras.Variable)
+    tensors = [
+        tf.convert_to_tensor(t) if isinstance(t, variables) else t
+        for t in tf.nest.flatten(inputs)
+        if tf.is_tensor(t)
+    ]
     return bool(tensors) and record.should_record_backprop(tensors)
 
 
