@@ -18,22 +18,17 @@ from tfgumbel.distributions import (
 )
 from tfgumbel.estimators.algebra import score
 from tfgumbel.testing import _measure
-from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
+from tfgumbel.testing._run import (
+    Fault,
+    Finding,
+    NotApplicable,
+    check,
+    in_errors,
+    packed,
+)
 from tfgumbel.testing._samples import Samples
 
-ERRORS = "standard errors"
-
-
-def _agree(subject: Samples, found: list[np.ndarray]) -> Finding:
-    """Gradients by a second road, against the score function's."""
-    subject.require_variety()
-    pairs = list(zip(found, subject.score_gradient(), strict=True))
-    figure = max(_measure.between_means(f, e) for f, e in pairs)
-    return Finding(
-        f"distance from the score function's gradient; {ERRORS}",
-        figure,
-        _measure.STANDARD_ERRORS,
-    )
+OF_THE_SCORE = "distance from the score function's gradient"
 
 
 @check(
@@ -49,7 +44,7 @@ def reparameterised_sample(subject: Samples) -> Finding:
         tape.watch(parameters)
         sample = distribution.reparameterize(parameters, subject.seed())
         cost = subject.cost(sample)
-    figure = _same(subject, sample)
+    figure = _measure.between_distributions(sample, subject.drawn)
     if figure > _measure.KOLMOGOROV:
         return Finding(
             "distance from `sample`, by Kolmogorov and Smirnov",
@@ -59,18 +54,10 @@ def reparameterised_sample(subject: Samples) -> Finding:
     gradients = tape.gradient(cost, subject.learned(parameters))
     if any(g is None for g in gradients):
         raise Fault("no gradient in a learned parameter")
-    return _agree(
-        subject, [np.reshape(g, [subject.many, -1]) for g in gradients]
-    )
-
-
-def _same(subject: Samples, sample: Any) -> float:
-    """Distance of samples from those of `sample`."""
-    flat = np.reshape(np.asarray(sample, np.float64), [subject.many, -1])
-    return max(
-        _measure.between_distributions(flat[:, v], subject.flat[:, v])
-        for v in range(flat.shape[1])
-    )
+    subject.require_variety()
+    exact = subject.score_gradient()
+    figures = map(_measure.between_means, map(_measure.rows, gradients), exact)
+    return in_errors(list(figures), OF_THE_SCORE)
 
 
 @check(
@@ -96,11 +83,7 @@ def weak_derivatives(subject: Samples) -> Finding:
         )
     if not figures:
         raise NotApplicable("the parameters of a variable are several")
-    return Finding(
-        f"distance from the score function's gradient; {ERRORS}",
-        max(figures),
-        _measure.STANDARD_ERRORS,
-    )
+    return in_errors(figures, OF_THE_SCORE)
 
 
 def _weak(subject: Samples, weak: Any, variable: int) -> np.ndarray:
@@ -134,11 +117,9 @@ def relaxation(subject: Samples) -> Finding:
             f"at a temperature of 0.001 {far:.0%} of the relaxed entries are "
             "not near the sample's"
         )
-    flat = np.reshape(hard, [subject.many, -1])
-    return Finding(
-        f"distance of the mean from that of `sample`; {ERRORS}",
-        _measure.between_means(flat, subject.flat),
-        _measure.STANDARD_ERRORS,
+    return in_errors(
+        _measure.between_means(hard, subject.drawn),
+        "distance of the mean from that of `sample`",
     )
 
 
@@ -159,14 +140,9 @@ def conditioned_noise(subject: Samples) -> Finding:
     if wrong > 0:
         raise Fault(f"{wrong:.1%} of the entries harden to something else")
     plain = distribution.perturb(parameters, second)
-    pair = [np.reshape(t, [subject.many, -1]) for t in (again, plain)]
-    figure = max(
-        _measure.between_distributions(*(p[:, v] for p in pair))
-        for v in range(pair[0].shape[1])
-    )
     return Finding(
         "distance from unconditional noise, by Kolmogorov and Smirnov",
-        figure,
+        _measure.between_distributions(again, plain),
         _measure.KOLMOGOROV,
     )
 
@@ -196,17 +172,10 @@ def tied_noise(subject: Samples) -> Finding:
     scores = score(distribution, parameters, distribution.harden(free))
     weight = tf.reshape(cost, [-1] + [1] * (free.shape.rank - 1))
     figures = [
-        _measure.between_means(
-            np.reshape(weight * direct, [subject.many, -1]),
-            np.reshape(through, [subject.many, -1]),
-        )
+        _measure.between_means(weight * direct, through)
         for direct, through in zip(scores, path, strict=True)
     ]
-    return Finding(
-        f"distance of both sides of REBAR's identity; {ERRORS}",
-        max(figures),
-        _measure.STANDARD_ERRORS,
-    )
+    return in_errors(figures, "distance of both sides of REBAR's identity")
 
 
 def _wave(perturbed: tf.Tensor) -> tf.Tensor:
@@ -226,16 +195,9 @@ def antithetic_samples(subject: Samples) -> Finding:
     parameters = subject.parameters(subject.many)
     first, second, _ = distribution.antithetic(parameters, subject.seed())
     figures = [
-        _measure.between_means(
-            np.reshape(side, [subject.many, -1]), subject.flat
-        )
-        for side in (first, second)
+        _measure.between_means(side, subject.drawn) for side in (first, second)
     ]
-    return Finding(
-        f"distance of the means from that of `sample`; {ERRORS}",
-        max(figures),
-        _measure.STANDARD_ERRORS,
-    )
+    return in_errors(figures, "distance of the means from that of `sample`")
 
 
 @check(
@@ -272,25 +234,16 @@ def divergence(subject: Samples) -> Finding:
         a if name in distribution.constants else a * 0.5 + 0.8
         for name, a in zip(distribution.parameters, subject.raw, strict=True)
     )
-    prior_inputs = tuple(
+    prior_inputs = [
         tf.repeat(tf.constant(a, tf.float32)[None], subject.many, axis=0)
         for a in raw
+    ]
+    prior = distribution.constrain(packed(prior_inputs))
+    log_q, log_p = (
+        distribution.log_probs(p, subject.drawn) for p in (parameters, prior)
     )
-    prior = distribution.constrain(
-        prior_inputs if len(prior_inputs) > 1 else prior_inputs[0]
-    )
-    ratio = distribution.log_probs(
-        parameters, subject.drawn
-    ) - distribution.log_probs(prior, subject.drawn)
     exact = distribution.kl(parameters, prior)
-    return Finding(
-        ERRORS,
-        _measure.from_mean(
-            np.reshape(ratio, [subject.many, -1]),
-            np.reshape(exact[0], -1),
-        ),
-        _measure.STANDARD_ERRORS,
-    )
+    return in_errors(_measure.from_mean(log_q - log_p, exact[0]))
 
 
 CHECKS = (

@@ -7,13 +7,19 @@ import tensorflow as tf
 
 from tfgumbel.distributions import Enumerable, Mean, Scored, per_example
 from tfgumbel.testing import _measure
-from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
+from tfgumbel.testing._run import (
+    Fault,
+    Finding,
+    NotApplicable,
+    check,
+    in_errors,
+    packed,
+)
 from tfgumbel.testing._samples import Samples
 
 PANELS = 40
 NODES = 12
 PLACES = 8
-ERRORS = "standard errors"
 
 
 def _panels(subject: Samples) -> tuple[np.ndarray, np.ndarray]:
@@ -70,12 +76,8 @@ def samples(subject: Samples) -> Finding:
     count = subject.many // (2 if subject.values is None else 1)
     often = mass * count > 50.0
     error = np.sqrt(mass * np.abs(1.0 - mass) / count) + 1e-6
-    figure = np.max((np.abs(shares - mass) / error)[often])
-    return Finding(
-        f"shares of {often.sum()} intervals; {ERRORS}",
-        float(figure),
-        _measure.STANDARD_ERRORS,
-    )
+    figures = (np.abs(shares - mass) / error)[often]
+    return in_errors(figures, f"shares of {often.sum()} intervals")
 
 
 @check(
@@ -105,10 +107,8 @@ def score(subject: Samples) -> Finding:
     found = tape.gradient(log_prob, subject.learned(parameters))
     if any(g is None for g in found):
         raise Fault("log_prob has no gradient in a learned parameter")
-    rows = np.concatenate([np.reshape(g, [subject.many, -1]) for g in found], 1)
-    return Finding(
-        ERRORS, _measure.from_mean(rows, 0.0), _measure.STANDARD_ERRORS
-    )
+    rows = np.concatenate([_measure.rows(g) for g in found], axis=1)
+    return in_errors(_measure.from_mean(rows, 0.0))
 
 
 @check(
@@ -136,11 +136,7 @@ def far_parameters(subject: Samples) -> Finding:
     figures = [_measure.from_mean(s, 0.0) for s in shown if s.size]
     if not figures:
         raise NotApplicable("its draws are nearly all at a few values there")
-    return Finding(
-        f"{len(figures)} of {PLACES} places; {ERRORS}",
-        max(figures),
-        _measure.STANDARD_ERRORS,
-    )
+    return in_errors(figures, f"{len(figures)} of {PLACES} places")
 
 
 def _all_differ(drawn: np.ndarray) -> bool:
@@ -191,11 +187,7 @@ def mean(subject: Samples) -> Finding:
     subject.require(Mean)
     subject.require_variety()
     found = _inferred(subject, "mean")
-    return Finding(
-        ERRORS,
-        _measure.from_mean(subject.flat, np.reshape(found, -1)),
-        _measure.STANDARD_ERRORS,
-    )
+    return in_errors(_measure.from_mean(subject.drawn, found))
 
 
 def _inferred(subject: Samples, name: str) -> np.ndarray:
@@ -279,7 +271,7 @@ def independence(subject: Samples) -> Finding:
     log_probs = subject.distribution.log_probs(
         subject.parameters(subject.many), subject.drawn
     )
-    rows = np.reshape(np.asarray(log_probs, np.float64), [subject.many, -1])
+    rows = _measure.rows(log_probs)
     rows = rows - rows.mean(axis=0)
     pairs = [np.split(rows, 2), (rows[:-1], rows[1:])]
     pairs += [
@@ -288,10 +280,8 @@ def independence(subject: Samples) -> Finding:
         for other in range(one)
     ]
     figures = [_measure.dependence(np.ravel(a), np.ravel(b)) for a, b in pairs]
-    return Finding(
-        f"correlation of log q, of variables and of examples; {ERRORS}",
-        float(np.max(figures)),
-        _measure.STANDARD_ERRORS,
+    return in_errors(
+        figures, "correlation of log q, of variables and of examples"
     )
 
 
@@ -305,10 +295,7 @@ def _require_examples_apart(subject: Samples) -> None:
         else tf.concat([a[:1] / 2, a[1:]], 0)
         for name, a in zip(distribution.parameters, inputs, strict=True)
     ]
-    pair = [
-        distribution.constrain(tuple(given) if len(given) > 1 else given[0])
-        for given in (inputs, moved)
-    ]
+    pair = [distribution.constrain(packed(g)) for g in (inputs, moved)]
     for name, function in (
         ("sample", lambda p: distribution.sample(p, seed)),
         ("log q", lambda p: distribution.log_probs(p, subject.drawn[:64])),
@@ -344,10 +331,9 @@ def enumeration(subject: Samples) -> Finding:
     differs = abs(float(mass.sum()) - 1.0)
     if differs > 1e-4:
         raise Fault(f"its mass is {mass.sum():.4g}")
-    return Finding(
-        f"shares of {size} values; {ERRORS}",
+    return in_errors(
         _measure.from_shares(counts, mass / mass.sum()),
-        _measure.STANDARD_ERRORS,
+        f"shares of {size} values",
     )
 
 

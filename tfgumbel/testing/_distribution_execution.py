@@ -8,11 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import distributions
+from tfgumbel.testing import _measure
 from tfgumbel.testing._run import (
     Fault,
     Finding,
     NotApplicable,
     check,
+    packed,
     shortened,
 )
 from tfgumbel.testing._samples import Samples
@@ -40,13 +42,11 @@ def extremes(subject: Samples) -> Finding:
             zip(distribution.parameters, subject.raw, strict=True)
         )
     )
-    parameters = distribution.constrain(
-        inputs if len(inputs) > 1 else inputs[0]
-    )
+    parameters = distribution.constrain(packed(inputs))
     sample = distribution.sample(parameters, subject.seed())
     log_probs = distribution.log_probs(parameters, sample)
     for name, tensor in (("a sample", sample), ("log q", log_probs)):
-        bad = ~np.isfinite(np.reshape(tensor, [256, -1])).all(axis=1)
+        bad = ~np.isfinite(_measure.rows(tensor)).all(axis=1)
         if np.any(bad):
             raise Fault(
                 f"for inputs {picks[bad][0].tolist()} {name} is not finite"

@@ -16,10 +16,11 @@ from tfgumbel.testing._run import (
     Finding,
     NotApplicable,
     check,
+    in_errors,
+    packed,
     shortened,
 )
 
-ERRORS = "standard errors"
 ROWS = 1024
 """How many of each example the check of shapes takes."""
 
@@ -62,8 +63,9 @@ def shapes(problem: Problem) -> Finding:
             worst = max(worst, (_mean_distance(found, exact), str(size)))
         tried.append(str(size))
     figure, where = worst
+    at = f", for {where}" if figure > 0.0 else ""
     return Finding(
-        f"{', '.join(tried)}; {ERRORS}" + f", for {where}" * (figure > 0.0),
+        f"{', '.join(tried)}; standard errors{at}",
         figure,
         _measure.STANDARD_ERRORS,
     )
@@ -77,11 +79,7 @@ def _of_this_shape(
     repeated = algebra.repeat(tuple(inputs), count)
     with tf.GradientTape() as tape:
         tape.watch(repeated)
-        value = estimator(
-            _of_any_shape,
-            repeated if len(repeated) > 1 else repeated[0],
-            [1, 2],
-        )
+        value = estimator(_of_any_shape, packed(repeated), [1, 2])
     if value.shape != (4 * count,) or value.dtype != tf.float32:
         raise Fault(
             f"for inputs of shape {size} the value is {value.dtype.name} "
@@ -197,7 +195,7 @@ def control_variates(problem: Problem) -> Finding:
 )
 def extremes(problem: Problem) -> Finding:
     signs = problem.random.choice([-1.0, 0.0, 1.0], size=(8, 64))
-    inputs = tuple(
+    tensors = [
         tf.constant(a[[0] * 8])
         if name in problem.distribution.constants
         else tf.reshape(
@@ -207,8 +205,8 @@ def extremes(problem: Problem) -> Finding:
         for name, a in zip(
             problem.distribution.parameters, problem.raw, strict=True
         )
-    )
-    inputs = inputs if len(inputs) > 1 else inputs[0]
+    ]
+    inputs = packed(tensors)
     weights = tf.constant(problem.weights[[0] * 8])
     estimator = problem.make()
     with tf.GradientTape() as tape:
@@ -337,7 +335,7 @@ def xla(problem: Problem) -> Finding:
         for example in range(EXAMPLES)
         for one, other in zip(found.of(example), eager.of(example), strict=True)
     ]
-    return Finding(ERRORS, max(figures), _measure.STANDARD_ERRORS)
+    return in_errors(figures)
 
 
 @check(

@@ -13,10 +13,10 @@ from tfgumbel.testing._run import (
     Finding,
     NotApplicable,
     check,
+    in_errors,
     shortened,
 )
 
-ERRORS = "standard errors"
 POWER = 0.15
 """The bias, relative to the largest entry, that a check must be able to see."""
 
@@ -43,10 +43,8 @@ def _unbiased(problem: Problem, estimator: object, part: str) -> Finding:
         _distance(getattr(found.of(i), part), getattr(exact.of(i), part))
         for i in range(EXAMPLES)
     ]
-    return Finding(
-        f"two examples, of which each shows a bias of {POWER:.0%}; {ERRORS}",
-        max(figures),
-        _measure.STANDARD_ERRORS,
+    return in_errors(
+        figures, f"two examples, of which each shows a bias of {POWER:.0%}"
     )
 
 
@@ -141,17 +139,18 @@ def several_samples(problem: Problem) -> Finding:
     samples = problem.estimator.samples + 2
     estimator = problem.make(samples=samples)
     if not estimator.unbiased:
-        pair = [
+        one, more = (
             problem.estimates(e, problem.many)
             for e in (problem.make(), estimator)
-        ]
-        figures = [
-            _measure.between_means(
-                pair[0].of(i).parameters, pair[1].of(i).parameters
-            )
-            for i in range(EXAMPLES)
-        ]
-        return Finding(ERRORS, max(figures), _measure.STANDARD_ERRORS)
+        )
+        return in_errors(
+            [
+                _measure.between_means(
+                    one.of(i).parameters, more.of(i).parameters
+                )
+                for i in range(EXAMPLES)
+            ]
+        )
     return _unbiased(problem, estimator, "parameters")
 
 

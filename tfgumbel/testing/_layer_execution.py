@@ -8,7 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel.testing import _measure
-from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
+from tfgumbel.testing._run import (
+    Fault,
+    Finding,
+    NotApplicable,
+    check,
+    in_errors,
+)
 from tfgumbel.testing._subject import CALLS, Subject
 
 
@@ -41,14 +47,11 @@ def _compiled(subject: Subject, jit: bool) -> Finding:
             )
         return subject.most_dependent(samples)
     eager = subject.samples(subject.make())
-    return Finding(
-        "distance from eager calls; standard errors",
-        max(
-            _measure.between_means(samples[1], eager),
-            subject.most_dependent(samples).figure or 0.0,
-        ),
-        _measure.STANDARD_ERRORS,
-    )
+    figures = [
+        _measure.between_means(samples[1], eager),
+        subject.most_dependent(samples).figure or 0.0,
+    ]
+    return in_errors(figures, "distance from eager calls")
 
 
 @check(

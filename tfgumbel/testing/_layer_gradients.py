@@ -10,7 +10,13 @@ import tensorflow as tf
 
 from tfgumbel import distributions
 from tfgumbel.testing import _measure
-from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
+from tfgumbel.testing._run import (
+    Fault,
+    Finding,
+    NotApplicable,
+    check,
+    in_errors,
+)
 from tfgumbel.testing._subject import (
     CALLS,
     Batch,
@@ -18,6 +24,7 @@ from tfgumbel.testing._subject import (
     Subject,
     floating,
     require_floating,
+    single,
 )
 
 
@@ -49,7 +56,7 @@ def gradient(subject: Subject) -> Finding:
             others = call.others()
         found = tape.gradient(cost, {**inputs, **weights})
         for name, one in found.items():
-            if one is not None and not np.all(np.isfinite(_dense(one))):
+            if one is not None and not np.all(np.isfinite(single(one))):
                 raise Fault(f"the gradient in {name} is not finite")
         without = [name for name in without if _is_zero(found[name])]
         if others is not None:  # A weight may be there for another output.
@@ -80,12 +87,8 @@ def _constants(subject: Subject, without: list[bool]) -> list[str]:
     ]
 
 
-def _dense(gradient: Any) -> np.ndarray:
-    return np.asarray(tf.cast(tf.convert_to_tensor(gradient), tf.float32))
-
-
 def _is_zero(gradient: Any) -> bool:
-    return gradient is None or not np.any(_dense(gradient))
+    return gradient is None or not np.any(single(gradient))
 
 
 class Repeated:
@@ -124,7 +127,7 @@ class Repeated:
             self._layer, batch, self._cost_of
         )
         return [
-            np.zeros(source.shape) if g is None else _dense(g)
+            np.zeros(source.shape) if g is None else single(g)
             for g, source in zip(gradients, floating(batch.inputs), strict=True)
         ]
 
@@ -217,11 +220,7 @@ def gradient_of_the_sample(subject: Subject) -> Finding:
     if share > 0.1:
         figure = _of_the_mean(subject)
         if figure < _measure.STANDARD_ERRORS:
-            return Finding(
-                "in the mean over the noise; standard errors",
-                figure,
-                _measure.STANDARD_ERRORS,
-            )
+            return in_errors(figure, "in the mean over the noise")
     return Finding(
         "share of examples whose gradient is not their difference quotient",
         share,
@@ -367,12 +366,9 @@ def temperature(subject: Subject) -> Finding:
     hot = subject.collected(lambda b: _sizes(subject, other, b))
     if isinstance(subject.distribution, distributions.Categorical):
         _require_softer(subject, hot[:, 0])
-    figure = _measure.between_means(subject.collected(traced), hot)
-    return Finding(
-        f"a traced call after `{name}` was changed, against a new layer; "
-        "standard errors",
-        figure,
-        _measure.STANDARD_ERRORS,
+    return in_errors(
+        _measure.between_means(subject.collected(traced), hot),
+        f"a traced call after `{name}` was changed, against a new layer",
     )
 
 

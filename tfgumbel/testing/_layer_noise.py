@@ -11,8 +11,20 @@ import tensorflow as tf
 
 from tfgumbel import distributions
 from tfgumbel.testing import _measure
-from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
-from tfgumbel.testing._subject import CALLS, NOISE, Subject, same_rows
+from tfgumbel.testing._run import (
+    Fault,
+    Finding,
+    NotApplicable,
+    check,
+    in_errors,
+)
+from tfgumbel.testing._subject import (
+    CALLS,
+    NOISE,
+    Subject,
+    same_rows,
+    single,
+)
 
 
 @check(
@@ -35,8 +47,7 @@ def calls(subject: Subject) -> Finding:
     every = [subject.call(layer, batch) for _ in range(3)]
     if len({call.fingerprint() for call in every}) < len(every):
         raise Fault("two of three training calls gave the same values")
-    samples = [np.asarray(tf.cast(c.sample, tf.float32)) for c in every]
-    return subject.most_dependent(samples)
+    return subject.most_dependent([single(call.sample) for call in every])
 
 
 @check(
@@ -53,7 +64,7 @@ def examples(subject: Subject) -> Finding:
     layer = subject.make()
     batch = subject.rows(subject.many)
     calls = [subject.call(layer, batch) for _ in range(2)]
-    samples = [np.asarray(tf.cast(c.sample, tf.float32)) for c in calls]
+    samples = [single(call.sample) for call in calls]
     if same_rows(samples):
         figure = float(np.sqrt(subject.many))
         return Finding(
@@ -124,9 +135,7 @@ def layers(subject: Subject) -> Finding:
     every = [subject.call(layer, batch) for layer in pair]
     if every[0].fingerprint() == every[1].fingerprint():
         raise Fault("two new layers gave the same values in their first call")
-    return subject.most_dependent(
-        [np.asarray(tf.cast(c.sample, tf.float32)) for c in every]
-    )
+    return subject.most_dependent([single(call.sample) for call in every])
 
 
 def _without_seed(subject: Subject) -> Any:
@@ -191,10 +200,7 @@ def _draws(subject: Subject, layer: Any, logits: np.ndarray, count: int) -> Any:
         rows.inputs, [tf.repeat(given[None], count, axis=0)]
     )
     sample = subject.call(layer, rows._replace(inputs=inputs)).sample
-    return (
-        np.asarray(tf.cast(sample, tf.float32)),
-        np.asarray(tf.cast(given, tf.float64)),
-    )
+    return single(sample), np.asarray(tf.cast(given, tf.float64))
 
 
 def _rare_categories(
@@ -216,11 +222,9 @@ def _rare_categories(
     largest = samples == samples.max(axis=1, keepdims=True)
     counts = np.sum(largest / largest.sum(axis=1, keepdims=True), axis=0)
     rate = counts[-1] / counts.sum()
-    return Finding(
-        f"the category of probability {RARE:g} was drawn at {rate:.2g}; "
-        "standard errors",
+    return in_errors(
         _measure.from_shares(counts, shares / shares.sum()),
-        _measure.STANDARD_ERRORS,
+        f"the category of probability {RARE:g} was drawn at {rate:.2g}",
     )
 
 
@@ -234,11 +238,10 @@ def _rare_ones(subject: Subject, layer: Any, count: int) -> Finding:
         counts = np.array([rates[share], 1.0 - rates[share]]) * samples.size
         exact = 1.0 / (1.0 + np.exp(-np.ravel(given)[0]))
         figures.append(_measure.from_shares(counts, [exact, 1.0 - exact]))
-    return Finding(
+    return in_errors(
+        figures,
         f"ones of probability {RARE:g} were drawn at {rates[RARE]:.2g}, of 0.3 "
-        f"at {rates[0.3]:.2g}; standard errors",
-        max(figures),
-        _measure.STANDARD_ERRORS,
+        f"at {rates[0.3]:.2g}",
     )
 
 
@@ -252,20 +255,13 @@ def _continuous(
         lambda t: tf.cast(t, layer.compute_dtype), batch.inputs
     )
     call = subject.call(layer, batch._replace(inputs=inputs))
-    found = np.asarray(tf.cast(call.sample, tf.float32))
     seed = subject.random.integers(2**31, size=2)
     exact = distribution.sample(distribution.constrain(inputs), seed)
     # As coarse as what the layer returns.
-    exact = tf.cast(tf.cast(exact, call.sample.dtype), tf.float32)
-    exact = np.asarray(exact).reshape(count, -1)
-    found = found.reshape(count, -1)
-    figure = max(
-        _measure.between_distributions(found[:, i], exact[:, i])
-        for i in range(found.shape[1])
-    )
+    pair = [call.sample, tf.cast(exact, call.sample.dtype)]
     return Finding(
         f"distance from {distribution.name}, by Kolmogorov and Smirnov",
-        figure,
+        _measure.between_distributions(*map(single, pair)),
         _measure.KOLMOGOROV,
     )
 

@@ -21,9 +21,15 @@ KOLMOGOROV = 2.8
 """Of √n times the distance of two distribution functions: p = 3e-7."""
 
 
+def rows(values: Any) -> np.ndarray:
+    """The values of each example in a row, float64 `[n, V]`."""
+    array = np.asarray(values, np.float64)
+    return array.reshape(len(array), -1)
+
+
 def from_mean(sample: Any, expected: Any) -> float:
     """Largest distance of a mean over axis 0, in standard errors."""
-    sample = np.asarray(sample, np.float64)
+    sample, expected = (np.asarray(a, np.float64) for a in (sample, expected))
     error = sample.std(axis=0, ddof=1) / np.sqrt(len(sample))
     return _in_errors(sample.mean(axis=0) - expected, error, expected)
 
@@ -70,8 +76,16 @@ def from_shares(counts: Any, shares: Any) -> float:
 
 
 def between_distributions(first: Any, second: Any) -> float:
-    """Kolmogorov and Smirnov's distance of two scalar samples, times √n."""
-    one, other = (np.sort(np.ravel(s)) for s in (first, second))
+    """Kolmogorov and Smirnov's distance of two samples `[n, ...]`, times √n.
+
+    The largest of any entry.
+    """
+    columns = (rows(sample).T for sample in (first, second))
+    return max(map(_between_scalars, *columns))
+
+
+def _between_scalars(first: np.ndarray, second: np.ndarray) -> float:
+    one, other = np.sort(first), np.sort(second)
     if not (np.all(np.isfinite(one)) and np.all(np.isfinite(other))):
         return float("inf")
     both = np.concatenate([one, other])

@@ -22,6 +22,7 @@ from tfgumbel.estimators import Estimator
 from tfgumbel.testing._run import (
     NotApplicable,
     as_parameters,
+    packed,
     require_seed,
     shortened,
 )
@@ -168,7 +169,7 @@ class Problem:
     def inputs(self, count: int) -> Any:
         """Unconstrained parameters of this many of each example."""
         tensors = tuple(self.tiled(a, count) for a in self.raw)
-        return tensors if len(tensors) > 1 else tensors[0]
+        return packed(tensors)
 
     def call(
         self,

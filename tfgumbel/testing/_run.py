@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from tfgumbel.testing._measure import STANDARD_ERRORS
 from tfgumbel.testing.report import (
     FAIL,
     NOT_APPLICABLE,
@@ -43,6 +44,12 @@ class Finding(NamedTuple):
     def passes(self) -> bool:
         """Whether the figure is within its bound; NaN is not."""
         return self.figure is None or self.figure <= self.bound
+
+
+def in_errors(figures: Any, what: str = "") -> Finding:
+    """A distance in standard errors, of several the largest."""
+    detail = f"{what}; standard errors" if what else "standard errors"
+    return Finding(detail, float(np.max(figures)), STANDARD_ERRORS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +118,6 @@ def shortened(error: BaseException, length: int = 300) -> str:
 def run(
     checks: Sequence[Check],
     subject: Any,
-    name: str,
     *,
     page: str,
     seed: int,
@@ -131,7 +137,7 @@ def run(
             keras.utils.set_random_seed(_own_seed(seed, each.name))
             outcomes.append(each.run(subject, page))
             bar.add(1)
-    return Report(name, tuple(outcomes), seed, time.monotonic() - start)
+    return Report(subject.name, tuple(outcomes), seed, time.monotonic() - start)
 
 
 def require_seed(seed: Any) -> int:
@@ -173,6 +179,11 @@ def as_parameters(given: Any, names: Sequence[str]) -> list[np.ndarray]:
         )
     require_numbers(arrays)
     return arrays
+
+
+def packed(tensors: Sequence[Any]) -> Any:
+    """Returns what `as_parameters` takes: the one tensor, or a tuple."""
+    return tuple(tensors) if len(tensors) > 1 else tensors[0]
 
 
 def _own_seed(seed: int, name: str) -> int:

@@ -10,10 +10,11 @@ import tensorflow as tf
 
 from tfgumbel import distributions
 from tfgumbel.distributions import Distribution, Parameters
-from tfgumbel.testing._measure import FEW
+from tfgumbel.testing._measure import FEW, rows
 from tfgumbel.testing._run import (
     NotApplicable,
     as_parameters,
+    packed,
     require_seed,
     shortened,
 )
@@ -92,7 +93,7 @@ class Samples:
             tf.cast(tf.repeat(tf.constant(a)[None], count, axis=0), dtype)
             for a in self.raw
         )
-        return tensors if len(tensors) > 1 else tensors[0]
+        return packed(tensors)
 
     def parameters(self, count: int, dtype: str = "float32") -> Parameters:
         """Constrained parameters of this many equal examples."""
@@ -116,9 +117,7 @@ class Samples:
                 self.distribution.parameters, self.raw, strict=True
             )
         )
-        return self.distribution.constrain(
-            tensors if len(tensors) > 1 else tensors[0]
-        )
+        return self.distribution.constrain(packed(tensors))
 
     @functools.cached_property
     def drawn(self) -> tf.Tensor:
@@ -128,7 +127,7 @@ class Samples:
     @property
     def flat(self) -> np.ndarray:
         """These, float64 `[N, V]`."""
-        return np.reshape(np.asarray(self.drawn, np.float64), [self.many, -1])
+        return rows(self.drawn)
 
     @functools.cached_property
     def values(self) -> np.ndarray | None:
@@ -199,7 +198,7 @@ class Samples:
         scores = tape.gradient(
             log_prob, self.learned(parameters), output_gradients=weight
         )
-        return [np.reshape(s, [self.many, -1]) for s in scores]
+        return list(map(rows, scores))
 
     def learned(self, parameters: Parameters) -> list[tf.Tensor]:
         """Those that receive a gradient."""

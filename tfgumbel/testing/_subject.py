@@ -23,6 +23,7 @@ from tfgumbel.testing import _measure
 from tfgumbel.testing._run import (
     Finding,
     NotApplicable,
+    packed,
     require_numbers,
     require_seed,
     shortened,
@@ -257,7 +258,7 @@ class Subject:
             constant if name in own.constants else array
             for name, array in zip(names, arrays, strict=True)
         )
-        return inputs if len(inputs) > 1 else inputs[0]
+        return packed(inputs)
 
     def _require_call(self) -> None:
         shapes = [a.shape for a in tf.nest.flatten(self.batch.inputs)]
@@ -413,7 +414,7 @@ class Subject:
 
     def _one(self) -> np.ndarray:
         """A sample of the batch."""
-        return _single(self.call(self.layer, self.batch).sample)
+        return single(self.call(self.layer, self.batch).sample)
 
     # Making and calling
 
@@ -545,9 +546,9 @@ class Subject:
         In one call or, where one draw is for the whole batch, in many.
         """
         if not self.shares_noise:
-            return _single(function(self.rows(count or self.many)))
+            return single(function(self.rows(count or self.many)))
         one = self.rows(1)
-        return np.concatenate([_single(function(one)) for _ in range(CALLS)])
+        return np.concatenate([single(function(one)) for _ in range(CALLS)])
 
     def samples(self, layer: Any, count: int | None = None) -> np.ndarray:
         """Samples for one example, many times, float32 `[N, ...]`."""
@@ -623,7 +624,7 @@ def state_of(layer: keras.layers.Layer) -> list[Any]:
 
 def on_simplex(sample: Any, axis: int) -> bool:
     """Whether all values are probabilities that sum to one along an axis."""
-    values = _single(sample)
+    values = single(sample)
     return bool(
         values.ndim > 1
         and np.all(values >= 0)
@@ -641,8 +642,9 @@ def same_rows(samples: list[np.ndarray]) -> bool:
     return all(np.all(sample == sample[:1]) for sample in samples)
 
 
-def _single(tensor: Any) -> np.ndarray:
-    return np.asarray(tf.cast(tensor, tf.float32))
+def single(tensor: Any) -> np.ndarray:
+    """A tensor of any floating type, sparse gradients too, in float32."""
+    return np.asarray(tf.cast(tf.convert_to_tensor(tensor), tf.float32))
 
 
 def floating(inputs: Any) -> list[tf.Tensor]:

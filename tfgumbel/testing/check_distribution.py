@@ -66,7 +66,6 @@ def check_distribution(
     return run(
         CHECKS,
         subject,
-        subject.name,
         page="guides/own-distribution/",
         seed=seed,
         only=only,

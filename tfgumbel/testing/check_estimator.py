@@ -68,7 +68,6 @@ def check_estimator(
     return run(
         CHECKS,
         problem,
-        problem.name,
         page="guides/own-estimator/",
         seed=seed,
         only=only,

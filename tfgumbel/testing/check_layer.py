@@ -110,7 +110,6 @@ def check_layer(
     return run(
         CHECKS,
         subject,
-        subject.name,
         page="guides/own-layer/",
         seed=seed,
         only=only,
