@@ -71,6 +71,28 @@ def admitted(
     )
 
 
+def register(known: dict[str, Any], name: str, cls: Any, base: type) -> None:
+    """Makes a subclass of `base` known by name, and serialisable with Keras.
+
+    In files the name of the base follows its own.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise TypeError(
+            f"Only subclasses of `{base.__name__}` can be registered. "
+            f"Received: {cls!r}"
+        )
+    taken = known.get(name)
+    if taken is not None and taken.__qualname__ != cls.__qualname__:
+        raise ValueError(
+            f"The name {name!r} is taken by {taken.__module__}."
+            f"{taken.__qualname__}. Received: {cls!r}"
+        )
+    known[name] = cls
+    keras.saving.register_keras_serializable(
+        package="tfgumbel", name=f"{name}_{base.__name__.lower()}"
+    )(cls)
+
+
 def increase(variable: keras.Variable, amount: Any) -> None:
     """Adds to a variable, in one operation, unless the call is made again.
 

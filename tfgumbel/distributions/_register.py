@@ -54,23 +54,9 @@ def register(name: str) -> Callable[[type], type]:
             f"Argument `name` must be a string. Received: name={name!r}"
         )
 
-    def decorate(cls: type) -> type:
-        if not (isinstance(cls, type) and issubclass(cls, Distribution)):
-            raise TypeError(
-                "Only subclasses of `Distribution` can be registered. "
-                f"Received: {cls!r}"
-            )
-        taken = _REGISTER.get(name)
-        if taken is not None and taken.__qualname__ != cls.__qualname__:
-            raise ValueError(
-                f"The name {name!r} is taken by {taken.__module__}."
-                f"{taken.__qualname__}. Received: {cls!r}"
-            )
-        _REGISTER[name] = cls
+    def decorate(cls: type[Any]) -> type:
+        _saving.register(_REGISTER, name, cls, Distribution)
         cls.name = name
-        keras.saving.register_keras_serializable(
-            package="tfgumbel", name=f"{name}_distribution"
-        )(cls)
         return cls
 
     return decorate

@@ -330,22 +330,8 @@ def register(name: str, *aliases: str) -> Callable[[type], type]:
             )
 
     def decorate(cls: type) -> type:
-        if not (isinstance(cls, type) and issubclass(cls, Estimator)):
-            raise TypeError(
-                f"Only subclasses of `Estimator` can be registered. "
-                f"Received: {cls!r}"
-            )
-        taken = _REGISTER.get(name)
-        if taken is not None and taken.__qualname__ != cls.__qualname__:
-            raise ValueError(
-                f"The name {name!r} is taken by {taken.__module__}."
-                f"{taken.__qualname__}. Received: {cls!r}"
-            )
-        _REGISTER[name] = cls
+        _saving.register(_REGISTER, name, cls, Estimator)
         _ALIASES.update(dict.fromkeys(aliases, name))
-        keras.saving.register_keras_serializable(
-            package="tfgumbel", name=f"{name}_estimator"
-        )(cls)
         return cls
 
     return decorate

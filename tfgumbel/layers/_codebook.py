@@ -27,17 +27,21 @@ def valid_positions(x: tf.Tensor, mask: Any) -> Valid:
     finite = tf.reduce_all(tf.math.is_finite(x), axis=-1)
     if mask is None:
         return Valid(None, finite)
-    keep = tf.cast(tf.convert_to_tensor(mask), tf.bool)
-    missing = finite.shape.rank - keep.shape.rank
-    if missing < 0:
-        raise ValueError(
-            "Argument `mask` must have fewer axes than the inputs, of shape "
-            f"{x.shape}. Received: mask of shape {keep.shape}"
-        )
-    ones = tf.ones([missing], tf.int32)
-    keep = tf.reshape(keep, tf.concat([tf.shape(keep), ones], axis=0))
+    keep = position_mask(x, mask, finite.shape.rank)
     keep = tf.logical_and(keep, tf.ones_like(finite))
     return Valid(keep, tf.logical_and(keep, finite))
+
+
+def position_mask(x: tf.Tensor, mask: Any, rank: int) -> tf.Tensor:
+    """The mask of inputs `[B, ..., K]`, with axes of size 1 up to a rank."""
+    mask = tf.cast(tf.convert_to_tensor(mask), tf.bool)
+    if mask.shape.rank >= x.shape.rank:
+        raise ValueError(
+            "Argument `mask` must have fewer axes than the inputs, of shape "
+            f"{x.shape}. Received: mask of shape {mask.shape}"
+        )
+    ones = tf.ones([rank - mask.shape.rank], tf.int32)
+    return tf.reshape(mask, tf.concat([tf.shape(mask), ones], axis=0))
 
 
 def mean_square(difference: tf.Tensor, valid: Valid) -> tf.Tensor:

@@ -109,5 +109,6 @@ class RelaxedLayer(TemperatureLayer, SamplingLayer):
         return {
             **super().get_config(),
             "hard": self.hard,
+            "trainable_temperature": self.trainable_temperature,
             "return_relaxed": self.return_relaxed,
         }

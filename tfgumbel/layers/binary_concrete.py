@@ -99,10 +99,3 @@ class BinaryConcrete(RelaxedLayer):
     def noise(self, shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Standard logistic noise."""
         return random.logistic(shape, seed)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "trainable_temperature": self.trainable_temperature,
-        }

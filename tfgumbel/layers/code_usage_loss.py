@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfgumbel import _checks, _saving, schedules
 from tfgumbel._precision import in_working_precision, without_infinity
+from tfgumbel.layers._codebook import position_mask
 from tfgumbel.layers._replicas import summed
 from tfgumbel.layers._stochastic import CalledOnce, first_mask
 
@@ -323,16 +324,7 @@ def _counted(p: tf.Tensor, mask: Any) -> tf.Tensor:
     ones = tf.ones_like(p[..., :1])
     if mask is None:
         return ones
-    mask = tf.convert_to_tensor(mask)
-    missing = p.shape.rank - mask.shape.rank
-    if missing < 1:
-        raise ValueError(
-            "Argument `mask` must have fewer axes than the inputs, of shape "
-            f"{p.shape}. Received: mask of shape {mask.shape}"
-        )
-    axes = tf.ones([missing], tf.int32)
-    mask = tf.reshape(mask, tf.concat([tf.shape(mask), axes], axis=0))
-    return ones * tf.cast(tf.cast(mask, tf.bool), p.dtype)
+    return ones * tf.cast(position_mask(p, mask, p.shape.rank), p.dtype)
 
 
 def _means(

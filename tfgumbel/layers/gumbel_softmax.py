@@ -126,10 +126,3 @@ class GumbelSoftmax(RelaxedLayer, CategoricalLayer):
     def noise(self, shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Standard Gumbel noise."""
         return random.gumbel(shape, seed)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "trainable_temperature": self.trainable_temperature,
-        }

@@ -52,13 +52,7 @@ def group(tensor: Any, *, size: int, axis: int = -1) -> tf.Tensor:
             f"Argument `size` must divide the length of axis {axis}. "
             f"Received: size={size} for a tensor of shape {tensor.shape}"
         )
-    shape = tf.shape(tensor)
-    parts = [shape[:axis], [length // size, size], shape[axis + 1 :]]
-    static = tensor.shape.as_list()
-    static[axis : axis + 1] = [length // size, size]
-    reshaped = tf.reshape(tensor, tf.concat(parts, 0))
-    reshaped.set_shape(static)
-    return reshaped
+    return _resized(tensor, axis, 1, [length // size, size])
 
 
 def ungroup(tensor: Any, *, axis: int) -> tf.Tensor:
@@ -93,11 +87,15 @@ def ungroup(tensor: Any, *, axis: int) -> tf.Tensor:
             f"length. Received: axis={axis} for a tensor of shape "
             f"{tensor.shape}"
         )
-    length = groups[0] * groups[1]
-    shape = tf.shape(tensor)
-    parts = [shape[:axis], [length], shape[axis + 2 :]]
-    static = tensor.shape.as_list()
-    static[axis : axis + 2] = [length]
-    reshaped = tf.reshape(tensor, tf.concat(parts, 0))
-    reshaped.set_shape(static)
-    return reshaped
+    return _resized(tensor, axis, 2, [groups[0] * groups[1]])
+
+
+def _resized(
+    tensor: tf.Tensor, axis: int, count: int, sizes: list[int]
+) -> tf.Tensor:
+    """The tensor with other sizes in place of `count` axes from `axis` on."""
+    shape, rest = tf.shape(tensor), axis + count
+    parts = [shape[:axis], sizes, shape[rest:]]
+    resized = tf.reshape(tensor, tf.concat(parts, 0))
+    resized.set_shape([*tensor.shape[:axis], *sizes, *tensor.shape[rest:]])
+    return resized
