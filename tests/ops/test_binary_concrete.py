@@ -5,11 +5,10 @@ import tensorflow as tf
 import tfgumbel as tg
 from tests.conftest import graph_and_xla
 from tests.helpers.statistics import assert_frequencies, sigmoid
-from tests.ops.derivatives import assert_close, derivatives
+from tests.ops.derivatives import assert_close
 
 LOGITS = np.array([-2.0, 0.0, 0.5, 3.0], np.float32)
 NOISE = np.array([0.5, -0.1, 1.0, -4.0], np.float32)
-UPSTREAM = np.array([1.0, -2.0, 0.5, 3.0], np.float32)
 
 
 def test_without_noise_it_is_a_sigmoid(compiled):
@@ -25,53 +24,6 @@ def test_hard_value_is_the_sign_of_the_perturbed_logit(compiled):
     op = compiled(lambda *a: tg.ops.binary_concrete(*a, hard=True))
     np.testing.assert_array_equal(op(LOGITS, NOISE), [0.0, 0.0, 1.0, 0.0])
     np.testing.assert_array_equal(op([-np.inf, np.inf], [22.0, -22.0]), [0, 1])
-
-
-@pytest.mark.parametrize("hard", [False, True])
-def test_gradient_is_the_closed_formula(hard, compiled):
-    """g y (1 - y) / τ for logits and noise; -Σ g y (1 - y) x / τ² for τ."""
-    temperature = 0.6
-
-    @compiled
-    def of_op(logits, noise, tau):
-        with tf.GradientTape() as tape:
-            tape.watch([logits, noise, tau])
-            y = tg.ops.binary_concrete(
-                logits, noise, temperature=tau, hard=hard
-            )
-        return tape.gradient(y, [logits, noise, tau], UPSTREAM)
-
-    arguments = map(tf.constant, (LOGITS, NOISE, temperature))
-    wrt_logits, wrt_noise, wrt_temperature = of_op(*arguments)
-    perturbed = (LOGITS + NOISE).astype(np.float64)
-    y = sigmoid(perturbed / temperature)
-    inner = UPSTREAM * y * (1 - y)
-    assert_close(wrt_logits, inner / temperature, rtol=3e-6)
-    np.testing.assert_array_equal(wrt_noise, wrt_logits)
-    expected = -np.sum(inner * perturbed) / temperature**2
-    assert_close(wrt_temperature, expected, rtol=3e-6)
-
-
-@pytest.mark.parametrize("hard", [False, True])
-def test_backward_temperature_shapes_the_gradient_alone(hard, compiled):
-    def decoupled(x, forward, backward):
-        return tg.ops.binary_concrete(
-            x,
-            NOISE,
-            temperature=forward,
-            hard=hard,
-            backward_temperature=backward,
-        )
-
-    def joined(x, forward, backward):
-        value = tg.ops.binary_concrete(x, NOISE, temperature=forward, hard=hard)
-        surrogate = tf.sigmoid((x + NOISE) / backward)
-        return surrogate + tf.stop_gradient(value - surrogate)
-
-    arguments = [tf.constant(a) for a in (LOGITS, 0.4, 0.9)]
-    of_op = compiled(lambda *a: derivatives(decoupled, list(a)))
-    expected = derivatives(joined, arguments)
-    assert_close(of_op(*arguments), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.full

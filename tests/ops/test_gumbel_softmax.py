@@ -5,11 +5,10 @@ import tensorflow as tf
 import tfgumbel as tg
 from tests.conftest import eager_and_xla, graph_and_xla
 from tests.helpers.statistics import assert_frequencies, softmax
-from tests.ops.derivatives import assert_close, derivatives, value_and_gradients
+from tests.ops.derivatives import assert_close, value_and_gradients
 
 LOGITS = np.log([[1.0, 2.0, 1.0], [4.0, 4.0, 8.0]]).astype(np.float32)
 NOISE = np.array([[0.3, -0.4, 1.2], [2.0, 0.1, -0.6]], np.float32)
-UPSTREAM = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]], np.float32)
 
 
 @pytest.mark.parametrize(
@@ -51,57 +50,6 @@ def test_hard_value_is_the_one_hot_argmax(compiled):
     np.testing.assert_array_equal(y, [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
     index = tg.ops.gumbel_max(LOGITS, NOISE)
     np.testing.assert_array_equal(tf.argmax(y, -1), index)
-
-
-def jacobian_times(y, upstream):
-    """J(y) g = y (g - yᵀ g), row by row."""
-    return y * (upstream - np.sum(y * upstream, -1, keepdims=True))
-
-
-@pytest.mark.parametrize("hard", [False, True])
-def test_gradient_is_the_closed_formula(hard, compiled):
-    """J(y) g / τ for logits and noise; -Σ J(y) g · (l + G) / τ² for τ."""
-    temperature = 0.6
-
-    @compiled
-    def of_op(logits, noise, tau):
-        with tf.GradientTape() as tape:
-            tape.watch([logits, noise, tau])
-            y = tg.ops.gumbel_softmax(logits, noise, temperature=tau, hard=hard)
-        return tape.gradient(y, [logits, noise, tau], UPSTREAM)
-
-    arguments = map(tf.constant, (LOGITS, NOISE, temperature))
-    wrt_logits, wrt_noise, wrt_temperature = of_op(*arguments)
-    perturbed = (LOGITS + NOISE).astype(np.float64)
-    inner = jacobian_times(softmax(perturbed / temperature), UPSTREAM)
-    assert_close(wrt_logits, inner / temperature, rtol=3e-6, atol=1e-7)
-    np.testing.assert_array_equal(wrt_noise, wrt_logits)
-    expected = -np.sum(inner * perturbed) / temperature**2
-    assert_close(wrt_temperature, expected, rtol=3e-6)
-
-
-@pytest.mark.parametrize("hard", [False, True])
-def test_backward_temperature_shapes_the_gradient_alone(hard, compiled):
-    """Forward and backward by one function each, joined by hand."""
-
-    def decoupled(x, forward, backward):
-        return tg.ops.gumbel_softmax(
-            x,
-            NOISE,
-            temperature=forward,
-            hard=hard,
-            backward_temperature=backward,
-        )
-
-    def joined(x, forward, backward):
-        value = tg.ops.gumbel_softmax(x, NOISE, temperature=forward, hard=hard)
-        surrogate = tf.nn.softmax((x + NOISE) / backward)
-        return surrogate + tf.stop_gradient(value - surrogate)
-
-    arguments = [tf.constant(a) for a in (LOGITS, 0.4, 0.9)]
-    of_op = compiled(lambda *a: derivatives(decoupled, list(a)))
-    expected = derivatives(joined, arguments)
-    assert_close(of_op(*arguments), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.full

@@ -206,30 +206,16 @@ def test_gradient_of_an_expected_cost():
     )
 
 
-@pytest.mark.parametrize("k", [1, 2, 3])
-def test_samples_follow_their_probabilities(k, compiled):
-    """Chi-square over all subsets of five."""
-    logits = np.array([0.4, -0.3, 1.0, 0.0, -0.8], np.float32)
-    z = subsets(5, k)
-    probabilities = np.exp(
-        tg.ops.subset_log_prob(np.tile(logits, [len(z), 1]), z, k=k)
-    )
-
-    @compiled
-    def draw(seed):
-        many = tf.broadcast_to(logits, [40_000, 5])
-        noise = tg.random.uniform64([40_000, 5], seed)
-        return tg.ops.sample_subset(many, noise, k=k)
-
-    drawn = draw([5, 7]).numpy()
-    assert np.all(drawn.sum(axis=1) == k)
-    assert_frequencies(which(z, drawn), probabilities)
-
-
-def test_samples_from_several_blocks(compiled):
-    """Nine items stand in two blocks; any size from 1 to 3."""
-    n, k = 9, (1, 3)
-    logits = np.linspace(-1.2, -0.5, n).astype(np.float32)
+@pytest.mark.parametrize(
+    ("logits", "k"),
+    [
+        *(([0.4, -0.3, 1.0, 0.0, -0.8], k) for k in (1, 2, 3)),
+        (np.linspace(-1.2, -0.5, 9), (1, 3)),  # in two blocks
+    ],
+)
+def test_samples_follow_their_probabilities(logits, k, compiled):
+    """Chi-square over all subsets."""
+    logits, n = np.array(logits, np.float32), len(logits)
     z = subsets(n, k)
     probabilities = np.exp(
         tg.ops.subset_log_prob(np.tile(logits, [len(z), 1]), z, k=k)
@@ -754,7 +740,7 @@ def test_bad_size_is_an_error(op, k, error, message):
         (tf.constant(0.5), -1, ValueError, "rank 0"),
         (tf.ones([3, 0]), -1, ValueError, "number of items"),
         (tf.ones([3, 4]), 2, ValueError, "Received: axis=2"),
-        (tf.ones([3, 4], "int32"), -1, TypeError, "dtype int32"),
+        (tf.ones([3, 4], "int32"), -1, TypeError, "logits of dtype int32"),
     ],
 )
 def test_bad_items_are_an_error(op, logits, axis, error, message):
