@@ -29,19 +29,19 @@ def cost_fn(z):
     return tf.square(weighted - tg.estimators.tile_context(TARGETS, z))
 
 
-def toy_cost(target):
-    return lambda z: tf.square(z[:, 0] - target)
+def toy_cost(z):
+    return tf.square(z[:, 0] - 0.45)
 
 
-def toy(estimators, target=0.45, **options):
-    options = {"train_steps": 0, "progress": False, **options}
-    return compare(
-        toy_cost(target),
-        [[0.0]],
-        estimators,
-        distribution="bernoulli",
+def toy(estimators, cost=toy_cost, logits=None, **options):
+    logits = [[0.0]] if logits is None else logits
+    options = {
+        "distribution": "bernoulli",
+        "train_steps": 0,
+        "progress": False,
         **options,
-    )
+    }
+    return compare(cost, logits, estimators, **options)
 
 
 def enumerated(law):
@@ -72,14 +72,8 @@ def enumerated(law):
 
 @pytest.mark.parametrize("law", LOGITS)
 def test_variance_and_snr_are_those_of_enumeration(law):
-    result = compare(
-        cost_fn,
-        LOGITS[law],
-        ["reinforce"],
-        40_000,
-        distribution=law,
-        train_steps=0,
-        progress=False,
+    result = toy(
+        ["reinforce"], cost_fn, LOGITS[law], draws=40_000, distribution=law
     )
     row = result["reinforce"]
     means, variance, spread = enumerated(law)
@@ -125,13 +119,11 @@ def test_the_bias_is_that_of_quadrature():
 
 def test_rounding_is_no_bias():
     # MuProp is exact for a linear cost, up to float32.
-    result = compare(
+    result = toy(
+        ["muprop"],
         lambda z: 3.0 * z[:, 0] - z[:, 1] + 50.0,
         [[0.3, -0.8]],
-        ["muprop"],
-        100,
-        distribution="bernoulli",
-        progress=False,
+        draws=100,
     )
     assert result["muprop"].variance < 1e-8
     assert result["muprop"].bias_detected is False
@@ -172,17 +164,15 @@ def test_the_seed_decides():
 def test_context_reaches_the_baseline():
     # Only a baseline that sees the example can tell the two costs apart.
     def variance(context):
-        result = compare(
+        result = toy(
+            ["nvil"],
             lambda z: (
                 tg.estimators.tile_context([10.0, -10.0], z) + 0.0 * z[:, 0]
             ),
-            np.zeros([2, 1], "float32"),
-            ["nvil"],
-            200,
-            distribution="bernoulli",
+            [[0.0], [0.0]],
+            draws=200,
             context=context,
             train_steps=300,
-            progress=False,
         )
         return result["nvil"].variance
 
@@ -195,14 +185,7 @@ def test_what_fails_is_reported():
     def step(z):
         return tf.cast(z[:, 0] > 0.5, tf.float32)
 
-    result = compare(
-        step,
-        np.zeros([1, 2], "float32"),
-        ["rebar", "reinforce"],
-        distribution="bernoulli",
-        train_steps=0,
-        progress=False,
-    )
+    result = toy(["rebar", "reinforce"], step, [[0.0, 0.0]])
     assert result["rebar"].failed and result["rebar"].variance is None
     assert "needs the gradient of the cost" in result["rebar"].note
     assert result.recommended == "reinforce"
@@ -219,14 +202,8 @@ def test_estimates_that_are_not_finite_are_reported():
     def cost(z):
         return z[:, 1] + tf.where(z[:, 0] == 1.0, np.nan, z[:, 0])
 
-    result = compare(
-        cost,
-        np.zeros([1, 2], "float32"),
-        ["reinforce", "gumbel_softmax"],
-        100,
-        distribution="bernoulli",
-        progress=False,
-    )
+    names = ["reinforce", "gumbel_softmax"]
+    result = toy(names, cost, [[0.0, 0.0]], draws=100)
     assert "not finite" in result["reinforce"].note
     # Relaxed samples miss it; what they are compared with does not.
     assert result.reference is None and result.recommended is None
@@ -268,16 +245,8 @@ def test_a_cost_with_noise_of_its_own_is_not_enumerated(where):
             noise = 5.0 * tg.random.normal([tf.shape(z)[0]], [1, 2])
         return z[:, 0] + noise * (z[:, 0] if where == 1.0 else 1.0)
 
-    result = compare(
-        noisy,
-        np.full([4, 1], -3.0, "float32"),
-        ["reinforce", "disarm"],
-        distribution="bernoulli",
-        draws=100,
-        max_draws=100,
-        train_steps=0,
-        progress=False,
-    )
+    names = ["reinforce", "disarm"]
+    result = toy(names, noisy, [[-3.0]] * 4, draws=100, max_draws=100)
     assert "draws of" in result.reference
     assert not any(row.bias_detected for row in result.rows)
 
@@ -301,16 +270,9 @@ def test_a_bias_in_one_example_of_many_is_found():
     # Quadratic, for which st is exact at θ = ½ alone: one of 30 is elsewhere.
     logits = np.zeros([30, 1], "float32")
     logits[17] = 1.5
-    result = compare(
-        lambda z: tf.square(z[:, 0] - 0.45),
-        logits,
-        {"st": tg.estimators.ST("bernoulli")},
-        4000,
-        max_draws=4000,
-        distribution="bernoulli",
-        progress=False,
-    )
-    row = result["st"]
+    estimators = {"st": tg.estimators.ST("bernoulli")}
+    options = {"draws": 4000, "max_draws": 4000}
+    row = toy(estimators, logits=logits, **options)["st"]
     assert row.bias_detected and row.worst_example == 17
 
 
@@ -336,13 +298,11 @@ def test_draws_are_raised_until_it_is_decided():
 
 def test_hopeless_draws_are_not_begun():
     # 200 variables, whose gradient is nearly zero.
-    result = compare(
+    result = toy(
+        ["reinforce", "st"],
         lambda z: tf.reduce_mean(tf.square(z - 0.4999), axis=1),
         np.zeros([1, 200], "float32"),
-        ["reinforce", "st"],
-        distribution="bernoulli",
         exact=np.full([1, 200], 0.25 * 2e-4 / 200),
-        progress=False,
     )
     assert result.undecided == ("st",) and result["st"].draws < 1200
     assert result.recommended == "reinforce"
@@ -427,13 +387,7 @@ def test_bad_arguments(options, message):
 
 def test_a_cost_of_the_wrong_shape():
     with pytest.raises(ValueError, match="one cost per sample"):
-        compare(
-            lambda z: tf.reduce_sum(z),
-            np.zeros([1, 2], "float32"),
-            ["rloo"],
-            distribution="bernoulli",
-            progress=False,
-        )
+        toy(["rloo"], tf.reduce_sum, [[0.0, 0.0]])
     with pytest.raises(TypeError, match="`estimator` must be a name"):
         toy([3])
 
@@ -679,14 +633,12 @@ def test_a_constant_parameter_is_broadcast(distribution, constant, logits):
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e25])
 def test_the_scale_of_the_cost_does_not_matter(scale):
     def compared(scale):
-        return compare(
+        return toy(
+            ["rloo", "gumbel_softmax"],
             lambda z: scale * tf.square(z[:, 0] - 0.2),
             [[0.3]],
-            ["rloo", "gumbel_softmax"],
-            500,
+            draws=500,
             max_draws=500,
-            distribution="bernoulli",
-            progress=False,
         )
 
     plain, scaled = compared(1.0), compared(scale)
@@ -701,27 +653,18 @@ def test_the_scale_of_the_cost_does_not_matter(scale):
 
 
 def test_a_gradient_lost_in_rounding_is_said():
-    result = compare(
+    result = toy(
+        ["rloo", "gumbel_softmax"],
         lambda z: 1e6 + tf.square(z[:, 0] - 0.2),
         [[0.3]],
-        ["rloo", "gumbel_softmax"],
-        200,
-        distribution="bernoulli",
-        progress=False,
+        draws=200,
     )
     assert "by rounding in float32" in result.reference
     assert "less than rounding in float32" in result.recommendation
 
 
 def test_a_gradient_that_is_not_finite_is_no_reference():
-    result = compare(
-        lambda z: z[:, 0] * np.nan,
-        [[0.3]],
-        "rloo",
-        20,
-        distribution="bernoulli",
-        progress=False,
-    )
+    result = toy("rloo", lambda z: z[:, 0] * np.nan, [[0.3]], draws=20)
     assert result.gradient_norm is None
 
 
@@ -731,16 +674,8 @@ def test_an_alias_is_a_name():
 
 def test_one_estimator_and_a_generator_of_them():
     def names(estimators):
-        rows = compare(
-            lambda z: z[:, 0],
-            [[0.3]],
-            estimators,
-            20,
-            max_draws=20,
-            distribution="bernoulli",
-            progress=False,
-        ).rows
-        return [row.name for row in rows]
+        result = toy(estimators, draws=20, max_draws=20)
+        return [row.name for row in result.rows]
 
     assert names(
         tg.estimators.get("rloo", distribution="bernoulli", name="own")
@@ -765,13 +700,5 @@ def test_nothing_to_recommend_is_not_nothing_measured():
     ],
 )
 def test_other_bad_arguments_are_refused(arguments, message):
-    arguments = {"logits": [[0.3]], **arguments}
     with pytest.raises(ValueError, match=message):
-        compare(
-            lambda z: z[:, 0],
-            estimators=["rloo"],
-            draws=20,
-            distribution="bernoulli",
-            progress=False,
-            **arguments,
-        )
+        toy(["rloo"], draws=20, **arguments)

@@ -298,22 +298,3 @@ def test_bad_arguments(kind, kwargs, message):
 def test_bad_input(kind, inputs, call, kwargs, message):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         tg.CodeUsageLoss(kind, **kwargs)(tf.constant(inputs), **call)
-
-
-@pytest.mark.parametrize("batch", [2, 3])
-def test_a_layer_that_is_called_twice_logs_the_sum(batch):
-    """As the loss has it, over all examples; in `evaluate` too."""
-    usage = tg.CodeUsageLoss("entropy", name="usage")
-    x = keras.Input((3,))
-    model = keras.Model(x, usage(x) + usage(keras.layers.Rescaling(2.0)(x)))
-    model.compile("sgd")
-    logits = np.square(np.arange(12, dtype="float32") % 5).reshape(4, 3) / 4
-    parts = np.split(logits, [batch])
-    expected = [usage.usage(part) + usage.usage(2 * part) for part in parts]
-    expected = np.average(expected, weights=[batch, 4 - batch])
-    assert abs(expected) > 0.01
-    logs = model.evaluate(logits, batch_size=batch, verbose=0, return_dict=True)
-    assert logs["usage"] == pytest.approx(expected, rel=1e-5)
-    options = {"batch_size": batch, "shuffle": False, "verbose": 0}
-    history = model.fit(logits, **options).history
-    assert history["usage"] == pytest.approx([expected], rel=1e-5)

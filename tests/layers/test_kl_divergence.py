@@ -317,27 +317,3 @@ def test_groups_that_do_not_fit_are_refused(arguments, message):
     layer = tg.GaussianKL(**{"free_bits": 1.0, **arguments})
     with pytest.raises(ValueError, match=message):
         layer((MEAN, LOG_VARIANCE))
-
-
-@pytest.mark.parametrize("batch", [2, 3])
-def test_a_layer_that_is_called_twice_logs_the_sum(batch):
-    """As the loss has it, over all examples; in `evaluate` too."""
-    kl = tg.BernoulliKL(name="kl")
-    x = keras.Input((3,))
-    model = keras.Model(x, kl(x) + kl(keras.layers.Rescaling(2.0)(x)))
-    model.compile("sgd")
-    logits = np.linspace(-2, 2, 12, dtype="float32").reshape(4, 3)
-
-    def total(part):
-        each = tg.BernoulliKL().divergence(part)
-        return float(tf.reduce_mean(tf.reduce_sum(each, axis=1)))
-
-    parts = np.split(logits, [batch])
-    expected = [total(part) + total(2 * part) for part in parts]
-    expected = np.average(expected, weights=[batch, 4 - batch])
-    logs = model.evaluate(logits, batch_size=batch, verbose=0, return_dict=True)
-    assert logs["kl"] == pytest.approx(expected, rel=1e-5)
-    assert logs["loss"] == pytest.approx(expected, rel=1e-5)
-    options = {"batch_size": batch, "shuffle": False, "verbose": 0}
-    history = model.fit(logits, **options).history
-    assert history["kl"] == pytest.approx([expected], rel=1e-5)

@@ -196,20 +196,18 @@ def test_inputs_of_unknown_rank(case):
         assert all(np.all(np.isfinite(value)) for value in values)
 
 
+def train_both(case, **other):
+    """Two layers of the row in one graph, the second with these changes."""
+    inputs, layers = tensors(case.inputs), (case.make(), case.make(**other))
+    tf.function(lambda: [training_values(la, inputs) for la in layers])()
+
+
 @drawing
 def test_twins_of_one_seed_are_warned_of(case):
-    inputs = tensors(case.inputs)
-    one, other = case.make(), case.make()
-    if one.seed is None:
+    if case.make().seed is None:
         pytest.skip("has no seed of its own")
-
-    @tf.function
-    def both():
-        training_values(one, inputs)
-        training_values(other, inputs)
-
     with pytest.warns(UserWarning, match="draw the same noise"):
-        both()
+        train_both(case)
 
 
 def test_twins_in_loops_of_their_own_are_warned_of():
@@ -226,17 +224,9 @@ def test_twins_in_loops_of_their_own_are_warned_of():
 
 @drawing
 def test_different_seeds_are_no_twins(case):
-    inputs = tensors(case.inputs)
-    one, other = case.make(), case.make(seed=11)
-
-    @tf.function
-    def both():
-        training_values(one, inputs)
-        training_values(other, inputs)
-
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        both()
+        train_both(case, seed=11)
 
 
 @layer_cases(
@@ -268,6 +258,39 @@ def test_forward_mode_agrees_with_backward_mode(case):
         [tf.reduce_sum(g * u) for g, u in zip(gradients, tangents, strict=True)]
     )
     np.testing.assert_allclose(forward, backward, rtol=1e-4, atol=1e-4)
+
+
+LOGGED = {
+    "kl": (
+        tg.BernoulliKL,
+        lambda kl, x: tf.reduce_mean(tf.reduce_sum(kl.divergence(x), axis=1)),
+    ),
+    "usage": (
+        lambda **kwargs: tg.CodeUsageLoss("entropy", **kwargs),
+        lambda usage, x: usage.usage(x),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOGGED)
+@pytest.mark.parametrize("batch", [2, 3])
+def test_a_layer_that_is_called_twice_logs_the_sum(name, batch):
+    """As the loss has it, over all examples; in `evaluate` too."""
+    make, value = LOGGED[name]
+    layer, x = make(name=name), keras.Input((3,))
+    model = keras.Model(x, layer(x) + layer(keras.layers.Rescaling(2.0)(x)))
+    model.compile("sgd")
+    logits = np.square(np.arange(12, dtype="float32") % 5).reshape(4, 3) / 4
+    parts = np.split(logits, [batch])
+    expected = [value(layer, part) + value(layer, 2 * part) for part in parts]
+    expected = np.average(expected, weights=[batch, 4 - batch])
+    assert abs(expected) > 0.01
+    logs = model.evaluate(logits, batch_size=batch, verbose=0, return_dict=True)
+    assert logs[name] == pytest.approx(expected, rel=1e-5)
+    assert logs["loss"] == pytest.approx(expected, rel=1e-5)
+    options = {"batch_size": batch, "shuffle": False, "verbose": 0}
+    history = model.fit(logits, **options).history
+    assert history[name] == pytest.approx([expected], rel=1e-5)
 
 
 KINDS = {

@@ -16,9 +16,10 @@ import tfgumbel as tg
 LOGITS = np.random.default_rng(5).normal(size=(4, 3, 5)).astype("float32")
 PAIR = (LOGITS, np.full_like(LOGITS, 2.0))
 TINY = 1e-10
+saved = keras.saving.register_keras_serializable("tfgumbel_tests")
 
 
-@keras.saving.register_keras_serializable("tfgumbel_tests")
+@saved
 class Right(keras.layers.Layer):
     """A Gumbel-softmax written by hand, without a fault."""
 
@@ -80,7 +81,7 @@ def faulty(name, **methods):
     """The right layer with other methods."""
     cls = type(name, (Right,), {**methods, "__module__": __name__})
     globals()[name] = cls
-    return keras.saving.register_keras_serializable("tfgumbel_tests")(cls)
+    return saved(cls)
 
 
 # Gradients
@@ -136,6 +137,7 @@ def one_for_all_variables(self, logits):
     return -tf.math.log(-tf.math.log(self.uniform(shape)))
 
 
+@saved
 class Counted(Right):
     """Draws with the sum of its seed and a counter."""
 
@@ -154,6 +156,7 @@ class Counted(Right):
         return tf.stack([count + self.first, tf.zeros_like(count)])
 
 
+@saved
 class StateInWeights(Right):
     """Keeps the state of its noise in a weight."""
 
@@ -173,6 +176,7 @@ class StateInWeights(Right):
         return tf.stack([state, 7 * state])
 
 
+@saved
 class SameDefault(Right):
     """Has a number as the default of its seed."""
 
@@ -276,6 +280,7 @@ def index(self, logits):
     return tf.cast(tf.argmax(logits, -1), tf.float32)
 
 
+@saved
 class NumberAsTemperature(Right):
     """Reads a Python number while it is traced."""
 
@@ -283,6 +288,7 @@ class NumberAsTemperature(Right):
         self.temperature = self.initial
 
 
+@saved
 class AnnealsInPython(Right):
     """Anneals a Python number, which a graph does once."""
 
@@ -314,38 +320,44 @@ def config_without(*names):
     return get_config
 
 
+@saved
 class HalfStddev(keras.layers.Layer):
     """Takes the logarithm of the variance for that of the scale."""
 
+    def infer(self, mean):
+        return mean
+
+    def scale(self, log_variance):
+        return tf.exp(log_variance)
+
     def call(self, inputs, training=None):
         mean, log_variance = inputs
         if not training:
-            return mean
-        return mean + tf.exp(log_variance) * tf.random.normal(tf.shape(mean))
+            return self.infer(mean)
+        noise = tf.random.normal(tf.shape(mean))
+        return mean + self.scale(log_variance) * noise
 
 
+@saved
 class FixedStddev(HalfStddev):
     """Learns the mean alone."""
 
-    def call(self, inputs, training=None):
-        mean, log_variance = inputs
-        if not training:
-            return mean
-        scale = tf.stop_gradient(tf.exp(0.5 * log_variance))
-        return mean + scale * tf.random.normal(tf.shape(mean))
+    def scale(self, log_variance):
+        return tf.stop_gradient(tf.exp(0.5 * log_variance))
 
 
+@saved
 class MinusTheMean(HalfStddev):
     """Has the sign of the mean wrong where it does not train."""
 
-    def call(self, inputs, training=None):
-        mean, log_variance = inputs
-        if not training:
-            return -mean
-        scale = tf.exp(0.5 * log_variance)
-        return mean + scale * tf.random.normal(tf.shape(mean))
+    def infer(self, mean):
+        return -mean
+
+    def scale(self, log_variance):
+        return tf.exp(0.5 * log_variance)
 
 
+@saved
 class Unclipped(keras.layers.Layer):
     """Bernoulli samples of probabilities, where logits were given."""
 
@@ -570,19 +582,6 @@ FAULTS = (
     ),
 )
 
-for cls in (
-    Counted,
-    StateInWeights,
-    SameDefault,
-    NumberAsTemperature,
-    AnnealsInPython,
-    HalfStddev,
-    FixedStddev,
-    MinusTheMean,
-    Unclipped,
-):
-    keras.saving.register_keras_serializable("tfgumbel_tests")(cls)
-
 
 class OfTFP(keras.layers.Layer):
     """TFP's relaxed one-hot, in float32, without a mode of its own."""
@@ -595,7 +594,7 @@ class OfTFP(keras.layers.Layer):
         return tf.cast(sample, self.compute_dtype)
 
 
-@keras.saving.register_keras_serializable("tfgumbel_tests")
+@saved
 class NoisyReLU(keras.layers.Layer):
     """Has a kink in each of its many units."""
 
@@ -606,7 +605,7 @@ class NoisyReLU(keras.layers.Layer):
         return tf.nn.relu(tf.repeat(inputs, 16, axis=-1))
 
 
-@keras.saving.register_keras_serializable("tfgumbel_tests")
+@saved
 class Coin(keras.layers.Layer):
     """Throws one coin for the batch, and none without `scale`."""
 
@@ -617,7 +616,7 @@ class Coin(keras.layers.Layer):
         return inputs * (1.0 + head * tf.cast(scale, inputs.dtype))
 
 
-@keras.saving.register_keras_serializable("tfgumbel_tests")
+@saved
 class Mixed(keras.layers.Layer):
     """Adds noise, and to every example the one before it."""
 
@@ -628,7 +627,7 @@ class Mixed(keras.layers.Layer):
         return inputs + noise + tf.roll(inputs, 1, axis=0)
 
 
-@keras.saving.register_keras_serializable("tfgumbel_tests")
+@saved
 class DrawsByDefault(Right):
     """As Keras's layers of image augmentation."""
 
@@ -636,7 +635,7 @@ class DrawsByDefault(Right):
         return super().call(logits, training=training)
 
 
-@keras.saving.register_keras_serializable("tfgumbel_tests")
+@saved
 class Encoder(keras.layers.Layer):
     """Takes integers, and returns the sample last, as encoders do."""
 
@@ -652,7 +651,7 @@ class Encoder(keras.layers.Layer):
         return mean, self.extra(mean), mean + tf.cast(noise, mean.dtype)
 
 
-@keras.saving.register_keras_serializable("tfgumbel_tests")
+@saved
 class OfDict(Right):
     """Takes its logits in a dict, along with what is of no effect."""
 
@@ -660,7 +659,7 @@ class OfDict(Right):
         return super().call(inputs["logits"], training=training)
 
 
-@keras.saving.register_keras_serializable("tfgumbel_tests")
+@saved
 class Nested(keras.layers.Layer):
     """Leaves the precision of the layer inside to the global policy."""
 
@@ -672,7 +671,7 @@ class Nested(keras.layers.Layer):
         return inputs * self.gate(inputs, training=training)
 
 
-@keras.saving.register_keras_serializable("tfgumbel_tests")
+@saved
 class OfProbabilities(Right):
     """Takes probabilities instead of logits."""
 
@@ -681,7 +680,7 @@ class OfProbabilities(Right):
         return super().call(logits, training=training)
 
 
-@keras.saving.register_keras_serializable("tfgumbel_tests")
+@saved
 class OtherAxis(Right):
     """Has its categories on the axis before the last."""
 
@@ -690,7 +689,7 @@ class OtherAxis(Right):
         return tf.linalg.matrix_transpose(swapped)
 
 
-@keras.saving.register_keras_serializable("tfgumbel_tests")
+@saved
 class LogisticNormal(keras.layers.Layer):
     """A point of the simplex that no Gumbel noise gave."""
 
@@ -699,7 +698,7 @@ class LogisticNormal(keras.layers.Layer):
         return tf.nn.softmax(inputs + tf.cast(noise, inputs.dtype))
 
 
-@keras.saving.register_keras_serializable("tfgumbel_tests")
+@saved
 class Poisson(keras.layers.Layer):
     """Draws by an operation that never returns for NaN."""
 
@@ -710,7 +709,7 @@ class Poisson(keras.layers.Layer):
         return rate + tf.stop_gradient(tf.random.poisson([], rate) - rate)
 
 
-@keras.saving.register_keras_serializable("tfgumbel_tests")
+@saved
 class Seldom(keras.layers.Layer):
     """Drops the whole batch but for one call of ten."""
 
@@ -727,7 +726,7 @@ class HardForAll(Right):
     noise = one_for_the_batch
 
 
-@keras.saving.register_keras_serializable("tfgumbel_tests")
+@saved
 class NoisyCell(keras.layers.Layer):
     """A cell whose state has the precision of the loop around it."""
 
