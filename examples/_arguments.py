@@ -49,6 +49,28 @@ class Parser(argparse.ArgumentParser):
             help = "what Keras prints while it trains: 0, 1 or 2"
             add("--verbose", type=integer(0, 2), default=verbose, help=help)
 
+    def add_mnist(self, verb: str = "train on") -> None:
+        """Adds the option that takes MNIST in place of the 8x8 digits."""
+        self.add_argument(
+            "--mnist",
+            nargs="?",
+            type=mnist_file,
+            const=True,
+            metavar="FILE.npz",
+            help=f"{verb} MNIST, from a file in Keras's layout or, without "
+            "one, from Keras's downloader (default: scikit-learn's 8x8 digits)",
+        )
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        """As in argparse; what was not given is filled from the presets."""
+        found = super().parse_args(*args, **kwargs)
+        mnist = getattr(found, "mnist", None)
+        preset = self.presets["digits" if mnist is None else "mnist"]
+        for key, value in preset.items():
+            if getattr(found, key) is None:
+                setattr(found, key, value)
+        return found
+
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
         """As in argparse; the help goes on with the default, if any."""
         default = options.get("default")

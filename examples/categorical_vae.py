@@ -38,7 +38,6 @@ import math
 import os
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -49,11 +48,10 @@ from _arguments import (
     Parser,
     check_annealing,
     integer,
-    mnist_file,
     number,
     positive,
 )
-from sklearn.datasets import load_digits
+from _digits import load_digits
 
 import tfgumbel as tg
 
@@ -99,7 +97,7 @@ def main(argv: list[str] | None = None) -> float:
     """Trains, evaluates, writes the files; returns the test -ELBO."""
     args = parse(argv)
     keras.utils.set_random_seed(args.seed)
-    train, test = load_images(args.mnist)
+    train, test = (part.images for part in load_digits(args.mnist))
     args.out.mkdir(parents=True, exist_ok=True)
 
     image, code = train.shape[1:], (args.latents, args.classes)
@@ -138,24 +136,6 @@ def main(argv: list[str] | None = None) -> float:
 
 
 # Data ---------------------------------------------------------------------
-
-
-def load_images(mnist: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test images, `[N, H, W]`, grey levels in [0, 1].
-
-    Args:
-        mnist: A file; `True` for Keras's downloader; `None` for 8x8 digits.
-    """
-    if mnist is None:
-        images = load_digits().images.astype("float32") / 16.0
-        order = np.random.default_rng(0).permutation(len(images))
-        return images[order[300:]], images[order[:300]]
-    if mnist is True:
-        (train, _), (test, _) = keras.datasets.mnist.load_data()
-    else:
-        with np.load(mnist) as file:
-            train, test = file["x_train"], file["x_test"]
-    return train.astype("float32") / 255.0, test.astype("float32") / 255.0
 
 
 # Model --------------------------------------------------------------------
@@ -368,15 +348,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         default="gumbel_softmax",
         help="how the gradient is taken through the sample",
     )
-    add(
-        "--mnist",
-        nargs="?",
-        type=mnist_file,
-        const=True,
-        metavar="FILE.npz",
-        help="train on MNIST, from a file in Keras's layout or, without one, "
-        "from Keras's downloader (default: scikit-learn's 8x8 digits)",
-    )
+    parser.add_mnist()
     add("--epochs", type=integer(), help="passes over the data")
     add("--batch-size", type=integer(), help="images in a step")
     help = "D, number of categorical variables"
@@ -399,10 +371,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     help = "codes for each test image in the bound"
     add("--samples", type=integer(2), default=10, help=help)
     args = parser.parse_args(argv)
-    preset = DEFAULTS["digits" if args.mnist is None else "mnist"]
-    for name, value in preset.items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
     check_annealing(parser, args)
     return args
 

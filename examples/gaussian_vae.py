@@ -39,7 +39,6 @@ import os
 import pathlib
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -47,7 +46,7 @@ import keras
 import matplotlib
 import numpy as np
 from _arguments import Parser, integer, positive
-from sklearn.datasets import load_digits
+from _digits import Digits, load_digits
 
 import tfgumbel as tg
 
@@ -57,18 +56,11 @@ import matplotlib.pyplot as plt
 Shape = Sequence[int]
 
 
-class Digits(NamedTuple):
-    """Images `[N, H, W]`, grey levels in [0, 1], and their digits `[N]`."""
-
-    images: np.ndarray
-    labels: np.ndarray
-
-
 def main(argv: list[str] | None = None) -> float:
     """Trains, evaluates, writes the files; returns the test -ELBO."""
     args = parse(argv)
     keras.utils.set_random_seed(args.seed)
-    train, test = load_data()
+    train, test = load_digits()
     image = train.images.shape[1:]
     encoder = make_encoder(image, args.hidden, args.latents)
     decoder = make_decoder(args.latents, args.hidden[::-1], image)
@@ -95,18 +87,6 @@ def main(argv: list[str] | None = None) -> float:
         plot_latent(args.out, encoder, decoder, test)
     print(f"Wrote {args.out}: " + ", ".join(sorted(os.listdir(args.out))))
     return bound
-
-
-def load_data() -> tuple[Digits, Digits]:
-    """Training digits, and 300 for the test."""
-    digits = load_digits()
-    images = digits.images.astype("float32") / 16.0
-    order = np.random.default_rng(0).permutation(len(images))
-    train, test = (
-        Digits(images[part], digits.target[part])
-        for part in (order[300:], order[:300])
-    )
-    return train, test
 
 
 # Model --------------------------------------------------------------------

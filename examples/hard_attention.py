@@ -44,7 +44,7 @@ import argparse
 import os
 import pathlib
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -52,7 +52,7 @@ import keras
 import matplotlib
 import numpy as np
 from _arguments import Parser, integer, number, positive
-from sklearn.datasets import load_digits
+from _digits import Digits, load_digits
 
 import tfgumbel as tg
 
@@ -62,17 +62,10 @@ import matplotlib.pyplot as plt
 SIDE = 8  # Pixels of an image in a row.
 
 
-class Digits(NamedTuple):
-    """Images `[N, 8, 8]`, grey levels in [0, 1], and their digits `[N]`."""
-
-    images: np.ndarray
-    labels: np.ndarray
-
-
 def main(argv: list[str] | None = None) -> dict[str, float]:
     """Trains every reader; returns the test accuracy of each."""
     args = parse(argv)
-    train, test = load_data()
+    train, test = load_digits()
     args.out.mkdir(parents=True, exist_ok=True)
     accuracies, shown = {}, None
     print(
@@ -99,18 +92,6 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         plot(path, shown, test, args.size)
         print(f"Wrote {path}")
     return accuracies
-
-
-def load_data() -> tuple[Digits, Digits]:
-    """Training digits, and 300 for the test."""
-    digits = load_digits()
-    images = digits.images.astype("float32") / 16.0
-    order = np.random.default_rng(0).permutation(len(images))
-    train, test = (
-        Digits(images[part], digits.target[part])
-        for part in (order[300:], order[:300])
-    )
-    return train, test
 
 
 # Model --------------------------------------------------------------------

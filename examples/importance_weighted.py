@@ -45,8 +45,8 @@ import keras
 import matplotlib
 import numpy as np
 import tensorflow as tf
-from _arguments import Parser, integer, mnist_file, positive
-from sklearn.datasets import load_digits
+from _arguments import Parser, integer, positive
+from _digits import load_digits
 
 import tfgumbel as tg
 
@@ -93,25 +93,10 @@ def main(argv: list[str] | None = None) -> dict[str, list[Bound]]:
 
 
 def load_images(mnist: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test images in rows, pixels 0 or 1.
-
-    Args:
-        mnist: A file; `True` for Keras's downloader; `None` for 8x8 digits.
-    """
-    if mnist is None:
-        images = load_digits().data
-        order = np.random.default_rng(0).permutation(len(images))
-        train, test = images[order[300:]], images[order[:300]]
-        half = 8
-    else:
-        if mnist is True:
-            (train, _), (test, _) = keras.datasets.mnist.load_data()
-        else:
-            with np.load(mnist) as file:
-                train, test = file["x_train"], file["x_test"]
-        half = 128
-    rows = (part.reshape(len(part), -1) >= half for part in (train, test))
-    return tuple(part.astype("float32") for part in rows)
+    """Training and test images of `load_digits` in rows, pixels 0 or 1."""
+    both = (part.images >= 0.5 for part in load_digits(mnist))
+    train, test = (x.reshape(len(x), -1).astype("float32") for x in both)
+    return train, test
 
 
 # Model --------------------------------------------------------------------
@@ -204,16 +189,11 @@ def plot(
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    presets = [
-        f"on {name}: "
-        + ", ".join(f"{key} {value}" for key, value in preset.items())
-        for name, preset in DEFAULTS.items()
-    ]
     parser = Parser(
         "A Gaussian VAE on importance-weighted bounds.",
         out="bounds-out",
         verbose=0,
-        epilog="Defaults " + "; ".join(presets) + ".",
+        presets=DEFAULTS,
     )
     add = parser.add_argument
     help = "estimators of the gradient, one run each; vae has one sample"
@@ -229,27 +209,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help=help,
     )
     add("--test-images", type=integer(), default=500, help="at most so many")
-    add(
-        "--mnist",
-        nargs="?",
-        type=mnist_file,
-        const=True,
-        metavar="FILE.npz",
-        help="train on MNIST, from a file in Keras's layout or, without one, "
-        "from Keras's downloader (default: scikit-learn's 8x8 digits)",
-    )
-    below = "(default: see below)"
-    add("--latents", type=integer(), help=f"D, number of variables {below}")
-    help = f"units of the encoder, reversed by the decoder {below}"
+    parser.add_mnist()
+    add("--latents", type=integer(), help="D, number of variables")
+    help = "units of the encoder, reversed by the decoder"
     add("--hidden", type=integer(), nargs="+", help=help)
-    add("--epochs", type=integer(), help=f"passes over the data {below}")
+    add("--epochs", type=integer(), help="passes over the data")
     add("--batch-size", type=integer(), default=50, help="images in a step")
     add("--learning-rate", type=positive, default=1e-3, help="of Adam")
     args = parser.parse_args(argv)
-    preset = DEFAULTS["digits" if args.mnist is None else "mnist"]
-    for key, value in preset.items():
-        if getattr(args, key) is None:
-            setattr(args, key, value)
     return args
 
 

@@ -27,8 +27,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib
 import numpy as np
-from _arguments import Parser, integer, mnist_file, positive
-from sklearn.datasets import load_digits
+from _arguments import Parser, integer, positive
+from _digits import Digits, load_digits
 
 import tfgumbel as tg
 
@@ -88,28 +88,12 @@ def main(argv: list[str] | None = None) -> tuple[float, float]:
 
 
 def load_data(mnist: Any) -> Data:
-    """Digits of 8x8 pixels, a sixth of them to test, or MNIST.
-
-    Args:
-        mnist: A file; `True` for Keras's downloader; `None` for 8x8 digits.
-    """
-    if mnist is None:
-        bunch = load_digits()
-        order = np.random.default_rng(0).permutation(len(bunch.data))
-        test, train = order[:300], order[300:]
-        x = bunch.data.astype("float32") / 16.0
-        return Data(x[train], bunch.target[train], x[test], bunch.target[test])
-    if mnist is True:
-        (x, y), (x_test, y_test) = keras.datasets.mnist.load_data()
-    else:
-        with np.load(mnist) as file:
-            x, y = file["x_train"], file["y_train"]
-            x_test, y_test = file["x_test"], file["y_test"]
-    rows = [
-        images.reshape(len(images), -1).astype("float32") / 255.0
-        for images in (x, x_test)
-    ]
-    return Data(rows[0], y, rows[1], y_test)
+    """The digits of `load_digits`, in rows."""
+    train, test = (
+        Digits(images.reshape(len(images), -1), labels)
+        for images, labels in load_digits(mnist)
+    )
+    return Data(*train, *test)
 
 
 # Model --------------------------------------------------------------------
@@ -211,15 +195,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         presets=DEFAULTS,
     )
     add = parser.add_argument
-    add(
-        "--mnist",
-        nargs="?",
-        type=mnist_file,
-        const=True,
-        metavar="FILE.npz",
-        help="train on MNIST, from a file in Keras's layout or, without one, "
-        "from Keras's downloader (default: scikit-learn's 8x8 digits)",
-    )
+    parser.add_mnist()
     help = "units of the hidden layers"
     add("--hidden", type=integer(), nargs="+", help=help)
     add("--weight", type=positive, help="cost of an open gate, in nats")
@@ -228,10 +204,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     help = "learning rate of Adam"
     add("--learning-rate", type=positive, default=2e-3, help=help)
     args = parser.parse_args(argv)
-    name = "digits" if args.mnist is None else "mnist"
-    for key, value in DEFAULTS[name].items():
-        if getattr(args, key) is None:
-            setattr(args, key, value)
     return args
 
 

@@ -46,9 +46,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib
 import numpy as np
-from _arguments import Parser, integer, mnist_file, positive
+from _arguments import Parser, integer, positive
+from _digits import load_digits
 from keras import ops
-from sklearn.datasets import load_digits
 
 import tfgumbel as tg
 
@@ -81,7 +81,8 @@ class Data(NamedTuple):
 def main(argv: list[str] | None = None) -> dict[str, float]:
     """Trains every reader; returns the test accuracy of each."""
     args = parse(argv)
-    data = load_data(args.mnist)
+    train, test = load_digits(args.mnist)
+    data = Data(*train, *test)
     args.out.mkdir(parents=True, exist_ok=True)
     test = place(data.x_test, args.field, np.random.default_rng(args.seed))
     found, shown = {}, None
@@ -101,28 +102,6 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     plot(args.out / "glimpses.png", test[:16], shown, args)
     print(f"Wrote {args.out / 'glimpses.png'}")
     return found
-
-
-def load_data(mnist: Any) -> Data:
-    """Digits of 8x8 pixels, a sixth of them to test, or MNIST.
-
-    Args:
-        mnist: A file; `True` for Keras's downloader; `None` for 8x8 digits.
-    """
-    if mnist is None:
-        bunch = load_digits()
-        order = np.random.default_rng(0).permutation(len(bunch.data))
-        test, train = order[:300], order[300:]
-        x = bunch.images.astype("float32") / 16.0
-        return Data(x[train], bunch.target[train], x[test], bunch.target[test])
-    if mnist is True:
-        (x, y), (x_test, y_test) = keras.datasets.mnist.load_data()
-    else:
-        with np.load(mnist) as file:
-            names = ("x_train", "y_train", "x_test", "y_test")
-            x, y, x_test, y_test = (file[name] for name in names)
-    x, x_test = (each.astype("float32") / 255.0 for each in (x, x_test))
-    return Data(x, y, x_test, y_test)
 
 
 def place(
@@ -300,15 +279,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         default=["reinforce", "fixed", "random"],
         help="how points are found; the picture is of the first",
     )
-    add(
-        "--mnist",
-        nargs="?",
-        type=mnist_file,
-        const=True,
-        metavar="FILE.npz",
-        help="read MNIST, from a file in Keras's layout or, without one, "
-        "from Keras's downloader (default: scikit-learn's 8x8 digits)",
-    )
+    parser.add_mnist("read")
     add("--glimpses", type=integer(), default=4, help="T, number of points")
     help = "standard deviation of a point at first; 2 is the side of the field"
     add("--deviation", type=positive, default=0.3, help=help)

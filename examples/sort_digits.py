@@ -34,16 +34,16 @@ import argparse
 import os
 import pathlib
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import matplotlib
 import numpy as np
-from _arguments import Parser, integer, mnist_file, positive
+from _arguments import Parser, integer, positive
+from _digits import Digits, load_digits
 from keras import ops
-from sklearn.datasets import load_digits
 
 import tfgumbel as tg
 
@@ -52,13 +52,6 @@ import matplotlib.pyplot as plt
 
 DIGITS = 4  # Of a number.
 SORTED = (3, 5, 9)  # Numbers in an example of the test.
-
-
-class Images(NamedTuple):
-    """Digits `[N, side, side]`, grey levels in [0, 1], and labels."""
-
-    pixels: np.ndarray
-    labels: np.ndarray
 
 
 def cross_entropy(right, order):
@@ -92,7 +85,7 @@ WAYS: dict[str, Any] = {
 def main(argv: list[str] | None = None) -> dict[str, list[float]]:
     """Trains in every way; returns the shares of `SORTED`."""
     args = parse(argv)
-    train, test = load_images(args.mnist)
+    train, test = load_digits(args.mnist)
     args.out.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(args.seed)
     x, values = draw_numbers(test, args.test, random)
@@ -117,39 +110,12 @@ def main(argv: list[str] | None = None) -> dict[str, list[float]]:
 # Data ---------------------------------------------------------------------
 
 
-def load_images(mnist: Any) -> tuple[Images, Images]:
-    """Digits of 8x8 pixels, a sixth of them to test, or MNIST.
-
-    Args:
-        mnist: A file; `True` for Keras's downloader; `None` for 8x8 digits.
-    """
-    if mnist is None:
-        bunch = load_digits()
-        order = np.random.default_rng(0).permutation(len(bunch.data))
-        pixels = bunch.images.astype("float32") / 16.0
-        train, test = (
-            Images(pixels[part], bunch.target[part])
-            for part in (order[300:], order[:300])
-        )
-        return train, test
-    if mnist is True:
-        data = keras.datasets.mnist.load_data()
-    else:
-        with np.load(mnist) as file:
-            data = tuple(
-                (file[f"x_{part}"], file[f"y_{part}"])
-                for part in ("train", "test")
-            )
-    train, test = (Images(x.astype("float32") / 255.0, y) for x, y in data)
-    return train, test
-
-
 def draw_numbers(
-    digits: Images, count: int, random: np.random.Generator
+    digits: Digits, count: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images of numbers `[count, side, 4 side, 1]`, and their values."""
     chosen = random.integers(len(digits.labels), size=(count, DIGITS))
-    pixels = np.concatenate(list(digits.pixels[chosen.T]), axis=2)
+    pixels = np.concatenate(list(digits.images[chosen.T]), axis=2)
     values = digits.labels[chosen].astype(int) @ 10 ** np.arange(DIGITS)[::-1]
     return pixels[..., None], values
 
@@ -195,7 +161,7 @@ def make_scorer(shape: tuple[int, ...], hidden: int) -> keras.Model:
 class Examples(keras.utils.PyDataset):
     """Batches of n numbers and their order, new ones each time."""
 
-    def __init__(self, digits: Images, args: argparse.Namespace) -> None:
+    def __init__(self, digits: Digits, args: argparse.Namespace) -> None:
         super().__init__()
         self.digits, self.args = digits, args
         self.random = np.random.default_rng(args.seed)
@@ -210,7 +176,7 @@ class Examples(keras.utils.PyDataset):
 
 
 def fit(
-    scorer: keras.Model, way: str, digits: Images, args: argparse.Namespace
+    scorer: keras.Model, way: str, digits: Digits, args: argparse.Namespace
 ) -> None:
     """Trains the scorer on orders, with a falling rate."""
     sampler, cost = WAYS[way]
@@ -265,15 +231,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         default=list(WAYS),
         help="to draw an order",
     )
-    add(
-        "--mnist",
-        nargs="?",
-        type=mnist_file,
-        const=True,
-        metavar="FILE.npz",
-        help="sort MNIST, from a file in Keras's layout or, without one, from "
-        "Keras's downloader (default: scikit-learn's 8x8 digits)",
-    )
+    parser.add_mnist("sort")
     help = "numbers in an example of the training"
     add("--n", type=integer(2, 50), default=5, help=help)
     add("--steps", type=integer(), default=1500, help="of the optimizer")

@@ -43,8 +43,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib
 import numpy as np
-from _arguments import Parser, integer, mnist_file, positive
-from sklearn.datasets import load_digits
+from _arguments import Parser, integer, positive
+from _digits import load_digits
 
 import tfgumbel as tg
 
@@ -94,24 +94,10 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
 
 
 def load_images(mnist: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test images in rows, grey levels in [0, 1].
-
-    Args:
-        mnist: A file; `True` for Keras's downloader; `None` for 8x8 digits.
-    """
-    if mnist is None:
-        images = load_digits().data.astype("float32") / 16.0
-        order = np.random.default_rng(0).permutation(len(images))
-        return images[order[300:]], images[order[:300]]
-    if mnist is True:
-        (train, _), (test, _) = keras.datasets.mnist.load_data()
-    else:
-        with np.load(mnist) as file:
-            train, test = file["x_train"], file["x_test"]
-    return tuple(
-        images.reshape(len(images), -1).astype("float32") / 255.0
-        for images in (train, test)
-    )
+    """Training and test images in rows, as `load_digits` has them."""
+    both = (part.images for part in load_digits(mnist))
+    train, test = (images.reshape(len(images), -1) for images in both)
+    return train, test
 
 
 # Model --------------------------------------------------------------------
@@ -237,15 +223,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         default=list(SAMPLERS),
         help="estimators of the gradient, one run each",
     )
-    add(
-        "--mnist",
-        nargs="?",
-        type=mnist_file,
-        const=True,
-        metavar="FILE.npz",
-        help="train on MNIST, from a file in Keras's layout or, without one, "
-        "from Keras's downloader (default: scikit-learn's 8x8 digits)",
-    )
+    parser.add_mnist()
     add("--groups", type=integer(1, 200), help="D, number of subsets in a code")
     add("--items", type=integer(2, 200), help="n, items to choose from")
     add("--k", type=integer(1, 200), help="items in a subset")
@@ -258,10 +236,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     help = "codes for each test image in the bound"
     add("--samples", type=integer(), default=5, help=help)
     args = parser.parse_args(argv)
-    name = "digits" if args.mnist is None else "mnist"
-    for key, value in presets[name].items():
-        if getattr(args, key) is None:
-            setattr(args, key, value)
     if args.k > args.items:
         parser.error(
             f"argument --k: must be at most --items, {args.items}: {args.k}"

@@ -43,8 +43,8 @@ import keras
 import matplotlib
 import numpy as np
 import tensorflow as tf
-from _arguments import Parser, integer, mnist_file, number, positive
-from sklearn.datasets import load_digits
+from _arguments import Parser, integer, number, positive
+from _digits import load_digits
 
 import tfgumbel as tg
 
@@ -113,22 +113,9 @@ def main(argv: list[str] | None = None) -> Scores:
 
 
 def load_images(mnist: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test images, `[N, H, W, 1]`, of zeros and ones.
-
-    Args:
-        mnist: A file; `True` for Keras's downloader; `None` for 8x8 digits.
-    """
-    if mnist is None:
-        images = load_digits().images / 16.0
-        order = np.random.default_rng(0).permutation(len(images))
-        both = images[order[300:]], images[order[:300]]
-    elif mnist is True:
-        (train, _), (test, _) = keras.datasets.mnist.load_data()
-        both = train / 255.0, test / 255.0
-    else:
-        with np.load(mnist) as file:
-            both = file["x_train"] / 255.0, file["x_test"] / 255.0
-    train, test = ((x > 0.5).astype("float32")[..., None] for x in both)
+    """Images of `load_digits`, `[N, H, W, 1]`, of zeros and ones."""
+    both = (part.images > 0.5 for part in load_digits(mnist))
+    train, test = (x.astype("float32")[..., None] for x in both)
     return train, test
 
 
@@ -337,31 +324,17 @@ def plot(
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    presets = [
-        f"on {name}: "
-        + ", ".join(f"{key} {value}" for key, value in preset.items())
-        for name, preset in DEFAULTS.items()
-    ]
     parser = Parser(
         "A VQ-VAE whose codes stay in use, and a prior over them.",
         out="codes-out",
         verbose=0,
-        epilog="Defaults " + "; ".join(presets) + ".",
+        presets=DEFAULTS,
     )
     add = parser.add_argument
     help = "ways to train, one run each; the prior is that of the last"
     add("--runs", nargs="+", choices=RUNS, default=list(RUNS), help=help)
-    add(
-        "--mnist",
-        nargs="?",
-        type=mnist_file,
-        const=True,
-        metavar="FILE.npz",
-        help="train on MNIST, from a file in Keras's layout or, without one, "
-        "from Keras's downloader (default: scikit-learn's 8x8 digits)",
-    )
-    below = "(default: see below)"
-    add("--codes", type=integer(2, 10**4), help=f"K, size of the book {below}")
+    parser.add_mnist()
+    add("--codes", type=integer(2, 10**4), help="K, size of the book")
     add("--dim", type=integer(), default=16, help="numbers of a code")
     add("--channels", type=integer(), default=16, help="of the first level")
     add("--units", type=integer(), default=64, help="of the prior")
@@ -369,15 +342,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--scale", type=positive, default=1.0, help=help)
     help = "weight of the usage loss in the run `usage`"
     add("--weight", type=number(), default=0.1, help=help)
-    add("--steps", type=integer(), help=f"of an autoencoder {below}")
-    add("--prior-steps", type=integer(), help=f"of the prior {below}")
+    add("--steps", type=integer(), help="of an autoencoder")
+    add("--prior-steps", type=integer(), help="of the prior")
     add("--batch-size", type=integer(), default=64, help="images in a step")
     add("--learning-rate", type=positive, default=2e-3, help="of Adam")
     args = parser.parse_args(argv)
-    name = "digits" if args.mnist is None else "mnist"
-    for key, value in DEFAULTS[name].items():
-        if getattr(args, key) is None:
-            setattr(args, key, value)
     return args
 
 

@@ -7,9 +7,7 @@ import pytest
 
 from tests.examples.loading import FOLDER, load
 
-NAMES = sorted(
-    path.stem for path in FOLDER.glob("*.py") if path.stem != "_arguments"
-)
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem[0] != "_")
 ALL = [
     "--out FILE",
     "--out FILE/below",

@@ -64,7 +64,7 @@ def test_example(estimator, tmp_path, capsys):
         assert 1.0 > history["temperature"][0] > history["temperature"][-1]
         assert history["temperature"][-1] == pytest.approx(0.3)
 
-    _, test = categorical_vae.load_images(None)
+    test = categorical_vae.load_digits()[1].images
     model = keras.models.load_model(tmp_path / "model.keras")
     logs = model.evaluate(test, test, verbose=0, return_dict=True)
     assert logs["loss"] == pytest.approx(trained, abs=0.5)
@@ -99,7 +99,8 @@ def test_mnist_file_and_one_bound_for_one_seed(mnist_file, tmp_path):
     assert np.isfinite(first)
     assert again == pytest.approx(first, abs=0.001)
     server = tf.saved_model.load(out / "saved_model")
-    train, test = categorical_vae.load_images(str(mnist_file))
+    digits = categorical_vae.load_digits(str(mnist_file))
+    train, test = (part.images for part in digits)
     assert train.shape == (200, 28, 28) and test.shape == (70, 28, 28)
     assert train.dtype == np.float32 and train.max() == 1.0
     assert server.serve(tf.constant(test)).shape == (70, 28, 28)
@@ -111,7 +112,7 @@ def test_mnist_without_a_file_is_downloaded_by_keras(mnist_file, monkeypatch):
     monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: data)
     args = categorical_vae.parse(["--mnist"])
 
-    train, test = categorical_vae.load_images(args.mnist)
+    train, test = categorical_vae.load_digits(args.mnist)
 
-    assert len(train) == 200 and len(test) == 70
+    assert len(train.images) == 200 and len(test.images) == 70
     assert args.latents == 20  # the preset for MNIST

@@ -45,7 +45,7 @@ def test_example(tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == FILES
     assert all(path.stat().st_size for path in tmp_path.iterdir())
 
-    _, test = example.load_data()
+    _, test = example.load_digits()
     model = keras.models.load_model(tmp_path / "model.keras")
     bound = bound_by_definition(model, test.images, samples=50)
     assert bound == pytest.approx(returned, abs=0.2)

@@ -14,7 +14,7 @@ def digits():
     """Images in which every pixel is a tenth of the digit."""
     labels = np.arange(10)
     pixels = np.tile(labels[:, None, None] / 10.0, (1, 8, 8))
-    return sort_digits.Images(pixels.astype("float32"), labels)
+    return sort_digits.Digits(pixels.astype("float32"), labels)
 
 
 def test_numbers_are_read_from_left_to_right(digits):
