@@ -11,7 +11,6 @@ from tests.helpers.statistics import assert_distribution, assert_mean
 from tests.layers.continuous import (
     BOUNDS,
     CASES,
-    SMALLEST,
     continuous_cases,
     softplus,
     tiled,
@@ -35,46 +34,41 @@ def test_samples_follow_the_law(case):
         assert_distribution(uniform, scipy.stats.uniform.cdf)
 
 
-def quantiles_slope(case, natural, which, z):
-    """Central difference of the quantile function at z in one parameter.
+def quantiles_slope(case, inputs, which, z, entry=...):
+    """Central difference of the quantile function at z in one input.
 
     The quantile, where F(·; φ ± h) is what F(z; φ) was, by Newton's method
     from z.
     """
-    h = 1e-5 * np.maximum(np.abs(natural[which]), 0.1)
-
-    def cdf_and_density(values, z):
-        law = case.law(*values)
-        return law.cdf(z), np.exp(law.logpdf(z))
-
-    moved = []
-    target = cdf_and_density(natural, z)[0]
+    h, moved = 1e-5, []
+    target = case.law(*case.natural([np.array(x) for x in inputs])).cdf(z)
     for sign in (1, -1):
-        values = list(natural)
-        values[which] = natural[which] + sign * h
+        arrays = [np.array(x) for x in inputs]
+        arrays[which][entry] += sign * h
+        law = case.law(*case.natural(arrays))
         x = z
-        for _ in range(4):
-            cdf, density = cdf_and_density(values, x)
-            x = x - (cdf - target) / density
+        for _ in range(5):
+            x = x - (law.cdf(x) - target) / np.exp(law.logpdf(x))
         moved.append(x)
     return (moved[0] - moved[1]) / (2 * h)
 
 
-@continuous_cases(lambda c: c.implicit and c.name != "mixture")
-def test_gradient_is_that_of_the_quantile_function(case):
-    layer = layer_of(case, dtype="float64")
-    inputs = tiled(case, 200, "float64")
+def sample_and_gradients(case, count):
+    inputs = tiled(case, count, "float64")
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        z = layer(inputs, training=True)
-    gradients = tape.gradient(z, inputs)
-    natural = case.natural([x.numpy() for x in inputs])
+        z = layer_of(case, dtype="float64")(inputs, training=True)
+    return inputs, z.numpy(), tape.gradient(z, inputs)
+
+
+@continuous_cases(lambda c: c.implicit and c.name != "mixture")
+def test_gradient_is_that_of_the_quantile_function(case):
+    inputs, z, gradients = sample_and_gradients(case, 200)
     # Where the cdf is rounded, so is its difference.
-    inside = np.abs(case.law(*natural).cdf(z) - 0.5) < 0.4999
+    law = case.law(*case.natural([x.numpy() for x in inputs]))
+    inside = np.abs(law.cdf(z) - 0.5) < 0.4999
     for i, gradient in enumerate(gradients):
-        expected = quantiles_slope(case, natural, i, z.numpy())
-        if case.positive[i]:
-            expected *= -np.expm1(SMALLEST - natural[i])
+        expected = quantiles_slope(case, inputs, i, z)
         np.testing.assert_allclose(
             gradient[inside], expected[inside], rtol=2e-5, atol=1e-7
         )
@@ -82,34 +76,13 @@ def test_gradient_is_that_of_the_quantile_function(case):
 
 def test_gradient_of_a_mixture_is_that_of_its_quantile_function():
     (case,) = (c for c in CASES if c.name == "mixture")
-    layer = layer_of(case, dtype="float64")
-    inputs = tiled(case, 100, "float64")
-    with tf.GradientTape() as tape:
-        tape.watch(inputs)
-        z = layer(inputs, training=True)
-    gradients = tape.gradient(z, inputs)
+    inputs, z, gradients = sample_and_gradients(case, 100)
     for i, gradient in enumerate(gradients):
         for k in range(3):
+            expected = quantiles_slope(case, inputs, i, z, np.s_[..., k])
             np.testing.assert_allclose(
-                gradient[..., k],
-                mixture_slope(case, inputs, i, k, z.numpy()),
-                rtol=1e-5,
-                atol=1e-6,
+                gradient[..., k], expected, rtol=1e-5, atol=1e-6
             )
-
-
-def mixture_slope(case, inputs, which, component, z):
-    h, moved = 1e-5, []
-    target = case.law(*case.natural([np.array(x) for x in inputs])).cdf(z)
-    for sign in (1, -1):
-        arrays = [np.array(x) for x in inputs]
-        arrays[which][..., component] += sign * h
-        law = case.law(*case.natural(arrays))
-        x = z
-        for _ in range(5):
-            x = x - (law.cdf(x) - target) / np.exp(law.logpdf(x))
-        moved.append(x)
-    return (moved[0] - moved[1]) / (2 * h)
 
 
 def second_moment_of_beta(a, b):

@@ -121,19 +121,23 @@ def repeated(array, batch):
     return np.repeat(array, batch // len(array), axis=0)
 
 
-def fit_gradients(network, steps, batch, y=TARGETS, **options):
+def fit_gradients(network, steps, batch, y=TARGETS, x=INPUTS, **options):
     """One gradient per step of `fit`, per weight: `[steps, ...]`."""
-    data = [repeated(INPUTS, batch)]
-    data.append(tf.nest.map_structure(lambda array: repeated(array, batch), y))
     weights = options.pop("sample_weight", None)
-    if weights is not None:
-        data.append(
-            tf.nest.map_structure(lambda w: repeated(w, batch), weights)
-        )
-    dataset = tf.data.Dataset.from_tensors(tuple(data)).repeat(steps)
+    data = (x, y) if weights is None else (x, y, weights)
+    data = tf.nest.map_structure(lambda array: repeated(array, batch), data)
+    dataset = tf.data.Dataset.from_tensors(data).repeat(steps)
     recorder = GradientRecorder()
     network.fit(dataset, verbose=0, callbacks=[recorder], **options)
     return [np.stack(each) for each in zip(*recorder.gradients, strict=True)]
+
+
+def cost_of(outputs, targets):
+    """The mean squared error of each example, symbolic."""
+    return keras.layers.Lambda(
+        lambda pair: tf.reduce_mean(tf.square(pair[0] - pair[1]), -1),
+        output_shape=(),
+    )([outputs, targets])
 
 
 def squared_error(outputs, i):

@@ -185,31 +185,13 @@ def test_cost_returned_as_an_output_with_mean_cost():
     z, log_prob = tg.ReinforceSampler(return_log_prob=True, seed=2)(
         problem.encoder()(x)
     )
-    outputs = problem.decoder()(z)
-    cost = keras.layers.Lambda(
-        lambda pair: tf.reduce_mean(tf.square(pair[0] - pair[1]), -1),
-        output_shape=(),
-    )([outputs, y])
+    cost = problem.cost_of(problem.decoder()(z), y)
     cost = tg.ScoreFunctionCost(baseline="nvil")(cost, log_prob, x)
     network = compiled(keras.Model([x, y], cost), tg.losses.MeanCost())
-    recorder = problem.GradientRecorder()
-    inputs = [
-        problem.repeated(problem.INPUTS, BATCH),
-        problem.repeated(problem.TARGETS, BATCH),
-    ]
-    weights = problem.repeated(WEIGHTS, BATCH)
-    network.fit(
-        inputs,
-        np.zeros(BATCH),
-        sample_weight=weights,
-        epochs=STEPS,
-        batch_size=BATCH,
-        verbose=0,
-        callbacks=[recorder],
+    pair = problem.INPUTS, problem.TARGETS
+    gradients = problem.fit_gradients(
+        network, STEPS, BATCH, np.zeros(4), pair, sample_weight=WEIGHTS
     )
-    gradients = [
-        np.stack(each) for each in zip(*recorder.gradients, strict=True)
-    ]
     exact = problem.exact_gradients(network, problem.squared_error, WEIGHTS)
     assert_unbiased(gradients, exact)
 

@@ -426,71 +426,46 @@ def test_log_probs_that_a_loop_returns():
     x, y = keras.Input((2,)), keras.Input((2,))
     sampler = tg.ReinforceSampler(return_log_prob=True, seed=1)
     z, log_prob = SumsOfLogProbs(sampler)(problem.encoder()(x))
-    outputs = problem.decoder()(z)
-    cost = keras.layers.Lambda(
-        lambda pair: tf.reduce_mean(tf.square(pair[0] - pair[1]), -1),
-        output_shape=(),
-    )([outputs, y])
+    cost = problem.cost_of(problem.decoder()(z), y)
     cost = tg.ScoreFunctionCost("moving_average")(cost, log_prob)
     network = tg.StochasticModel([x, y], cost)
     network.compile(
         keras.optimizers.SGD(problem.LEARNING_RATE), tg.losses.MeanCost()
     )
-    recorder = problem.GradientRecorder()
-    inputs = [
-        problem.repeated(problem.INPUTS, 4096),
-        problem.repeated(problem.TARGETS, 4096),
-    ]
-    network.fit(
-        inputs,
-        np.zeros(4096),
-        epochs=STEPS,
-        batch_size=4096,
-        verbose=0,
-        callbacks=[recorder],
-    )
-    found = [np.stack(g) for g in zip(*recorder.gradients, strict=True)]
+    pair = problem.INPUTS, problem.TARGETS
+    found = problem.fit_gradients(network, STEPS, 4096, np.zeros(4), pair)
     exact = problem.exact_gradients(network, problem.squared_error)
     assert_unbiased(found, exact, 0.1)
 
 
-def test_a_function_of_its_own_is_refused():
-    class Function(keras.layers.Layer):
-        def __init__(self):
-            super().__init__()
-            self.sampler = tg.ReinforceSampler(baseline=None)
+class Drawing(keras.layers.Layer):
+    """Draws by a function of the sampler and the logits."""
 
-        def call(self, logits, training=None):
-            draw = tf.function(lambda t: self.sampler(t, training=training))
-            return draw(logits)
+    def __init__(self, draw):
+        super().__init__()
+        self.draw, self.sampler = draw, tg.ReinforceSampler(baseline=None)
 
-    x = keras.Input((2,))
-    z = Function()(problem.encoder()(x))
-    network = tg.StochasticModel(x, problem.decoder()(z))
-    network.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="`tf.function` of its own"):
-        network.train_on_batch(problem.INPUTS, problem.TARGETS)
+    def call(self, logits, training=None):
+        sampler = functools.partial(self.sampler, training=training)
+        return self.draw(sampler, logits)
 
 
-def test_a_draw_for_another_number_of_examples_is_refused():
-    class Mapped(keras.layers.Layer):
-        """Draws for one example after the other."""
-
-        def __init__(self):
-            super().__init__()
-            self.sampler = tg.ReinforceSampler(baseline=None)
-
-        def call(self, logits, training=None):
-            return tf.map_fn(
-                lambda row: self.sampler(row[None], training=training)[0],
-                logits,
-            )
-
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda q, x: tf.function(q)(x), "`tf.function` of its own"),
+        (
+            lambda q, x: tf.map_fn(lambda row: q(row[None])[0], x),
+            "once per example",
+        ),
+    ],
+)
+def test_draws_that_belong_to_no_example_are_refused(draw, message):
     x = keras.Input((2,), batch_size=4)
-    z = Mapped()(problem.encoder()(x))
+    z = Drawing(draw)(problem.encoder()(x))
     network = tg.StochasticModel(x, problem.decoder()(z))
     network.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="once per example"):
+    with pytest.raises(ValueError, match=message):
         network.train_on_batch(problem.INPUTS, problem.TARGETS)
 
 
