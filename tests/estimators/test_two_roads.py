@@ -1,5 +1,7 @@
 """Two roads to one number, and who has the smaller variance."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -88,8 +90,16 @@ def test_decoupled_st_gumbel_is_st_gumbel_at_the_backward_temperature(law):
 
 
 @pytest.mark.parametrize("law", LAWS)
-def test_muprop_is_exact_for_a_linear_cost(law):
-    found = estimates(estimators.MuProp(law), "linear")[1]
+@pytest.mark.parametrize(
+    "make",
+    [
+        estimators.MuProp,
+        functools.partial(estimators.DoubleCV, alpha=-1.0),
+    ],
+    ids=["muprop", "double_cv"],
+)
+def test_a_linear_cost_is_estimated_exactly(make, law):
+    found = estimates(make(law), "linear")[1]
     expected = exact_gradients(COSTS["linear"], law)[1]
     np.testing.assert_allclose(
         found, np.repeat(expected, len(found), axis=0), atol=1e-6
@@ -130,15 +140,6 @@ def test_rloo_is_where_its_control_variates_begin(law, name, samples):
     expected = estimates(estimators.RLOO(law, samples))
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("law", LAWS)
-def test_double_cv_is_exact_for_a_linear_cost(law):
-    found = estimates(estimators.DoubleCV(law, alpha=-1.0), "linear")[1]
-    expected = exact_gradients(COSTS["linear"], law)[1]
-    np.testing.assert_allclose(
-        found, np.repeat(expected, len(found), axis=0), atol=1e-6
-    )
 
 
 def rodeo_by_its_definition(rodeo, logits, w, z):

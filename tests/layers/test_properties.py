@@ -79,25 +79,29 @@ def searched(count):
     return decorate
 
 
-def relaxed_or_hard(**options):
-    return lambda e: tg.GumbelSoftmax(
-        e.temperature, seed=e.seed, dtype=e.policy, **options
+def maker(cls, **options):
+    """A function that makes such a layer for an example."""
+    return lambda e: cls(
+        temperature=e.temperature, seed=e.seed, dtype=e.policy, **options
     )
 
 
-def straight_through(name):
-    return lambda e: tg.StraightThroughCategorical(
-        name, e.temperature, seed=e.seed, dtype=e.policy, noise_samples=3
-    )
+def makers(relaxed, exact):
+    """By name, of a class of relaxed samples and one of exact ones."""
+    return {
+        "relaxed": maker(relaxed),
+        "hard": maker(relaxed, hard=True),
+        "decoupled": maker(relaxed, backward_temperature=0.5),
+        "trained": maker(relaxed, trainable_temperature=True),
+        **{
+            name: maker(exact, estimator=name, noise_samples=3)
+            for name in tg.estimators.surrogates()
+        },
+    }
 
 
-CATEGORICAL = {
-    "relaxed": relaxed_or_hard(),
-    "hard": relaxed_or_hard(hard=True),
-    "decoupled": relaxed_or_hard(backward_temperature=0.5),
-    "trained": relaxed_or_hard(trainable_temperature=True),
-    **{name: straight_through(name) for name in tg.estimators.surrogates()},
-}
+CATEGORICAL = makers(tg.GumbelSoftmax, tg.StraightThroughCategorical)
+BITS = makers(tg.BinaryConcrete, tg.StraightThroughBernoulli)
 RELAXED = ("relaxed", "decoupled", "trained")
 
 
@@ -126,29 +130,6 @@ def possible(example):
     """Rows in which some legal category has a logit above -inf."""
     legal = example.mask & ~np.isneginf(example.logits)
     return legal.any(-1, keepdims=True)
-
-
-def relaxed_or_hard_bits(**options):
-    return lambda e: tg.BinaryConcrete(
-        e.temperature, seed=e.seed, dtype=e.policy, **options
-    )
-
-
-def straight_through_bits(name):
-    return lambda e: tg.StraightThroughBernoulli(
-        name, e.temperature, seed=e.seed, dtype=e.policy, noise_samples=3
-    )
-
-
-BITS = {
-    "relaxed": relaxed_or_hard_bits(),
-    "hard": relaxed_or_hard_bits(hard=True),
-    "decoupled": relaxed_or_hard_bits(backward_temperature=0.5),
-    "trained": relaxed_or_hard_bits(trainable_temperature=True),
-    **{
-        name: straight_through_bits(name) for name in tg.estimators.surrogates()
-    },
-}
 
 
 def check_bits(name, example):

@@ -50,12 +50,17 @@ def training_total(model):
     return train
 
 
-def export_for_training(model, path):
+def export(model, path, name, function, *more):
+    """Writes an endpoint that takes a batch, and more."""
     archive = keras.export.ExportArchive()
     archive.track(model)
-    signature = [tf.TensorSpec(t.shape, t.dtype) for t in model.inputs]
-    archive.add_endpoint("train", training_total(model), [signature])
+    batch = [tf.TensorSpec(t.shape, t.dtype) for t in model.inputs]
+    archive.add_endpoint(name, function, [batch, *more])
     archive.write_out(path, verbose=False)
+
+
+def export_for_training(model, path):
+    export(model, path, "train", training_total(model))
 
 
 def seeded(model):
@@ -69,12 +74,8 @@ def seeded(model):
 
 
 def export_for_sampling(model, path):
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    signature = [tf.TensorSpec(t.shape, t.dtype) for t in model.inputs]
     seed = tf.TensorSpec([], tf.int32)
-    archive.add_endpoint("sample", seeded(model), [signature, seed])
-    archive.write_out(path, verbose=False)
+    export(model, path, "sample", seeded(model), seed)
 
 
 def samples_here(model, batches):

@@ -52,35 +52,27 @@ def test_both_forms_agree(axis):
     np.testing.assert_array_equal(by_max, expected)
 
 
-@pytest.mark.full
 @graph_and_xla
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_gumbel_max_is_exact(dtype, compiled):
-    logits = tf.constant(LOGITS, dtype)
-
-    @compiled
-    def draw(seed):
-        many = tf.broadcast_to(logits, [2_000_000, 4])
-        return tg.ops.gumbel_max(many, tg.random.gumbel([2_000_000, 4], seed))
-
-    sample = draw(tf.constant([5, 6]))
-    assert_frequencies(sample, softmax(tf.cast(logits, tf.float32)))
-
-
-@graph_and_xla
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_exponential_min_is_exact(dtype, compiled):
+@pytest.mark.parametrize(
+    ("op", "noise", "weights"),
+    [
+        (tg.ops.exponential_min, tg.random.exponential, np.exp(LOGITS)),
+        (tg.ops.gumbel_max, tg.random.gumbel, LOGITS),
+    ],
+)
+def test_samples_are_exact(op, noise, weights, dtype, compiled):
     """Half-precision noise would tie, and would starve the rare category."""
-    probabilities = tf.constant(np.exp(LOGITS), dtype)
+    weights = tf.constant(weights, dtype)
 
     @compiled
     def draw(seed):
-        many = tf.broadcast_to(probabilities, [2_000_000, 4])
-        noise = tg.random.exponential([2_000_000, 4], seed)
-        return tg.ops.exponential_min(many, noise)
+        many = tf.broadcast_to(weights, [2_000_000, 4])
+        return op(many, noise([2_000_000, 4], seed))
 
-    sample = draw(tf.constant([7, 8]))
-    assert_frequencies(sample, tf.cast(probabilities, tf.float64))
+    p = tf.cast(weights, tf.float64)
+    p = softmax(p) if op is tg.ops.gumbel_max else p
+    assert_frequencies(draw(tf.constant([7, 8])), p)
 
 
 def test_impossible_category_is_never_drawn(compiled):
