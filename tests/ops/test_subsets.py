@@ -211,6 +211,7 @@ def test_gradient_of_an_expected_cost():
     [
         *(([0.4, -0.3, 1.0, 0.0, -0.8], k) for k in (1, 2, 3)),
         (np.linspace(-1.2, -0.5, 9), (1, 3)),  # in two blocks
+        (np.linspace(-1.2, -0.5, 9), (0, 1)),  # of any size 2.7 are one
     ],
 )
 def test_samples_follow_their_probabilities(logits, k, compiled):
