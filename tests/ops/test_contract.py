@@ -592,6 +592,12 @@ def at_temperature_1(density):
 CATEGORICAL = {
     "gumbel_softmax": tied(tg.ops.gumbel_softmax),
     "straight_through": tied(tg.ops.straight_through),
+    "reinmax": tied(tg.ops.reinmax),
+    "zgr": tied(tg.ops.zgr),
+    "gapped_straight_through": tied(tg.ops.gapped_straight_through),
+    "minimum_variance_straight_through": tied(
+        tg.ops.minimum_variance_straight_through
+    ),
     "gumbel_max": tied(tg.ops.gumbel_max),
     "exponential_min": tied(tg.ops.exponential_min),
     "gumbel_top_k": tied(functools.partial(tg.ops.gumbel_top_k, k=2)),

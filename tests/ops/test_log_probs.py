@@ -124,6 +124,15 @@ def test_extreme_logits_stay_finite(dtype, compiled):
     assert {result[0].dtype for result in results} == {tf.float32}
 
 
+@pytest.mark.parametrize("op", [tg.ops.gaussian_log_prob, tg.ops.gaussian_kl])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_computed_in_float32(op, dtype):
+    halves = [tf.constant(x, dtype) for x in (0.4, 0.3, 1.1)]
+    value = op(*halves)
+    assert value.dtype == tf.float32
+    assert_close(value, op(*(tf.cast(x, tf.float32) for x in halves)))
+
+
 def test_nan_stays_in_its_row(compiled):
     logits = tf.constant([[np.nan, 1.0], [0.0, 0.0]])
     sample = one_hots(2)

@@ -64,12 +64,12 @@ def surrogate(
 
 
 def with_gradient(
-    logits: Any, sample: Any, axis: int, gradient: Gradient
+    logits: tf.Tensor, sample: Any, axis: int, gradient: Gradient
 ) -> tf.Tensor:
     """The sample, with `gradient` as its gradient in the logits.
 
     Args:
-        logits: Logits, with the categories on `axis`.
+        logits: Logits, checked, with the categories on `axis`.
         sample: One-hot sample of the same shape.
         axis: Axis of the categories.
         gradient: Maps finite logits, the sample and the incoming gradient,
@@ -78,7 +78,6 @@ def with_gradient(
     Returns:
         `sample` in the dtype of the logits. A row with NaN logits is NaN.
     """
-    logits = _checks.categorical_logits(logits, axis)
     working = in_working_precision(logits)
     sample = _checks.of_logits("sample", sample, working)
 

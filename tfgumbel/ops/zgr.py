@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel import _checks
 from tfgumbel._precision import softmax
 from tfgumbel.ops import _index_gradients
 from tfgumbel.ops._surrogate import (
@@ -55,6 +56,7 @@ def zgr(logits: Any, sample: Any, *, axis: int = -1) -> tf.Tensor:
         Shekhovtsov. Cold analysis of Rao-Blackwellized straight-through
         Gumbel-softmax gradient estimator. ICML 2023.
     """
+    logits = _checks.categorical_logits(logits, axis)
 
     def gradient(logits, sample, upstream):
         probabilities = softmax(logits, -1)
