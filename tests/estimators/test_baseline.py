@@ -238,3 +238,29 @@ def test_the_centre_is_the_mean_of_what_the_network_leaves():
     cost = tf.constant([4.0, 5.0, 0.0])
     baseline.attach(cost, tf.zeros(3), baseline(context))
     assert float(baseline.centre()) == pytest.approx(np.mean([3, 3, -6]))
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.5, 4.0]])
+def test_leave_one_out_is_the_mean_of_the_other_finite_costs(weights, compiled):
+    """Its own cost is in no row's baseline: that would be a bias."""
+    baseline = estimators.Baseline(leave_one_out=True)
+    cost, log_prob = tf.constant([5.0, -1.0, 3.0, np.inf]), tf.zeros([4])
+
+    @compiled
+    def advantages(cost, log_prob, weights):
+        with tf.GradientTape() as tape:
+            tape.watch(log_prob)
+            learned = tf.zeros_like(cost)
+            value = baseline.attach(cost, log_prob, learned, weights)
+            total = tf.reduce_sum(value)
+        return tape.gradient(total, log_prob)
+
+    w = np.ones(4) if weights is None else np.array(weights)
+    expected = [
+        cost[i]
+        - np.average(np.delete(cost[:3], i), weights=np.delete(w[:3], i))
+        for i in range(3)
+    ]
+    assert_close(advantages(cost, log_prob, weights)[:3], expected, rtol=1e-5)
+    alone = [None if weights is None else weights[:1]]
+    assert_close(advantages(cost[:1], log_prob[:1], *alone), [5.0])
