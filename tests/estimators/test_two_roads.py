@@ -142,6 +142,56 @@ def test_rloo_is_where_its_control_variates_begin(law, name, samples):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+def vimco_by_its_definition(f, slopes, z, pi):
+    """A weight is replaced by the geometric mean of the others."""
+    gradient = 0.0
+    for s, (cost, score) in enumerate(zip(f, z - pi, strict=True)):
+        others = np.delete(f, s)
+        ratio = np.exp(-cost) + np.sum(np.exp(-others))
+        ratio /= np.exp(-others.mean()) + np.sum(np.exp(-others))
+        gradient -= np.log(ratio) * score
+    return gradient
+
+
+def double_cv_by_its_definition(f, slopes, z, pi, alpha=-0.7):
+    """The linear term is in every cost, and so in the baselines."""
+    count = len(f)
+    others = (slopes.sum(0) - slopes) / (count - 1)
+    h = f + alpha * np.sum(others * (z - pi), axis=(1, 2))
+    signal = h - (h.sum() - h) / (count - 1)
+    slope = slopes.mean(0)
+    path = pi * (slope - np.sum(pi * slope, axis=-1, keepdims=True))
+    return np.tensordot(signal / count, z - pi, 1) - alpha * path
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "definition"),
+    [
+        ("vimco", {"add_log_prob": False}, vimco_by_its_definition),
+        ("double_cv", {"alpha": -0.7}, double_cv_by_its_definition),
+    ],
+)
+def test_the_estimate_is_its_definition(name, options, definition):
+    """What is unbiased by any baseline is told by the numbers alone."""
+    seen = {}
+
+    def cost(z, w):
+        seen["z"] = z.numpy()
+        return COSTS["quadratic"](z, w)
+
+    estimator = estimators.get(name, samples=3, **options)
+    logits, w = LOGITS["categorical"], WEIGHTS["categorical"].reshape(2, 3)
+    pi = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    flat = repeated(WEIGHTS["categorical"], 5)
+    found = gradients(estimator, cost, repeated(logits, 5), flat, [8, 8])[1]
+    for example in range(5):
+        z = seen["z"].reshape([3, 5, 2, 3])[:, example]
+        dot = np.sum(z * w, axis=(1, 2)) + 0.6
+        slopes = 2.0 * dot[:, None, None] * w
+        expected = definition(np.square(dot), slopes, z, pi)
+        np.testing.assert_allclose(found[example], expected, atol=1e-5)
+
+
 def rodeo_by_its_definition(rodeo, logits, w, z):
     """Sums over all neighbours, for one example and its samples `[S, D, K]`."""
     samples, variables, categories = z.shape
