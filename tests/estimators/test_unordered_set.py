@@ -242,6 +242,7 @@ def test_categories_on_another_axis():
 
 
 def test_samples_that_cannot_be_different_are_refused():
+    assert estimators.UnorderedSet(samples=12).evaluations == 12
     with pytest.raises(ValueError, match="at most 12.*samples=13"):
         estimators.UnorderedSet(samples=13)
     with pytest.raises(
