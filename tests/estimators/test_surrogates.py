@@ -67,6 +67,8 @@ def test_layer_and_estimator_know_it(declared, of):
     np.testing.assert_allclose(of(mine), 0.5 * of(other), rtol=1e-6)
     assert np.any(of(mine) != 0.0)
     assert mine in tg.estimators.available("categorical")
+    heated = hasattr(tg.estimators.get(mine), "temperature")
+    assert heated == ops.SURROGATES[mine].temperature
 
 
 def test_a_class_of_its_own_stays():
