@@ -76,3 +76,13 @@ def test_a_class_of_its_own_stays():
     _relaxation.register_surrogates()
     after = {name: type(tg.estimators.get(name)) for name in ops.SURROGATES}
     assert before == after
+
+
+@pytest.mark.parametrize("name", ["gumbel_softmax", "st", "st_gumbel"])
+def test_a_schedule_counts_the_calls(name):
+    schedule = tg.schedules.ExponentialAnnealing(1.0, rate=0.5, minimum=0.1)
+    estimator = tg.estimators.get(name, temperature=schedule)
+    for step in range(3):
+        estimator(lambda z: z[:, 0, 0], tf.zeros([1, 2, 3]), [1, 2])
+        expected = float(schedule(step))
+        assert float(estimator.temperature) == pytest.approx(expected)
