@@ -296,6 +296,28 @@ def test_truncated_normals_of_other_sizes_than_their_bounds(
     np.testing.assert_allclose(found, expected, rtol=2e-2, atol=5e-4)
 
 
+def test_a_truncated_normal_has_no_density_beyond_its_bounds():
+    distribution = tg.distributions.TruncatedNormal(bounds=(-1, 1.5))
+    parameters, sample = (tf.zeros(2), tf.ones(2)), tf.constant([-1.1, 1.6])
+    assert np.all(distribution.log_probs(parameters, sample) == -np.inf)
+
+
+def test_the_score_of_a_gamma_variable_that_is_lost_to_rounding():
+    """At zero: E z - z in the rate."""
+    rate = tf.constant([2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(rate)
+        gamma = tg.distributions.Gamma()
+        log_prob = gamma.log_probs((tf.constant([3.0]), rate), tf.zeros(1))
+    np.testing.assert_allclose(tape.gradient(log_prob, rate), [1.5], rtol=1e-6)
+
+
+def test_a_count_is_one_number_for_each_variable():
+    binomial = tg.distributions.Binomial()
+    found = binomial.flatten((tf.constant(5), tf.zeros([2, 3])))
+    np.testing.assert_array_equal(found, [[5, 5, 5, 0, 0, 0]] * 2)
+
+
 @pytest.mark.parametrize("concentration", [15.0, 30.0, 5e3, 1e5])
 def test_concentrated_angles(concentration):
     """Nearly a Gaussian of the variance 1 / κ, up to terms in 1 / κ."""
