@@ -25,6 +25,26 @@ def test_two_softmaxes_by_hand(compiled):
     assert_close(y, [[0.25 + 0.3, 0.5 + 0.4, 0.25 + 0.3]])
 
 
+@hard_or_not
+def test_backward_temperature_shapes_the_gradient_alone(hard):
+    def gradient_of(temperature, backward=None):
+        return value_and_gradients(
+            lambda x: tg.ops.relaxed_top_k(
+                x,
+                NOISE,
+                k=2,
+                temperature=temperature,
+                backward_temperature=backward,
+                hard=hard,
+            ),
+            [tf.constant(LOGITS)],
+        )
+
+    value, gradient = gradient_of(0.4, 0.9)
+    assert_close(value, gradient_of(0.4)[0])
+    assert_close(gradient, gradient_of(0.9)[1])
+
+
 @eager_and_slow_xla
 @pytest.mark.parametrize("k", [1, 3])
 def test_cold_limit_and_hard_value_are_the_subset(k, compiled):
