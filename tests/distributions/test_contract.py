@@ -312,6 +312,12 @@ def test_the_score_of_a_gamma_variable_that_is_lost_to_rounding():
     np.testing.assert_allclose(tape.gradient(log_prob, rate), [1.5], rtol=1e-6)
 
 
+def test_the_axis_of_the_categories_is_in_the_configuration():
+    turned = tg.distributions.Categorical(axis=1)
+    again = tg.distributions.get(tg.distributions.serialize(turned))
+    assert again.axis == 1
+
+
 def test_a_count_is_one_number_for_each_variable():
     binomial = tg.distributions.Binomial()
     found = binomial.flatten((tf.constant(5), tf.zeros([2, 3])))

@@ -619,6 +619,19 @@ def test_a_range_is_the_sum_of_its_sizes(k):
     )
 
 
+@pytest.mark.parametrize("k", [(0, 190), (150, 300)])
+def test_a_range_has_numbers_on_either_side_of_the_mean(k):
+    """Of which twice as many frequencies are needed."""
+    logits = some_logits(300, rows=1)[0]
+    mass = np.ones(1)
+    for p in 1 / (1 + np.exp(-logits)):
+        mass = np.convolve(mass, [1 - p, p])
+    expected = np.log(np.sum(mass[k[0] : k[1] + 1]))
+    expected += np.sum(np.log1p(np.exp(logits)))
+    found = tg.ops.subset_log_normalizer(logits, k=k)
+    np.testing.assert_allclose(found, expected, rtol=1e-11)
+
+
 @pytest.mark.parametrize("k", [(4, 6), (0, 3)])
 def test_a_range_whose_end_is_near_the_expected_size(k):
     """From half an item below to half an item above, of log-odds that vary."""
