@@ -112,6 +112,16 @@ def test_logits_are_distances_up_to_a_constant_of_the_vector():
     np.testing.assert_allclose(logits, expected + constant)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_computed_in_float32(dtype):
+    x = tf.constant(X, dtype)
+    logits = tg.ops.code_logits(x, BOOK.astype("float32"), scale=SCALE)
+    single = tf.cast(x, tf.float32)
+    expected = tg.ops.code_logits(single, BOOK.astype("float32"), scale=SCALE)
+    assert logits.dtype == tf.float32
+    assert_close(logits, expected)
+
+
 def test_vectors_and_codes_far_from_zero():
     """In float32, as near zero: rounded, their distances are not."""
     random = np.random.default_rng(2)
