@@ -616,7 +616,7 @@ categorical = pytest.mark.parametrize(
 )
 
 
-NOT_FLOATING = r"`(logits|probabilities)` .*Received: \1 of dtype int32"
+NOT_FLOATING = r"`(logits|probabilities|sample)` .*Received: \1 of dtype int32"
 
 
 @categorical
