@@ -498,3 +498,15 @@ def test_indices_of_a_wrong_shape():
 def test_indices_of_no_code(index):
     with pytest.raises(ValueError, match=rf"\[0, 8\).*to.*{max(index, 3)}"):
         quantizer(8).decode(np.array([3, index]))
+
+
+def test_use_and_revival_both_end_idleness():
+    layer = tg.StochasticQuantizer(
+        2, 1, estimator="nearest", revive_after=1.0, seed=1
+    )
+    layer.build((None, 1))
+    layer.codebook.assign([[[[0.0], [5.0]]]])
+    layer.idle.assign([[[1.0, 1.0]]])
+    for idle in ([0.0, 3.0], [0.0, 0.0]):
+        layer(tf.constant([[0.1], [0.2]]), training=True)
+        np.testing.assert_array_equal(layer.idle[0, 0], idle)
