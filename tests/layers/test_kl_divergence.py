@@ -317,3 +317,39 @@ def test_groups_that_do_not_fit_are_refused(arguments, message):
     layer = tg.GaussianKL(**{"free_bits": 1.0, **arguments})
     with pytest.raises(ValueError, match=message):
         layer((MEAN, LOG_VARIANCE))
+
+
+def test_a_mask_renormalises_a_prior_that_is_given():
+    """KL of both laws given that the category is legal."""
+    q = np.array([[1.0, 2.0, 0.5]], "float32")
+    p = np.array([[0.0, 3.0, -1.0]], "float32")
+    mask = np.array([[True, False, True]])
+    layer = tg.KLDivergence("categorical")
+    np.testing.assert_allclose(
+        layer.divergence([q, p], category_mask=mask),
+        layer.divergence([q[:, [0, 2]], p[:, [0, 2]]]),
+        rtol=1e-5,
+    )
+
+
+def test_an_estimate_below_zero_is_free_only_where_bits_are():
+    """The estimates of a layer that does not train draw nothing of a state."""
+    free_bits = np.tile([0.0, 0.5], 10)
+    layer = tg.KLDivergence("student_t", (5.0, 0.0, 1.0), free_bits=free_bits)
+    inputs = [np.full([1, 20], x, "float32") for x in (3.0, 0.2, 0.5)]
+    before = layer.seed_state.numpy()
+    found = layer.divergence(inputs)[0].numpy()
+    assert np.any(found[free_bits == 0.0] < 0.0)
+    layer(inputs)
+    paid = np.where(free_bits > 0.0, np.maximum(free_bits, found), found)
+    np.testing.assert_allclose(layer.losses, [paid.sum()], rtol=1e-5)
+    np.testing.assert_array_equal(layer.seed_state, before)
+
+
+def test_a_capacity_hands_nan_to_no_other_example():
+    mean = MEAN.copy()
+    mean[1] = np.nan
+    layer = tg.GaussianKL(capacity=1.0)
+    _, gradients = loss_and_gradients(layer, (mean, LOG_VARIANCE))
+    for gradient in gradients:
+        assert np.all(np.isfinite(np.delete(gradient, 1, axis=0)))

@@ -101,6 +101,15 @@ def test_losses_are_those_of_the_paper():
         )
 
 
+def test_commitment_to_later_stages_moves_no_code():
+    layer = quantizer(stages=2, commitment=1.0, codebook_loss=0.0)
+    with tf.GradientTape() as tape:
+        layer(X, training=True)
+        (loss,) = layer.losses
+    found = tape.gradient(loss, layer.codebook.value)
+    assert loss > 0.0 and (found is None or not np.any(found))
+
+
 def averages(batches, book, decay):
     """Of the inputs of each code, those of t steps ago with weight decay^t."""
     sums, counts = np.zeros_like(book), np.zeros(len(book))
@@ -303,6 +312,14 @@ def test_what_does_not_count_moves_no_code_and_is_in_no_loss(bad):
     np.testing.assert_allclose(masked.losses, clean.losses, rtol=1e-5)
 
 
+def test_a_vector_of_nan_beside_a_mask_moves_no_code():
+    layer = quantizer(estimator="nearest", update="ema")
+    x, mask = X.copy(), np.ones(X.shape[:2], bool)
+    x[3, 1], mask[5, 2] = np.nan, False
+    layer(x, training=True, mask=mask)
+    assert np.all(np.isfinite(layer.codebook))
+
+
 @pytest.mark.parametrize(
     ("groups", "stages", "shape"),
     [(1, 1, ()), (2, 1, (2,)), (1, 3, (3,)), (2, 3, (3, 2))],
@@ -438,6 +455,30 @@ def test_a_usage_loss_is_that_of_the_logits_and_saved(tmp_path):
     other.load_weights(tmp_path / "it.weights.h5")
     for one, saved in zip(other.weights, model.weights, strict=True):
         np.testing.assert_array_equal(one, saved)
+
+
+def test_a_usage_loss_is_of_every_group_and_stage():
+    layer, alone = (
+        quantizer(
+            groups=2,
+            stages=2,
+            estimator="nearest",
+            commitment=0.0,
+            codebook_loss=0.0,
+            return_indices=True,
+            usage_loss=tg.CodeUsageLoss("entropy"),
+        ),
+        tg.CodeUsageLoss("entropy"),
+    )
+    _, index = layer(X, training=True)
+    index = np.reshape(index, [-1, 2, 2])
+    left, logits = np.split(X.reshape(-1, 4), 2, axis=-1), []
+    for stage, books in enumerate(layer.codebook.numpy()):
+        for group, book in enumerate(books):
+            logits.append(tg.ops.code_logits(left[group], book, scale=1.0))
+            left[group] = left[group] - book[index[:, stage, group]]
+    alone(np.stack(logits, axis=1))
+    np.testing.assert_allclose(layer.losses, alone.losses, rtol=1e-5)
 
 
 def test_averages_are_kept_in_float32_under_half_precision():
