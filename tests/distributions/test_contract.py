@@ -9,7 +9,7 @@ import tfgumbel as tg
 from tests.conftest import eager_and_slow_xla
 from tests.distributions.cases import BY_ID, CASES
 from tests.helpers.statistics import assert_mean
-from tfgumbel.distributions import ClosedFormKL
+from tfgumbel.distributions import ClosedFormKL, Scored
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 DISCRETE = ("bernoulli", "categorical")
@@ -127,6 +127,60 @@ def test_divergence_is_the_integral(case):
     else:
         found = layer.divergence(tiled(case, COUNT), training=True)
         assert_mean(found[:, 0], exact, smallest_bias=0.1)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [c for c in CASES if c.distribution.lacks(Scored) is None],
+    ids=lambda case: case.id,
+)
+def test_a_score_is_the_gradient_of_the_log_probability(case):
+    distribution = case.distribution
+    parameters = constrained(case, 3)
+    sample = distribution.sample(parameters, [5, 6])
+    with tf.GradientTape() as tape:
+        tape.watch(parameters)
+        log_prob = distribution.log_probs(parameters, sample)
+    zero = tf.UnconnectedGradients.ZERO
+    expected = tape.gradient(log_prob, parameters, unconnected_gradients=zero)
+    found = distribution.score(parameters, sample)
+    names = distribution.parameters
+    for name, one, other in zip(names, found, expected, strict=True):
+        if name not in distribution.constants:
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@every
+def test_a_sample_has_no_gradient(case):
+    parameters = constrained(case, 1)
+    with tf.GradientTape() as tape:
+        tape.watch(parameters)
+        sample = case.distribution.sample(parameters, [5, 6])
+    assert all(g is None for g in tape.gradient(sample, parameters))
+
+
+def test_divergence_from_a_laplace_prior_on_the_other_side():
+    laplace = tg.distributions.Laplace()
+    scale = tf.constant([0.7])
+    prior = (tf.constant([0.0]), tf.constant([1.5]))
+    left, right = (
+        laplace.kl((tf.constant([x]), scale), prior) for x in (-0.8, 0.8)
+    )
+    np.testing.assert_allclose(left, right, rtol=1e-6)
+
+
+def test_log_ratio_of_kumaraswamy_variables_that_round_to_one():
+    """With x = -log(1 - z): log(b / d) + (d - b) x."""
+    kumaraswamy = tg.distributions.Kumaraswamy()
+    one, b = tf.ones(50), tf.fill([50], 0.02)
+    flat, steep = (
+        kumaraswamy.log_ratio((one, b), (one, d * one), [1, 2]).numpy()
+        for d in (1.0, 3.0)
+    )
+    x = (flat - np.log(0.02)) / 0.98
+    assert np.max(x) > 30.0
+    expected = np.log(0.02 / 3.0) + 2.98 * x
+    np.testing.assert_allclose(steep, expected, rtol=1e-4, atol=1e-4)
 
 
 EXTREMES = [-np.inf, -1e30, -1e4, -100.0, 0.0, 100.0, 1e4, 1e30, np.inf]
