@@ -90,10 +90,11 @@ def test_probability_of_an_open_gaussian_gate():
 
 
 def test_gates_without_noise():
-    expected = np.clip(1.2 / (1 + np.exp(-LOGITS)) - 0.1, 0, 1)
-    np.testing.assert_allclose(
-        tg.ops.hard_concrete_mode(LOGITS), expected, rtol=1e-12
-    )
+    for stretch in ({}, {"stretch": (-0.3, 1.2)}):
+        low, high = stretch.get("stretch", (-0.1, 1.1))
+        expected = np.clip((high - low) / (1 + np.exp(-LOGITS)) + low, 0, 1)
+        found = tg.ops.hard_concrete_mode(LOGITS, **stretch)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
     np.testing.assert_array_equal(
         tg.ops.gaussian_gate_mode(LOGITS), np.clip(LOGITS, 0, 1)
     )
