@@ -164,3 +164,13 @@ def test_draws_that_are_joined_with_a_cost_by_hand():
         total = tf.reduce_sum(cost)
     for found in tape.gradient(total, log_probs):
         np.testing.assert_allclose(found, [5.0, 8.0], rtol=1e-6)
+
+
+def test_the_baseline_of_a_draw_observes_by_weight():
+    """In a training loop of one's own."""
+    sampler = tg.ReinforceSampler(baseline="moving_average", seed=1)
+    with tg.layers.CostCollector() as collector:
+        sampler(tf.zeros([2, 3]), training=True)
+    (draw,) = collector.draws
+    draw.surrogate(tf.constant([1.0, 100.0]), tf.constant([1.0, 0.0]))
+    assert float(sampler.baseline.centre()) == pytest.approx(1.0)
