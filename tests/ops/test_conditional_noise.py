@@ -90,6 +90,13 @@ def test_conditional_gumbel_of_extreme_logits(scale, category):
     np.testing.assert_array_equal(tf.argmax(z, -1), [category, 2])
 
 
+def test_a_gap_below_rounding_leaves_one_winner():
+    for total in (0.0, 300.0):
+        logits = tf.constant([total, total])
+        z = ops.conditional_gumbel(logits, [0.0, 1.0], [25.0, -3.0])
+        assert z[1] > z[0]
+
+
 def test_conditional_logistic_is_the_published_formula():
     v = np.array([0.3, 0.6, 0.2, 0.9])
     theta = 1 / (1 + np.exp(-LOGITS))
