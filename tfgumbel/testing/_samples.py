@@ -102,8 +102,8 @@ class Samples:
     def far_parameters(self, places: int, count: int) -> Parameters:
         """Those of `places` examples that lie apart, `count` times each.
 
-        Unconstrained, from -1 to 8: what is `positive` from 0.3 to 8, since
-        float32 has no room for samples of beta below, and of others above.
+        Unconstrained, from -1 to 8; what is `positive`, from 0.3 to 8. Below,
+        samples of beta are lost to rounding in float32, above those of others.
         """
         tensors = tuple(
             np.repeat(
