@@ -208,10 +208,7 @@ class _Chain:
                 "Only normalization of the last axis can be pruned. Received: "
                 f"layer {layer.name!r} with axis={layer.axis}"
             )
-        weights = layer.get_weights()
-        if self.kept is not None:
-            weights = [weight[self.kept] for weight in weights]
-        self.layers.append((layer, weights))
+        self.layers.append((layer, layer.get_weights()))
 
     def _flatten(self, layer: keras.layers.Flatten) -> None:
         """Features of all positions, one after the other, stand in a row."""
