@@ -92,7 +92,7 @@ def test_get_passes_schedules_and_callables_through():
         assert tg.schedules.get(schedule) is schedule
 
 
-@pytest.mark.parametrize("number", [0.7, 2, np.float32(0.7), np.int64(2)])
+@pytest.mark.parametrize("number", [0.7, 2, 0.0, np.float32(0.7), np.int64(2)])
 def test_get_makes_a_number_constant(number):
     schedule = tg.schedules.get(number)
     assert_close(tf.stack([schedule(0), schedule(10**8)]), [number, number])

@@ -144,7 +144,8 @@ def get(identifier: Any) -> Callable[[Any], Any]:
         identifier, bool
     ):
         value = float(identifier)
-        return ExponentialAnnealing(value, rate=0.0, minimum=value)
+        constant = keras.optimizers.schedules.PolynomialDecay
+        return constant(value, decay_steps=1, end_learning_rate=value)
     raise TypeError(
         "Argument `schedule` must be a tfgumbel or Keras schedule, a callable "
         f"step -> value, or a number. Received: schedule={identifier!r}"

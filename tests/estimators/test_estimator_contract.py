@@ -1,5 +1,7 @@
 """What holds for every estimator: modes, dtypes, scaling, saving, errors."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -245,11 +247,16 @@ def test_a_cost_of_integers_is_an_error():
         )
 
 
-def test_the_gradient_of_another_cost_is_looked_for():
+@pytest.mark.parametrize(
+    "given",
+    [lambda cost: cost, functools.partial, lambda cost: lambda z: cost(z)],
+    ids=["itself", "partial", "called"],
+)
+def test_the_gradient_of_another_cost_is_looked_for(given):
     iwae, q = estimators.IWAE(), (tf.zeros([2, 1]), tf.zeros([2, 1]))
-    iwae(lambda z: z[:, 0] ** 2, q, [1, 2])
+    iwae(given(lambda z: z[:, 0] ** 2), q, [1, 2])
     with pytest.raises(ValueError, match="needs the gradient of the cost"):
-        iwae(lambda z: tf.cast(z[:, 0] > 0, tf.float32), q, [1, 2])
+        iwae(given(lambda z: tf.cast(z[:, 0] > 0, tf.float32)), q, [1, 2])
 
 
 @pytest.mark.parametrize("mode", ["eager", "graph"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -38,14 +40,14 @@ class ThroughTheSample(Estimator):
         return mean_of_samples(cost, self.samples)
 
     def _cost(self, cost_fn: CostFn, sample: tf.Tensor) -> tf.Tensor:
-        function = getattr(cost_fn, "__code__", type(cost_fn))
-        if tf.executing_eagerly() and self._checked is function:
+        code = _code(cost_fn)
+        if tf.executing_eagerly() and self._checked == code:
             return self.evaluate(cost_fn, sample)
         with tf.GradientTape() as tape:
             tape.watch(sample)
             cost = self.evaluate(cost_fn, sample)
         self._look(tape, cost, sample)
-        self._checked = function
+        self._checked = code
         return cost
 
     def _look(
@@ -64,6 +66,18 @@ class ThroughTheSample(Estimator):
         except Exception:  # of a gradient function, so that there is one
             return
         self.require_gradient(found)
+
+
+def _code(function: Any, inside: bool = True) -> Any:
+    """What tells a cost from others, and is the same for it at each step."""
+    if isinstance(function, functools.partial):
+        return _code(function.func)
+    owner = getattr(function, "__self__", function)
+    if not hasattr(function, "__code__"):
+        return type(owner), id(owner)
+    closed = inspect.getclosurevars(function).nonlocals.values()
+    called = [_code(each, False) for each in closed if callable(each)]
+    return function.__code__, type(owner), *(called if inside else [])
 
 
 @register("pathwise")
