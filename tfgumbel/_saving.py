@@ -137,6 +137,17 @@ def is_tried() -> bool:
     return False
 
 
+def running_nodes() -> list[Any]:
+    """The nodes of functional models that Keras runs now, outermost first."""
+    frame, nodes = inspect.currentframe(), []
+    while frame is not None:
+        # Of Keras 3.12 to 3.15, which say so nowhere else.
+        if frame.f_code.co_qualname == "Function._run_through_graph":
+            nodes.append(frame.f_locals["node"])
+        frame = frame.f_back
+    return nodes[::-1]
+
+
 def is_rematerialised() -> bool:
     """Whether `tf.recompute_grad` calls, which calls again for the gradient.
 

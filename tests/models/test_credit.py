@@ -395,6 +395,24 @@ def test_draws_in_several_places():
         train(network)
 
 
+@pytest.mark.parametrize("chained", [True, False])
+def test_draws_in_several_nodes(chained):
+    """Keras 3.12 to 3.15 run those of one depth last to first."""
+    x = keras.Input((chain.STEPS, chain.FEATURES))
+    sampler = tg.ReinforceSampler(baseline=None, credit="to_go")
+    logits, samples = keras.layers.Dense(chain.CATEGORIES), []
+    for t in range(chain.STEPS):
+        last = samples[-1:] if chained else []
+        samples.append(sampler(sum([logits(x[:, t]), *last])))
+    y = chain.decoder()(keras.ops.stack(samples, axis=1))
+    network = tg.StochasticModel(x, y)
+    if chained:
+        train(network)
+    else:
+        with pytest.raises(ValueError, match="do not depend on each other"):
+            train(network)
+
+
 def test_both_directions():
     x = keras.Input((chain.STEPS, chain.FEATURES))
     cell = chain.Chain(tg.ReinforceSampler(baseline=None, credit="to_go"))

@@ -113,13 +113,13 @@ def test_rolled_is_unrolled(baseline, credit, masked, normalize):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
 
 
-def looping_model(kind, baseline, **options):
+def looping_model(kind, baseline, loss="mse", **options):
     x = keras.Input((2,))
     sampler = tg.ReinforceSampler(seed=1, baseline=baseline)
     z = looped.Looped(kind, sampler)(problem.encoder()(x))
     network = tg.StochasticModel(x, problem.decoder()(z))
     network.compile(
-        keras.optimizers.SGD(problem.LEARNING_RATE), "mse", **options
+        keras.optimizers.SGD(problem.LEARNING_RATE), loss, **options
     )
     return network
 
@@ -157,6 +157,21 @@ def test_every_kind_of_loop(kind, jit_compile):
     found = problem.fit_gradients(network, STEPS, 4096)
     exact = problem.exact_gradients(network, problem.squared_error)
     assert_unbiased(found, exact, 0.1)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", OFTEN)
+def test_a_cost_without_a_gradient(kind):
+    def cost(targets, outputs):
+        return tf.stop_gradient(
+            keras.losses.mean_squared_error(targets, outputs)
+        )
+
+    network = looping_model(kind, "moving_average", cost)
+    with pytest.warns(UserWarning, match="Gradients do not exist.*decoder"):
+        found = problem.fit_gradients(network, STEPS, 4096)
+    exact = problem.exact_gradients(network, problem.squared_error)
+    assert_unbiased(found[:2], exact[:2], 0.1)
 
 
 @pytest.mark.full

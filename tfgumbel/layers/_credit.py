@@ -6,6 +6,7 @@ gradient inside a loop can use them.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -108,6 +109,7 @@ class Credit:
         steps = self._shares.steps
         assert steps is not None
         draws = [draw for draw in self._draws if draw.sampler is sampler]
+        _require_order(draws)
         outside = sum(draw.loop is None for draw in draws)
         loops = {draw.loop for draw in draws} - {None}
         if len(loops) + bool(outside) > 1:
@@ -144,6 +146,34 @@ class Credit:
         told = tf.debugging.assert_equal(drawn, actual, message=expected)
         with tf.control_dependencies([told] if self._graph else []):
             return tf.equal(drawn, actual)
+
+
+def _require_order(draws: Sequence[Draw]) -> None:
+    """Raises for draws that a functional model makes in an order of its own."""
+    for draw, later in itertools.pairwise(draws):
+        for node, other in zip(draw.nodes, later.nodes, strict=False):
+            if node is not other and not _comes_after(other, node):
+                raise ValueError(
+                    f'ReinforceSampler {draw.name!r} with credit="to_go" was '
+                    "called at places of a functional model that do not depend "
+                    "on each other. Keras runs these in an order of its own, "
+                    "so that it is not known which draw belongs to which step. "
+                    "Call it in the cell of a `keras.layers.RNN`, or in the "
+                    "`call` of a layer or model of your own"
+                )
+
+
+def _comes_after(node: Any, earlier: Any) -> bool:
+    """Whether a node of a functional model depends on another."""
+    left, seen = [node], set()
+    while left:
+        one = left.pop()
+        if one is earlier:
+            return True
+        if one not in seen:
+            seen.add(one)
+            left += one.parent_nodes
+    return False
 
 
 def _one_per_draw(draw: Draw, cost: tf.Tensor) -> tf.Tensor:

@@ -76,12 +76,32 @@ def descends(graph: Any, value: tf.Tensor, sources: Sequence[Any]) -> bool:
 
 def _op_with(graph: Any, tensor: tf.Tensor) -> Any:
     """The operation of the graph in which a tensor is computed."""
-    inner = tensor.graph
-    if inner is graph:
+    if tensor.graph is graph:
         return tensor.op
+    return op_of(graph, _outermost(graph, tensor.graph))
+
+
+def _outermost(graph: Any, inner: Any) -> Any:
+    """What the graph itself runs, among those that the inner one is in."""
     while inner.outer_graph is not graph:
         inner = inner.outer_graph
-    return op_of(graph, inner)
+    return inner
+
+
+def leaving(graph: Any, loop: Any) -> list[tf.Tensor]:
+    """What a loop hands to the graph that it is in, and has a gradient.
+
+    Lists of tensors are among them, and what it only looks at is not.
+    """
+    body = _outermost(graph, loop)
+    read = {id(tensor) for tensor in body.inputs}
+    pairs = zip(op_of(graph, body).outputs, body.outputs, strict=False)
+    return [
+        tensor
+        for tensor, inside in pairs
+        if tensor.dtype.is_floating or tensor.dtype == tf.variant
+        if id(inside) not in read
+    ]
 
 
 def op_of(outer: Any, inner: Any) -> Any:

@@ -26,7 +26,7 @@ import tensorflow as tf
 # Keras 3.12 to 3.15 have no public way to ask for it.
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
-from tfgumbel._saving import is_tried
+from tfgumbel._saving import is_tried, running_nodes
 from tfgumbel.layers import _graphs, sampling_scope
 from tfgumbel.layers._credit import Credit
 from tfgumbel.layers.draw import Draw
@@ -107,6 +107,8 @@ class CostCollector:
             return self._add_in_loop(draw, inner[-1])
         if self._tape is not None:
             self._tape.watch(draw.sample)
+        if draw.sampler.credit == "to_go":
+            draw.nodes = running_nodes()
         self.draws.append(draw)
         return draw.sample
 
@@ -245,18 +247,24 @@ class CostCollector:
         """The total, whose incoming gradient is kept for the loops.
 
         It carries what comes after the loss: the scale of a loss in half
-        precision, the share of a replica.
+        precision, the share of a replica. The loops are given a gradient of
+        zeros, for that of the loss need not reach them: it may have none.
         """
+        leaving = [
+            tensor
+            for loop in {draw.loop for draw in self.looped}
+            for tensor in _graphs.leaving(self._graph, loop)
+        ]
 
         @tf.custom_gradient
-        def heard(total):
+        def heard(total, *leaving):
             def grad(upstream):
                 self._upstream = tf.cast(upstream, tf.float32)
-                return upstream
+                return upstream, *map(tf.zeros_like, leaving)
 
             return tf.identity(total), grad
 
-        return heard(total)
+        return heard(total, *leaving)
 
     def _observe(self) -> None:
         for baseline, sums in self._sums.items():
@@ -272,7 +280,7 @@ class CostCollector:
         if lost:
             raise ValueError(
                 f"The samplers {sorted(lost)} drew inside a loop, and the "
-                "gradient of the loss does not reach their samples there, so "
+                "gradient of the loop does not reach their samples there, so "
                 "that they would not learn. A sample must leave the loop by "
                 "operations that have a gradient: use the one-hot sample "
                 "itself rather than its `argmax`, or return it from the loop "

@@ -23,6 +23,8 @@ class Draw:
         count: How often it had drawn before, where that matters.
         loop: The graph of the loop in which it drew; the collector sets it.
         step: Which step of the sequence it drew for; likewise.
+        nodes: Those of functional models that it drew in, outermost first,
+            where its order among others matters.
         before: The statistics of baselines before this training step, of
             those that were asked; the collector's.
     """
@@ -34,6 +36,7 @@ class Draw:
     count: tf.Tensor | None = None
     loop: Any = None
     step: Any = None
+    nodes: list[Any] = field(default_factory=list)
     before: dict[Any, Any] = field(default_factory=dict)
 
     @property
