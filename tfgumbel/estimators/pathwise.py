@@ -71,13 +71,15 @@ class ThroughTheSample(Estimator):
 def _code(function: Any, inside: bool = True) -> Any:
     """What tells a cost from others, and is the same for it at each step."""
     if isinstance(function, functools.partial):
-        return _code(function.func)
+        return _code(function.func, inside)
     owner = getattr(function, "__self__", function)
     if not hasattr(function, "__code__"):
         return type(owner), id(owner)
+    code = function.__code__, type(owner)
+    if not inside:
+        return code
     closed = inspect.getclosurevars(function).nonlocals.values()
-    called = [_code(each, False) for each in closed if callable(each)]
-    return function.__code__, type(owner), *(called if inside else [])
+    return *code, *(_code(each, False) for each in closed if callable(each))
 
 
 @register("pathwise")
