@@ -384,6 +384,18 @@ def test_a_count_is_one_number_for_each_variable():
     np.testing.assert_array_equal(found, [[5, 5, 5, 0, 0, 0]] * 2)
 
 
+def test_angles_of_hardly_any_concentration():
+    """The slope of A is 1/2 there, and that of the divergence A' (κ - κ')."""
+    location, concentration = tf.constant(0.5), tf.constant(1e-6)
+    prior = location, tf.constant(2.0)
+    with tf.GradientTape() as tape:
+        tape.watch(concentration)
+        q = location, concentration
+        divergence = tg.distributions.VonMises().kl(q, prior)
+    slope = tape.gradient(divergence, concentration)
+    np.testing.assert_allclose(slope, -1.0, rtol=1e-3)
+
+
 @pytest.mark.parametrize("concentration", [15.0, 30.0, 5e3, 1e5])
 def test_concentrated_angles(concentration):
     """Nearly a Gaussian of the variance 1 / κ, up to terms in 1 / κ."""
