@@ -294,6 +294,8 @@ def test_divergence_of_rates_that_are_far_apart():
         ("poisson", (6215.6929,), 6142.0),
         ("binomial", (9850.0, 0.0035661845), 4890.0),
         ("binomial", (3102.0, 2660.1577), 3102.0),
+        ("binomial", (1e6, 2.0), 880_797.0),
+        ("inverse_gaussian", (1e-3, 1e6), 9.9981e-4),
     ],
 )
 def test_log_probability_where_large_terms_cancel(name, parameters, sample):
@@ -308,8 +310,12 @@ def test_log_probability_where_large_terms_cancel(name, parameters, sample):
         "binomial": lambda logits: scipy.stats.binom(
             first, scipy.special.expit(logits)
         ),
+        "inverse_gaussian": lambda shape: scipy.stats.invgauss(
+            first / shape, scale=shape
+        ),
     }[name](*rest)
-    exact = peer.logpdf if name in ("beta", "weibull") else peer.logpmf
+    whole = name in ("poisson", "binomial")
+    exact = peer.logpmf if whole else peer.logpdf
     np.testing.assert_allclose(
         found, exact(float(np.float32(sample))), rtol=3e-4, atol=1e-6
     )
@@ -376,6 +382,18 @@ def test_a_count_is_one_number_for_each_variable():
     binomial = tg.distributions.Binomial()
     found = binomial.flatten((tf.constant(5), tf.zeros([2, 3])))
     np.testing.assert_array_equal(found, [[5, 5, 5, 0, 0, 0]] * 2)
+
+
+def test_angles_of_hardly_any_concentration():
+    """The slope of A is 1/2 there, and that of the divergence A' (κ - κ')."""
+    location, concentration = tf.constant(0.5), tf.constant(1e-6)
+    prior = location, tf.constant(2.0)
+    with tf.GradientTape() as tape:
+        tape.watch(concentration)
+        q = location, concentration
+        divergence = tg.distributions.VonMises().kl(q, prior)
+    slope = tape.gradient(divergence, concentration)
+    np.testing.assert_allclose(slope, -1.0, rtol=1e-3)
 
 
 @pytest.mark.parametrize("concentration", [15.0, 30.0, 5e3, 1e5])

@@ -45,11 +45,17 @@ class Binomial(Distribution):
         total, logits = parameters
         sample = tf.cast(sample, logits.dtype)
         # log(n over z) is n times the entropy of z / n, and what is left of
-        # Stirling's formula.
+        # Stirling's formula. Both expected counts differ from these by as much,
+        # which is taken off where it is about all that there is.
         found = log_factorial_rest(total)
         for count, log_odds in ((sample, logits), (total - sample, -logits)):
+            apart = total * tf.sigmoid(log_odds) - count
+            near = tf.abs(apart) < 0.5 * count
+            change = tf.where(near, apart, tf.zeros_like(apart))
+            close = tf.math.log1p(tf.math.divide_no_nan(change, count))
             log_share = positive_log(tf.math.divide_no_nan(count, total))
-            found += count * (tf.math.log_sigmoid(log_odds) - log_share)
+            far = tf.math.log_sigmoid(log_odds) - log_share
+            found += count * tf.where(near, close, far) - apart
             found -= log_factorial_rest(count)
         return found
 

@@ -43,8 +43,10 @@ class InverseGaussian(Distribution):
         sample = tf.cast(sample, mean.dtype)
         log_scale = tf.math.log(shape / (2.0 * math.pi))
         log_scale -= 3.0 * tf.math.log(sample)
-        deviation = tf.square(sample / mean - 1.0)
-        return 0.5 * (log_scale - shape / sample * deviation)
+        apart = sample - mean
+        near = tf.abs(apart) < 0.5 * mean
+        excess = tf.where(near, apart / mean, sample / mean - 1.0)
+        return 0.5 * (log_scale - shape / sample * tf.square(excess))
 
     def mean(self, parameters: Parameters) -> tf.Tensor:
         return parameters[0]

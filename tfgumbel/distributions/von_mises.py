@@ -101,8 +101,9 @@ def _shortfall(concentration: tf.Tensor) -> Any:
     value = tf.where(far, series, 1.0 - quotient)
 
     def grad(upstream: tf.Tensor) -> tf.Tensor:
-        # 1 - A' - A/κ - A² = 0 of the quotient A.
-        quotient = 1.0 - _shortfall(near)
+        # 1 - A' - A/κ - A² = 0 of the quotient A, which a difference from 1
+        # would round where κ is small.
+        quotient = tf.math.bessel_i1e(near) / tf.math.bessel_i0e(near)
         direct = quotient / near + tf.square(quotient) - 1.0
         series = y**2 * (4 + y * (2 + y * (3 + y * (25 + 65 * y) / 4))) / 8
         return upstream * tf.where(far, -series, direct)

@@ -39,11 +39,12 @@ class RODEO(Estimator):
     u_s and v_s are the two outputs of a learned network of one hidden layer,
     which sees f near z_s by its expansion at the *other* samples: the mean of
     f(z_t) and that of ∇f(z_t)ᵀ(z - z_t). So neither asks for an evaluation of f
-    of its own, at any of the D (K - 1) neighbours of a sample. Unbiased for
-    every network, which is learned by descending the mean square of the
-    estimate; its last layer begins at zero, which is RLOO. f must be
-    differentiable. S evaluations of f, in one batch, with their gradient, and
-    1 + D (K - 1) of the network per sample.
+    of its own, at any of the D (K - 1) neighbours of a sample. (Of more than
+    two samples the authors take the mean of what the network makes of each of
+    the others, for S - 1 times its work.) Unbiased for every network, which is
+    learned by descending the mean square of the estimate; its last layer begins
+    at zero, which is RLOO. f must be differentiable. S evaluations of f, in one
+    batch, with their gradient, and 1 + D (K - 1) of the network per sample.
 
     Args:
         distribution: One of categories: `"categorical"`, `"bernoulli"`.

@@ -37,10 +37,11 @@ class SubsetSampler(TemperatureLayer, SamplingLayer):
       drawn from softmax(logits) over those that are left. It has a
       relaxation, and no probability of a subset that were cheap.
 
-    Of four items with log-odds of (0.3, 0.6, 0.5, 0.2) and k = 2, an item is
-    in a subset with probability (0.357, 0.762, 0.659, 0.222) under the first
-    and (0.329, 0.802, 0.672, 0.197) under the second. To score samples of one
-    with the other is an error: even a constant cost then has a gradient.
+    Of four items whose logits are the log-odds of the probabilities (0.3, 0.6,
+    0.5, 0.2), and k = 2, an item is in a subset with probability (0.357, 0.762,
+    0.659, 0.222) under the first and (0.329, 0.802, 0.672, 0.197) under the
+    second. To score samples of one with the other is an error: even a constant
+    cost then has a gradient.
 
     The estimator names the gradient, for an incoming g:
 

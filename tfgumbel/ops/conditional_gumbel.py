@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks
@@ -58,6 +59,7 @@ def conditional_gumbel(
     top = tf.reduce_sum(sample * noise, axis=axis, keepdims=True)
     gap = tf.nn.softplus(top - noise - (logits - total))
     # A gap lost to rounding would leave two winners.
+    rounding = 4.0 * np.finfo(gap.dtype.as_numpy_dtype).eps
     largest = tf.stop_gradient(tf.abs(top + total))
-    gap = tf.maximum(gap, 1e-6 * tf.maximum(largest, 1.0))
+    gap = tf.maximum(gap, rounding * tf.maximum(largest, 1.0))
     return total + top - (1.0 - sample) * gap

@@ -84,6 +84,8 @@ def gumbel_rao(
         return tf.reshape(found, rows)
 
     def average(logits, sample, upstream):
+        # Far from zero z would round away how much D leads by.
+        logits -= tf.stop_gradient(tf.reduce_max(logits, -1, keepdims=True))
         # Each z_m is the logits plus a noise that is fixed given D.
         samples = tf.shape(last)[:1]
         shape = tf.concat([samples, tf.shape(logits)], 0)

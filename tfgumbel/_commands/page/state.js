@@ -39,8 +39,8 @@ const ESTIMATORS = {
     "Gu, Levine, Sutskever, Mnih 2016",
   ],
   rebar: [
-    "[f(d) − f(ỹ)] (d − π) + ∇f(y) − ∇f(ỹ), ỹ drawn anew given d; " +
-      `here τ = ${REBAR_TEMPERATURE} and η = 1, from which it learns both`,
+    "[f(d) − f(ỹ)] (d − π) + ∇f(y) − ∇f(ỹ), ỹ drawn anew given d, as with " +
+      `tied=False; here τ = ${REBAR_TEMPERATURE} and η = 1, from which it learns both`,
     "Tucker, Mnih, Maddison, Lawson, Sohl-Dickstein 2017",
   ],
   rloo: [
