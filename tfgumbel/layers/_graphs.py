@@ -91,17 +91,15 @@ def _outermost(graph: Any, inner: Any) -> Any:
 def leaving(graph: Any, loop: Any) -> list[tf.Tensor]:
     """What a loop hands to the graph that it is in, and has a gradient.
 
-    Lists of tensors are among them, and what it only looks at is not.
+    What it only looks at is not among it, nor are lists of tensors, if there is
+    anything else: TensorFlow gives these a gradient with the others.
     """
     body = _outermost(graph, loop)
     read = {id(tensor) for tensor in body.inputs}
     pairs = zip(op_of(graph, body).outputs, body.outputs, strict=False)
-    return [
-        tensor
-        for tensor, inside in pairs
-        if tensor.dtype.is_floating or tensor.dtype == tf.variant
-        if id(inside) not in read
-    ]
+    own = [tensor for tensor, inside in pairs if id(inside) not in read]
+    lists = [tensor for tensor in own if tensor.dtype == tf.variant]
+    return [tensor for tensor in own if tensor.dtype.is_floating] or lists
 
 
 def op_of(outer: Any, inner: Any) -> Any:
