@@ -36,6 +36,8 @@ class ReinforceSampler(SamplingLayer):
       cost per example by `ScoreFunctionCost`.
 
     Trained without either, it raises an error rather than learn nothing.
+    With `trainable=False` it draws, and what is before it learns nothing by
+    that; to freeze the baseline alone, freeze `layer.baseline`.
 
     In a model it may draw several times in a step, and inside loops, such as
     the cell of a rolled `keras.layers.RNN`. A sample must then leave the loop
