@@ -445,7 +445,6 @@ def test_the_first_call_of_a_cost_knows_whether_it_trains(training):
     assert cost.seen[-1] is training
 
 
-
 @pytest.mark.full
 @pytest.mark.parametrize(
     "estimator",

@@ -170,6 +170,12 @@ class ReinforceSampler(SamplingLayer):
         training: Any = None,
     ) -> Any:
         """Returns a sample, with its log-probability if so configured."""
+        if getattr(context, "dtype", None) == "bool":
+            raise TypeError(
+                "Argument `context` is what the baseline looks at. A mask of "
+                "categories is `layer(logits, category_mask=mask)`. Received: "
+                "context of dtype bool"
+            )
         legal = masked(self.distribution, logits, category_mask)
         parameters = self.distribution.constrain(legal)
         if self.return_log_prob:
