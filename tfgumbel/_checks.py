@@ -235,6 +235,16 @@ def batched(name: str, shape: Any) -> None:
         )
 
 
+def one_tensor(name: str, value: Any) -> None:
+    """Raises for a structure of tensors."""
+    if isinstance(value, list | tuple | dict):
+        raise TypeError(
+            f"Argument `{name}` must be one tensor, [B, ...]: "
+            "`keras.layers.Concatenate` makes one of several. "
+            f"Received: a {type(value).__name__} of {len(value)}"
+        )
+
+
 def context(shape: Any, batch: int | None) -> None:
     """Raises unless a context has a row for each of the `batch` examples."""
     batched("context", shape)

@@ -170,6 +170,7 @@ class ReinforceSampler(SamplingLayer):
         training: Any = None,
     ) -> Any:
         """Returns a sample, with its log-probability if so configured."""
+        _checks.one_tensor("context", context)
         if getattr(context, "dtype", None) == "bool":
             raise TypeError(
                 "Argument `context` is what the baseline looks at. A mask of "
