@@ -70,8 +70,8 @@ class CategoricalKL(KLDivergence):
         super().__init__(categorical, prior, weight=weight, **kwargs)
         self.axis = categorical.axis
 
-    def _require_fit(self, q: Any) -> None:
-        super()._require_fit(q)
+    def _require_fit(self, q: Any, p: Any) -> None:
+        super()._require_fit(q, p)
         rank = tf.TensorShape(q.shape).rank
         if rank is not None and self.axis % rank == 0:
             raise ValueError(
