@@ -230,6 +230,19 @@ def test_a_mask_comes_from_any_parameter():
 
 
 @pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (tg.CategoricalKL, "prior_logits"),
+        (tg.BernoulliKL, "prior_logits"),
+        (tg.GaussianKL, "prior_stddev"),
+    ],
+)
+def test_the_prior_has_a_name_of_its_own(layer, name):
+    with pytest.raises(TypeError, match=f"{name}.*Received: prior=0.1"):
+        layer(prior=0.1)
+
+
+@pytest.mark.parametrize(
     ("name", "q", "p"),
     [("bernoulli", (4, 1), (4,)), ("categorical", (4, 3), (2, 3))],
 )
