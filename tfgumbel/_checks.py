@@ -235,6 +235,16 @@ def batched(name: str, shape: Any) -> None:
         )
 
 
+def one_tensor(name: str, value: Any) -> None:
+    """Raises for a structure of tensors."""
+    if isinstance(value, list | tuple | dict):
+        raise TypeError(
+            f"Argument `{name}` must be one tensor, [B, ...]: "
+            "`keras.layers.Concatenate` makes one of several. "
+            f"Received: a {type(value).__name__} of {len(value)}"
+        )
+
+
 def context(shape: Any, batch: int | None) -> None:
     """Raises unless a context has a row for each of the `batch` examples."""
     batched("context", shape)
@@ -393,6 +403,21 @@ def subset_size(k: Any, shape: Any, category_axis: int) -> int:
     return k
 
 
+def booleans(name: str, mask: Any) -> tf.Tensor:
+    """Returns a mask as booleans; raises for floating-point numbers.
+
+    Those may be a context, or what others add to logits: 0 for the legal.
+    """
+    mask = tf.convert_to_tensor(mask)
+    numeric(name, mask.dtype)
+    if mask.dtype.is_floating:
+        raise TypeError(
+            f"Argument `{name}` must be boolean, True for what is legal. "
+            f"Received: {name} of dtype {mask.dtype.name}"
+        )
+    return tf.cast(mask, tf.bool)
+
+
 def category_mask(
     mask: Any, logits: tf.Tensor, category_axis: int, least: Any = 1
 ) -> tf.Tensor:
@@ -401,9 +426,7 @@ def category_mask(
     In eager mode a row with fewer than `least` legal categories is an error;
     `least` is a number, or an array of one for each row.
     """
-    mask = tf.convert_to_tensor(mask)
-    numeric("category_mask", mask.dtype)
-    mask = tf.cast(mask, tf.bool)
+    mask = booleans("category_mask", mask)
     broadcastable("category_mask", mask.shape, logits.shape)
     if isinstance(mask, tf.__internal__.EagerTensor):
         _require_legal_categories(

@@ -148,6 +148,23 @@ def running_nodes() -> list[Any]:
     return nodes[::-1]
 
 
+def is_masked_step() -> bool:
+    """Whether a cell is called in an RNN with a mask, which cells do not see.
+
+    What counts there, counts in masked steps too (Keras 3.12 to 3.15).
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        code = frame.f_code
+        if code is counted.__code__:
+            return False
+        if code.co_qualname == "rnn" and code.co_filename.endswith(_RNN):
+            if frame.f_locals["mask"] is not None:
+                return True
+        frame = frame.f_back
+    return False
+
+
 def is_rematerialised() -> bool:
     """Whether `tf.recompute_grad` calls, which calls again for the gradient.
 

@@ -697,6 +697,7 @@ def test_nothing_to_recommend_is_not_nothing_measured():
         ({"limit": -1}, "`limit` must not be negative"),
         ({"exact": [[np.nan]]}, "`exact` must hold finite numbers"),
         ({"logits": np.zeros([0, 1], "float32")}, "`logits` must hold numbers"),
+        ({"logits": np.zeros([], "float32")}, "`logits` must have an axis"),
     ],
 )
 def test_other_bad_arguments_are_refused(arguments, message):

@@ -488,6 +488,23 @@ def test_whole_numbers_may_be_integers(case):
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "sample"),
+    [
+        ("categorical", (3, 3), (3,)),  # of indices
+        ("bernoulli", (4, 1), (4,)),
+        ("poisson", (4, 2), (5, 4, 2)),  # whose first axis is no batch
+        ("permutation", (3, 3), (3, 3)),
+    ],
+)
+def test_a_sample_with_more_or_fewer_axes_is_refused(name, shape, sample):
+    """It would be broadcast, and be wrong."""
+    law = tg.distributions.get(name)
+    parameters = law.constrain(tf.zeros(shape))
+    with pytest.raises(ValueError, match=f"a sample of '{name}' has"):
+        law.log_prob(parameters, np.zeros(sample))
+
+
 @pytest.mark.parametrize("name", ["gaussian", "categorical", "subset"])
 def test_a_sample_by_numpy_needs_no_shape(name):
     """As from a replay buffer: `tf.numpy_function` forgets it, in a graph."""

@@ -360,6 +360,17 @@ def test_context_of_another_number_of_examples():
         cost(tf.zeros((3, 4)), context, training=True)
 
 
+def test_a_context_of_several_tensors():
+    context = [tf.zeros((3, 2)), tf.zeros((3, 1))]
+    message = "`context`", "Concatenate", "a list of 2"
+    with refused(TypeError, *message):
+        cost = tg.ScoreFunctionCost("nvil")
+        cost(tf.zeros(3), tf.zeros(3), context, training=True)
+    with tg.layers.CostCollector(), refused(TypeError, *message):
+        sampler = tg.ReinforceSampler(baseline=None)
+        sampler(tf.zeros((3, 4)), context=context, training=True)
+
+
 @pytest.mark.parametrize("layer", SEVERAL, ids=lambda layer: layer().name)
 def test_parameters_one_by_one(layer):
     """Not as the one tuple that they are."""

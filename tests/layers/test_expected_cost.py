@@ -423,6 +423,28 @@ def test_errors():
         )(keras.Input((2, 3)))
 
 
+class Dropping(keras.layers.Layer):
+    """Notes how it was called, and is built in its first call."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense, self.drop = keras.layers.Dense(1), keras.layers.Dropout(0.5)
+        self.seen = []
+
+    def call(self, z, training=None):
+        self.seen.append(training)
+        return self.drop(self.dense(z), training=training)[:, 0]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_first_call_of_a_cost_knows_whether_it_trains(training):
+    """Keras forgets it where a layer inside builds its own layers."""
+    cost = Dropping()
+    layer = tg.ExpectedCost(cost, "rloo")
+    layer(tf.zeros([4, 3]), training=training)
+    assert cost.seen[-1] is training
+
+
 @pytest.mark.full
 @pytest.mark.parametrize(
     "estimator",

@@ -229,6 +229,30 @@ def test_a_mask_comes_from_any_parameter():
     assert float(model.losses[0]) == pytest.approx(each[0, :2].sum(), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (tg.CategoricalKL, "prior_logits"),
+        (tg.BernoulliKL, "prior_logits"),
+        (tg.GaussianKL, "prior_stddev"),
+    ],
+)
+def test_the_prior_has_a_name_of_its_own(layer, name):
+    with pytest.raises(TypeError, match=f"{name}.*Received: prior=0.1"):
+        layer(prior=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "q", "p"),
+    [("bernoulli", (4, 1), (4,)), ("categorical", (4, 3), (2, 3))],
+)
+def test_a_prior_that_is_given_does_not_widen_q(name, q, p):
+    layer = tg.KLDivergence(name)
+    with pytest.raises(ValueError, match=f"`p` must broadcast to .*{q[-1]}"):
+        layer([tf.zeros(q), tf.zeros(p)])
+    layer([tf.zeros(q), tf.zeros(q[-1:])])
+
+
 def test_a_prior_that_is_given_may_be_of_another_precision():
     layer, q, p = tg.KLDivergence("gamma"), (MEAN, MEAN), (-MEAN, MEAN)
     q64 = tuple(part.astype("float64") for part in q)

@@ -121,6 +121,21 @@ def test_row_of_minus_infinity_alone_is_drawn_from_evenly(estimator):
 
 
 @layers
+def test_mask_of_floating_point_numbers_is_an_error(make):
+    """It may be a context, or added to logits by others, 0 for the legal."""
+    with pytest.raises(TypeError, match="`category_mask` must be boolean"):
+        call(make, "training", LOGITS, np.where(MASK, 0.0, -1e9))
+    call(make, "training", LOGITS, MASK.astype("int32"))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, tf.constant])
+def test_mask_in_the_place_of_a_context_is_an_error(kind):
+    layer = tg.ReinforceSampler(baseline=None, return_log_prob=True)
+    with pytest.raises(TypeError, match="category_mask=mask"):
+        layer(LOGITS, kind(MASK), training=True)
+
+
+@layers
 @pytest.mark.parametrize("shape", [(4,), (2, 200, 3), (3, 1), (200, 2)])
 def test_mask_of_a_wrong_shape_is_an_error(make, shape):
     message = "`category_mask` .*Received: category_mask of shape"

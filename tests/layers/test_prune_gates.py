@@ -194,6 +194,23 @@ def test_other_layers_where_no_gate_has_to_pass_them():
     assert shapes[3:] == [(4,), (16,), (16,), (16, 3), (3,)]
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.LSTM(3, return_sequences=True),
+        keras.layers.GRU(3, return_sequences=True),
+        keras.layers.SeparableConv1D(3, 2),
+        keras.layers.Conv1DTranspose(3, 2),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_other_layers_keep_their_size(layer):
+    """Of their weights, not the last axis of the first says how many units."""
+    model = stack(layer, tg.StochasticGate(), Dense(2), shape=(5, 4))
+    model.layers[1].gates.assign([9.0, -9.0, 0.5])
+    assert_same(model, tg.prune_gates(model), (5, 4))
+
+
 def mixed(*before):
     model = stack(*before, tg.StochasticGate(), Dense(1))
     model.layers[-2].gates.assign([9.0, -9.0, 9.0, 0.0])

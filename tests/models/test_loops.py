@@ -493,7 +493,7 @@ ADDING = {
 SLOPES = np.arange(3.0, dtype="float32")
 
 
-def with_added_loss(name, unroll, stacked=False, **options):
+def with_added_loss(name, unroll, stacked=False, masked=False, **options):
     class Cell(keras.layers.Layer):
         state_size = chain.CATEGORIES
 
@@ -513,17 +513,19 @@ def with_added_loss(name, unroll, stacked=False, **options):
     if stacked:
         cell = keras.layers.StackedRNNCells([cell])
     x = keras.Input((chain.STEPS, chain.FEATURES))
-    y = keras.layers.RNN(cell, unroll=unroll)(x)
+    steps = keras.layers.Masking()(x) if masked else x
+    y = keras.layers.RNN(cell, unroll=unroll, name="rnn")(steps)
     network = keras.Model(x, keras.layers.Dense(3)(y))
     network.compile("sgd", "mse", **options)
     return network
 
 
+@pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("unroll", [False, True])
-def test_learned_gates_in_a_loop_cost_once(unroll):
+def test_learned_gates_in_a_loop_cost_once(unroll, masked):
     """Keras calls the cell for its shapes, outside of the loop, first."""
-    network = with_added_loss("gate", unroll)
-    gate = network.layers[1].cell.layer
+    network = with_added_loss("gate", unroll, masked=masked)
+    gate = network.get_layer("rnn").cell.layer
     network.train_on_batch(chain.INPUTS, np.zeros((4, chain.CATEGORIES)))
     targets = network.predict(chain.INPUTS, verbose=0)
     cost = network.evaluate(chain.INPUTS, targets, verbose=0)
@@ -591,6 +593,14 @@ def test_what_keras_tries_before_a_loop_moves_nothing(name, eager, monkeypatch):
 def test_a_loss_that_is_added_in_a_loop_is_refused(name):
     network = with_added_loss(name, unroll=False)
     with pytest.raises(ValueError, match="adds a loss.*unroll=True"):
+        network.train_on_batch(chain.INPUTS, np.zeros((4, chain.CATEGORIES)))
+    assert network.predict(chain.INPUTS, verbose=0).shape == (4, 3)
+
+
+@pytest.mark.parametrize("name", [name for name in ADDING if name != "gate"])
+def test_a_loss_that_would_count_in_masked_steps_is_refused(name):
+    network = with_added_loss(name, unroll=True, masked=True)
+    with pytest.raises(ValueError, match="RNN with a mask"):
         network.train_on_batch(chain.INPUTS, np.zeros((4, chain.CATEGORIES)))
     assert network.predict(chain.INPUTS, verbose=0).shape == (4, 3)
 

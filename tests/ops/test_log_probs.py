@@ -42,6 +42,13 @@ def test_categorical_log_prob_at_every_outcome(compiled):
     assert wrt_sample is None
 
 
+@pytest.mark.parametrize("sample", [[0, 1, 2], [[0], [1], [2]]])
+def test_indices_are_no_one_hot(sample):
+    """Both would be broadcast, and be wrong."""
+    with pytest.raises(ValueError, match="`sample` must be one-hot"):
+        tg.ops.categorical_log_prob(np.zeros((3, 3), "float32"), sample)
+
+
 @pytest.mark.parametrize(
     ("op", "sample", "mean"),
     [

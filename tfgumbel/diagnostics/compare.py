@@ -244,6 +244,12 @@ def _prepared(logits: Any, distribution: Distribution) -> Any:
             "Argument `logits` must hold numbers, of one example or more. "
             f"Received: a tensor of shape {tuple(like.shape)}"
         )
+    if like.shape.rank <= distribution.event_rank:
+        raise ValueError(
+            "Argument `logits` must have an axis for the batch, [B, ...], "
+            "before those of an example. "
+            f"Received: a tensor of shape {tuple(like.shape)}"
+        )
     variables = like.shape.as_list()
     if distribution.event_rank:
         del variables[getattr(distribution, "axis", -1)]

@@ -91,7 +91,22 @@ class Distribution:
     # What follows from it
 
     def log_prob(self, parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:
-        """Returns log q(sample) in nats, one number per example, `[B]`."""
+        """Returns log q(sample) in nats, one number per example, `[B]`.
+
+        Raises:
+            ValueError: If the sample has more or fewer axes than one of these
+                parameters has.
+        """
+        shapes = [tensor.shape for tensor in parameters]
+        shape = tf.convert_to_tensor(sample).shape
+        if None not in (shape.rank, *(each.rank for each in shapes)):
+            expected = self.sample_shape(shapes)
+            if shape.rank != len(expected):
+                raise ValueError(
+                    "Argument `sample` must be of the shape that a sample of "
+                    f"{self.name!r} has, {expected}. Received: sample of "
+                    f"shape {tuple(shape)}"
+                )
         return per_example(self.log_probs(parameters, sample))
 
     def log_ratio(

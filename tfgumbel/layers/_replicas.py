@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgumbel import _saving
 from tfgumbel.layers import _graphs
 
 
@@ -33,6 +34,7 @@ class OwnLosses:
         self._layer = layer
         self._of_replicas: dict[int, list[Any]] = {}
         self._weights: dict[int, Any] = {}
+        self._of_masked_steps = False
 
     @staticmethod
     def _number() -> int:
@@ -56,18 +58,28 @@ class OwnLosses:
     def extend(self, losses: Any) -> None:
         """Adds losses of this replica."""
         self._own().extend(losses)
+        self._of_masked_steps |= _saving.is_masked_step()
 
     def clear(self) -> None:
         """Forgets those of this replica."""
         self._own().clear()
+        self._of_masked_steps = False
 
     def __getitem__(self, key: Any) -> Any:
         """Those of this replica.
 
         Raises:
-            ValueError: If one was added inside a loop, and is read outside.
+            ValueError: If one was added inside a loop, and is read outside, or
+                in the cell of an RNN with a mask.
         """
         found = self._own()[key]
+        if found and self._of_masked_steps:
+            raise ValueError(
+                f"Layer {self._layer.name!r} adds a loss, and was called in "
+                "the cell of an RNN with a mask, which cells do not see, so "
+                "that masked steps would count. Call the layer outside of the "
+                "RNN, on the sequence of what the cell returns"
+            )
         for loss in found if isinstance(found, list) else [found]:
             if _graphs.is_out_of_reach(loss):
                 raise ValueError(

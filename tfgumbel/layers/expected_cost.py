@@ -220,7 +220,7 @@ class ExpectedCost(InferringLayer):
             if steps is not None:
                 sample = tf.identity(sample)
                 sample._keras_mask = estimators.tile_context(steps, sample)
-            return self._cost(sample, *tiled)
+            return self._cost(sample, *tiled, training=training)
 
         if training:
             cost = self.estimator(cost_fn, logits, self.next_seed(), seen)
@@ -242,19 +242,24 @@ class ExpectedCost(InferringLayer):
             for tensor in self.distribution.check(tensors)
         )
 
-    def _cost(self, sample: Any, *context: Any) -> Any:
+    def _cost(self, sample: Any, *context: Any, training: Any = None) -> Any:
         # Functional models take one structure, all else positional arguments.
         inputs = getattr(self.cost, "inputs", None)
         one = context and inputs is not None
         inputs = [[sample, *context]] if one else [sample, *context]
+        # A layer that Keras has yet to build forgets what calls it (3.15).
+        told = training is not None and isinstance(
+            self.cost, keras.layers.Layer
+        )
+        options = {"training": training} if told else {}
         before = _added_losses(self.cost)
         model = None if self._cost_watched else model_in_training()
         if model is None:
-            cost = self.cost(*inputs)
+            cost = self.cost(*inputs, **options)
         else:
             self._cost_watched = True
             with tf.GradientTape() as tape:
-                cost = self.cost(*inputs)
+                cost = self.cost(*inputs, **options)
             self._warn_of_foreign(tape.watched_variables(), model)
         if _added_losses(self.cost) > before:
             raise ValueError(

@@ -250,7 +250,7 @@ class KLDivergence(StochasticLayer):
     ) -> tf.Tensor:
         """Returns KL per variable, `[B, ...]`."""
         q, p = self._split(inputs)
-        self._require_fit(q)
+        self._require_fit(q, p)
         if category_mask is not None:
             q, p = self._masked(q, p, category_mask)
         parameters = self.distribution.constrain(q)
@@ -359,7 +359,7 @@ class KLDivergence(StochasticLayer):
             )
         return array.tolist()
 
-    def _require_fit(self, q: Any) -> None:
+    def _require_fit(self, q: Any, p: Any) -> None:
         several = isinstance(q, list | tuple)
         tensors = self.distribution.check(q)
         for name, tensor in zip(
@@ -373,6 +373,15 @@ class KLDivergence(StochasticLayer):
             [tensor.shape for tensor in tensors],
             arguments[0] if arguments else "prior",
         )
+        if p is not None:
+            # It would widen q, too.
+            shapes = [
+                self.distribution.sample_shape(
+                    [tensor.shape for tensor in each]
+                )
+                for each in (self.distribution.check(p), tensors)
+            ]
+            _checks.broadcastable("p", *shapes)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Passes on the mask of q."""
@@ -387,8 +396,8 @@ class KLDivergence(StochasticLayer):
         mask: Any = None,
     ) -> Any:
         """Returns the shape and dtype of q."""
-        q, _ = self._split(inputs)
-        self._require_fit(q)
+        q, p = self._split(inputs)
+        self._require_fit(q, p)
         return keras.tree.map_structure(
             lambda t: keras.KerasTensor(t.shape, dtype=t.dtype), q
         )

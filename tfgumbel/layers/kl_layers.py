@@ -65,13 +65,14 @@ class CategoricalKL(KLDivergence):
         axis: int = -1,
         **kwargs: Any,
     ) -> None:
+        _refuse_prior(kwargs, "`prior_logits`")
         categorical = distributions.Categorical(axis=axis)
         prior = None if prior_logits is None else (prior_logits,)
         super().__init__(categorical, prior, weight=weight, **kwargs)
         self.axis = categorical.axis
 
-    def _require_fit(self, q: Any) -> None:
-        super()._require_fit(q)
+    def _require_fit(self, q: Any, p: Any) -> None:
+        super()._require_fit(q, p)
         rank = tf.TensorShape(q.shape).rank
         if rank is not None and self.axis % rank == 0:
             raise ValueError(
@@ -124,6 +125,7 @@ class BernoulliKL(KLDivergence):
     def __init__(
         self, prior_logits: Any = 0.0, weight: Any = 1.0, **kwargs: Any
     ) -> None:
+        _refuse_prior(kwargs, "`prior_logits`")
         bernoulli = distributions.Bernoulli()
         super().__init__(bernoulli, (prior_logits,), weight=weight, **kwargs)
 
@@ -186,6 +188,7 @@ class GaussianKL(KLDivergence):
         weight: Any = 1.0,
         **kwargs: Any,
     ) -> None:
+        _refuse_prior(kwargs, "`prior_mean` and `prior_stddev`")
         gaussian = distributions.Gaussian(parameterization=parameterization)
         prior = (prior_mean, prior_stddev)
         super().__init__(gaussian, prior, weight=weight, **kwargs)
@@ -201,6 +204,15 @@ class GaussianKL(KLDivergence):
             "prior_mean": mean,
             "prior_stddev": stddev,
         }
+
+
+def _refuse_prior(options: dict[str, Any], names: str) -> None:
+    """Raises for the argument by which `KLDivergence` takes the prior."""
+    if "prior" in options:
+        raise TypeError(
+            f"The prior is given here as {names}. "
+            f"Received: prior={options['prior']!r}"
+        )
 
 
 def _without_distribution(config: dict[str, Any]) -> dict[str, Any]:

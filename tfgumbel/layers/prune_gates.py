@@ -325,7 +325,7 @@ def _resized(
     activation = getattr(layer, "activation", None)
     if not isinstance(activation, keras.layers.Layer | None):
         config["activation"] = activation  # any function, registered or not
-    for size in ("units", "filters"):
-        if size in config:
-            config[size] = weights[0].shape[-1]
+    if isinstance(layer, _WITH_KERNEL):
+        size = "units" if "units" in config else "filters"
+        config[size] = weights[0].shape[-1]
     return type(layer).from_config(config)

@@ -36,6 +36,8 @@ class ReinforceSampler(SamplingLayer):
       cost per example by `ScoreFunctionCost`.
 
     Trained without either, it raises an error rather than learn nothing.
+    With `trainable=False` it draws, and what is before it learns nothing by
+    that; to freeze the baseline alone, freeze `layer.baseline`.
 
     In a model it may draw several times in a step, and inside loops, such as
     the cell of a rolled `keras.layers.RNN`. A sample must then leave the loop
@@ -168,6 +170,13 @@ class ReinforceSampler(SamplingLayer):
         training: Any = None,
     ) -> Any:
         """Returns a sample, with its log-probability if so configured."""
+        _checks.one_tensor("context", context)
+        if getattr(context, "dtype", None) == "bool":
+            raise TypeError(
+                "Argument `context` is what the baseline looks at. A mask of "
+                "categories is `layer(logits, category_mask=mask)`. Received: "
+                "context of dtype bool"
+            )
         legal = masked(self.distribution, logits, category_mask)
         parameters = self.distribution.constrain(legal)
         if self.return_log_prob:

@@ -95,6 +95,7 @@ class ScoreFunctionCost(CalledOnce):
         training: Any = None,
     ) -> tf.Tensor:
         """Returns the cost, with the gradient attached while training."""
+        _checks.one_tensor("context", context)
         self.refuse_vectorized_map(
             "attaches a gradient", "a tape around it sees none"
         )

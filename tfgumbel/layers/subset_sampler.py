@@ -236,7 +236,7 @@ class SubsetSampler(TemperatureLayer, SamplingLayer):
         logits = tf.convert_to_tensor(_checks.dense("logits", logits))
         size, axis = self.group_size, self.axis % logits.shape.rank
         if category_mask is not None:
-            mask = tf.cast(category_mask, tf.bool)
+            mask = _checks.booleans("category_mask", category_mask)
             mask = tf.broadcast_to(mask, tf.shape(logits))
             mask.set_shape(logits.shape)
             category_mask = ops.group(mask, size=size, axis=axis)

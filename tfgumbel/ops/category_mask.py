@@ -29,6 +29,7 @@ def mask_logits(
         (which cannot hold -1e30). Masked logits receive no gradient.
 
     Raises:
+        TypeError: If the mask holds floating-point numbers.
         ValueError: If the mask does not broadcast, or, in eager mode, if a
             row has fewer than `least` legal categories.
 
@@ -67,5 +68,5 @@ def mask_sample(sample: Any, category_mask: Any) -> tf.Tensor:
     sample = tf.convert_to_tensor(sample)
     if category_mask is None:
         return sample
-    mask = tf.cast(tf.convert_to_tensor(category_mask), tf.bool)
+    mask = _checks.booleans("category_mask", category_mask)
     return tf.where(mask, sample, tf.zeros_like(sample))

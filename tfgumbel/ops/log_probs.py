@@ -24,7 +24,8 @@ def categorical_log_prob(
     Args:
         logits: Unnormalised log-probabilities, with K categories on `axis`.
         sample: One-hot sample, of a shape that broadcasts with that of the
-            logits. Receives no gradient.
+            logits, with no fewer axes and as many categories. Receives no
+            gradient.
         axis: Axis of the categories.
 
     Returns:
@@ -33,7 +34,8 @@ def categorical_log_prob(
 
     Raises:
         TypeError: If the logits are not floating.
-        ValueError: If the axis is out of range or K < 2.
+        ValueError: If the axis is out of range, K < 2, or the sample is of
+            another shape, as indices are.
 
     Example:
 
@@ -44,6 +46,16 @@ def categorical_log_prob(
     logits = finite_logits(_checks.categorical_logits(logits, axis))
     axis = axis - logits.shape.rank if axis >= 0 else axis
     sample = tf.stop_gradient(tf.cast(sample, logits.dtype))
+    rank = sample.shape.rank
+    if rank is not None and (
+        rank < logits.shape.rank
+        or sample.shape[axis] not in (None, logits.shape[axis])
+    ):
+        raise ValueError(
+            "Argument `sample` must be one-hot, of the logits' shape "
+            f"{tuple(logits.shape)}; `tf.one_hot` makes it of indices. "
+            f"Received: sample of shape {tuple(sample.shape)}"
+        )
     logits, sample = of_one_shape(logits, sample)
 
     @tf.custom_gradient

@@ -34,7 +34,9 @@ def score_function_cost(
     Args:
         cost: f(z) per example, float tensor of shape `[B]`.
         log_prob: log q(z) per example in nats, shape `[B]`.
-        baseline: b, of shape `[B]` or a scalar.
+        baseline: b, of shape `[B]` or a scalar. What it is not to train,
+            such as a decoder whose cost at the mode is b, is kept out by
+            `tf.stop_gradient`.
 
     Returns:
         `cost`, of shape `[B]`.
