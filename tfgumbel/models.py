@@ -434,9 +434,21 @@ def _checked_values(loss: Any, target: Any, prediction: Any) -> tf.Tensor:
     return values
 
 
+def _values_of(loss: Any, target: Any, prediction: Any) -> Any:
+    """What `call` gives for tensors as Keras hands them to it."""
+
+    def converted(value: Any) -> Any:
+        if value is None:
+            return None
+        return keras.ops.convert_to_tensor(value, dtype=loss.dtype)
+
+    pair = keras.tree.map_structure(converted, (target, prediction))
+    return loss.call(*pair)
+
+
 def _called(loss: Any, target: Any, prediction: Any) -> Any:
     try:
-        return loss.call(target, prediction)
+        return _values_of(loss, target, prediction)
     except Exception as error:
         if target is not None:
             raise
@@ -518,7 +530,7 @@ def _flaw(loss: Any, target: Any, prediction: Any) -> str | None:
 
     y, p = made_up(target), made_up(prediction)
     moved = tf.concat([p[:-1], made_up(prediction)[-1:]], axis=0)
-    values, again, other = (loss.call(y, each) for each in (p, p, moved))
+    values, again, other = (_values_of(loss, y, each) for each in (p, p, moved))
     if values.shape[0] != size:
         return (
             "losses with one value per example, of shape [B]. Received: loss "
@@ -559,7 +571,7 @@ def _is_apart(loss: Any, y: tf.Tensor, p: tf.Tensor) -> bool:
 
     @tf.function(autograph=False)  # for there are no tapes in `init_scope`
     def slopes() -> Any:
-        parts = tf.split(loss.call(y, p), [half, len(p) - half])
+        parts = tf.split(_values_of(loss, y, p), [half, len(p) - half])
         return [tf.gradients(part, p)[0] for part in parts]
 
     try:

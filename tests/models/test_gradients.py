@@ -179,6 +179,20 @@ def test_mixed_precision_agrees_with_enumeration():
     assert_unbiased(gradients[:2], exact[:2])
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_loss_of_ones_own_is_given_what_keras_gives_it(policy):
+    """Targets and outputs in its dtype, of integers and half precision too."""
+    keras.config.set_dtype_policy(policy)
+    network = problem.model(None)
+
+    def squared(y_true, y_pred):
+        assert y_true.dtype == y_pred.dtype == tf.float32
+        return tf.reduce_mean(tf.square(y_true - y_pred), axis=-1)
+
+    compiled(network, squared)
+    network.train_on_batch(problem.INPUTS, problem.TARGETS.astype("int32"))
+
+
 @pytest.mark.full
 def test_cost_returned_as_an_output_with_mean_cost():
     x, y = keras.Input((2,)), keras.Input((2,))
