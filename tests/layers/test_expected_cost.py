@@ -385,6 +385,33 @@ def test_inference_evaluates_the_cost_once(inference):
         np.testing.assert_array_equal(z.argmax(-1), tf.argmax(logits, -1))
 
 
+@pytest.mark.parametrize(
+    ("estimator", "inference"),
+    [
+        ("exact", "exact"),
+        ("rloo", "mean"),
+        ("pathwise", "sample"),
+        ("pathwise", "mean"),
+        ("iwae", "sample"),
+        ("iwae", "mean"),
+    ],
+)
+def test_inference_gives_the_logits_no_gradient(estimator, inference):
+    gaussian = estimator in ("pathwise", "iwae")
+    layer = tg.ExpectedCost(
+        lambda z: tf.reduce_sum(tf.square(z), axis=1),
+        estimator,
+        distribution="gaussian" if gaussian else "bernoulli",
+        inference=inference,
+        seed=1,
+    )
+    logits = tf.constant([[0.3, -0.2]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        cost = layer((logits, logits) if gaussian else logits, training=False)
+    assert cost != 0.0 and tape.gradient(cost, logits) is None
+
+
 def test_options_beside_an_estimator_object():
     with pytest.raises(ValueError, match="Received: k=3 with estimator"):
         tg.ExpectedCost(plain_cost, tg.estimators.RLOO("subset", k=2), k=3)
