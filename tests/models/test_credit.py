@@ -84,6 +84,20 @@ def test_a_baseline_learns_the_mean_cost_of_the_steps_that_are_left(
     assert float(centre) == pytest.approx(1.0, rel=1e-5)
 
 
+def test_weights_of_examples_are_those_of_their_steps():
+    weights = tf.constant([2.0, 0.5])
+    shares = tg.layers.Shares(weights, weights, steps=tf.ones([2, 2]))
+    expected = [[1.5, 1.0], [0.375, 0.25]]
+    np.testing.assert_allclose(shares.weights_to_go(0.5), expected)
+
+
+def test_a_loss_of_several_predictions_is_of_a_draw_that_one_depends_on():
+    share = tf.constant([3.0, 4.0])
+    shares = tg.layers.Shares(share, share, terms=[(["a", "b"], share)])
+    np.testing.assert_array_equal(shares.local(lambda name: name == "b"), share)
+    np.testing.assert_array_equal(shares.local(lambda name: False), [0.0, 0.0])
+
+
 @pytest.mark.exhaustive
 def test_the_gradient_is_a_polynomial_of_the_discount():
     """Two steps later is γ²: the third differences vanish."""
