@@ -12,9 +12,9 @@ from tfgumbel._precision import (
     nan_values,
     without_infinity,
 )
+from tfgumbel.ops._surrogate import with_value
 from tfgumbel.ops.maximal_matching import maximal_matching, square_matrices
 from tfgumbel.ops.sample_permutation import permutation_matrix
-from tfgumbel.ops.soft_sort import with_value
 
 
 def sinkhorn(logits: Any, *, iterations: int = 100) -> tf.Tensor:
