@@ -515,8 +515,28 @@ def test_learned_gates_in_a_loop_cost_once(unroll):
     np.testing.assert_allclose(cost, gate.expected_open(), rtol=1e-5)
 
 
+class Costed(keras.layers.Layer):
+    """Passes on what it is given, of a cost whose baseline averages."""
+
+    def __init__(self):
+        super().__init__()
+        self.cost = tg.ExpectedCost(
+            lambda z: 1.0 + z[:, 0],
+            tg.estimators.Reinforce(baseline="moving_average"),
+            seed=1,
+        )
+
+    def build(self, shape):
+        self.cost.build(shape)
+        self.built = True
+
+    def call(self, h, training=None):
+        return h + 0.0 * self.cost(h, training=training)[:, None]
+
+
 STEERED = {
     **ADDING,
+    "cost": Costed,
     "kl": lambda: tg.CategoricalKL(
         weight=tg.schedules.ExponentialAnnealing.between(1.0, 0.1, steps=9)
     ),
