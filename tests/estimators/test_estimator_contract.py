@@ -195,6 +195,16 @@ def test_the_cost_may_depend_on_the_logits_directly():
     assert abs(found.mean() - (0.7 * p * (1 - p) + p)) < 5 * error < 0.02
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("case", ESTIMATORS, ids=lambda case: case.id)
+def test_a_batch_may_be_empty(case):
+    law = case.laws[0]
+    logits, w = problem(law, batch=0)
+    estimator, cost = case.make(law), COSTS["quadratic"]
+    value, wrt_logits, _ = gradients(estimator, cost, logits, w, [1, 2])
+    assert value.shape == (0,) and wrt_logits.shape == logits.shape
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_logits_of_another_precision(dtype):
     """Computed in float32, with a gradient in their own."""
