@@ -181,8 +181,7 @@ def gumbel_sinkhorn(
         )
         matrix = with_value(_sinkhorn(scores / backward, iterations), matrix)
     if hard:
-        fixed = tf.stop_gradient(scores)
-        value = permutation_matrix(maximal_matching(fixed), dtype=scores.dtype)
-        value += _nan_matrices(fixed) + nan_values(tau)
+        value = permutation_matrix(maximal_matching(scores), dtype=scores.dtype)
+        value += _nan_matrices(scores) + nan_values(tau)
         matrix = with_value(matrix, value)
     return tf.cast(matrix, logits.dtype)

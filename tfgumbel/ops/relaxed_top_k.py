@@ -125,7 +125,7 @@ def _log_complement(
     There 1 - softmax is the share of all others, whose logarithm is a
     difference of logarithms.
     """
-    largest = one_hot_argmax(tf.stop_gradient(scaled), axis) > 0
+    largest = one_hot_argmax(scaled, axis) > 0
     others = tf.where(largest, tf.cast(-np.inf, scaled.dtype), scaled)
     rest = tf.reduce_logsumexp(others, axis=axis, keepdims=True)
     return tf.where(

@@ -169,7 +169,7 @@ def _finished(
     tau, backward = taus
     soft = tf.nn.softmax(keys / (tau if backward is None else backward))
     if hard:
-        return with_value(soft, matrix + nan_values(tf.stop_gradient(tau)))
+        return with_value(soft, matrix + nan_values(tau))
     if backward is None:
         return soft
     return with_value(soft, tf.nn.softmax(keys / tau))
