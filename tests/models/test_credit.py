@@ -84,6 +84,12 @@ def test_a_baseline_learns_the_mean_cost_of_the_steps_that_are_left(
     assert float(centre) == pytest.approx(1.0, rel=1e-5)
 
 
+def test_credit_and_discount_are_in_the_config():
+    sampler = tg.ReinforceSampler(credit="to_go", discount=0.5)
+    again = tg.ReinforceSampler.from_config(sampler.get_config())
+    assert again.credit == "to_go" and again.discount == 0.5
+
+
 def test_weights_of_examples_are_those_of_their_steps():
     weights = tf.constant([2.0, 0.5])
     shares = tg.layers.Shares(weights, weights, steps=tf.ones([2, 2]))
