@@ -150,6 +150,10 @@ def test_config_round_trip(case):
     assert arguments <= {*config, "weights", "kwargs"}
     other = type(layer).from_config(config)
     assert other.get_config() == layer.get_config()
+    for name in arguments:
+        plain = getattr(layer, name, None)
+        if isinstance(plain, str | int | float | tuple):
+            assert getattr(other, name) == plain, name
     assert type(layer).from_config(other.get_config()).name == "it"
     assert len(other.weights) == len(layer.weights)
     if case.noise is not None:
