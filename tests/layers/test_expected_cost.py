@@ -412,6 +412,21 @@ def test_inference_gives_the_logits_no_gradient(estimator, inference):
     assert cost != 0.0 and tape.gradient(cost, logits) is None
 
 
+def test_a_baseline_looks_at_the_first_context_whatever_its_numbers():
+    layer = tg.ExpectedCost(lambda z, label, x: z[:, 0, 0] + x[:, 0], seed=1)
+    labels, x = tf.constant([[1, 2]] * 4), tf.zeros([4, 5])
+    cost = layer(tf.zeros([4, 2, 3]), labels, x, training=True)
+    assert cost.shape == (4,)
+    assert layer.estimator.trainable_variables[0].shape == (2, 100)
+
+
+@pytest.mark.parametrize(("batch", "loss"), [(4, 2.0), (0, 0.0)])
+def test_the_loss_that_is_added_is_the_mean_cost(batch, loss):
+    layer = tg.ExpectedCost(lambda z: 2.0 + 0.0 * z[:, 0, 0], add_loss=True)
+    layer(tf.zeros([batch, 2, 3]), training=True)
+    np.testing.assert_array_equal(layer.losses, [loss])
+
+
 def test_options_beside_an_estimator_object():
     with pytest.raises(ValueError, match="Received: k=3 with estimator"):
         tg.ExpectedCost(plain_cost, tg.estimators.RLOO("subset", k=2), k=3)

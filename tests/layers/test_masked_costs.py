@@ -51,6 +51,17 @@ def test_expected_cost_never_draws_a_masked_category(name):
     assert np.all(np.abs(error) < bound)
 
 
+@pytest.mark.parametrize("name", ["rloo", "exact"])
+def test_one_mask_may_serve_every_example(name):
+    logits = tf.constant(LOGITS)
+    found = [
+        cost_and_gradient(tg.ExpectedCost(cost_of, name, seed=1), logits, mask)
+        for mask in (MASK[0], np.tile(MASK[:1], [2, 1]))
+    ]
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_enumeration_asks_no_cost_of_a_masked_category():
     # There it is infinite, and so is its slope.
     weights = tf.Variable([0.2, 0.5, 0.7])

@@ -292,6 +292,21 @@ def test_mixed_precision(policy):
     assert_unbiased(found[:2], exact[:2])
 
 
+@pytest.mark.full
+def test_the_scale_of_a_loss_reaches_a_loop_and_is_taken_off():
+    found = []
+    for scale in (1.0, 8.0):
+        network = chain.model(baseline="moving_average", seed=1)
+        sgd = keras.optimizers.SGD(0.1)
+        network.compile(
+            keras.optimizers.LossScaleOptimizer(sgd, initial_scale=scale), "mse"
+        )
+        network.train_on_batch(chain.INPUTS, chain.TARGETS)
+        found.append(network.get_weights())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
 def trained(rows, steps_per_execution=1, network=None):
     keras.utils.set_random_seed(5)
     if network is None:
