@@ -427,6 +427,32 @@ def test_the_loss_that_is_added_is_the_mean_cost(batch, loss):
     np.testing.assert_array_equal(layer.losses, [loss])
 
 
+def test_a_cost_may_regularize_its_weights_and_add_no_loss():
+    def layer(**options):
+        dense = keras.layers.Dense(1, **options)
+        cost = keras.Sequential(
+            [keras.layers.Flatten(), dense, keras.layers.Reshape(())]
+        )
+        return tg.ExpectedCost(cost, "rloo")
+
+    logits = tf.zeros([4, 2, 3])
+    regularized = layer(kernel_regularizer="l2")
+    regularized(logits, training=True)
+    assert len(regularized.losses) == 1
+    with pytest.raises(ValueError, match="must not use `add_loss`"):
+        layer(activity_regularizer="l2")(logits, training=True)
+
+
+def test_a_baseline_of_several_parameters_is_built_for_all_of_them():
+    x = keras.Input((3,))
+    layer = tg.ExpectedCost(
+        lambda z: z[:, 0], "nvil", distribution="gaussian", seed=1
+    )
+    model = keras.Model(x, layer((x, x)))
+    assert model(tf.zeros([4, 3]), training=True).shape == (4,)
+    assert layer.estimator.trainable_variables[0].shape == (6, 100)
+
+
 def test_options_beside_an_estimator_object():
     with pytest.raises(ValueError, match="Received: k=3 with estimator"):
         tg.ExpectedCost(plain_cost, tg.estimators.RLOO("subset", k=2), k=3)
