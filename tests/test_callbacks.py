@@ -137,6 +137,16 @@ def test_the_weight_of_a_kl_layer():
     assert history["temperature"][-1] == pytest.approx(temperature(network))
 
 
+def test_the_capacity_of_a_kl_layer_may_begin_at_zero():
+    layer = tg.CategoricalKL(capacity=1.0)
+    network = keras.Sequential([keras.Input((4,)), layer])
+    network.compile("sgd", "mse")
+    rise = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 5.0)
+    callback = tg.TemperatureScheduler(rise, attribute="capacity")
+    history = fit(network, [callback], epochs=2)
+    assert history["kl_capacity"] == pytest.approx([2.5, 5.0])
+
+
 def test_the_scale_of_a_quantizer():
     codes = tg.StochasticQuantizer(4, 4, name="codes")
     network = keras.Sequential([keras.Input((4,)), codes])
