@@ -420,6 +420,13 @@ def test_bad_arguments_of_relaxations():
         estimators.RELAX(network=3)
 
 
+def test_logits_without_a_variable():
+    with pytest.raises(ValueError, match=r"one variable.*\(2, 0\)"):
+        estimators.RLOO("bernoulli")(
+            lambda z: tf.zeros([len(z)]), tf.zeros([2, 0]), [1, 2]
+        )
+
+
 def test_logits_of_the_wrong_rank():
     with pytest.raises(ValueError, match=r"\[B, ..., K\].*\(3,\)"):
         estimators.Reinforce()(lambda z: z, tf.zeros([3]), [1, 2])
