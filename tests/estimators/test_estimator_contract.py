@@ -233,6 +233,10 @@ def test_a_third_party_registers_an_estimator():
         assert isinstance(found, Doubled)
         config = keras.saving.serialize_keras_object(found)
         assert isinstance(estimators.get(config), Doubled)
+        again = type("Doubled", (Doubled,), {})  # as from a cell run again
+        again.__qualname__ = Doubled.__qualname__
+        estimators.register("doubled")(again)
+        assert type(estimators.get("doubled")) is again
         with pytest.raises(ValueError, match="'rloo' is taken by"):
             estimators.register("rloo")(Doubled)
     finally:
