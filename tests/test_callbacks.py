@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import functools
 import io
 from contextlib import redirect_stdout
 
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
+from tfgumbel.callbacks import temperature_scheduler
 
 X = np.linspace(-1, 1, 48).reshape(12, 4).astype("float32")
 SCHEDULE = tg.schedules.ExponentialAnnealing(1.0, rate=0.05, minimum=0.3)
@@ -133,6 +135,16 @@ def test_the_weight_of_a_kl_layer():
     assert history["kl_weight"] == pytest.approx([0.5, 1.0])
     assert float(network.get_layer("kl").weight) == 1.0
     assert history["temperature"][-1] == pytest.approx(temperature(network))
+
+
+def test_the_capacity_of_a_kl_layer_may_begin_at_zero():
+    layer = tg.CategoricalKL(capacity=1.0)
+    network = keras.Sequential([keras.Input((4,)), layer])
+    network.compile("sgd", "mse")
+    rise = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 5.0)
+    callback = tg.TemperatureScheduler(rise, attribute="capacity")
+    history = fit(network, [callback], epochs=2)
+    assert history["kl_capacity"] == pytest.approx([2.5, 5.0])
 
 
 def test_the_scale_of_a_quantizer():
@@ -312,14 +324,15 @@ def test_a_checkpoint_holds_the_noise(tmp_path):
 class Critic(keras.Model):
     """Steps one of its optimizers three times in a batch, as GANs do."""
 
-    def __init__(self):
+    def __init__(self, times=3):
         super().__init__()
+        self.times = times
         self.code = tg.GumbelSoftmax()
         self.number = self.add_weight(shape=(), name="number")
         self.often, self.rarely = (keras.optimizers.SGD() for _ in range(2))
 
     def train_step(self, x):
-        for optimizer in (*3 * [self.often], self.rarely):
+        for optimizer in (*self.times * [self.often], self.rarely):
             optimizer.apply([tf.ones([])], [self.number])
         self.code(x, training=True)
         return {"number": self.number}
@@ -332,8 +345,8 @@ def accumulating():
     return network
 
 
-def critic():
-    network = Critic()
+def critic(times=3):
+    network = Critic(times)
     network.compile()
     return network
 
@@ -343,6 +356,22 @@ def test_a_later_fit_goes_on_by_batches(make):
     network, x = make(), np.zeros((32, 4), "float32")
     data = (x,) if make is critic else (x, x)
     for last in (7, 15):
+        anneal = tg.TemperatureScheduler(lambda step: 1.0 + step)
+        logged = network.fit(*data, batch_size=4, verbose=0, callbacks=[anneal])
+        assert logged.history["temperature"] == [1.0 + last]
+
+
+@pytest.mark.parametrize(
+    "make", [functools.partial(critic, times=1), accumulating]
+)
+def test_a_resumed_fit_goes_on_by_the_optimizer_that_stepped_most(
+    make, monkeypatch
+):
+    """In another process nothing is known of the run before."""
+    network, x = make(), np.zeros((32, 4), "float32")
+    data = (x, x) if make is accumulating else (x,)
+    for last in (7, 15):
+        monkeypatch.setattr(temperature_scheduler, "_runs", {})
         anneal = tg.TemperatureScheduler(lambda step: 1.0 + step)
         logged = network.fit(*data, batch_size=4, verbose=0, callbacks=[anneal])
         assert logged.history["temperature"] == [1.0 + last]

@@ -307,3 +307,28 @@ def test_a_dataset_is_no_batch():
     with pytest.raises(TypeError, match=r"next\(iter\(dataset\)\)"):
         tg.GradientStatistics(data=dataset)
     tg.GradientStatistics(data=next(iter(dataset)))
+
+
+class Counting(keras.layers.Layer):
+    """Whose output grows with every call in training."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(), initializer="ones")
+        self.calls = self.add_weight(
+            shape=(), initializer="zeros", trainable=False
+        )
+
+    def call(self, x, training=None):
+        if training:
+            self.calls.assign_add(1.0)
+        return x * self.kernel * self.calls
+
+
+def test_every_sample_begins_with_the_same_state():
+    model = keras.Sequential([keras.Input((2,)), Counting(name="counting")])
+    model.compile("sgd", "mse")
+    data = np.ones((4, 2)), np.zeros((4, 2))
+    statistics = tg.GradientStatistics(every=None, data=data, samples=3)
+    history = model.fit(*data, verbose=0, callbacks=[statistics]).history
+    assert history["gradient_variance/counting"] == [0.0]
+    assert float(model.layers[0].calls) == 1.0

@@ -90,6 +90,31 @@ def test_axis_and_more_axes(name, axis):
     assert_close(metric.result(), by_numpy(name, P), rtol=1e-5)
 
 
+@every_metric
+def test_shared_axes_are_those_of_the_codes(name):
+    """Wherever the categories stand among them."""
+    grid = np.stack([P, P[::-1], 0.5 * P + 0.5 * P[:, :1]], axis=1)  # [B, T, G]
+    last, second = METRICS[name](shared=1), METRICS[name](axis=1, shared=2)
+    last.update_state(None, grid)
+    second.update_state(None, np.moveaxis(grid, -1, 1))
+    assert_close(second.result(), last.result())
+    other = METRICS[name](shared=2)
+    other.update_state(None, grid)
+    assert name != "perplexity" or other.result() != last.result()
+
+
+def test_no_code_at_all_is_no_use_of_the_first():
+    codes = [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    assert float(tg.CodeUsage()(None, codes)) == pytest.approx(1 / 3)
+
+
+def test_counts_add_up():
+    metric = tg.CodeUsage()
+    for counts in ([[2, 0, 0]], [[0, 1, 0]]):
+        metric.update_counts(tf.constant(counts))
+    assert float(metric.result()) == pytest.approx(2 / 3)
+
+
 def test_weight_of_each_variable():
     metric = tg.CodePerplexity()
     metric.update_state(None, P, sample_weight=EACH_WEIGHT)

@@ -41,12 +41,18 @@ def test_defaults_are_those_of_the_paper():
     assert_close(tf.stack([schedule(step) for step in steps]), values)
 
 
+def test_between_keeps_its_value_for_as_many_steps():
+    schedule = ExponentialAnnealing.between(1.0, 0.25, steps=100, every=50)
+    values = [schedule(step) for step in (49, 50, 99, 100, 1000)]
+    assert_close(tf.stack(values), [1.0, 0.5, 0.5, 0.25, 0.25])
+
+
 def test_step_may_be_any_kind_of_number():
-    schedule = ExponentialAnnealing(rate=0.01)
+    schedule = ExponentialAnnealing(rate=0.01, every=5)
     kinds = [7, np.int32(7), tf.constant(7), tf.constant(7.0), tf.Variable(7)]
     kinds.append(keras.Variable(7, dtype="int64"))
     for step in kinds:
-        assert_close(schedule(step), np.exp(-0.07))
+        assert_close(schedule(step), np.exp(-0.05))
 
 
 def test_graph_follows_a_variable_step(compiled):
@@ -117,6 +123,7 @@ def test_check_accepts_schedules_of_positive_values():
     for schedule in (
         ExponentialAnnealing(),
         keras.optimizers.schedules.ExponentialDecay(1.0, 1000, 0.9999),
+        keras.optimizers.schedules.ExponentialDecay(1.0, 1000, 0.5),
         lambda step: 1.0,
     ):
         tg.schedules.check(schedule, positive)
@@ -129,6 +136,10 @@ def test_check_accepts_schedules_of_positive_values():
         (lambda step: float("nan"), 0),
         (lambda step: "warm", 0),
         (lambda step: 1.0 - tf.cast(step, tf.float32) / 5000.0, 10_000),
+        (lambda step: 1.0 - tf.cast(step, tf.float32) / 5e7, 10**8),
+        # It may vanish late, and where it has decayed before.
+        (lambda step: tf.exp(-tf.cast(step, tf.float32) / 50.0), 10**4),
+        (lambda step: tf.cast(step < 10**5, tf.float32), 10**5),
         (lambda step: [1.0, 2.0], 0),
     ],
 )

@@ -82,7 +82,7 @@ def _number(name: str, value: Any, kind: str) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value > 0 or -1)
+        return math.inf
 
 
 def array(name: str, value: Any) -> np.ndarray:

@@ -84,6 +84,16 @@ def test_scale_is_the_running_standard_deviation_but_at_least_one():
     assert_close(baseline.scale(), np.sqrt(8.0))
 
 
+def test_the_signal_is_divided_by_the_scale_of_before():
+    baseline = tg.estimators.Baseline(normalize=True)
+    baseline.observe(tf.constant([10.0, 2.0, 6.0, 6.0]))
+    log_prob = tf.zeros([2])
+    with tf.GradientTape() as tape:
+        tape.watch(log_prob)
+        value = baseline.attach(tf.constant(COST), log_prob, tf.zeros([2]))
+    assert_close(tape.gradient(value, log_prob), COST / np.sqrt(8.0))
+
+
 def test_without_statistics_nothing_is_kept():
     baseline = linear_baseline()
     baseline.observe(tf.constant([3.0]))
@@ -150,9 +160,10 @@ def test_half_precision_context_is_taken_in_float32():
         lambda: tg.estimators.Baseline(),
         lambda: tg.estimators.Baseline(decay=0.7, normalize=True),
         lambda: linear_baseline(decay=0.3),
+        lambda: tg.estimators.Baseline(leave_one_out=True),
         lambda: estimators.get_baseline("nvil"),
     ],
-    ids=["empty", "statistics", "linear", "nvil"],
+    ids=["empty", "statistics", "linear", "leave_one_out", "nvil"],
 )
 def test_config_round_trip(make):
     baseline = make()
@@ -161,6 +172,8 @@ def test_config_round_trip(make):
     )
     assert type(again) is tg.estimators.Baseline
     assert again.get_config() == baseline.get_config()
+    for name in ("decay", "normalize", "leave_one_out"):
+        assert getattr(again, name) == getattr(baseline, name)
     baseline(CONTEXT), again(CONTEXT)
     baseline.observe(tf.constant(COST))
     again.set_weights(baseline.get_weights())
@@ -170,7 +183,11 @@ def test_config_round_trip(make):
 
 @pytest.mark.parametrize(
     ("identifier", "decay", "learned"),
-    [("moving_average", 0.9, False), ("nvil", 0.8, True)],
+    [
+        ("moving_average", 0.9, False),
+        ("nvil", 0.8, True),
+        ("leave_one_out", None, False),
+    ],
 )
 def test_get_knows_names(identifier, decay, learned):
     baseline = estimators.get_baseline(identifier)
@@ -182,9 +199,11 @@ def test_get_knows_names(identifier, decay, learned):
 
 def test_get_passes_layers_through():
     assert estimators.get_baseline(None) is None
+    assert estimators.get_baseline(None, normalize=True).normalize
     network = keras.layers.Dense(1)
     baseline = estimators.get_baseline(network)
     assert baseline.network is network and baseline.decay is None
+    assert estimators.get_baseline(network, normalize=True).normalize
     assert estimators.get_baseline(baseline) is baseline
 
 
@@ -194,6 +213,8 @@ def test_unknown_name_is_an_error():
         estimators.get_baseline("rloo")
     with pytest.raises(TypeError, match="Received: baseline=0.5"):
         estimators.get_baseline(0.5)
+    with pytest.raises(ValueError, match="normalize=True with a Baseline"):
+        estimators.get_baseline(estimators.Baseline(), normalize=True)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +230,18 @@ def test_bad_arguments_are_an_error(arguments, error):
     (name,) = arguments
     with pytest.raises(error, match=f"`{name}` .*Received: {name}="):
         tg.estimators.Baseline(**arguments)
+
+
+def test_two_ways_to_centre_are_an_error():
+    with pytest.raises(ValueError, match="decay=0.5 with leave_one_out=True"):
+        tg.estimators.Baseline(decay=0.5, leave_one_out=True)
+
+
+@pytest.mark.parametrize("make", [tg.ReinforceSampler, tg.ScoreFunctionCost])
+def test_a_layer_normalizes_by_its_baseline(make):
+    layer = make(baseline="moving_average", normalize=True)
+    for one in (layer, make.from_config(layer.get_config())):
+        assert one.normalize and one.baseline.normalize
 
 
 def test_network_of_two_outputs_is_an_error():
@@ -235,9 +268,9 @@ def test_the_centre_is_the_mean_of_what_the_network_leaves():
     network = keras.layers.Dense(1, kernel_initializer="ones")
     baseline = estimators.Baseline(network, decay=0.5)
     context = tf.constant([[1.0], [2.0], [6.0]])
-    cost = tf.constant([4.0, 5.0, 0.0])
+    cost = tf.constant([4.0, 5.0, 3.0])
     baseline.attach(cost, tf.zeros(3), baseline(context))
-    assert float(baseline.centre()) == pytest.approx(np.mean([3, 3, -6]))
+    assert float(baseline.centre()) == pytest.approx(np.mean([3, 3, -3]))
 
 
 @pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.5, 4.0]])
@@ -249,11 +282,13 @@ def test_leave_one_out_is_the_mean_of_the_other_finite_costs(weights, compiled):
     @compiled
     def advantages(cost, log_prob, weights):
         with tf.GradientTape() as tape:
-            tape.watch(log_prob)
-            learned = tf.zeros_like(cost)
+            tape.watch([cost, log_prob])
+            learned = tf.zeros(tf.shape(cost))
             value = baseline.attach(cost, log_prob, learned, weights)
             total = tf.reduce_sum(value)
-        return tape.gradient(total, log_prob)
+        wrt_cost, wrt_log_prob = tape.gradient(total, [cost, log_prob])
+        tf.debugging.assert_equal(wrt_cost, 1.0)  # Nothing by the baseline.
+        return wrt_log_prob
 
     w = np.ones(4) if weights is None else np.array(weights)
     expected = [

@@ -144,6 +144,18 @@ def test_a_network_that_begins_at_zero_learns(law):
     np.testing.assert_allclose(tf.reduce_sum(found * step), expected, rtol=1e-3)
 
 
+def test_the_default_network_sees_softened_samples_and_the_context():
+    keras.utils.set_random_seed(3)
+    network = estimators.ControlVariate("categorical", units=4)
+    z, context = repeated(LOGITS["categorical"], 2), repeated([0.3, -0.4], 2)
+    network.build([z.shape, context.shape])
+    randomize(network, scale=1.0)
+    w, b, v, c = (weight.numpy() for weight in network.trainable_variables)
+    inputs = np.hstack([np.reshape(tf.nn.softmax(z), [2, -1]), context])
+    expected = np.tanh(inputs @ w + b) @ v + c
+    np.testing.assert_allclose(network([z, context]), expected[:, 0], rtol=1e-5)
+
+
 def test_nvil_trains_its_network_by_least_squares():
     estimator, logits, w = learned("nvil")
     upstream = tf.constant([0.3, -1.0, 0.0, 2.0])

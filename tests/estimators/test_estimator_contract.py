@@ -1,6 +1,7 @@
 """What holds for every estimator: modes, dtypes, scaling, saving, errors."""
 
 import functools
+import inspect
 
 import keras
 import numpy as np
@@ -53,6 +54,13 @@ def test_every_registered_estimator_has_a_row():
 def test_the_class_says_what_it_is(case):
     assert case.cls.unbiased != case.biased
     assert case.cls.needs_gradient == (case.name in NEEDING_GRADIENT)
+
+
+@pytest.mark.parametrize("case", ESTIMATORS, ids=lambda case: case.id)
+def test_the_config_holds_every_argument(case):
+    config = case.make(case.laws[0]).get_config()
+    assert set(inspect.signature(case.cls).parameters) <= {*config, "kwargs"}
+    assert case.kwargs.items() <= config.items()
 
 
 @pytest.mark.parametrize(("case", "law"), **estimator_cases(every_law=False))
@@ -141,6 +149,16 @@ def test_masked_categories_and_extreme_logits_stay_finite(case, law):
         assert np.all(np.isfinite(value))
 
 
+@pytest.mark.parametrize("name", ["nvil", "relax"])
+def test_networks_learn_from_impossible_categories(name):
+    estimator = estimators.get(name)
+    logits = tf.constant([[[-np.inf, -np.inf, 1.0]], [[0.3, 0.1, 0.2]]])
+    with tf.GradientTape() as tape:
+        value = estimator(lambda z: z[:, 0, 2] + z[:, 0, 1], logits, [1, 2])
+    found = tape.gradient(value, estimator.trainable_variables)
+    assert all(np.all(np.isfinite(gradient)) for gradient in found)
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -178,6 +196,30 @@ def test_the_cost_may_depend_on_the_logits_directly():
     assert abs(found.mean() - (0.7 * p * (1 - p) + p)) < 5 * error < 0.02
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("case", ESTIMATORS, ids=lambda case: case.id)
+def test_a_batch_may_be_empty(case):
+    law = case.laws[0]
+    logits, w = problem(law, batch=0)
+    estimator, cost = case.make(law), COSTS["quadratic"]
+    value, wrt_logits, _ = gradients(estimator, cost, logits, w, [1, 2])
+    assert value.shape == (0,) and wrt_logits.shape == logits.shape
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_logits_of_another_precision(dtype):
+    """Computed in float32, with a gradient in their own."""
+    logits, w = problem("bernoulli")
+    given, rloo = tf.cast(logits, dtype), estimators.RLOO("bernoulli")
+    found, expected = (
+        gradients(rloo, COSTS["quadratic"], x, w, [1, 2])
+        for x in (given, tf.cast(given, tf.float32))
+    )
+    assert found[0].dtype == tf.float32 and found[1].dtype == dtype
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], tf.cast(expected[1], dtype))
+
+
 # Registering
 
 
@@ -192,6 +234,10 @@ def test_a_third_party_registers_an_estimator():
         assert isinstance(found, Doubled)
         config = keras.saving.serialize_keras_object(found)
         assert isinstance(estimators.get(config), Doubled)
+        again = type("Doubled", (Doubled,), {})  # as from a cell run again
+        again.__qualname__ = Doubled.__qualname__
+        estimators.register("doubled")(again)
+        assert type(estimators.get("doubled")) is again
         with pytest.raises(ValueError, match="'rloo' is taken by"):
             estimators.register("rloo")(Doubled)
     finally:
@@ -295,6 +341,12 @@ def test_a_network_takes_sizes_that_a_graph_does_not_know():
     np.testing.assert_array_equal(traced(logits), expected)
 
 
+def test_a_network_without_a_context_sees_every_parameter():
+    nvil = estimators.NVIL("gaussian")
+    nvil(lambda z: z[:, 0], (tf.zeros([1, 3]), tf.zeros([1, 3])), [1, 2])
+    assert nvil.trainable_variables[0].shape == (6, 100)
+
+
 def test_what_is_recomputed_uses_what_the_baseline_knew():
     found = []
     for wrap in (lambda function: function, tf.recompute_grad):
@@ -378,6 +430,13 @@ def test_bad_arguments_of_relaxations():
         estimators.RELAX(network=3)
 
 
+def test_logits_without_a_variable():
+    with pytest.raises(ValueError, match=r"one variable.*\(2, 0\)"):
+        estimators.RLOO("bernoulli")(
+            lambda z: tf.zeros([len(z)]), tf.zeros([2, 0]), [1, 2]
+        )
+
+
 def test_logits_of_the_wrong_rank():
     with pytest.raises(ValueError, match=r"\[B, ..., K\].*\(3,\)"):
         estimators.Reinforce()(lambda z: z, tf.zeros([3]), [1, 2])
@@ -393,9 +452,16 @@ def test_a_context_of_unknown_rank_is_repeated():
     np.testing.assert_array_equal(tiled(numbers), np.tile(numbers, [2, 1]))
 
 
-def test_context_that_does_not_divide_the_samples():
-    with pytest.raises(ValueError, match=r"\(3,\).*\(4, 2\)"):
-        estimators.tile_context(tf.zeros([3]), tf.zeros([4, 2]))
+@pytest.mark.parametrize("rows", [3, 0])
+def test_context_that_does_not_divide_the_samples(rows):
+    with pytest.raises(ValueError, match=rf"\({rows},\).*\(4, 2\)"):
+        estimators.tile_context(tf.zeros([rows]), tf.zeros([4, 2]))
+
+
+def test_context_of_a_batch_that_turns_out_empty():
+    unknown = [tf.TensorSpec([None, 3])] * 2
+    tiled = tf.function(estimators.tile_context, input_signature=unknown)
+    assert tiled(tf.zeros([0, 3]), tf.zeros([0, 3])).shape == (0, 3)
 
 
 # Costs that are not finite

@@ -277,6 +277,12 @@ def test_categories_may_stand_on_another_axis():
     assert_same_mean(*outcome, smallest_difference=0.1)
 
 
+def test_a_squared_norm_is_that_of_all_parameters():
+    one, other = tf.constant([[1.0, 2.0], [0.0, 3.0]]), tf.ones([2, 1, 2])
+    found = estimators.algebra.squared_norm([one, other])
+    np.testing.assert_array_equal(found, [7.0, 11.0])
+
+
 @pytest.mark.parametrize("samples", [1, 4])
 def test_optimal_constant_is_that_of_the_others(samples):
     # Computed again in plain NumPy.

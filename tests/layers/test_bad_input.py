@@ -378,6 +378,19 @@ def test_parameters_one_by_one(layer):
         layer()(tf.zeros((2, 3)), tf.zeros((2, 3)))
 
 
+def test_a_drawn_sample_may_be_scored_without_training():
+    """Neither refused nor warned of, for it was drawn."""
+    layer = tg.ReinforceSampler(return_log_prob=True, inference="sample")
+    logits = tf.constant([[0.3, -0.2]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        z, log_prob = layer(logits)
+    expected = z - tf.nn.softmax(logits)
+    np.testing.assert_allclose(
+        tape.gradient(log_prob, logits), expected, rtol=1e-5
+    )
+
+
 def test_a_score_function_cost_on_a_tape_without_training():
     layer = tg.ScoreFunctionCost("moving_average")
     with tf.GradientTape() as tape:

@@ -278,6 +278,9 @@ def test_bad_arguments(kind, kwargs, message):
         ("diversity", LOGITS[0, 0], {}, {}, r"\[B, ..., K\].*\(4,\)"),
         ("diversity", LOGITS, {}, {"shared": 2}, r"`shared`.*\(2,\)"),
         ("diversity", LOGITS, {}, {"from_logits": False}, "sum to 1.*from -"),
+        ("diversity", [[1.2, -0.2]], {}, {"from_logits": False}, "from -0.2"),
+        ("diversity", [[0.7, 0.4]], {}, {"from_logits": False}, "from 1.1"),
+        ("diversity", LOGITS, {}, {"shared": 3}, r"`shared`.*\(3,\)"),
         ("entropy", LOGITS, {"routed": LOGITS}, {}, "`routed`.*'entropy'"),
         (
             "load_balance",

@@ -68,6 +68,23 @@ def test_gradient_of_the_logits_is_that_of_the_definition():
     assert_close(actual, expected / np.cos(1.0), rtol=1e-4, atol=1e-5)
 
 
+def test_the_gradient_of_the_logits_may_have_a_temperature_of_its_own():
+    def blend(*temperatures):
+        layer = selector(temperatures[0], backward_temperature=temperatures[1])
+        with tf.GradientTape() as tape:
+            y = layer(X, training=True)
+        return y, tape.gradient(y, layer.logits.value)
+
+    value, gradient = blend(0.5, 1.5)
+    np.testing.assert_array_equal(value, blend(0.5, None)[0])
+    assert_close(gradient, blend(1.5, None)[1], rtol=1e-5)
+
+
+def test_training_left_open_on_a_tape_is_said():
+    with tf.GradientTape(), pytest.warns(UserWarning, match="`training`"):
+        selector()(X)
+
+
 @pytest.mark.full
 def test_annealed_selector_finds_the_features_that_matter():
     """y = x₁ - x₃, of five: by `fit`, with a callback."""

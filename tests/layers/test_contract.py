@@ -1,6 +1,7 @@
 """What holds for every layer: a row of `helpers/cases.py` buys every test."""
 
 import copy
+import inspect
 import json
 
 import keras
@@ -145,8 +146,14 @@ def test_config_round_trip(case):
     """Through JSON; the layer that comes back draws the same."""
     layer = case.make(name="it")
     config = json.loads(json.dumps(layer.get_config()))
+    arguments = set(inspect.signature(type(layer)).parameters)
+    assert arguments <= {*config, "weights", "kwargs"}
     other = type(layer).from_config(config)
     assert other.get_config() == layer.get_config()
+    for name in arguments:
+        plain = getattr(layer, name, None)
+        if isinstance(plain, str | int | float | tuple):
+            assert getattr(other, name) == plain, name
     assert type(layer).from_config(other.get_config()).name == "it"
     assert len(other.weights) == len(layer.weights)
     if case.noise is not None:

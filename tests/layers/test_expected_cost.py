@@ -385,6 +385,74 @@ def test_inference_evaluates_the_cost_once(inference):
         np.testing.assert_array_equal(z.argmax(-1), tf.argmax(logits, -1))
 
 
+@pytest.mark.parametrize(
+    ("estimator", "inference"),
+    [
+        ("exact", "exact"),
+        ("rloo", "mean"),
+        ("pathwise", "sample"),
+        ("pathwise", "mean"),
+        ("iwae", "sample"),
+        ("iwae", "mean"),
+    ],
+)
+def test_inference_gives_the_logits_no_gradient(estimator, inference):
+    gaussian = estimator in ("pathwise", "iwae")
+    layer = tg.ExpectedCost(
+        lambda z: tf.reduce_sum(tf.square(z), axis=1),
+        estimator,
+        distribution="gaussian" if gaussian else "bernoulli",
+        inference=inference,
+        seed=1,
+    )
+    logits = tf.constant([[0.3, -0.2]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        cost = layer((logits, logits) if gaussian else logits, training=False)
+    assert cost != 0.0 and tape.gradient(cost, logits) is None
+
+
+def test_a_baseline_looks_at_the_first_context_whatever_its_numbers():
+    layer = tg.ExpectedCost(lambda z, label, x: z[:, 0, 0] + x[:, 0], seed=1)
+    labels, x = tf.constant([[1, 2]] * 4), tf.zeros([4, 5])
+    cost = layer(tf.zeros([4, 2, 3]), labels, x, training=True)
+    assert cost.shape == (4,)
+    assert layer.estimator.trainable_variables[0].shape == (2, 100)
+
+
+@pytest.mark.parametrize(("batch", "loss"), [(4, 2.0), (0, 0.0)])
+def test_the_loss_that_is_added_is_the_mean_cost(batch, loss):
+    layer = tg.ExpectedCost(lambda z: 2.0 + 0.0 * z[:, 0, 0], add_loss=True)
+    layer(tf.zeros([batch, 2, 3]), training=True)
+    np.testing.assert_array_equal(layer.losses, [loss])
+
+
+def test_a_cost_may_regularize_its_weights_and_add_no_loss():
+    def layer(**options):
+        dense = keras.layers.Dense(1, **options)
+        cost = keras.Sequential(
+            [keras.layers.Flatten(), dense, keras.layers.Reshape(())]
+        )
+        return tg.ExpectedCost(cost, "rloo")
+
+    logits = tf.zeros([4, 2, 3])
+    regularized = layer(kernel_regularizer="l2")
+    regularized(logits, training=True)
+    assert len(regularized.losses) == 1
+    with pytest.raises(ValueError, match="must not use `add_loss`"):
+        layer(activity_regularizer="l2")(logits, training=True)
+
+
+def test_a_baseline_of_several_parameters_is_built_for_all_of_them():
+    x = keras.Input((3,))
+    layer = tg.ExpectedCost(
+        lambda z: z[:, 0], "nvil", distribution="gaussian", seed=1
+    )
+    model = keras.Model(x, layer((x, x)))
+    assert model(tf.zeros([4, 3]), training=True).shape == (4,)
+    assert layer.estimator.trainable_variables[0].shape == (6, 100)
+
+
 def test_options_beside_an_estimator_object():
     with pytest.raises(ValueError, match="Received: k=3 with estimator"):
         tg.ExpectedCost(plain_cost, tg.estimators.RLOO("subset", k=2), k=3)

@@ -78,6 +78,7 @@ def test_samples_of_the_estimate_are_averaged():
         (2.0, "Received: prior=2.0"),
         ((1.0, 0.0), "rate .*positive.*Received"),
         ((np.inf, 1.0), "concentration .*positive"),
+        ((np.nan, 1.0), "must hold no NaN"),
     ],
 )
 def test_bad_priors_are_refused(prior, message):

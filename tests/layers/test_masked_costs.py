@@ -51,6 +51,17 @@ def test_expected_cost_never_draws_a_masked_category(name):
     assert np.all(np.abs(error) < bound)
 
 
+@pytest.mark.parametrize("name", ["rloo", "exact"])
+def test_one_mask_may_serve_every_example(name):
+    logits = tf.constant(LOGITS)
+    found = [
+        cost_and_gradient(tg.ExpectedCost(cost_of, name, seed=1), logits, mask)
+        for mask in (MASK[0], np.tile(MASK[:1], [2, 1]))
+    ]
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_enumeration_asks_no_cost_of_a_masked_category():
     # There it is infinite, and so is its slope.
     weights = tf.Variable([0.2, 0.5, 0.7])
@@ -68,13 +79,18 @@ def test_enumeration_asks_no_cost_of_a_masked_category():
     np.testing.assert_allclose(found, -p.sum(0) / weights, rtol=1e-5)
 
 
-def test_a_learned_baseline_sees_no_extreme_logits():
-    layer = tg.ExpectedCost(cost_of, "nvil", seed=1)
+def test_a_learned_baseline_sees_the_logits_before_the_mask():
+    """As if they were its context: none that a mask made extreme."""
     logits, mask = tensors((LOGITS, MASK))
-    with tf.GradientTape() as tape:
-        cost = layer(logits, category_mask=mask, training=True)
-    gradients = tape.gradient(cost, layer.trainable_variables)
-    assert all(np.all(np.abs(g) < 1e6) for g in gradients)
+    found = []
+    for context in ([], [logits]):
+        keras.utils.set_random_seed(2)
+        layer = tg.ExpectedCost(lambda z, *_: cost_of(z), "nvil", seed=1)
+        with tf.GradientTape() as tape:
+            cost = layer(logits, *context, category_mask=mask, training=True)
+        found.append(tape.gradient(cost, layer.trainable_variables))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_expected_cost_of_a_row_without_a_legal_category():

@@ -1,6 +1,7 @@
 """A SamplingScope: exact samples, from the seed that it is given."""
 
 import concurrent.futures
+import warnings
 
 import keras
 import numpy as np
@@ -122,11 +123,26 @@ def test_replicas_draw_other_noise(strategy):
     assert_equal(strategy.experimental_local_results(draw()), (one, other))
 
 
-def test_a_scope_around_a_traced_function_is_refused():
+def test_a_scope_is_silent_around_another_and_where_it_fails():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with tg.SamplingScope(1), tg.SamplingScope(2):
+            tg.GumbelSoftmax()(X)
+        with pytest.raises(ZeroDivisionError), tg.SamplingScope(1):
+            raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "options", [{"seed": 1}, {}, {"inference": "mode"}], ids=str
+)
+def test_a_scope_around_a_traced_function_is_refused(options):
     """Its trace would keep the scope."""
     layer = tg.GumbelSoftmax()
     model = keras.Sequential([keras.Input((3,)), layer])
-    with tg.SamplingScope(1), pytest.raises(ValueError, match="opened outside"):
+    with (
+        tg.SamplingScope(**options),
+        pytest.raises(ValueError, match="opened outside"),
+    ):
         model.predict(X, verbose=0)
     assert model.predict(X, verbose=0).shape == X.shape
 

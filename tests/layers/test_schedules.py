@@ -127,3 +127,9 @@ def test_clone_of_a_model_has_a_step_of_its_own(case):
     training_values(clone, [flat_inputs(case)])
     assert int(the_layer(clone).annealed(case.anneals).step) == 1
     assert int(the_layer(model).annealed(case.anneals).step) == 0
+
+
+def test_a_value_that_follows_a_schedule_is_not_assigned():
+    layer = tg.GumbelSoftmax(tg.schedules.ExponentialAnnealing())
+    with pytest.raises(ValueError, match="follows a schedule.*temperature=0.5"):
+        layer.temperature = 0.5

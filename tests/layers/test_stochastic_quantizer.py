@@ -551,3 +551,16 @@ def test_use_and_revival_both_end_idleness():
     for idle in ([0.0, 3.0], [0.0, 0.0]):
         layer(tf.constant([[0.1], [0.2]]), training=True)
         np.testing.assert_array_equal(layer.idle[0, 0], idle)
+
+
+def test_gumbel_rao_averages_over_as_many_noises_as_it_is_told():
+    def gradient(noise_samples):
+        options = {"estimator": "gumbel_rao", "commitment": 0.0}
+        layer = quantizer(4, 2, noise_samples=noise_samples, **options)
+        x = tf.zeros([500, 2])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(layer(x, training=True))
+        return tape.gradient(total, x)
+
+    assert np.std(gradient(20)) < 0.9 * np.std(gradient(1))

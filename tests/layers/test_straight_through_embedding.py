@@ -59,6 +59,32 @@ def test_row_without_a_legal_category_is_zero_in_a_graph():
     assert np.all(gradient[:, 1] == 0)
 
 
+@pytest.mark.parametrize("name", ["weights", "embeddings_initializer"])
+def test_the_table_may_be_given(name):
+    table = np.arange(6, dtype="float32").reshape(3, 2)
+    given = [table] if name == "weights" else table
+    layer = tg.StraightThroughEmbedding(3, 2, **{name: given})
+    np.testing.assert_array_equal(layer(np.eye(3, dtype="float32")), table)
+    with pytest.raises(ValueError, match=r"one table, of shape \(4, 2\)"):
+        tg.StraightThroughEmbedding(4, 2, **{name: given})
+
+
+def test_gumbel_rao_averages_over_as_many_noises_as_it_is_told():
+    def gradient(noise_samples):
+        layer = tg.StraightThroughEmbedding(
+            *(4, 2), estimator="gumbel_rao", noise_samples=noise_samples, seed=1
+        )
+        layer.build((None, 4))
+        layer.embeddings.assign(np.arange(8.0).reshape(4, 2))
+        logits = tf.zeros([500, 4])
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            total = tf.reduce_sum(layer(logits, training=True))
+        return tape.gradient(total, logits)
+
+    assert np.std(gradient(20)) < 0.9 * np.std(gradient(1))
+
+
 def test_regularizer_sees_the_table():
     layer = tg.StraightThroughEmbedding(
         3, 2, embeddings_initializer="ones", embeddings_regularizer="l2"

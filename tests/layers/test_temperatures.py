@@ -123,6 +123,21 @@ DECOUPLED = {
     "StraightThroughBernoulli": functools.partial(
         tg.StraightThroughBernoulli, "gumbel"
     ),
+    "StraightThroughEmbedding": functools.partial(
+        tg.StraightThroughEmbedding,
+        *(4, 3),
+        estimator="gumbel",
+        embeddings_initializer=keras.initializers.RandomNormal(seed=3),
+    ),
+    "StochasticQuantizer": functools.partial(
+        tg.StochasticQuantizer,
+        *(5, 4),
+        estimator="gumbel",
+        commitment=0.0,
+        initializer=keras.initializers.RandomNormal(stddev=1.0, seed=3),
+    ),
+    "SubsetSampler": functools.partial(tg.SubsetSampler, 2, "plackett_luce"),
+    "PermutationSampler": tg.PermutationSampler,
 }
 decoupled = pytest.mark.parametrize(
     "make", DECOUPLED.values(), ids=DECOUPLED.keys()

@@ -374,3 +374,21 @@ def test_keras_may_be_set_to_double_precision():
     assert y.dtype == "float64"
     assert {"kl", "use"} < set(logs)
     assert np.all(np.isfinite([logs[key] for key in logs]))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [tg.ReinforceSampler, lambda **options: tg.SubsetSampler(2, **options)],
+)
+def test_a_mean_at_inference_carries_no_gradient(make):
+    logits = tf.constant([[0.3, -0.2, 0.5]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        mean = make(inference="mean")(logits, training=False)
+    assert not np.all(mean == np.round(mean))
+    assert tape.gradient(mean, logits) is None
+
+
+def test_keras_compiles_no_sampler_that_xla_does_not_know():
+    assert tg.ReinforceSampler().supports_jit
+    assert not tg.ReinforceSampler("poisson").supports_jit

@@ -67,8 +67,16 @@ def test_costs_to_go_of_no_steps():
 @pytest.mark.full
 @pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "rolled"])
 @pytest.mark.parametrize("discount", [1.0, 0.5])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [[2.0, 2.0, 2.0], [1.0, 1.0, 0.0], [0.0] * 3, [1.0, 1.0, 1.0]],
+        [[3.0], [1.0], [0.0], [1.0]],
+    ],
+    ids=["steps", "examples"],
+)
 def test_a_baseline_learns_the_mean_cost_of_the_steps_that_are_left(
-    discount, unroll
+    discount, unroll, weights
 ):
     """With targets ±1 around a constant output every step costs one."""
     network = chain.model(
@@ -76,12 +84,49 @@ def test_a_baseline_learns_the_mean_cost_of_the_steps_that_are_left(
     )
     chain.compiled(network)
     network.get_layer("decoder").kernel.assign(tf.zeros([3, 2]))
-    weights = [[2.0, 2.0, 2.0], [1.0, 1.0, 0.0], [0.0] * 3, [1.0, 1.0, 1.0]]
     network.train_on_batch(
         chain.INPUTS, np.ones_like(chain.TARGETS), np.array(weights)
     )
     centre = chain.cell_of(network).sampler.baseline.centre()
     assert float(centre) == pytest.approx(1.0, rel=1e-5)
+
+
+def test_credit_and_discount_are_in_the_config():
+    sampler = tg.ReinforceSampler(credit="to_go", discount=0.5)
+    again = tg.ReinforceSampler.from_config(sampler.get_config())
+    assert again.credit == "to_go" and again.discount == 0.5
+
+
+def test_weights_of_examples_are_those_of_their_steps():
+    weights = tf.constant([2.0, 0.5])
+    shares = tg.layers.Shares(weights, weights, steps=tf.ones([2, 2]))
+    expected = [[1.5, 1.0], [0.375, 0.25]]
+    np.testing.assert_allclose(shares.weights_to_go(0.5), expected)
+
+
+def test_a_loss_of_several_predictions_is_of_a_draw_that_one_depends_on():
+    share = tf.constant([3.0, 4.0])
+    shares = tg.layers.Shares(share, share, terms=[(["a", "b"], share)])
+    np.testing.assert_array_equal(shares.local(lambda name: name == "b"), share)
+    np.testing.assert_array_equal(shares.local(lambda name: False), [0.0, 0.0])
+
+
+@pytest.mark.full
+def test_a_baseline_of_masked_steps_takes_the_weights_of_examples():
+    """Where each step that counts costs the same, they do not matter."""
+    inputs = np.array(chain.INPUTS)
+    inputs[0, -1] = 9.0  # masked
+    centres = []
+    for weights in ([1.0, 1.0, 1.0, 1.0], [4.0, 1.0, 0.0, 1.0]):
+        network = chain.model(
+            masked=True, baseline="moving_average", credit="to_go"
+        )
+        chain.compiled(network)
+        network.get_layer("decoder").kernel.assign(tf.zeros([3, 2]))
+        targets = np.ones_like(chain.TARGETS)
+        network.train_on_batch(inputs, targets, np.array(weights))
+        centres.append(float(chain.cell_of(network).sampler.baseline.centre()))
+    assert centres[0] == pytest.approx(centres[1], rel=1e-5)
 
 
 @pytest.mark.exhaustive

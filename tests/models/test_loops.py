@@ -307,6 +307,21 @@ def test_mixed_precision(policy):
     assert_unbiased(found[:2], exact[:2])
 
 
+@pytest.mark.full
+def test_the_scale_of_a_loss_reaches_a_loop_and_is_taken_off():
+    found = []
+    for scale in (1.0, 8.0):
+        network = chain.model(baseline="moving_average", seed=1)
+        sgd = keras.optimizers.SGD(0.1)
+        network.compile(
+            keras.optimizers.LossScaleOptimizer(sgd, initial_scale=scale), "mse"
+        )
+        network.train_on_batch(chain.INPUTS, chain.TARGETS)
+        found.append(network.get_weights())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
 def trained(rows, steps_per_execution=1, network=None):
     keras.utils.set_random_seed(5)
     if network is None:
@@ -532,8 +547,28 @@ def test_learned_gates_in_a_loop_cost_once(unroll, masked):
     np.testing.assert_allclose(cost, gate.expected_open(), rtol=1e-5)
 
 
+class Costed(keras.layers.Layer):
+    """Passes on what it is given, of a cost whose baseline averages."""
+
+    def __init__(self):
+        super().__init__()
+        self.cost = tg.ExpectedCost(
+            lambda z: 1.0 + z[:, 0],
+            tg.estimators.Reinforce(baseline="moving_average"),
+            seed=1,
+        )
+
+    def build(self, shape):
+        self.cost.build(shape)
+        self.built = True
+
+    def call(self, h, training=None):
+        return h + 0.0 * self.cost(h, training=training)[:, None]
+
+
 STEERED = {
     **ADDING,
+    "cost": Costed,
     "kl": lambda: tg.CategoricalKL(
         weight=tg.schedules.ExponentialAnnealing.between(1.0, 0.1, steps=9)
     ),

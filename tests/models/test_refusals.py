@@ -91,6 +91,19 @@ def test_a_compute_loss_that_forgets_its_parent():
         train(network, "mse")
 
 
+def test_a_compute_loss_that_asks_its_parent_twice():
+    class Twice(tg.ScoreFunctionMixin, keras.Sequential):
+        def compute_loss(self, *args, **kwargs):
+            super().compute_loss(*args, **kwargs)
+            return super().compute_loss(*args, **kwargs)
+
+    network = Twice(
+        [problem.encoder(), tg.ReinforceSampler(), problem.decoder()]
+    )
+    with pytest.raises(RuntimeError, match="was called twice"):
+        train(network, "mse")
+
+
 @pytest.mark.parametrize("trainable", [True, False])
 def test_a_log_probability_that_no_loss_contains(trainable):
     x = keras.Input((2,))
@@ -125,6 +138,19 @@ def test_a_sampler_that_does_not_draw_once_per_example(examples):
         network.train_on_batch(
             problem.INPUTS[:examples], problem.TARGETS[:examples]
         )
+
+
+def test_losses_of_ranks_that_no_weight_fits():
+    x = keras.Input((2,))
+    z = tg.ReinforceSampler(baseline=None)(problem.encoder()(x))
+    y = problem.decoder()(z)
+    network = tg.StochasticModel(x, [y, z])
+    each = keras.losses.MeanSquaredError()
+    each.call = lambda target, z: tf.square(target - z)  # of rank 3
+    network.compile("sgd", loss=["mse", each])
+    targets = [problem.TARGETS, np.zeros((4, *z.shape[1:]), "float32")]
+    with pytest.raises(ValueError, match=r"differ by more.*ranks \[1, 3\]"):
+        network.train_on_batch(problem.INPUTS, targets)
 
 
 @pytest.mark.full

@@ -94,3 +94,18 @@ def test_replicas_draw_different_and_reproducible_noise(strategy):
     again, _ = replica_samples(strategy, seed=7)
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(first, again)
+
+
+def test_a_running_mean_is_that_of_the_mean_over_replicas(strategy):
+    with strategy.scope():
+        baseline = tg.estimators.Baseline(decay=0.5)
+    observe = tf.function(lambda signal: baseline.observe(signal))
+    for step in (0.0, 3.0):
+        signals = strategy.experimental_distribute_values_from_function(
+            lambda context, step=step: tf.fill(
+                [2], step + 2.0 * float(context.replica_id_in_sync_group)
+            )
+        )
+        strategy.run(observe, (signals,))
+    # Of 1 and 4, the last with twice the weight.
+    assert float(baseline.centre()) == pytest.approx(3.0)

@@ -94,3 +94,20 @@ def test_integers_are_an_error():
         tg.ops.gaussian_tril([1, 2, 3])
     with pytest.raises(TypeError, match="`mean` .*dtype int32"):
         tg.ops.reparameterize_gaussian_tril([1], [[1.0]], [1.0])
+
+
+def test_half_precision_is_computed_in_float32():
+    mean, scale = RANDOM.normal(size=(4, 3)), RANDOM.normal(size=(4, 6))
+    mean, scale = tf.constant(mean, "float16"), tf.constant(scale, "float16")
+    wide = tf.cast(mean, "float32")
+    factor = tg.ops.gaussian_tril(scale)
+    assert factor.dtype == tf.float32
+    z = tg.ops.reparameterize_gaussian_tril(mean, factor, 0.1 * wide)
+    expected = tg.ops.reparameterize_gaussian_tril(wide, factor, 0.1 * wide)
+    np.testing.assert_array_equal(z, tf.cast(expected, "float16"))
+    assert z.dtype == tf.float16
+    log_prob = tg.ops.gaussian_tril_log_prob(mean, factor, expected)
+    expected = tg.ops.gaussian_tril_log_prob(wide, factor, expected)
+    np.testing.assert_array_equal(log_prob, expected)
+    probability = tg.ops.gaussian_gate_open_probability(mean)
+    assert log_prob.dtype == probability.dtype == tf.float32

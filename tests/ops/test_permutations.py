@@ -180,17 +180,20 @@ def test_relaxations_are_their_formulas(op, compiled):
 def test_the_gradient_may_have_a_temperature_of_its_own(op, hard):
     """The value is that of τ, the gradient that of the other one."""
     shape = (2, 4, 4) if op is tg.ops.gumbel_sinkhorn else (2, 4)
-    logits, noise = tf.constant(some(*shape)), some(*shape, seed=8)
+    logits, noise = some(*shape), some(*shape, seed=8)
 
     def of_op(**options):
         return value_and_gradients(
-            lambda x: op(x, noise, hard=hard, **options), [logits]
+            lambda x: op(x, noise, hard=hard, **options), [tf.constant(logits)]
         )
 
     value, gradient = of_op(temperature=0.3, backward_temperature=0.9)
     np.testing.assert_allclose(value, of_op(temperature=0.3)[0], rtol=1e-12)
     # A fixed incoming gradient: that of `value_and_gradients` depends on none.
     assert_close(gradient, of_op(temperature=0.9)[1], rtol=1e-10)
+    logits[0, 1] = np.nan
+    _, (gradient,) = of_op(temperature=0.3, backward_temperature=0.9)
+    assert np.all(np.isnan(gradient[0])) and np.all(np.isfinite(gradient[1:]))
 
 
 @sorts

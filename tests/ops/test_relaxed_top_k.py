@@ -27,7 +27,7 @@ def test_two_softmaxes_by_hand(compiled):
 
 @hard_or_not
 def test_backward_temperature_shapes_the_gradient_alone(hard):
-    def gradient_of(temperature, backward=None):
+    def gradient_of(temperature, backward=None, logits=LOGITS):
         return value_and_gradients(
             lambda x: tg.ops.relaxed_top_k(
                 x,
@@ -37,12 +37,16 @@ def test_backward_temperature_shapes_the_gradient_alone(hard):
                 backward_temperature=backward,
                 hard=hard,
             ),
-            [tf.constant(LOGITS)],
+            [tf.constant(logits)],
         )
 
     value, gradient = gradient_of(0.4, 0.9)
     assert_close(value, gradient_of(0.4)[0])
     assert_close(gradient, gradient_of(0.9)[1])
+    bad = np.array(LOGITS)
+    bad[0, 1] = np.nan
+    _, (gradient,) = gradient_of(0.4, 0.9, bad)
+    assert np.all(np.isnan(gradient[0])) and np.all(np.isfinite(gradient[1:]))
 
 
 @eager_and_slow_xla

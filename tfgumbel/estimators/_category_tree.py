@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfgumbel import random
 from tfgumbel._precision import LOWEST
+from tfgumbel.estimators.algebra import log_add_exp
 
 
 class Pair(NamedTuple):
@@ -98,13 +99,8 @@ def _log_masses(logits: tf.Tensor) -> list[tf.Tensor]:
     levels = [tf.pad(logits, padding, constant_values=2.0 * LOWEST)]
     while len(levels) < depth:
         left, right = levels[0][..., ::2], levels[0][..., 1::2]
-        levels.insert(0, _log_add_exp(left, right))
+        levels.insert(0, log_add_exp(left, right))
     return levels
-
-
-def _log_add_exp(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-    difference = tf.abs(left - right)
-    return tf.maximum(left, right) + tf.math.log1p(tf.exp(-difference))
 
 
 def _child(log_odds: tf.Tensor, node: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:

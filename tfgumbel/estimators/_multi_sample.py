@@ -78,7 +78,6 @@ class MultiSampleBound(Estimator):
         # S equal points say what one does.
         fixed = repeat(fixed, self.samples)
         sample = self.distribution.infer(fixed, mode, next_seed)
-        sample = tf.stop_gradient(sample)
         cost = self.evaluate(cost_fn, sample)
         return -log_mean_exp(self.log_weight(cost, fixed, sample))
 

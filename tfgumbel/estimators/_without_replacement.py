@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tfgumbel import random
 from tfgumbel._precision import LOWEST
+from tfgumbel.estimators.algebra import log_add_exp
 
 # Log-probability of what is as good as impossible, masked above all.
 _IMPOSSIBLE = -1e6
@@ -172,18 +173,13 @@ def _next(
     free = -(log_mass + noise)  # log E = -Gumbel
     earliest = tf.reduce_min(free, axis=-1, keepdims=True)
     later = free + tf.math.log(-tf.math.expm1(earliest - free))
-    log_time = _log_add_exp(beam.log_time[..., None], later)
+    log_time = log_add_exp(beam.log_time[..., None], later)
     categories = tf.shape(log_probs)[-1]
     beams = beam.log_time.shape[-1] * log_probs.shape[-1]
     flat = tf.reshape(log_time, [-1, beams])
     negative, place = tf.math.top_k(-flat, count)
     chosen = tf.gather(tf.reshape(log_mass, [-1, beams]), place, batch_dims=1)
     return _Beam(-negative, chosen, place // categories, place % categories)
-
-
-def _log_add_exp(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-    difference = tf.abs(one - other)
-    return tf.maximum(one, other) + tf.math.log1p(tf.exp(-difference))
 
 
 def _chosen(log_probs: tf.Tensor, index: tf.Tensor) -> tf.Tensor:

@@ -63,6 +63,12 @@ def log_mean_exp(values: tf.Tensor, axis: int = 0) -> tf.Tensor:
     return tf.reduce_logsumexp(values, axis=axis) - tf.math.log(count)
 
 
+def log_add_exp(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    """log(exp(one) + exp(other))."""
+    difference = tf.abs(one - other)
+    return tf.maximum(one, other) + tf.math.log1p(tf.exp(-difference))
+
+
 def tile_context(context: Any, sample: tf.Tensor) -> tf.Tensor:
     """Repeats per-example data for samples that hold n rows per example.
 

@@ -96,6 +96,16 @@ def with_gradient(
     return tf.cast(pass_through(working), logits.dtype)
 
 
+def with_value(surrogate: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """The value, exactly, with the gradient of the surrogate."""
+
+    @tf.custom_gradient
+    def pass_through(surrogate: tf.Tensor) -> Any:
+        return tf.stop_gradient(value), lambda upstream: upstream
+
+    return pass_through(surrogate)
+
+
 def softmax_jacobian(p: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     """J(p) g = p (g - pᵀg), along the last axis."""
     mean = tf.reduce_sum(p * upstream, axis=-1, keepdims=True)

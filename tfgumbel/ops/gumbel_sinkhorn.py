@@ -12,9 +12,9 @@ from tfgumbel._precision import (
     nan_values,
     without_infinity,
 )
+from tfgumbel.ops._surrogate import with_value
 from tfgumbel.ops.maximal_matching import maximal_matching, square_matrices
 from tfgumbel.ops.sample_permutation import permutation_matrix
-from tfgumbel.ops.soft_sort import with_value
 
 
 def sinkhorn(logits: Any, *, iterations: int = 100) -> tf.Tensor:
@@ -181,8 +181,7 @@ def gumbel_sinkhorn(
         )
         matrix = with_value(_sinkhorn(scores / backward, iterations), matrix)
     if hard:
-        fixed = tf.stop_gradient(scores)
-        value = permutation_matrix(maximal_matching(fixed), dtype=scores.dtype)
-        value += _nan_matrices(fixed) + nan_values(tau)
+        value = permutation_matrix(maximal_matching(scores), dtype=scores.dtype)
+        value += _nan_matrices(scores) + nan_values(tau)
         matrix = with_value(matrix, value)
     return tf.cast(matrix, logits.dtype)

@@ -15,6 +15,7 @@ from tfgumbel._precision import (
     one_hot_argmax,
     without_infinity,
 )
+from tfgumbel.ops._surrogate import with_value
 from tfgumbel.ops.gumbel_top_k import k_hot_top
 
 
@@ -95,11 +96,11 @@ def relaxed_top_k(
         sample = _relaxed(keys, k, backward + nan, axis)
         if not hard:
             value = _relaxed(tf.stop_gradient(keys), k, tau + nan, axis)
-            sample = _with_value(sample, value)
+            sample = with_value(sample, value)
     if hard:
         # A bad temperature must show in the value too.
         k_hot = k_hot_top(tf.stop_gradient(keys), k, axis) + nan_values(tau)
-        sample = _with_value(sample, k_hot)
+        sample = with_value(sample, k_hot)
     return tf.cast(sample, logits.dtype)
 
 
@@ -124,7 +125,7 @@ def _log_complement(
     There 1 - softmax is the share of all others, whose logarithm is a
     difference of logarithms.
     """
-    largest = one_hot_argmax(tf.stop_gradient(scaled), axis) > 0
+    largest = one_hot_argmax(scaled, axis) > 0
     others = tf.where(largest, tf.cast(-np.inf, scaled.dtype), scaled)
     rest = tf.reduce_logsumexp(others, axis=axis, keepdims=True)
     return tf.where(
@@ -132,13 +133,3 @@ def _log_complement(
         tf.math.log_sigmoid(rest - scaled),
         tf.math.log1p(-tf.where(largest, tf.zeros_like(softmax), softmax)),
     )
-
-
-def _with_value(surrogate: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """The value, exactly, with the gradient of the surrogate."""
-
-    @tf.custom_gradient
-    def pass_through(surrogate: tf.Tensor) -> Any:
-        return tf.stop_gradient(value), lambda upstream: upstream
-
-    return pass_through(surrogate)

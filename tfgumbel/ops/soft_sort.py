@@ -13,6 +13,7 @@ from tfgumbel._precision import (
     nan_rows,
     nan_values,
 )
+from tfgumbel.ops._surrogate import with_value
 from tfgumbel.ops.plackett_luce_log_prob import item_logits
 from tfgumbel.ops.sample_permutation import descending, permutation_matrix
 
@@ -168,17 +169,7 @@ def _finished(
     tau, backward = taus
     soft = tf.nn.softmax(keys / (tau if backward is None else backward))
     if hard:
-        return with_value(soft, matrix + nan_values(tf.stop_gradient(tau)))
+        return with_value(soft, matrix + nan_values(tau))
     if backward is None:
         return soft
     return with_value(soft, tf.nn.softmax(keys / tau))
-
-
-def with_value(surrogate: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """The value, exactly, with the gradient of the surrogate."""
-
-    @tf.custom_gradient
-    def pass_through(surrogate: tf.Tensor) -> Any:
-        return tf.stop_gradient(value), lambda upstream: upstream
-
-    return pass_through(surrogate)
