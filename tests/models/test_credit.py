@@ -53,6 +53,16 @@ def test_discounted_costs_of_sequences_of_any_length(jit_compile):
     np.testing.assert_array_equal(tape.gradient(total, cost), expected)
 
 
+@pytest.mark.parametrize("discount", [1.0, 0.9999])
+def test_costs_to_go_in_half_precision_are_rounded_once(discount):
+    cost = tf.ones([1, 4000], tf.bfloat16)
+    found = tg.ops.cost_to_go(cost, discount=discount)
+    expected = tg.ops.cost_to_go(tf.cast(cost, tf.float32), discount=discount)
+    assert found.dtype == tf.bfloat16
+    found = tf.cast(found, tf.float32)
+    np.testing.assert_allclose(found, expected, rtol=2.0**-8)
+
+
 @pytest.mark.parametrize("discount", [0.0, -1.0, 1.1, float("nan")])
 def test_a_discount_that_is_none(discount):
     with pytest.raises(ValueError, match=r"discount=.*|finite"):

@@ -26,6 +26,11 @@ def test_masked_logits_are_very_low(dtype, compiled):
     assert_close(masked, expected, rtol=1e-7)
 
 
+def test_a_legal_category_beats_a_masked_one_whatever_its_logit():
+    logits = tg.ops.mask_logits([[-np.inf, 3.0], [3.0, -np.inf]], [True, False])
+    assert_close(tf.nn.softmax(logits), [[1.0, 0.0], [1.0, 0.0]])
+
+
 def test_no_mask_changes_nothing():
     np.testing.assert_array_equal(tg.ops.mask_logits(LOGITS, None), LOGITS)
     np.testing.assert_array_equal(tg.ops.mask_sample(LOGITS, None), LOGITS)
