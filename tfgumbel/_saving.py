@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -113,6 +113,14 @@ _TRIALS = (
 )
 
 
+def frames() -> Iterator[types.FrameType]:
+    """Those of the functions being executed, innermost first."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
 def is_tried() -> bool:
     """Whether Keras calls for shapes alone, and makes no use of the result.
 
@@ -120,8 +128,8 @@ def is_tried() -> bool:
     step, to know what dropout masks they need; the cell of a loop, and what
     `keras.ops.map` maps, once outside the loop (Keras 3.12 to 3.15).
     """
-    frame, inside = inspect.currentframe(), False
-    while frame is not None:
+    inside = False
+    for frame in frames():
         code = frame.f_code
         if code is counted.__code__:
             return False
@@ -133,18 +141,17 @@ def is_tried() -> bool:
             if not (inside or frame.f_locals["unroll"]):
                 return True
             inside = False
-        frame = frame.f_back
     return False
 
 
 def running_nodes() -> list[Any]:
     """The nodes of functional models that Keras runs now, outermost first."""
-    frame, nodes = inspect.currentframe(), []
-    while frame is not None:
+    nodes = [
+        frame.f_locals["node"]
+        for frame in frames()
         # Of Keras 3.12 to 3.15, which say so nowhere else.
-        if frame.f_code.co_qualname == "Function._run_through_graph":
-            nodes.append(frame.f_locals["node"])
-        frame = frame.f_back
+        if frame.f_code.co_qualname == "Function._run_through_graph"
+    ]
     return nodes[::-1]
 
 
@@ -153,15 +160,13 @@ def is_masked_step() -> bool:
 
     What counts there, counts in masked steps too (Keras 3.12 to 3.15).
     """
-    frame = inspect.currentframe()
-    while frame is not None:
+    for frame in frames():
         code = frame.f_code
         if code is counted.__code__:
             return False
         if code.co_qualname == "rnn" and code.co_filename.endswith(_RNN):
             if frame.f_locals["mask"] is not None:
                 return True
-        frame = frame.f_back
     return False
 
 
@@ -178,13 +183,10 @@ def is_rematerialised() -> bool:
 
 def is_called_by(*names: str) -> bool:
     """Whether a function of such a name is among those being executed."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        code = frame.f_code
-        if code.co_name in names or code.co_qualname in names:
-            return True
-        frame = frame.f_back
-    return False
+    return any(
+        frame.f_code.co_name in names or frame.f_code.co_qualname in names
+        for frame in frames()
+    )
 
 
 def counted(call: Callable[[], Any]) -> Any:

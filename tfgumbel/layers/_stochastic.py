@@ -259,14 +259,12 @@ def model_in_training() -> keras.Model | None:
 
     Or whose gradient `GradientStatistics` takes as such a step does.
     """
-    frame = inspect.currentframe()
-    while frame is not None:
+    for frame in _saving.frames():
         home, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
         if name == "train_step" and home.startswith("keras."):
             return frame.f_locals.get("self")
         if name == "_of_replica" and home.startswith("tfgumbel.callbacks."):
             return frame.f_locals["self"].model
-        frame = frame.f_back
     return None
 
 
