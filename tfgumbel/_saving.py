@@ -13,6 +13,7 @@ import numpy as np
 
 # Keras 3.12 to 3.15 have no public way to ask for it.
 from keras.src.backend.common.stateless_scope import in_stateless_scope
+from keras.src.utils.python_utils import is_default
 
 
 def deserialize(
@@ -187,6 +188,14 @@ def is_called_by(*names: str) -> bool:
         frame.f_code.co_name in names or frame.f_code.co_qualname in names
         for frame in frames()
     )
+
+
+def build(layer: keras.layers.Layer, shape: Any) -> None:
+    """Builds a layer, one that only its `call` can build, too."""
+    if is_default(layer.build):
+        layer(keras.tree.map_shape_structure(keras.KerasTensor, shape))
+    else:
+        layer.build(shape)
 
 
 def counted(call: Callable[[], Any]) -> Any:

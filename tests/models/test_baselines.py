@@ -186,3 +186,26 @@ def test_sample_weights_weigh_the_running_mean():
     model.train_on_batch(np.zeros((2, 3)), targets, weights)
     centre = float(model.get_layer("sampler").baseline.centre())
     assert centre == pytest.approx((3.0 * 1.0 + 4.0) / 4.0)
+
+
+class OfLayers(keras.layers.Layer):
+    """A baseline as many write one: with layers, and no `build` of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(1)
+
+    def call(self, inputs):
+        if isinstance(inputs, list):  # RELAX's: z and the context
+            inputs = keras.ops.concatenate(inputs, axis=-1)
+        return self.dense(inputs)[:, 0]
+
+
+def test_a_baseline_without_a_build_of_its_own_is_built_with_its_sampler():
+    sampler = tg.ReinforceSampler(baseline=OfLayers())
+    sampler.build((None, 3), (None, 5))
+    shapes = [tuple(v.shape) for v in sampler.trainable_variables]
+    assert shapes == [(5, 1), (1,)]
+    relax = tg.estimators.RELAX("bernoulli", network=OfLayers())
+    relax.build((None, 3), (None, 5))
+    assert tuple(relax.network.trainable_variables[0].shape) == (8, 1)

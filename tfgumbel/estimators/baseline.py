@@ -100,7 +100,7 @@ class Baseline(keras.layers.Layer):
         """Builds the network for contexts of this shape."""
         if self.network is not None and not self.network.built:
             try:
-                self.network.build(context_shape)
+                _saving.build(self.network, context_shape)
             except (TypeError, ValueError) as error:
                 if None not in tuple(context_shape)[1:]:
                     raise

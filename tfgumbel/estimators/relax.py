@@ -110,7 +110,7 @@ class RELAX(CoupledEstimator):
         if context_shape is None:
             context_shape = shape
         if not self.network.built:
-            self.network.build([shape, tuple(context_shape)])
+            _saving.build(self.network, [shape, tuple(context_shape)])
         self.built = True
 
     def _control(
