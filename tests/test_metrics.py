@@ -138,7 +138,7 @@ def test_masked_positions_do_not_count():
     masked, weighted, all_count = (
         tg.CodePerplexity(shared=True) for _ in range(3)
     )
-    codes = tf.constant(P)
+    codes = tf.constant(np.where(mask[..., None], P, np.float32("nan")))
     codes._keras_mask = tf.constant(mask)
     masked.update_state(None, codes)
     weighted.update_state(None, P, sample_weight=mask.astype("float32"))
@@ -302,6 +302,8 @@ def test_bad_codes_are_an_error(codes, axis, error, message):
 def test_bad_weight_and_threshold_are_errors():
     with pytest.raises(ValueError, match=r"`sample_weight` .*\(11, 3, 6\)"):
         tg.CodePerplexity().update_state(None, P, sample_weight=P)
+    with pytest.raises(ValueError, match=r"`sample_weight` .*\(1, 3, 6\)"):
+        tg.CodePerplexity().update_state(None, P[:1], sample_weight=WEIGHTS)
     for threshold, error in (
         (-0.1, ValueError),
         (1, ValueError),

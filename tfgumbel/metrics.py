@@ -51,9 +51,11 @@ class CodeMetric(keras.metrics.Metric):
         """
         mask = getattr(y_pred, "_keras_mask", None)
         codes = self._codes(y_pred)
-        for weight in (sample_weight, mask):
-            if weight is not None:
-                codes *= _per_variable(weight, codes)
+        if mask is not None:  # what is masked may be NaN
+            keep = _per_variable("mask", mask, codes) > 0.0
+            codes = tf.where(keep, codes, tf.zeros_like(codes))
+        if sample_weight is not None:
+            codes *= _per_variable("sample_weight", sample_weight, codes)
         counts = tf.reduce_sum(codes, axis=self._summed(codes.shape.rank))
         if self.counts is None:
             self.counts = self._make_counts(counts.shape)
@@ -140,19 +142,20 @@ class CodeMetric(keras.metrics.Metric):
         }
 
 
-def _per_variable(weight: Any, codes: tf.Tensor) -> tf.Tensor:
+def _per_variable(name: str, weight: Any, codes: tf.Tensor) -> tf.Tensor:
     """The weight with axes of size 1 for what it does not tell apart."""
     weight = tf.cast(tf.convert_to_tensor(weight), codes.dtype)
     missing = codes.shape.rank - weight.shape.rank
     column = missing == 0 and weight.shape[-1] == 1
     if missing < 1 and not column:
         raise ValueError(
-            "Argument `sample_weight` must have fewer axes than `y_pred`, of "
-            f"shape {codes.shape}. Received: sample_weight of shape "
-            f"{weight.shape}"
+            f"Argument `{name}` must have fewer axes than `y_pred`, of "
+            f"shape {codes.shape}. Received: {name} of shape {weight.shape}"
         )
     ones = tf.ones([missing], tf.int32)
-    return tf.reshape(weight, tf.concat([tf.shape(weight), ones], axis=0))
+    weight = tf.reshape(weight, tf.concat([tf.shape(weight), ones], axis=0))
+    _checks.broadcastable(name, weight.shape, codes.shape)
+    return weight
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")

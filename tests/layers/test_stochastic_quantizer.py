@@ -337,6 +337,16 @@ def test_indices_go_out_and_in(groups, stages, shape):
     np.testing.assert_allclose(layer.decode(indices), drawn, rtol=1e-5)
 
 
+def test_the_nearest_codes_are_encoded_where_the_layer_samples():
+    layer = quantizer(inference="sample")
+    nearest = layer.encode(X)
+    np.testing.assert_array_equal(
+        layer.decode(nearest), quantizer()(X, training=False)
+    )
+    with tg.SamplingScope(seed=1):
+        assert np.any(layer(X) != layer.decode(layer.encode(X)))
+
+
 def test_cosine_distance_looks_at_directions_only():
     layer = quantizer(distance="cosine", update="ema", estimator="copy")
     y = layer(X)

@@ -437,7 +437,7 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
                 trains_codebook=self.update == "gradient"
                 or self.trainable_scale,
             )
-        draws = self.estimator == "copy" if trains else self.mode == "sample"
+        draws = self.estimator == "copy" if trains else seed is not None
         if draws:
             index = estimators.draw_codes(x, book, seed, scale=scale)
         else:
