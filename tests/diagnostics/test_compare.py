@@ -198,9 +198,10 @@ def test_what_fails_is_reported():
     assert "no estimator could be measured" in str(categorical)
 
 
-def test_estimates_that_are_not_finite_are_reported():
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_estimates_that_are_not_finite_are_reported(value):
     def cost(z):
-        return z[:, 1] + tf.where(z[:, 0] == 1.0, np.nan, z[:, 0])
+        return z[:, 1] + tf.where(z[:, 0] == 1.0, value, z[:, 0])
 
     names = ["reinforce", "gumbel_softmax"]
     result = toy(names, cost, [[0.0, 0.0]], draws=100)
