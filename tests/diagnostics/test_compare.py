@@ -212,6 +212,19 @@ def test_estimates_that_are_not_finite_are_reported(value):
 
 
 @pytest.mark.full
+def test_looks_rows_and_the_norm_share_the_error_rate():
+    """Three looks at a row and the norm, or two at two rows and the norm."""
+    name = "gumbel_softmax"
+    one = toy([name], draws=10_000, max_draws=160_000)
+    two = toy([name, "disarm"], draws=10_000, max_draws=40_000)
+    assert (one.settings["looks"], two.settings["looks"]) == (3, 2)
+    for figure in ("draws", "bias_detectable", "bias_upper", "bias_lower"):
+        assert getattr(one[name], figure) == getattr(two[name], figure)
+    # The least of two, by Holm, is twice itself.
+    assert two[name].p_value == pytest.approx(one[name].p_value / 3 * 2 * 2)
+
+
+@pytest.mark.full
 def test_past_the_limit_a_reference_is_drawn():
     names = ["rloo", "disarm", "gumbel_softmax", "exact"]
     result = toy(names, draws=20_000, limit=1)
