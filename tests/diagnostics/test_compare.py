@@ -238,6 +238,14 @@ def test_past_the_limit_a_reference_is_drawn():
     assert "disarm" in str(result)
 
 
+@pytest.mark.full
+def test_the_reference_takes_half_as_many_evaluations_as_all():
+    """But no more than halves the least noise that it meets."""
+    names = ["reinforce", "st", "st_gumbel", "gumbel_softmax", "gapped"]
+    result = toy(names, draws=1000, max_draws=1000, limit=1)
+    assert result.reference == "the mean of 2500 draws of reinforce"
+
+
 def test_the_noise_of_the_reference_counts():
     found = toy(["rloo"], draws=4000, max_draws=4000, limit=2)
     assert found.reference == "by enumeration"  # of both states
