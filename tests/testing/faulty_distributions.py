@@ -581,6 +581,24 @@ def ignores_upstream(self, cost, parameters, gradients):
     return join(value, *parameters)
 
 
+def without_a_word(self, cost, parameters, gradients):
+    """Zero, as a gradient through a step is."""
+    zeros = [tf.zeros_like(found) for found in gradients]
+    return ScoreFunction.join(self, cost, parameters, zeros)
+
+
+def of_odds(self, cost, parameters, gradients):
+    """Has a factor and takes it out again."""
+    odds = tf.exp(parameters[0])
+    found = gradients[0] * odds / odds
+    return ScoreFunction.join(self, cost, parameters, [found])
+
+
+def of_finite_costs(self, cost, parameters, gradients):
+    finite = tf.where(tf.math.is_finite(cost), cost, tf.zeros_like(cost))
+    return ScoreFunction.join(self, finite, parameters, gradients)
+
+
 class HalvedOfTwo(ScoreFunction):
     """Wrong where categories are two."""
 
@@ -658,6 +676,23 @@ class InMixedPrecision(OfOneSample):
         return self.dense(tf.ones([1, 1]))[0, 0]
 
 
+class KeepsNaN(OfOneSample):
+    """Takes every cost into its moving mean."""
+
+    def baseline(self, cost):
+        before = tf.identity(self.mean.value)
+        self.mean.assign(0.9 * before + 0.1 * tf.reduce_mean(cost))
+        return tf.where(tf.math.is_finite(before), before, 0.0)
+
+
+class HasAnIdleWeight(OfOneSample):
+    """Has a weight that no objective reaches."""
+
+    def build(self, *shapes):
+        self.idle = self.add_scalar("idle", 0.0, True)
+        super().build(*shapes)
+
+
 class WithTheCurrentCost(OfOneSample):
     """Updates the moving mean before it is used."""
 
@@ -686,6 +721,28 @@ ESTIMATORS = (
     estimator("WithoutTheCost", "cost's own weights", join=without_the_cost),
     Fault("LearnsInTheCost", "cost's own weights", LearnsInTheCost),
     Fault("StartsAtACorner", "control variates", StartsAtACorner, "begins"),
+    Fault("HasAnIdleWeight", "control variates", HasAnIdleWeight, "gets none"),
+    estimator("OfOdds", "extremes", "not finite", join=of_odds),
+    estimator(
+        "WithoutAWord",
+        "cost without gradient",
+        "zero without a word",
+        join=without_a_word,
+        needs_gradient=True,
+    ),
+    estimator(
+        "OfFiniteCosts",
+        "NaN",
+        "example itself is finite",
+        join=of_finite_costs,
+    ),
+    Fault("KeepsNaN", "NaN", KeepsNaN, "for ever"),
+    estimator(
+        "ZeroInXLA",
+        "xla",
+        "zero",
+        scale=lambda self: 0.0 if is_compiled() else 1.0 / self.samples,
+    ),
     estimator("IgnoresUpstream", "incoming gradient", join=ignores_upstream),
     estimator("Surrogate", "value", join=surrogate),
     estimator("Miscounts", "evaluations", "where it says 7", evaluations=7),
