@@ -5,6 +5,7 @@ import pytest
 
 from tests.diagnostics.test_chunks import filled
 from tfgumbel.diagnostics import Moments, Row, study
+from tfgumbel.diagnostics.comparison import relative
 from tfgumbel.diagnostics.verdict import Verdict
 
 
@@ -40,3 +41,11 @@ def test_noise_is_no_signal(mean):
         moments.add(draw)
     found = study._snr(filled(draws, 1, 1, draws[0]))
     assert found == pytest.approx(moments.snr)
+
+
+@pytest.mark.parametrize(
+    ("length", "norm", "share"),
+    [(0.0, 0.0, 0.0), (1.0, 0.0, np.inf), (1.0, 4.0, 0.25)],
+)
+def test_no_bias_is_no_share_of_any_norm(length, norm, share):
+    assert relative(length, norm) == share
