@@ -314,6 +314,27 @@ def test_weights_that_are_not_of_the_examples():
         metric.update_state(x, sample_weight=weights)
     with pytest.raises(ValueError, match=r"per example.*\(4, 2\)"):
         metric.update_state(x, sample_weight=np.ones((4, 2)))
+    with pytest.raises(ValueError, match="`sample_weight` .*broadcast"):
+        metric.update_state(x, sample_weight=np.ones(3))
+
+
+def test_large_bounds_keep_their_standard_error():
+    values = np.random.default_rng(0).normal(1e4, 1.0, [500, 1])
+    values = values.astype("float32")
+    metric = tg.LogMarginalLikelihood(lambda x: x[:, 0], samples=1)
+    metric.update_state(values)
+    error = values.std(ddof=1, dtype="float64") / np.sqrt(500)
+    assert metric.standard_error() == pytest.approx(error, rel=1e-3)
+
+
+def test_costs_of_half_precision_are_added_up_in_float32():
+    def cost(x):
+        return tf.range(len(x), dtype="float16")
+
+    metric = tg.LogMarginalLikelihood(cost, samples=4)
+    metric.update_state(tf.zeros([1, 1]))
+    expected = np.log(np.mean(np.exp(-np.arange(4.0))))
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("inference", ["mode", "sample"])

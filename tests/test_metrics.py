@@ -319,6 +319,14 @@ def test_unknown_number_of_variables_is_an_error():
         update.get_concrete_function(None, tf.TensorSpec([None, None, 6]))
 
 
+def test_codes_of_half_precision_are_counted_exactly():
+    """float16 has no whole numbers between 2048 and 2050."""
+    codes = np.eye(2, dtype="float16")[(np.arange(8000) % 3 == 0).astype(int)]
+    metric = tg.metrics.CodePerplexity()
+    metric.update_state(None, codes)
+    np.testing.assert_array_equal(metric.counts, [5333.0, 2667.0])
+
+
 @every_metric
 def test_codes_that_are_nan_show(name):
     codes = P.copy()

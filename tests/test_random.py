@@ -215,6 +215,16 @@ def test_uniform64_follows_its_distribution(compiled):
     assert_distribution(noise, scipy.stats.uniform.cdf)
 
 
+@pytest.mark.parametrize("categories", [2, 40, 100])
+def test_a_category_that_is_all_but_never_drawn_keeps_its_share(categories):
+    logits = np.full(categories, -100.0, "float32")
+    logits[0], logits[-1] = 0.0, -25.0
+    share = np.exp(-25.0)
+    uniform = 1.0 - np.array([1.5, 0.5]) * share
+    found = tg.random.categorical_quantile([logits] * 2, uniform)
+    np.testing.assert_array_equal(found, [0, categories - 1])
+
+
 @eager_and_xla
 @pytest.mark.parametrize("categories", [2, 16, 17, 97, 1000])
 def test_quantile_inverts_the_cumulative_distribution(compiled, categories):

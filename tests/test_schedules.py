@@ -65,6 +65,8 @@ def test_graph_follows_a_variable_step(compiled):
 
 
 def test_config_round_trip():
+    assert ExponentialAnnealing().minimum == 0.5
+    assert ExponentialAnnealing(0.3).minimum == 0.3
     schedule = ExponentialAnnealing(3.0, rate=0.02, minimum=0.1, every=5)
     config = {"initial": 3.0, "rate": 0.02, "minimum": 0.1, "every": 5}
     assert schedule.get_config() == config
@@ -140,6 +142,7 @@ def test_check_accepts_schedules_of_positive_values():
         # It may vanish late, and where it has decayed before.
         (lambda step: tf.exp(-tf.cast(step, tf.float32) / 50.0), 10**4),
         (lambda step: tf.cast(step < 10**5, tf.float32), 10**5),
+        (lambda step: 100.0 / (100.0 + step) if step < 10**6 else -1.0, 10**6),
         (lambda step: [1.0, 2.0], 0),
     ],
 )

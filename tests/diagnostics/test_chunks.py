@@ -30,7 +30,12 @@ def test_mean_variance_and_its_error(count, size, calls):
     square = np.square(draws - draws[0]).sum(axis=(1, 2))
     error = square.std() / np.sqrt(count)
     assert chunks.variance_error == pytest.approx(error)
-    assert len(chunks.noise()) < MOST
+    noise = chunks.noise()
+    assert len(noise) < MOST
+    if count < MOST:  # Of so few as they came, the error is known.
+        np.testing.assert_allclose(
+            np.mean(np.square(noise), axis=0), draws.var(0, ddof=1) / count
+        )
     if count > MOST * size:
         assert len(chunks.noise()) >= MOST // 2
 

@@ -135,6 +135,7 @@ def test_control_variates_are_trained_and_given_back():
     keras.utils.set_random_seed(0)
     relax.build([1, 1])
     before = [weight.numpy() for weight in relax.variables]
+    random.seed(9)
     state = random.getstate()
     result = toy({"plain": "reinforce", "relax": relax}, train_steps=500)
     assert result["relax"].variance < result["plain"].variance / 1000
@@ -198,15 +199,29 @@ def test_what_fails_is_reported():
     assert "no estimator could be measured" in str(categorical)
 
 
-def test_estimates_that_are_not_finite_are_reported():
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_estimates_that_are_not_finite_are_reported(value):
     def cost(z):
-        return z[:, 1] + tf.where(z[:, 0] == 1.0, np.nan, z[:, 0])
+        return z[:, 1] + tf.where(z[:, 0] == 1.0, value, z[:, 0])
 
     names = ["reinforce", "gumbel_softmax"]
     result = toy(names, cost, [[0.0, 0.0]], draws=100)
     assert "not finite" in result["reinforce"].note
     # Relaxed samples miss it; what they are compared with does not.
     assert result.reference is None and result.recommended is None
+
+
+@pytest.mark.full
+def test_looks_rows_and_the_norm_share_the_error_rate():
+    """Three looks at a row and the norm, or two at two rows and the norm."""
+    name = "gumbel_softmax"
+    one = toy([name], draws=10_000, max_draws=160_000)
+    two = toy([name, "disarm"], draws=10_000, max_draws=40_000)
+    assert (one.settings["looks"], two.settings["looks"]) == (3, 2)
+    for figure in ("draws", "bias_detectable", "bias_upper", "bias_lower"):
+        assert getattr(one[name], figure) == getattr(two[name], figure)
+    # The least of two, by Holm, is twice itself.
+    assert two[name].p_value == pytest.approx(one[name].p_value / 3 * 2 * 2)
 
 
 @pytest.mark.full
@@ -223,8 +238,18 @@ def test_past_the_limit_a_reference_is_drawn():
     assert "disarm" in str(result)
 
 
+@pytest.mark.full
+def test_the_reference_takes_half_as_many_evaluations_as_all():
+    """But no more than halves the least noise that it meets."""
+    names = ["reinforce", "st", "st_gumbel", "gumbel_softmax", "gapped"]
+    result = toy(names, draws=1000, max_draws=1000, limit=1)
+    assert result.reference == "the mean of 2500 draws of reinforce"
+
+
 def test_the_noise_of_the_reference_counts():
-    known = toy(["rloo"], draws=4000, max_draws=4000)["rloo"]
+    found = toy(["rloo"], draws=4000, max_draws=4000, limit=2)
+    assert found.reference == "by enumeration"  # of both states
+    known = found["rloo"]
     drawn = toy(["rloo"], draws=4000, max_draws=4000, limit=1)
     assert drawn.reference == "the mean of 4000 draws of rloo"
     row = drawn["rloo"]
@@ -242,7 +267,7 @@ def test_a_cost_with_noise_of_its_own_is_not_enumerated(where):
     def noisy(z):
         noise = tf.random.normal([tf.shape(z)[0]])
         if where == "each row":  # As of an estimate with a constant seed.
-            noise = 5.0 * tg.random.normal([tf.shape(z)[0]], [1, 2])
+            noise = 5.0 * tg.random.uniform([tf.shape(z)[0]], [1, 2])
         return z[:, 0] + noise * (z[:, 0] if where == 1.0 else 1.0)
 
     names = ["reinforce", "disarm"]

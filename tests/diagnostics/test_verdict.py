@@ -36,6 +36,8 @@ def test_one_of_many_examples():
     noise = drawn.noise().reshape(-1, 200)
     together = BiasTest((drawn.mean - gradient).ravel(), noise).p_value
     assert verdict.p_value < 0.1 * together
+    alone = BiasTest(drawn.mean[17], drawn.noise()[:, 17]).p_value
+    assert verdict.p_value == pytest.approx(2 * 200 * alone)
 
 
 def test_all_of_them_a_little():
@@ -83,12 +85,13 @@ def test_the_norm_of_a_reference_has_bounds():
     rng = np.random.default_rng(4)
     gradient = np.full([2, 50], 0.1)
     norm = np.sqrt(0.5)
-    held = 0
+    held = {0.1: 0, 0.5: 0}
     for _ in range(50):
         drawn = chunks(rng, gradient)
         reference = Reference(drawn.mean, drawn.noise(), 0.0, "drawn")
-        low, high = reference.bounds(0.1)
-        held += low < norm < high
+        for rate in held:
+            low, high = reference.bounds(rate)
+            held[rate] += low < norm < high
         assert reference.norm() == pytest.approx(norm, rel=0.3)
-    assert held >= 40
+    assert held[0.1] >= 40 and held[0.5] >= 18
     assert exact(gradient).bounds(0.1) == pytest.approx((norm, norm), rel=1e-12)

@@ -159,6 +159,22 @@ def test_networks_learn_from_impossible_categories(name):
     assert all(np.all(np.isfinite(gradient)) for gradient in found)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_infinite_log_odds_teach_a_temperature_what_large_ones_do(tied):
+    rebar = estimators.REBAR("bernoulli", tied=tied)
+    found = []
+    for size in (np.inf, 1e4):
+        logits = tf.constant([[size, 0.3, -size]])
+        with tf.GradientTape() as tape:
+            value = rebar(
+                lambda z: tf.square(z[:, 0] + z[:, 1] - z[:, 2] - 1.3),
+                *(logits, [1, 2]),
+            )
+        found.append(tape.gradient(value, rebar.trainable_variables))
+    np.testing.assert_array_equal(*found)
+    assert np.all(np.isfinite(found[0])) and np.all(found[0])
+
+
 @pytest.mark.parametrize(
     "name",
     [

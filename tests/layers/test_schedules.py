@@ -133,3 +133,19 @@ def test_a_value_that_follows_a_schedule_is_not_assigned():
     layer = tg.GumbelSoftmax(tg.schedules.ExponentialAnnealing())
     with pytest.raises(ValueError, match="follows a schedule.*temperature=0.5"):
         layer.temperature = 0.5
+
+
+def test_a_stateless_scope_keeps_the_steps_to_itself():
+    """As `stateless_call` returns them: the layer stands where it stood."""
+    layer = tg.GumbelSoftmax(schedule, seed=3)
+    inputs = tf.constant(X)
+    layer(inputs)
+    before = [variable.numpy() for variable in layer.variables]
+    with keras.StatelessScope() as scope:
+        inside = [layer(inputs, training=True) for _ in range(2)]
+    step = layer.state("temperature_step")
+    assert int(scope.get_current_value(step)) == 2
+    for variable, value in zip(layer.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    for sample in inside:
+        np.testing.assert_array_equal(layer(inputs, training=True), sample)

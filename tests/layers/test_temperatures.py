@@ -86,6 +86,18 @@ def test_what_cannot_be_trained_is_refused(make):
         make(-1, trainable_temperature=True)
 
 
+@pytest.mark.parametrize("kind", [float, np.array, tf.constant, keras.Variable])
+@pytest.mark.parametrize("trained", [True, False])
+def test_what_is_assigned_is_checked(kind, trained):
+    layer = tg.GumbelSoftmax(0.5, trainable_temperature=trained)
+    layer.temperature = kind(0.25)
+    assert float(layer.temperature) == pytest.approx(0.25)
+    for bad in (-1.0, 0.0, float("nan")):
+        with pytest.raises(ValueError, match="Received: temperature="):
+            layer.temperature = kind(bad)
+    assert float(layer.temperature) == pytest.approx(0.25)
+
+
 @pytest.mark.parametrize("layers", [None, "mine"])
 def test_scheduler_refuses_a_trained_temperature(layers):
     layer = tg.GumbelSoftmax(trainable_temperature=True, name="mine")

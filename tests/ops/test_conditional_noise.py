@@ -137,3 +137,15 @@ def test_half_precision_is_computed_in_float32(dtype):
     b = tf.one_hot(2, 4)
     assert ops.conditional_gumbel(logits, b, LOGITS).dtype == tf.float32
     assert ops.conditional_logistic(logits, b, LOGITS).dtype == tf.float32
+
+
+@pytest.mark.parametrize(
+    "op", [ops.conditional_gumbel, ops.conditional_logistic]
+)
+def test_the_sample_receives_no_gradient(op):
+    """It is what was drawn, whose own gradient is not z's to carry."""
+    b = tf.one_hot(2, 4)
+    with tf.GradientTape() as tape:
+        tape.watch(b)
+        z = op(LOGITS, b, -LOGITS)
+    assert tape.gradient(z, b) is None

@@ -170,6 +170,8 @@ def test_divergence_from_the_uniform_one():
         rtol=0,
         atol=1e-12,
     )
+    one = tg.ops.subset_kl(logits, k=2, prior_logits=logits[0], axis=1)[0]
+    assert_close(one, 0.0, rtol=0, atol=1e-12)
 
 
 @sizes
@@ -659,6 +661,9 @@ def test_mode_is_the_most_probable_subset():
         np.testing.assert_array_equal(tg.ops.subset_mode(logits, k=k), best)
     tied = tg.ops.subset_mode([1.0, 1.0, 1.0, 0.0], k=2)
     np.testing.assert_array_equal(tied, [1, 1, 0, 0])
+    # An item of log-odds 0 adds nothing, and is left out.
+    even = tg.ops.subset_mode([0.0, 1.0, -1.0], k=(0, 3))
+    np.testing.assert_array_equal(even, [0, 1, 0])
 
 
 @sizes
@@ -671,14 +676,19 @@ def test_enumeration(n, k):
     assert np.all(np.diff(found.sum(axis=1)) >= 0)
 
 
+def test_many_subsets_are_enumerated():
+    assert len(tg.ops.enumerate_subsets(15, k=(0, 15))) == 2**15
+
+
 @pytest.mark.parametrize(
     ("n", "k", "error"),
     [
         (4, 5, ValueError),
         (4, (3, 2), ValueError),
         (4, -1, ValueError),
-        (40, 20, ValueError),
+        (23, 11, ValueError),  # a third more than 2^20
         (4, 2.0, TypeError),
+        (4, True, TypeError),
         (0, 0, ValueError),
     ],
 )

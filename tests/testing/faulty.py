@@ -214,6 +214,10 @@ def without_a_floor(self, logits):
     return tf.cast(-tf.math.log(-tf.math.log(1.0 - u)), tf.float32)
 
 
+def by_another_seed(self):
+    return tf.constant(np.random.randint(10**6, size=2))
+
+
 # Shapes, values, graphs
 
 
@@ -256,6 +260,19 @@ def float32_always(self, logits, training=None):
 
 def declared_shape(self, shape):
     return shape
+
+
+def another_shape(self, shape):
+    return (*shape, 1)
+
+
+def infinite(self, logits, noise):
+    return tf.nn.softmax(logits + noise) / 0.0
+
+
+def root_of_zero(self, logits, noise):
+    soft = Right.soften(self, logits, noise)
+    return soft + tf.sqrt(soft - tf.stop_gradient(soft))
 
 
 def mixes_dtypes(self, logits, training=None):
@@ -310,6 +327,30 @@ def inverse(self, logits, noise):
 
 def without_super(self):
     return {"temperature": self.initial, "hard": self.hard, "seed": self.seed}
+
+
+def twice_the_temperature(self):
+    return {**Right.get_config(self), "temperature": 2.0 * self.initial}
+
+
+@saved
+class OffsetThatNoFileHas(Right):
+    """Begins with another number in every process."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.offset = np.random.normal()
+
+    def infer(self, logits):
+        return tf.nn.softmax(logits * self.offset)
+
+
+@saved
+class WithoutItsMask(Right):
+    """Takes a mask of categories and pays no attention to it."""
+
+    def call(self, logits, category_mask=None, training=None):
+        return super().call(logits, training=training)
 
 
 def config_without(*names):
@@ -460,6 +501,50 @@ FAULTS = (
         "variables",
         "correlation",
         {"noise": one_for_all_variables},
+    ),
+    fault(
+        "ByAnotherSeed",
+        "seeds",
+        "one seed gave",
+        {"next_seed": by_another_seed},
+    ),
+    fault(
+        "AnotherShape",
+        "training",
+        r"declared as \(4, 3, 5, 1\)",
+        {"compute_output_shape": another_shape},
+    ),
+    fault("Infinite", "training", "sample is not finite", {"soften": infinite}),
+    fault(
+        "RootOfZero",
+        "gradient",
+        "in input 0 is not finite",
+        {"soften": root_of_zero},
+    ),
+    fault(
+        "ByNumpyInSavedModel",
+        "saved model",
+        "same values",
+        {"noise": by_numpy},
+    ),
+    fault(
+        "OffsetThatNoFileHas",
+        "keras file",
+        "predicts something else",
+        cls=OffsetThatNoFileHas,
+    ),
+    fault(
+        "TwiceTheTemperature",
+        "configuration",
+        "another temperature",
+        {"get_config": twice_the_temperature},
+    ),
+    fault(
+        "WithoutItsMask",
+        "masked categories",
+        "not zero",
+        cls=WithoutItsMask,
+        arguments={"category_mask": LOGITS > LOGITS.min(-1, keepdims=True)},
     ),
     fault("Counted", "seeds", "seed 4 repeat a call with seed 3", cls=Counted),
     fault("StateInWeights", "weights", "same noise", cls=StateInWeights),

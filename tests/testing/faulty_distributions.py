@@ -245,6 +245,38 @@ def shared_noise(self, parameters, seed):
     return parameters[0] * tf.sqrt(2.0 * tg.random.exponential(one, seed))
 
 
+def of_static_batch(self, parameters, sample):
+    one = tf.ones([int(parameters[0].shape[0]), 1])
+    return one * Rayleigh.log_probs(self, parameters, sample)
+
+
+def of_the_whole_batch(self, parameters, sample):
+    found = Rayleigh.log_probs(self, parameters, sample)
+    return found - tf.reduce_mean(found)
+
+
+def unlike(is_other):
+    """log q less half where it is computed another way."""
+
+    def log_probs(self, parameters, sample):
+        found = Rayleigh.log_probs(self, parameters, sample)
+        return found - 0.5 if is_other() else found
+
+    return log_probs
+
+
+def in_half_precision(self, inputs):
+    return tuple(
+        tf.cast(tf.nn.softplus(part), tf.float32)
+        for part in tf.nest.flatten(inputs)
+    )
+
+
+def support_with_the_last_but_one_twice(self, shape):
+    bits = tg.distributions.Bernoulli().support(shape)
+    return np.concatenate([bits[:-1], bits[-2:-1]])
+
+
 class ForgetsTheMean(Rayleigh):
     """Has an option of the mean alone, not in its configuration."""
 
@@ -302,6 +334,49 @@ DISTRIBUTIONS = (
         "UnnormalisedScore", "score", log_probs=log_probs_without_constant
     ),
     rayleigh("RateForScale", "samples", reparameterize=rate_for_scale),
+    rayleigh(
+        "MeanOfVariables",
+        "sums",
+        "differ",
+        log_prob=lambda self, p, z: tf.reduce_mean(self.log_probs(p, z), -1),
+    ),
+    rayleigh(
+        "OfTheWholeBatch",
+        "independence",
+        "log q of an example changes",
+        log_probs=of_the_whole_batch,
+    ),
+    rayleigh("StaticBatch", "graph", "NoneType", log_probs=of_static_batch),
+    rayleigh(
+        "UnlikeEager",
+        "graph",
+        log_probs=unlike(lambda: not tf.executing_eagerly()),
+    ),
+    rayleigh("UnlikeInXLA", "xla", log_probs=unlike(is_compiled)),
+    rayleigh(
+        "InHalfPrecision",
+        "half precision",
+        "float16 inputs",
+        constrain=in_half_precision,
+    ),
+    rayleigh(
+        "NoMean", "inference", "not finite", mean=lambda self, p: p[0] / 0.0
+    ),
+    rayleigh(
+        "OtherShape",
+        "inference",
+        "`sample_shape`",
+        sample_shape=lambda self, shapes: (*shapes[0], 1),
+        log_prob=lambda self, p, z: tf.reduce_sum(self.log_probs(p, z), -1),
+    ),
+    rayleigh(
+        "WithoutTheSeed",
+        "seeds",
+        "one seed gave two samples",
+        reparameterize=lambda self, p, seed: (
+            p[0] * tf.sqrt(-2.0 * tf.math.log(tf.random.uniform(p[0].shape)))
+        ),
+    ),
     rayleigh("WrongMean", "mean", mean=lambda self, p: p[0] * np.sqrt(np.pi)),
     rayleigh("WrongMode", "mode", mode=lambda self, p: 1.5 * p[0]),
     rayleigh(
@@ -372,6 +447,42 @@ DISTRIBUTIONS = (
         "mass",
         count=lambda self, shape: 2,
         support=lambda self, shape: np.array([[0.0] * 3, [1.0] * 3], "f"),
+    ),
+    bernoulli(
+        "CountsOneMore",
+        "enumeration",
+        "`count` says 9, not 8",
+        count=lambda self, shape: 9,
+    ),
+    bernoulli(
+        "OneValueTwice",
+        "enumeration",
+        "there twice",
+        support=support_with_the_last_but_one_twice,
+    ),
+    bernoulli(
+        "HardensBackwards",
+        "relaxation",
+        "not near",
+        harden=lambda self, z: 1.0 - tg.distributions.Bernoulli.harden(self, z),
+    ),
+    bernoulli(
+        "PerturbsTwice",
+        "relaxation",
+        perturb=lambda self, p, noise: 2.0 * p[0] + noise,
+    ),
+    bernoulli(
+        "OtherCategory",
+        "categories",
+        "another",
+        from_categories=lambda self, one_hot: one_hot[..., 1],
+    ),
+    bernoulli(
+        "NegativeLogits",
+        "categories",
+        to_categories=lambda self, p, z: (
+            tg.distributions.Bernoulli.to_categories(self, (-p[0],), z)
+        ),
     ),
     bernoulli(
         "SameAntithetic",
@@ -470,6 +581,24 @@ def ignores_upstream(self, cost, parameters, gradients):
     return join(value, *parameters)
 
 
+def without_a_word(self, cost, parameters, gradients):
+    """Zero, as a gradient through a step is."""
+    zeros = [tf.zeros_like(found) for found in gradients]
+    return ScoreFunction.join(self, cost, parameters, zeros)
+
+
+def of_odds(self, cost, parameters, gradients):
+    """Has a factor and takes it out again."""
+    odds = tf.exp(parameters[0])
+    found = gradients[0] * odds / odds
+    return ScoreFunction.join(self, cost, parameters, [found])
+
+
+def of_finite_costs(self, cost, parameters, gradients):
+    finite = tf.where(tf.math.is_finite(cost), cost, tf.zeros_like(cost))
+    return ScoreFunction.join(self, finite, parameters, gradients)
+
+
 class HalvedOfTwo(ScoreFunction):
     """Wrong where categories are two."""
 
@@ -547,6 +676,23 @@ class InMixedPrecision(OfOneSample):
         return self.dense(tf.ones([1, 1]))[0, 0]
 
 
+class KeepsNaN(OfOneSample):
+    """Takes every cost into its moving mean."""
+
+    def baseline(self, cost):
+        before = tf.identity(self.mean.value)
+        self.mean.assign(0.9 * before + 0.1 * tf.reduce_mean(cost))
+        return tf.where(tf.math.is_finite(before), before, 0.0)
+
+
+class HasAnIdleWeight(OfOneSample):
+    """Has a weight that no objective reaches."""
+
+    def build(self, *shapes):
+        self.idle = self.add_scalar("idle", 0.0, True)
+        super().build(*shapes)
+
+
 class WithTheCurrentCost(OfOneSample):
     """Updates the moving mean before it is used."""
 
@@ -575,6 +721,28 @@ ESTIMATORS = (
     estimator("WithoutTheCost", "cost's own weights", join=without_the_cost),
     Fault("LearnsInTheCost", "cost's own weights", LearnsInTheCost),
     Fault("StartsAtACorner", "control variates", StartsAtACorner, "begins"),
+    Fault("HasAnIdleWeight", "control variates", HasAnIdleWeight, "gets none"),
+    estimator("OfOdds", "extremes", "not finite", join=of_odds),
+    estimator(
+        "WithoutAWord",
+        "cost without gradient",
+        "zero without a word",
+        join=without_a_word,
+        needs_gradient=True,
+    ),
+    estimator(
+        "OfFiniteCosts",
+        "NaN",
+        "example itself is finite",
+        join=of_finite_costs,
+    ),
+    Fault("KeepsNaN", "NaN", KeepsNaN, "for ever"),
+    estimator(
+        "ZeroInXLA",
+        "xla",
+        "zero",
+        scale=lambda self: 0.0 if is_compiled() else 1.0 / self.samples,
+    ),
     estimator("IgnoresUpstream", "incoming gradient", join=ignores_upstream),
     estimator("Surrogate", "value", join=surrogate),
     estimator("Miscounts", "evaluations", "where it says 7", evaluations=7),

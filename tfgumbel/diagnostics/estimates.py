@@ -138,7 +138,7 @@ def layout(
     numbers = copies * sum(int(np.prod(part.shape)) for part in parts)
     fit = max(1, min(_MAX_ROWS // rows, _MAX_NUMBERS // numbers))
     repeats = -(-draws // max(calls, -(-draws // fit)))
-    most = max(1, repeats * (MOST - 1) // draws)
+    most = max(1, min(fit, repeats * (MOST - 1) // draws))
     # As many means as there may be, or half of that, with the least waste.
     means = min(range(most, most // 2, -1), key=lambda parts: -repeats % parts)
     size = -(-repeats // means)

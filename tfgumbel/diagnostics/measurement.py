@@ -88,6 +88,7 @@ class Measurement:
             other._compile(self._draw)
         return other
 
+    @np.errstate(invalid="ignore")  # inf - inf is said in words.
     def draw_until(self, draws: int, advance: Advance) -> None:
         """Draws until there are `draws` in all, or just more."""
         if self.estimator.exact:
@@ -114,6 +115,7 @@ class Measurement:
         problem = (setup.cost_fn, setup.logits, setup.context)
         return Draws(self.estimator, *problem, repeats, size)
 
+    @np.errstate(invalid="ignore")
     def _compile(self, draw: Draws) -> None:
         """One call, uncounted; it also gives a running baseline a past."""
         self._draw = draw

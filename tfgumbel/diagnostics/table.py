@@ -14,8 +14,10 @@ def number(value: float | None, digits: int = 3) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     if 0.01 <= abs(value) < 1000:
-        return f"{value:#.{digits}g}".rstrip(".")
-    return f"{value:.{digits - 1}e}".replace("e-0", "e-").replace("e+0", "e+")
+        text = f"{value:#.{digits}g}".rstrip(".")
+    else:
+        text = f"{value:.{digits - 1}e}"
+    return text.replace("e-0", "e-").replace("e+0", "e+")
 
 
 def percent(share: float) -> str:

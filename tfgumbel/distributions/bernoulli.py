@@ -81,7 +81,8 @@ class Bernoulli(Distribution):
     def soften(self, perturbed: tf.Tensor, temperature: Any) -> tf.Tensor:
         # A division's derivatives in τ take more operations than a product's.
         inverse = tf.math.reciprocal(tf.cast(temperature, perturbed.dtype))
-        return tf.sigmoid(perturbed * inverse)
+        # Of an infinity its derivative in τ would be NaN.
+        return tf.sigmoid(finite_log_odds(perturbed) * inverse)
 
     def relax(
         self,
