@@ -3,17 +3,13 @@
 import numpy as np
 import pytest
 
-from tfgumbel import estimators
-from tfgumbel.diagnostics.estimates import seeded
 from tfgumbel.diagnostics.problems import Quadratic
 from tfgumbel.diagnostics.training import Curve, train
 
 
 def curve(every, name="nvil", steps=6):
     problem = Quadratic(variables=3, target=0.3)
-    with seeded(1):
-        estimator = estimators.get(name, distribution="bernoulli")
-        estimator.build([1, 3], [1, 1])
+    estimator = problem.estimator(name, seed=1)
     found = train(problem, estimator, steps, every, seed=4, draws=200)
     return found, [weight.numpy() for weight in estimator.variables]
 

@@ -295,15 +295,10 @@ def _train(
     with estimates.seeded(args.seed):
         problem = make()
     try:
-        with estimates.seeded(args.seed):
-            estimator = estimators.get(name, distribution=problem.distribution)
-            logits = problem.logits(problem.probe)
-            context = problem.context(problem.probe)
-            estimator.build(logits.shape, getattr(context, "shape", None))
         bar = keras.utils.Progbar(args.steps, verbose=int(not args.quiet))
         return training.train(
             problem,
-            estimator,
+            problem.estimator(name, args.seed),
             args.steps,
             args.every,
             args.seed,
