@@ -134,21 +134,15 @@ class CategoricalVae(DigitsVae):
 PROBLEMS: dict[str, Any] = {"quadratic": LongQuadratic, "vae": CategoricalVae}
 
 
-def make(
-    problem: Problem, seed: int, name: str, arguments: Row
-) -> estimators.Estimator:
-    """A built estimator, its weights drawn from the seed."""
-    distribution, probe = problem.distribution, problem.probe
-    logits, context = problem.logits(probe), problem.context(probe)
-    with estimates.seeded(seed):
-        made = estimators.get(name, distribution=distribution, **arguments)
-        made.build(logits.shape, None if context is None else context.shape)
-    return made
+def make(problem: Problem, seed: int, label: str) -> estimators.Estimator:
+    """The estimator of this label, built."""
+    name, arguments = ESTIMATORS[label]
+    return problem.estimator(name, seed, **arguments)
 
 
 def approach(problem: Problem, seed: int = 0) -> None:
     """Trains 1,000 steps by leave-one-out REINFORCE."""
-    estimator = make(problem, seed, "rloo", {"samples": 4})
+    estimator = problem.estimator("rloo", seed, samples=4)
     training.train(problem, estimator, 1000, 1000, seed, draws=10)
 
 
@@ -177,7 +171,7 @@ def trained(problem: str, label: str, seed: int, steps: int) -> Row:
     """One training run: costs at its end, milliseconds a step."""
     with estimates.seeded(seed):
         instance = PROBLEMS[problem]()
-    estimator = make(instance, seed, *ESTIMATORS[label])
+    estimator = make(instance, seed, label)
     every = max(1, steps // 10)
     curve = training.train(instance, estimator, steps, every, seed, draws=100)
     return {**instance.costs(), "curve": curve.to_dict()}
@@ -194,7 +188,7 @@ def measured(problem: str, labels: list[str], draws: int) -> dict[str, Row]:
         approach(instance)
     else:
         exact = instance.exact()
-    made = {label: make(instance, 0, *ESTIMATORS[label]) for label in labels}
+    made = {label: make(instance, 0, label) for label in labels}
     result = compared(instance, made, draws, exact=exact)
     norm = result.gradient_norm
     assert norm and not result.interrupted

@@ -18,7 +18,6 @@ from benchmarks import _runner, _training
 from benchmarks._runner import Arguments, Options, Row
 from tfgumbel import estimators
 from tfgumbel.diagnostics import training
-from tfgumbel.diagnostics.estimates import seeded
 from tfgumbel.diagnostics.problems import Quadratic
 
 ESTIMATORS = [
@@ -31,11 +30,8 @@ ESTIMATORS = [
 
 def run(target: float, name: str, seed: int, options: Options) -> Row:
     """One training run."""
-    with seeded(seed):
-        problem = Quadratic(1, target)
-        estimator = estimators.get(name, distribution="bernoulli")
-        context = problem.context(problem.probe)
-        estimator.build(problem.logits(problem.probe).shape, context.shape)
+    problem = Quadratic(1, target)
+    estimator = problem.estimator(name, seed)
     every = max(1, options.steps // 50)
     curve = training.train(problem, estimator, options.steps, every, seed)
     found = curve.to_dict()

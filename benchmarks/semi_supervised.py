@@ -168,9 +168,9 @@ def make_loss(
     return loss
 
 
-def choose_labelled(labels: np.ndarray, each: int = 10) -> np.ndarray:
-    """Rows of the labelled images: the first of each class."""
-    rows = [np.flatnonzero(labels == c)[:each] for c in np.unique(labels)]
+def choose_labelled(labels: np.ndarray) -> np.ndarray:
+    """Rows of the labelled images: the first ten of each class."""
+    rows = [np.flatnonzero(labels == c)[:10] for c in np.unique(labels)]
     return np.concatenate(rows)
 
 

@@ -48,9 +48,8 @@ def contenders(problem: DigitsVae, seed: int = 0) -> Row:
     for label, arguments in ESTIMATORS.items():
         name = label.split(",")[0]
         for noise, tied in NOISE.items():
-            found[f"{label}/{noise}"] = comparison.make(
-                problem, seed, name, {**arguments, "tied": tied}
-            )
+            made = problem.estimator(name, seed, **arguments, tied=tied)
+            found[f"{label}/{noise}"] = made
     return found
 
 

@@ -84,11 +84,5 @@ def test_configurations(name):
 
 @pytest.mark.exhaustive
 @every_subject
-def test_more_configurations(name):
-    searched(name, 15)
-
-
-@pytest.mark.exhaustive
-@every_subject
 def test_many_configurations(name):
     searched(name, -(-TOTAL // len(SUBJECTS)))

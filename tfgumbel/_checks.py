@@ -71,6 +71,11 @@ def number_between(name: str, value: Any, low: float, high: float) -> float:
     return number
 
 
+def not_negative_number(name: str, value: Any) -> float:
+    """Returns `value` as a float if it is a finite number of at least zero."""
+    return number_between(name, value, 0.0, math.inf)
+
+
 def _number(name: str, value: Any, kind: str) -> float:
     """The number as a float, infinite where no float is as large."""
     numbers = (int, float, np.integer, np.floating)
@@ -151,13 +156,18 @@ def seed(value: Any) -> tf.Tensor:
 
 def positive_integer(name: str, value: Any) -> int:
     """Returns `value` if it is an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(
-            f"Argument `{name}` must be an integer. Received: {name}={value!r}"
-        )
+    value = _integer(name, value)
     if value < 1:
         raise ValueError(
             f"Argument `{name}` must be at least 1. Received: {name}={value!r}"
+        )
+    return value
+
+
+def _integer(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(
+            f"Argument `{name}` must be an integer. Received: {name}={value!r}"
         )
     return int(value)
 
@@ -268,16 +278,13 @@ def variables(name: str, shape: Any) -> None:
 
 def axis(value: Any, rank: int | None, name: str = "axis") -> int:
     """Returns `value` if it is an axis of a tensor of this rank."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(
-            f"Argument `{name}` must be an integer. Received: {name}={value!r}"
-        )
+    value = _integer(name, value)
     if rank is not None and not -rank <= value < rank:
         raise ValueError(
             f"Argument `{name}` must lie in [{-rank}, {rank}) for logits of "
             f"rank {rank}. Received: {name}={value}"
         )
-    return int(value)
+    return value
 
 
 def categorical_shape(
@@ -306,8 +313,7 @@ def categorical_shape(
 
 def categorical_logits(logits: Any, category_axis: int = -1) -> tf.Tensor:
     """Returns the logits of categorical variables as a tensor, checked."""
-    logits = tf.convert_to_tensor(dense("logits", logits))
-    floating("logits", logits.dtype)
+    logits = bernoulli_logits(logits)
     categorical_shape(logits.shape, category_axis)
     return logits
 

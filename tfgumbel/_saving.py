@@ -72,6 +72,12 @@ def admitted(
     )
 
 
+def initializer(name: str, value: Any) -> keras.initializers.Initializer:
+    """Returns the initializer that Keras knows by this name or config."""
+    found = keras.initializers.get(value)
+    return admitted(name, found, (keras.initializers.Initializer,))
+
+
 def register(known: dict[str, Any], name: str, cls: Any, base: type) -> None:
     """Makes a subclass of `base` known by name, and serialisable with Keras.
 

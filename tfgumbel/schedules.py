@@ -54,7 +54,7 @@ class ExponentialAnnealing(keras.optimizers.schedules.LearningRateSchedule):
         every: int = 1,
     ) -> None:
         self.initial = _checks.positive_number("initial", initial)
-        self.rate = _checks.number_between("rate", rate, 0.0, math.inf)
+        self.rate = _checks.not_negative_number("rate", rate)
         if minimum is None:
             minimum = min(0.5, self.initial)
         self.minimum = _checks.positive_number("minimum", minimum)

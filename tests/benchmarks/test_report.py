@@ -62,45 +62,50 @@ def test_every_run_says_how_it_was_made():
             assert run["environment"]["versions"]["tensorflow"]
 
 
+def with_test(test, bounds=None, **facts):
+    """The run with another figure on the test images, and another curve."""
+    results = {**RUN["results"], "test": test}
+    curve = RUN["curve"]
+    if bounds is not None:
+        curve = {**curve, "validation": bounds}
+    return {**RUN, "results": results, "curve": curve, **facts}
+
+
+def row_of(name, lines):
+    (row,) = [line for line in lines if line.startswith(f"| {name}")]
+    return row
+
+
+def best_row(runs):
+    reports = {name: [] for name in report.SECTIONS}
+    return row_of("sbn-", closing.best({**reports, "jang_table1": runs}))
+
+
 def test_a_row_compares_with_the_published_figure_and_gives_the_reason():
-    lines = jang.section([RUN])
-    (row,) = [line for line in lines if line.startswith("| st |")]
+    row = row_of("st |", jang.section([RUN]))
     assert _published.JANG["sbn-bernoulli"]["st"] == 58.9
     assert "60.00 ± 0.25 | 58.9 | +1.1 (+1.9 %) | 1 | 5 (4) |" in row
     assert row.endswith("| -2.5 nats per 1,000 steps |")
-    off = {**RUN, "results": {**RUN["results"], "test": 62.0}}
-    (row,) = [x for x in jang.section([off]) if x.startswith("| st |")]
+    row = row_of("st |", jang.section([with_test(62.0)]))
     assert "+3.1 (+5.3 %)" in row and "images" not in row
     assert "falling by 2.5 nats per 1,000 steps at the end" in row
 
 
 def test_a_lower_figure_says_where_it_passed_the_published_one():
-    results = {**RUN["results"], "test": 57.0}  # 5.5 below its last bound
-    (row,) = [
-        line
-        for line in jang.section([{**RUN, "results": results}])
-        if line.startswith("| st |")
-    ]
+    off = with_test(57.0)  # 5.5 below its last bound
     # 58.9 + 5.5 lies between 65 and 62.5.
+    row = row_of("st |", jang.section([off]))
     assert "lower: passed the published figure by step 3,000" in row
 
 
 def test_another_reading_of_a_method_stands_beside_its_figure():
-    names = ["st", "muprop", "muprop_unscaled", "sf"]
-    ends = [[80.0, 75.0, 70.0 - n] for n in range(4)]
-    runs = {
-        name: {
-            **RUN,
-            "estimator": name,
-            "curve": {**RUN["curve"], "validation": end},
-        }
-        for name, end in zip(names, ends, strict=True)
-    }
-    runs["muprop_unscaled"]["results"] = {**RUN["results"], "test": 59.0}
-    for name, test in (("muprop", 60.5), ("sf", 61.0)):
-        runs[name]["results"] = {**RUN["results"], "test": test}
-    lines = jang.section(list(runs.values()))
-    (row,) = [x for x in lines if x.startswith("| muprop_unscaled |")]
+    tests = {"st": 60.0, "muprop": 60.5, "muprop_unscaled": 59.0, "sf": 61.0}
+    runs = [
+        with_test(test, [80.0, 75.0, 70.0 - n], estimator=name)
+        for n, (name, test) in enumerate(tests.items())
+    ]
+    lines = jang.section(runs)
+    row = row_of("muprop_unscaled |", lines)
     assert "59.00 ± 0.25 | 58.9 | +0.1 (+0.2 %) |" in row
     # The reading with the lower validation bound stands for the method.
     assert any("Best first, sgd: muprop, st, sf." in line for line in lines)
@@ -110,26 +115,16 @@ def test_another_reading_of_a_method_stands_beside_its_figure():
 
 
 def test_a_row_is_the_mean_over_the_seeds_of_its_run():
-    def other(seed, test, **facts):
-        results = {**RUN["results"], "test": test}
-        return {**RUN, "seed": seed, "results": results, **facts}
-
-    runs = [RUN, other(1, 61.0), other(2, 62.0)]
-    runs.append(other(3, 70.0, steps=2000))  # another run
-    runs.append({**other(4, 0.0), "results": {}})  # unfinished
-    (row,) = [x for x in jang.section(runs) if x.startswith("| st |")]
+    runs = [RUN, with_test(61.0, seed=1), with_test(62.0, seed=2)]
+    runs.append(with_test(70.0, seed=3, steps=2000))  # another run
+    runs.append({**RUN, "seed": 4, "results": {}})  # unfinished
+    row = row_of("st |", jang.section(runs))
     assert "| 0, 1, 2 | 61.00 ± 0.25, seeds ± 1.00 | 58.9 | +2.1" in row
-    reports = {name: [] for name in report.SECTIONS}
-    (row,) = [
-        line
-        for line in closing.best({**reports, "jang_table1": runs})
-        if line.startswith("| sbn-")
-    ]
-    assert "| 61.00 | 57.9 | +3.1 (+5.4 %) |" in row
+    assert "| 61.00 | 57.9 | +3.1 (+5.4 %) |" in best_row(runs)
 
 
 def test_the_longest_run_counts_and_probes_do_not():
-    short = {**RUN, "steps": 1000, "results": {"test": 1.0, "test_se": 0.0}}
+    short = with_test(1.0, steps=1000)
     probe = {**RUN, "steps": 9000, "results": {}}
     runs = [short, RUN, probe]
     assert longest(runs, estimator="st") is RUN
@@ -145,21 +140,14 @@ def test_slope_is_that_of_the_last_third():
 
 
 def test_best_has_the_lowest_bound_on_the_validation_images():
-    curve = {**RUN["curve"], "validation": [80.0, 65.0, 61.0]}
-    adam = {**RUN, "optimizer": "adam", "results": {"test": 57.0}}
-    adam["curve"] = curve
-    lucky = {**RUN, "results": {"test": 56.0}}
-    reports = {name: [] for name in report.SECTIONS}
-    reports["jang_table1"] = [RUN, adam, lucky]
-    (row,) = [x for x in closing.best(reports) if x.startswith("| sbn-")]
+    adam = with_test(57.0, [80.0, 65.0, 61.0], optimizer="adam")
+    row = best_row([RUN, adam, with_test(56.0)])
     assert "| adam 0.001 | 57.00 | 57.9 | -0.9 (-1.6 %) |" in row
     assert row.endswith("| 5 (4) | 15 |")
 
 
 def test_a_longer_run_at_the_same_rate_supersedes_a_shorter_one():
-    results = {**RUN["results"], "test": 59.5}
-    longer = {**RUN, "steps": 9000, "results": results}
-    longer["curve"] = {**RUN["curve"], "validation": [80.0, 65.0, 62.6]}
+    longer = with_test(59.5, [80.0, 65.0, 62.6], steps=9000)
     for runs in ([RUN, longer], [longer, RUN]):
         assert chosen(runs, estimator="st") is longer
     slow = {**longer, "learning_rate": 1e-5}
@@ -167,24 +155,13 @@ def test_a_longer_run_at_the_same_rate_supersedes_a_shorter_one():
 
 
 def test_best_estimator_has_the_lowest_figure_of_the_chosen_runs():
-    tighter = {**RUN, "estimator": "sf", "results": {"test": 59.0}}
-    tighter["curve"] = {**RUN["curve"], "validation": [63.0]}
-    reports = {name: [] for name in report.SECTIONS}
-    reports["jang_table1"] = [RUN, tighter]
-    (row,) = [x for x in closing.best(reports) if x.startswith("| sbn-")]
+    row = best_row([RUN, with_test(59.0, [63.0], estimator="sf")])
     assert row.startswith("| sbn-bernoulli | sf | sgd 0.001 | 59.00 |")
 
 
 def test_the_order_of_the_estimators_stands_beside_the_papers():
     costs = {"st": 60.0, "gumbel_softmax": 59.0, "sf": 75.0, "reinmax": 50.0}
-    runs = [
-        {
-            **RUN,
-            "estimator": name,
-            "results": {**RUN["results"], "test": c},
-        }
-        for name, c in costs.items()
-    ]
+    runs = [with_test(cost, estimator=name) for name, cost in costs.items()]
     lines = jang.section(runs)
     order = "gumbel_softmax, st, sf"
     assert f"Best first, sgd: {order}. Published: {order}." in lines

@@ -10,22 +10,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from benchmarks import bias_tests
+from benchmarks.bias_tests import DIMENSIONS, variances
 from tfgumbel.diagnostics.bias_test import BiasTest
 from tfgumbel.diagnostics.verdict import holm
 
-DIMENSIONS = (1, 3, 20, 60, 200)
 COPIES = 128
-
-
-def variances(kind, dimension):
-    place = np.arange(dimension)
-    return {
-        "equal": np.ones(dimension),
-        "falling": 1.0 / (1.0 + place),
-        "one large": np.where(place == 0, 1.0, 0.05),
-    }[kind]
-
-
 KINDS = ("equal", "falling", "one large")
 EVERY = [
     (kind, dimension)
@@ -171,44 +161,33 @@ def test_in_one_dimension_it_is_students_t():
             assert test.upper(0.01) == pytest.approx(bound, rel=0.03)
 
 
-def score_function(rng, draws):
-    """f ∇log q of three categories, the rare one of a cost that is large."""
-    q = np.exp([1.0, 4.0, 5.0])
-    q /= q.sum()
-    f = np.array([9.0, 1.0, 1.0])
-    drawn = np.eye(3)[rng.choice(3, size=draws, p=q)]
-    return (drawn @ f)[:, None] * (drawn - q), (q * f) @ (np.eye(3) - q)
+def rare(rng):
+    """Nothing, except for a category of probability 0.03; less the mean."""
+    return (rng.random([bias_tests.DRAWS, 1]) < 0.03) - 0.03
 
 
-def rare(rng, draws):
-    """Nothing, except for a category of probability 0.03."""
-    return (rng.random([draws, 1]) < 0.03).astype("float64"), 0.03
-
-
-def skew(draw, rng, bias=0.0):
-    draws, mean = draw(rng, 1024)
-    chunks = draws.reshape(COPIES, -1, draws.shape[1]).mean(axis=1)
-    return bias_test(chunks, mean + bias)
+skew = pytest.mark.parametrize("draw", [rare, bias_tests.skew])
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("draw", [rare, score_function])
+@skew
 def test_skew_estimates_raise_no_more_alarms(draw):
     rng = np.random.default_rng(4)
     trials, alpha = 1000, 0.003
-    alarms = sum(skew(draw, rng).p_value <= alpha for _ in range(trials))
+    tests = [bias_tests.bias_test(draw(rng)) for _ in range(trials)]
+    alarms = sum(test.p_value <= alpha for test in tests)
     assert alarms <= trials * alpha + 3.0 * np.sqrt(trials * alpha)
 
 
-@pytest.mark.parametrize("draw", [rare, score_function])
+@skew
 def test_a_bias_of_skew_estimates_is_found(draw):
     rng = np.random.default_rng(8)
     for size in (1.0, 10.0):
-        test = skew(draw, rng)
-        bias = size * test.detectable(1e-4)
+        bias = size * bias_tests.bias_test(draw(rng)).detectable(1e-4)
         for sign in (-1.0, 1.0):
-            vector = sign * bias * np.eye(1, len(np.ravel(draw(rng, 1)[1])))[0]
-            test = skew(draw, rng, vector)
+            draws = draw(rng)
+            draws[:, 0] -= sign * bias
+            test = bias_tests.bias_test(draws)
             assert test.p_value < 0.01
             assert 0.0 < test.lower(1e-3) < bias < test.upper(1e-3)
 

@@ -6,35 +6,103 @@ from tfgumbel.diagnostics.recommendation import recommend
 from tfgumbel.diagnostics.row import Row
 
 
-def row(name, variance, milliseconds=1.0, **options):
+def row(name, variance, milliseconds=1.0, evaluations=1, **options):
     given = {
         "acceptable": True,
-        "evaluations": 1,
-        "variance": variance,
-        "variance_error": 0.1,
+        "draws": 100,
+        "variance_error": 0.01 * variance,
         "mse": variance,
-        "milliseconds": milliseconds,
-        "milliseconds_spread": 0.4,
         **options,
     }
     return Row(
         name,
-        variance_evaluations=variance * given["evaluations"],
+        evaluations=evaluations,
+        variance=variance,
+        milliseconds=milliseconds,
+        milliseconds_spread=0.1 * milliseconds,
+        variance_evaluations=variance * evaluations,
         variance_time=variance * milliseconds,
         **given,
     )
 
 
-def advice(*rows):
-    return recommend(rows, excluded=(), norm=1.0, tolerance=0.1, rounding=1e-6)
+def biased(name, variance, acceptable, **options):
+    return row(name, variance, unbiased=False, acceptable=acceptable, **options)
+
+
+SLOW = row("slow", 1.0, 10.0)
+FAST = row("fast", 2.0, 1.0)
+SEEN = biased("seen", 0.1, False, mse=0.5)
+
+
+def test_the_least_variance_for_an_evaluation_is_recommended():
+    found = recommend([SLOW, FAST, SEEN, Row("failed", failed=True)])
+    assert found.name == "slow" and not found.undecided
+    assert "next is fast with 2.0 times" in found.text
+    assert "By variance * time, on this machine, fast comes" in found.text
+    assert "with 0.20 of it" in found.text
+    assert "seen is biased but of lower mean square error" in found.text
+    many = row("many", 0.6, evaluations=2)
+    assert recommend([many, SLOW]).name == "slow"
+    assert recommend([SLOW, FAST], excluded=["slow"]).name == "fast"
+
+
+def test_what_is_biased_is_recommended_where_it_was_shown_to_be_small():
+    small = biased("small", 0.5, True, bias_upper=0.2)
+    found = recommend([SLOW, small], norm=4.0)
+    assert found.name == "small"
+    assert "by 0.050 of the gradient's norm at most" in found.text
+    assert recommend([SLOW, biased("large", 0.5, False)]).name == "slow"
+
+
+def test_what_is_undecided_is_said():
+    maybe = biased(
+        "maybe", 0.5, None, bias=0.3, bias_detectable=0.5, bias_upper=0.6
+    )
+    found = recommend([SLOW, maybe], norm=1.0)
+    assert found.name == "slow" and found.undecided == ("maybe",)
+    assert "2.0 times less" in found.text
+    # 100 draws see 0.5; what there is to see is 0.3 - 0.1.
+    assert "about 600 would" in found.text
+    alone = recommend([maybe], norm=1.0)
+    assert alone.name is None and alone.undecided == ("maybe",)
+    unknown = recommend([biased("unknown", 1.0, None)])
+    assert "of unknown bias" in unknown.text
+
+
+def test_ties_go_to_what_is_unbiased():
+    first = biased("first", 1.0, True, bias_upper=0.0)
+    found = recommend([first, row("second", 1.02)], norm=1.0)
+    assert found.name == "second" and "tied with first" in found.text
+    none = [row("one", 0.0), row("two", 0.0)]
+    assert "0, tied with two" in recommend(none).text
+
+
+def test_an_unbiased_one_with_a_bias_is_named():
+    wrong = row("wrong", 0.1, acceptable=False, bias_detected=True)
+    found = recommend([SLOW, wrong])
+    assert found.name == "slow"
+    assert "wrong is unbiased by construction, yet" in found.text
+    alone = recommend([wrong, SEEN], norm=1.0).text
+    assert "add an unbiased one" not in alone
+    assert "the cost of one example depends on the others" in alone
+
+
+def test_nothing_to_recommend():
+    assert recommend([SEEN]).name is None
+    assert "add an unbiased one" in recommend([SEEN], norm=1.0).text
+    assert "no estimator could be measured" in recommend([]).text
 
 
 @pytest.mark.parametrize(("evaluations", "tied"), [(1, False), (4, True)])
 def test_a_tie_is_of_variance_times_evaluations(evaluations, tied):
     """The error of the product is that of the variance, as often."""
-    found = advice(
-        row("first", 4.0 / evaluations, evaluations=evaluations),
-        row("second", 5.0 / evaluations, evaluations=evaluations),
+    options = {"evaluations": evaluations, "variance_error": 0.1}
+    found = recommend(
+        [
+            row("first", 4.0 / evaluations, **options),
+            row("second", 5.0 / evaluations, **options),
+        ]
     )
     assert ("tied with second" in found.text) == tied
 
@@ -49,15 +117,15 @@ def test_a_tie_is_of_variance_times_evaluations(evaluations, tied):
     ],
 )
 def test_what_could_be_better_is_undecided(variance, options, undecided):
-    other = row("other", variance, acceptable=None, unbiased=False, **options)
-    assert advice(row("best", 4.0), other).undecided == undecided
+    other = biased("other", variance, None, **options)
+    assert recommend([row("best", 4.0), other]).undecided == undecided
 
 
 @pytest.mark.parametrize(
     ("milliseconds", "faster"), [(0.05, True), (0.7, False)]
 )
 def test_faster_is_what_is_so_beyond_the_spread(milliseconds, faster):
-    found = advice(row("best", 4.0), row("quick", 5.0, milliseconds))
+    found = recommend([row("best", 4.0), row("quick", 5.0, milliseconds)])
     assert ("quick comes first" in found.text) == faster
 
 
@@ -65,6 +133,5 @@ def test_faster_is_what_is_so_beyond_the_spread(milliseconds, faster):
     ("acceptable", "better"), [(False, True), (None, False)]
 )
 def test_better_in_mean_square_is_said_of_biased_ones(acceptable, better):
-    biased = row("biased", 1.0, acceptable=acceptable, unbiased=False)
-    found = advice(row("best", 4.0), biased)
+    found = recommend([row("best", 4.0), biased("biased", 1.0, acceptable)])
     assert ("lower mean square error" in found.text) == better

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgumbel import estimators
-from tfgumbel.diagnostics.estimates import seeded
 from tfgumbel.diagnostics.problems import DigitsVae, Quadratic
 from tfgumbel.diagnostics.training import Curve, train
 
@@ -33,9 +31,7 @@ class Upwards(OfExamples):
 
 def curve(every, name="nvil", steps=6, problem=None):
     problem = problem or OfExamples(1)
-    with seeded(1):
-        estimator = estimators.get(name, distribution="bernoulli")
-        estimator.build([1, 3], [1, 1])
+    estimator = problem.estimator(name, seed=1)
     found = train(problem, estimator, steps, every, seed=4, draws=200)
     return found, [weight.numpy() for weight in estimator.variables]
 

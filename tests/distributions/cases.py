@@ -16,15 +16,10 @@ import scipy.special
 import scipy.stats
 
 import tfgumbel as tg
-
-SMALLEST = np.exp(-15.0)
-
+from tests.layers import continuous
+from tests.layers.continuous import softplus
 
 leggauss = functools.cache(np.polynomial.legendre.leggauss)
-
-
-def softplus(raw):
-    return np.log1p(np.exp(raw)) + SMALLEST
 
 
 def identity(raw):
@@ -157,35 +152,10 @@ def of_scipy(make):
 
     def log_density(z, *parameters):
         frozen = make(*parameters)
-        discrete = hasattr(frozen.dist, "logpmf")
+        discrete = hasattr(frozen, "logpmf")
         return frozen.logpmf(z) if discrete else frozen.logpdf(z)
 
     return log_density
-
-
-def kumaraswamy(z, a, b):
-    rest = np.log1p(-(z**a))
-    return np.log(a * b) + (a - 1) * np.log(z) + (b - 1) * rest
-
-
-def logistic_normal(z, mean, stddev):
-    normal = scipy.stats.norm(mean, stddev).logpdf(scipy.special.logit(z))
-    return normal - np.log(z - z * z)
-
-
-def mixture(z, logits, mean, stddev):
-    log_weight = scipy.special.log_softmax(logits)
-    log_density = scipy.stats.norm(mean, stddev).logpdf(z[:, None])
-    return scipy.special.logsumexp(log_weight + log_density, axis=-1)
-
-
-def von_mises(z, location, concentration):
-    return scipy.stats.vonmises(concentration, loc=location).logpdf(z)
-
-
-def truncated_normal(z, location, scale):
-    low, high = ((bound - location) / scale for bound in (-1.0, 1.5))
-    return scipy.stats.truncnorm(low, high, location, scale).logpdf(z)
 
 
 def dirichlet(z, concentration):
@@ -386,7 +356,7 @@ CASES = (
         "kumaraswamy",
         (1.4, 1.8),
         (softplus, softplus),
-        kumaraswamy,
+        of_scipy(continuous.kumaraswamy),
         (0.0, 1.0),
         mean=lambda a, b: b * scipy.special.beta(1 + 1 / a, b),
         prior=(1.4, 1.2),
@@ -396,7 +366,7 @@ CASES = (
         "logistic_normal",
         (0.4, 0.3),
         (identity, softplus),
-        logistic_normal,
+        of_scipy(continuous.logistic_normal),
         (0.0, 1.0),
         prior=(0.1, 1.2),
     ),
@@ -428,7 +398,7 @@ CASES = (
         "truncated_normal",
         (0.4, 0.5),
         (identity, softplus),
-        truncated_normal,
+        of_scipy(continuous.truncated_normal),
         (-1.0, 1.5),
         options={"bounds": (-1.0, 1.5)},
         mode=lambda location, scale: location,
@@ -439,9 +409,7 @@ CASES = (
         "inverse_gaussian",
         (0.8, 1.7),
         (softplus, softplus),
-        of_scipy(
-            lambda mean, shape: scipy.stats.invgauss(mean / shape, scale=shape)
-        ),
+        of_scipy(continuous.inverse_gaussian),
         (1e-9, 60.0),
         mean=lambda mean, shape: mean,
         mode=lambda mean, shape: (
@@ -454,7 +422,7 @@ CASES = (
         "von_mises",
         (0.3, 1.1),
         (identity, softplus),
-        von_mises,
+        of_scipy(continuous.von_mises),
         (-np.pi, np.pi),
         mode=lambda location, concentration: location,
         prior=(0.1, 0.8),
@@ -464,7 +432,7 @@ CASES = (
         "mixture",
         (np.array([0.2, -0.3]), np.array([-0.8, 0.9]), np.array([0.1, 0.6])),
         (identity, identity, softplus),
-        mixture,
+        of_scipy(continuous.mixture),
         (-14.0, 14.0),
         mean=lambda logits, mean, _: scipy.special.softmax(logits) @ mean,
         prior=([0.0, 0.1], [0.2, -0.1], [1.0, 1.4]),

@@ -49,31 +49,29 @@ def with_perturbed_samples(law, samples):
     return reinforce
 
 
-@pytest.mark.parametrize("samples", [1, 3])
-@pytest.mark.parametrize("law", LAWS)
-def test_rebar_without_control_variate_is_reinforce(law, samples):
-    rebar = estimators.REBAR(law, samples, eta=0.0)
-    reinforce = with_perturbed_samples(law, samples)
-    for one, other in zip(estimates(rebar), estimates(reinforce), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+def assert_same(first, second, rtol=1e-5):
+    for one, other in zip(estimates(first), estimates(second), strict=True):
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=1e-6)
 
 
 @pytest.mark.parametrize("samples", [1, 3])
 @pytest.mark.parametrize("law", LAWS)
-def test_relax_with_a_zero_network_is_reinforce(law, samples):
-    # The default network's last layer begins at zero.
-    relax = estimators.RELAX(law, samples)
-    reinforce = with_perturbed_samples(law, samples)
-    for one, other in zip(estimates(relax), estimates(reinforce), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize(
+    "make",
+    [
+        functools.partial(estimators.REBAR, eta=0.0),
+        estimators.RELAX,  # whose network's last layer begins at zero
+    ],
+    ids=["rebar", "relax"],
+)
+def test_without_a_control_variate_it_is_reinforce(make, law, samples):
+    assert_same(make(law, samples), with_perturbed_samples(law, samples))
 
 
 @pytest.mark.parametrize("law", LAWS)
 def test_relax_of_the_cost_alone_is_rebar(law):
     relax = estimators.RELAX(law, relaxed_cost=True, temperature=0.7)
-    rebar = estimators.REBAR(law, temperature=0.7)
-    for one, other in zip(estimates(relax), estimates(rebar), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    assert_same(relax, estimators.REBAR(law, temperature=0.7), rtol=1e-4)
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -136,10 +134,8 @@ def test_rloo_is_reinforce_with_the_mean_of_the_others(law):
 @pytest.mark.parametrize("name", ["double_cv", "rodeo"])
 @pytest.mark.parametrize("law", LAWS)
 def test_rloo_is_where_its_control_variates_begin(law, name, samples):
-    found = estimates(estimators.get(name, distribution=law, samples=samples))
-    expected = estimates(estimators.RLOO(law, samples))
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    estimator = estimators.get(name, distribution=law, samples=samples)
+    assert_same(estimator, estimators.RLOO(law, samples))
 
 
 def vimco_by_its_definition(f, slopes, z, pi):
@@ -304,13 +300,10 @@ def test_optimal_constant_is_that_of_the_others(samples):
     f, size = f.reshape(samples, count), np.square(score).sum(-1)
     expected = np.zeros([count, 3])
     for s, i in np.ndindex(samples, count):
-        peers = np.ones([samples, count], bool)
-        if samples == 1:
-            peers[s, i] = False
-        else:
-            peers[:] = False
-            peers[:, i] = True
-            peers[s, i] = False
+        # Other samples of the example, or other examples.
+        peers = np.full([samples, count], samples == 1)
+        peers[:, i] = True
+        peers[s, i] = False
         c = (f * size)[peers].sum() / size[peers].sum()
         expected[i] += (f[s, i] - c) * score[s, i] / samples
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)

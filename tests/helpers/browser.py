@@ -203,16 +203,16 @@ class Browser:
     def complaints(self):
         """Errors and warnings that the page has caused so far."""
         self.evaluate("0")
-        found = []
-        for event in self.events:
-            parameters = event["params"]
-            if event["method"] == "Runtime.exceptionThrown":
-                found.append(parameters["exceptionDetails"])
-            if event["method"] == "Runtime.consoleAPICalled":
-                found.append(parameters["args"])
-            if event["method"] == "Log.entryAdded":
-                found.append(parameters["entry"])
-        return found
+        told_in = {
+            "Runtime.exceptionThrown": "exceptionDetails",
+            "Runtime.consoleAPICalled": "args",
+            "Log.entryAdded": "entry",
+        }
+        return [
+            event["params"][told_in[event["method"]]]
+            for event in self.events
+            if event["method"] in told_in
+        ]
 
 
 def _high(descriptor):

@@ -44,7 +44,9 @@ def mixture(logits, mean, stddev):
     normal = scipy.stats.norm(mean, stddev)
     return Law(
         lambda z: np.sum(weight * normal.cdf(z[..., None]), -1),
-        lambda z: np.log(np.sum(weight * normal.pdf(z[..., None]), -1)),
+        lambda z: scipy.special.logsumexp(
+            normal.logpdf(z[..., None]), axis=-1, b=weight
+        ),
         np.sum(weight * mean, -1),
     )
 

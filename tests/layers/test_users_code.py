@@ -26,7 +26,6 @@ from tests.layers.calls import (
 )
 from tests.ops.derivatives import weighted_sum
 
-every_row = layer_cases()
 every_layer = layer_cases(exhaustive=is_variant)
 annealed = layer_cases(
     lambda case: case.anneals is not None and "schedule" not in case.id,

@@ -87,22 +87,15 @@ def tf_cond(draw, logits):
 
 @kind
 def loop_in_loop(draw, logits):
-    def inner(t):
+    def inner(each):
         return tf.while_loop(
             lambda i, _: i < 1,
-            lambda i, _: (i + 1, draw(logits[t])),
-            (0, tf.zeros_like(logits[t])),
+            lambda i, _: (i + 1, draw(each)),
+            (0, tf.zeros_like(each)),
             maximum_iterations=1,
         )[1]
 
-    def body(t, samples):
-        return t + 1, samples.write(t, inner(t))
-
-    samples = tf.TensorArray(tf.float32, D)
-    _, samples = tf.while_loop(
-        lambda t, _: t < D, body, (0, samples), maximum_iterations=D
-    )
-    return samples.stack()
+    return tf_while_loop(inner, logits)
 
 
 class Looped(keras.layers.Layer):

@@ -210,16 +210,20 @@ def decoder(name):
     )
 
 
+def watched_in(network):
+    return [
+        *network.get_layer("encoder").trainable_variables,
+        *network.get_layer("upper").trainable_variables,
+    ]
+
+
 def trained_on(network, steps=STEPS, batch=BATCH):
     network.compile(
         keras.optimizers.SGD(problem.LEARNING_RATE),
         {"a": "mse", "b": "mse"},
         loss_weights={"a": 3.0, "b": 1.0},
     )
-    watched = [
-        *network.get_layer("encoder").trainable_variables,
-        *network.get_layer("upper").trainable_variables,
-    ]
+    watched = watched_in(network)
     start = [v.numpy() for v in network.trainable_variables]
     x = problem.repeated(problem.INPUTS, batch)
     y = problem.repeated(problem.TARGETS, batch)
@@ -239,10 +243,6 @@ def trained_on(network, steps=STEPS, batch=BATCH):
 
 
 def exact_of_two_layers(network):
-    watched = [
-        *network.get_layer("encoder").trainable_variables,
-        *network.get_layer("upper").trainable_variables,
-    ]
     eye = one_hots(problem.CATEGORIES)
     total = 0.0
     with tf.GradientTape() as tape:
@@ -257,7 +257,8 @@ def exact_of_two_layers(network):
                 b = network.get_layer("b")(both) + problem.TARGETS
                 loss = 3.0 * tf.reduce_mean(a**2, -1) + tf.reduce_mean(b**2, -1)
                 total += tf.reduce_mean(q0 * q1 * loss)
-    return [g.numpy() for g in tape.gradient(total, [v.value for v in watched])]
+    watched = [variable.value for variable in watched_in(network)]
+    return [gradient.numpy() for gradient in tape.gradient(total, watched)]
 
 
 @pytest.mark.full

@@ -41,18 +41,20 @@ class Case:
     needs_a_category: bool = False  # whether a row of -inf alone is NaN
 
 
-def gumbel_case(axis=-1, hard=False):
-    def op(logits, noise, temperature):
-        return tg.ops.gumbel_softmax(
-            logits, noise, temperature=temperature, hard=hard, axis=axis
-        )
+def cooled(op, **options):
+    """The op, with the temperature as the last of its arguments."""
+    return lambda *arguments: op(
+        *arguments[:-1], temperature=arguments[-1], **options
+    )
 
+
+def gumbel_case(axis=-1, hard=False):
     def composed(logits, noise, temperature):
         y = tf.nn.softmax((logits + noise) / temperature, axis)
         return through(one_hot(y, axis), y) if hard else y
 
     return Case(
-        op,
+        cooled(tg.ops.gumbel_softmax, hard=hard, axis=axis),
         composed,
         (on_axis(LOGITS, axis), on_axis(NOISE, axis)),
         axis,
@@ -61,14 +63,10 @@ def gumbel_case(axis=-1, hard=False):
 
 
 def straight_through_case(axis=-1):
-    def op(logits, sample, temperature):
-        return tg.ops.straight_through(
-            logits, sample, temperature=temperature, axis=axis
-        )
-
     def composed(logits, sample, temperature):
         return through(sample, tf.nn.softmax(logits / temperature, axis))
 
+    op = cooled(tg.ops.straight_through, axis=axis)
     arguments = (on_axis(LOGITS, axis), on_axis(FIRST, axis))
     return Case(op, composed, arguments, axis)
 
@@ -100,54 +98,38 @@ def two_hot(values, axis):
 
 
 def concrete_case(hard=False):
-    def op(logits, noise, temperature):
-        return tg.ops.binary_concrete(
-            logits, noise, temperature=temperature, hard=hard
-        )
-
     def composed(logits, noise, temperature):
         y = tf.sigmoid((logits + noise) / temperature)
         return through(tf.round(y), y) if hard else y
 
+    op = cooled(tg.ops.binary_concrete, hard=hard)
     return Case(op, composed, (LOGITS, NOISE))
 
 
 def bernoulli_case():
-    def op(logits, sample, temperature):
-        return tg.ops.straight_through_bernoulli(
-            logits, sample, temperature=temperature
-        )
-
     def composed(logits, sample, temperature):
         return through(sample, tf.sigmoid(logits / temperature))
 
+    op = cooled(tg.ops.straight_through_bernoulli)
     return Case(op, composed, (LOGITS, FIRST))
 
 
 def exp_concrete_case(axis=-1):
-    def op(logits, noise, temperature):
-        return tg.ops.exp_concrete(
-            logits, noise, temperature=temperature, axis=axis
-        )
-
     def composed(logits, noise, temperature):
         y = tf.nn.softmax((logits + noise) / temperature, axis)
         return tf.math.log(y)
 
+    op = cooled(tg.ops.exp_concrete, axis=axis)
     arguments = (on_axis(LOGITS, axis), on_axis(NOISE, axis))
     return Case(op, composed, arguments, axis, halves=False)
 
 
 def logit_concrete_case():
-    def op(logits, noise, temperature):
-        return tg.ops.logit_binary_concrete(
-            logits, noise, temperature=temperature
-        )
-
     def composed(logits, noise, temperature):
         y = tf.sigmoid((logits + noise) / temperature)
         return tf.math.log(y / (1.0 - y))
 
+    op = cooled(tg.ops.logit_binary_concrete)
     return Case(op, composed, (LOGITS, NOISE), halves=False)
 
 
@@ -161,13 +143,11 @@ def gaussian_case():
 
 
 def hard_concrete_case():
-    def op(logits, noise, temperature):
-        return tg.ops.hard_concrete(logits, noise, temperature=temperature)
-
     def composed(logits, noise, temperature):
         y = tf.sigmoid((logits + noise) / temperature)
         return tf.minimum(tf.maximum(1.2 * y - 0.1, 0.0), 1.0)
 
+    op = cooled(tg.ops.hard_concrete)
     return Case(op, composed, (LOGITS, NOISE))
 
 
@@ -204,9 +184,6 @@ def subset_case(axis=-1, sample=False):
 
 
 def sort_case(op, hard=False):
-    def hard_or_soft(logits, noise, temperature):
-        return op(logits, noise, temperature=temperature, hard=hard)
-
     def composed(logits, noise, temperature):
         s = logits + noise
         order = tf.argsort(s, direction="DESCENDING")
@@ -222,15 +199,10 @@ def sort_case(op, hard=False):
         y = tf.nn.softmax(y / temperature)
         return through(matrix, y) if hard else y
 
-    return Case(hard_or_soft, composed, (LOGITS, NOISE))
+    return Case(cooled(op, hard=hard), composed, (LOGITS, NOISE))
 
 
 def sinkhorn_case():
-    def op(logits, noise, temperature):
-        return tg.ops.gumbel_sinkhorn(
-            logits, noise, temperature=temperature, iterations=5
-        )
-
     def composed(logits, noise, temperature):
         y = (logits + noise) / temperature
         for _ in range(5):
@@ -239,6 +211,7 @@ def sinkhorn_case():
         return tf.exp(y)
 
     matrices = [np.array([rows[:2] for rows in x[:2]]) for x in (LOGITS, NOISE)]
+    op = cooled(tg.ops.gumbel_sinkhorn, iterations=5)
     return Case(op, composed, tuple(matrices))
 
 

@@ -169,17 +169,14 @@ class Fault:
 FAR = {"inputs": np.array([2.0, -1.0], "float32")}
 
 
-def rayleigh(name, check, says="", times=10.0, **methods):
+def rayleigh(name, check, says="", times=10.0, kwargs=FAR, **methods):
     cls = type(name, (Rayleigh,), methods)
-    return Fault(name, check, cls(), says, times, FAR)
+    return Fault(name, check, cls(), says, times, kwargs)
 
 
 def bernoulli(name, check, says="", times=10.0, **methods):
     cls = type(name, (tg.distributions.Bernoulli,), methods)
     return Fault(name, check, cls(), says, times)
-
-
-right = Rayleigh()
 
 
 def log_probs_without_constant(self, parameters, sample):
@@ -297,11 +294,7 @@ DISTRIBUTIONS = (
         "sample of an example changes",
         reparameterize=of_the_first_example,
     ),
-    Fault(
-        "ClippedConstant",
-        "score",
-        type("Clipped", (Rayleigh,), {"log_probs": clipped_constant})(),
-    ),
+    rayleigh("ClippedConstant", "score", kwargs={}, log_probs=clipped_constant),
     Fault(
         "SeriesUpToFive",
         "far parameters",
@@ -311,10 +304,11 @@ DISTRIBUTIONS = (
             {"log_probs": series_up_to_five},
         )(),
     ),
-    Fault(
+    rayleigh(
         "ScaleUpToFive",
         "far parameters",
-        type("Bounded", (Rayleigh,), {"reparameterize": scale_up_to_five})(),
+        kwargs={},
+        reparameterize=scale_up_to_five,
     ),
     Fault("WrongWay", "reparameterised sample", WrongWay()),
     Fault("WholeNumbers", "inference", WholeNumbers(), "of int32"),
@@ -388,7 +382,6 @@ DISTRIBUTIONS = (
         "ReversedDivergence",
         "divergence",
         kl=lambda self, p, q: Rayleigh.kl(self, q, p),
-        times=10.0,
     ),
     rayleigh(
         "Detached",

@@ -121,7 +121,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--target",
-        type=_finite,
+        type=_number(float, math.isfinite, "a finite number"),
         help="t of toy and quadratic; default: 0.45 and 0.499",
     )
     add("--variables", type=_at_least(1), help="D of quadratic; default: 200")
@@ -156,7 +156,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--seed",
-        type=_seed,
+        type=_number(
+            int,
+            lambda value: -(2**62) <= value < 2**62,
+            "a whole number of at most 62 bits",
+        ),
         default=0,
         help="seed of noise and initial weights; default: %(default)s",
     )
@@ -169,41 +173,26 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="no progress bar")
 
 
-def _at_least(least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
+def _number(
+    kind: type, is_right: Callable[[Any], bool], what: str
+) -> Callable[[str], Any]:
+    """What parses a number of this kind, and says what it must be."""
+
+    def parse(text: str) -> Any:
         try:
-            value = int(text)
+            value = kind(text)
         except ValueError:
-            value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number, at least {least}, not {text}"
-            )
+            value = None
+        if value is None or not is_right(value):
+            raise argparse.ArgumentTypeError(f"must be {what}, not {text}")
         return value
 
     return parse
 
 
-def _seed(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 2**62
-    if not -(2**62) <= value < 2**62:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number of at most 62 bits, not {text}"
-        )
-    return value
-
-
-def _finite(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"must be a finite number, not {text}")
-    return value
+def _at_least(least: int) -> Callable[[str], int]:
+    what = f"a whole number, at least {least}"
+    return _number(int, lambda value: value >= least, what)
 
 
 def _problem(
@@ -306,15 +295,10 @@ def _train(
     with estimates.seeded(args.seed):
         problem = make()
     try:
-        with estimates.seeded(args.seed):
-            estimator = estimators.get(name, distribution=problem.distribution)
-            logits = problem.logits(problem.probe)
-            context = problem.context(problem.probe)
-            estimator.build(logits.shape, getattr(context, "shape", None))
         bar = keras.utils.Progbar(args.steps, verbose=int(not args.quiet))
         return training.train(
             problem,
-            estimator,
+            problem.estimator(name, args.seed),
             args.steps,
             args.every,
             args.seed,
@@ -336,11 +320,13 @@ def _write(
     text = "\n".join(parts)
     print(text)
     (args.out / "tables.txt").write_text(text + "\n", encoding="utf-8")
+    options = {**vars(args), "out": str(args.out)}
+    del options["run"]
     report = {
         "problem": args.problem,
         "title": problem.title,
         "version": version(),
-        "options": _options(args),
+        "options": options,
         "comparison": comparison.to_dict(),
         "training": {name: c.to_dict() for name, c in curves.items()},
     }
@@ -356,11 +342,6 @@ def _write(
     print(f"Wrote {args.out}: {' '.join(written)}")
 
 
-def _options(args: argparse.Namespace) -> dict[str, Any]:
-    options = {k: v for k, v in vars(args).items() if k != "run"}
-    return {**options, "out": str(args.out)}
-
-
 def _training_table(
     curves: dict[str, training.Curve], args: argparse.Namespace
 ) -> list[str]:
@@ -372,8 +353,8 @@ def _training_table(
             rows.append([name, "failed", "-", "-"])
             notes.append(table.paragraph(f"{name}: {curve.note}"))
             continue
-        numbers = (curve.cost[-1], curve.variance[-1], curve.milliseconds)
-        cost = f"{numbers[0]:.6g}"
-        rows.append([name, cost, *map(table.number, numbers[1:])])
+        numbers = (curve.variance[-1], curve.milliseconds)
+        cost = f"{curve.cost[-1]:.6g}"
+        rows.append([name, cost, *map(table.number, numbers)])
     title = f"After {args.steps} steps of training, each with its own path:"
     return [title, table.table(header, rows), *notes]

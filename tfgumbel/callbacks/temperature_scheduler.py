@@ -30,15 +30,11 @@ _runs: weakref.WeakKeyDictionary[Any, tuple[int, list[int]]] = (
 )
 
 
-def _not_negative(name: str, value: float) -> float:
-    return _checks.number_between(name, value, 0.0, math.inf)
-
-
 _VALUE_CHECKS = {
     "temperature": _checks.positive_number,
     "backward_temperature": _checks.positive_number,
-    "weight": _not_negative,
-    "capacity": _not_negative,
+    "weight": _checks.not_negative_number,
+    "capacity": _checks.not_negative_number,
     "scale": _checks.positive_number,
 }
 

@@ -121,7 +121,8 @@ class BiasTest:
         self._null = _shifted(*self._traces[:3])
         self._top = self._noise_along(along.var() * power)
         self._rest = self._without_top()
-        self.p_value = self._survival(self._square)
+        f = (self._square - self._null.shift) / (self._null.c * self._null.d)
+        self.p_value = float(f_distribution.survival(f, self._null.d, self._nu))
 
     @property
     def square(self) -> float:
@@ -164,10 +165,6 @@ class BiasTest:
         critical = null.shift + null.c * null.d * quantile
         bias = self._solve(critical, 1.0 - power)
         return self._unit * (bias + self._rounding)
-
-    def _survival(self, square: float) -> float:
-        f = (square - self._null.shift) / (self._null.c * self._null.d)
-        return float(f_distribution.survival(f, self._null.d, self._nu))
 
     def _not_too_lucky(self) -> tuple[float, float]:
         """|Δ|² and P(T <= |Δ|²) without a bias, which is not to vanish."""
@@ -264,7 +261,9 @@ def _traces(gram: np.ndarray, coordinates: int) -> list[float]:
     )
     fourth = float(cycles) / (triples * (copies - 3.0))
     first, second, third = _possible([first, second, third], coordinates)
-    return [first, second, third, _between(fourth, first, second, third)]
+    # Within a_3² / a_2 and a_3^(4/3).
+    fourth = min(max(fourth, third**2 / second), third ** (4.0 / 3.0))
+    return [first, second, third, fourth]
 
 
 def _possible(traces: list[float], coordinates: float) -> list[float]:
@@ -273,11 +272,6 @@ def _possible(traces: list[float], coordinates: float) -> list[float]:
     second = min(max(second, first**2 / coordinates, 1e-6 * first**2), first**2)
     third = min(max(third, second**2 / first), second**1.5)
     return [first, second, third]
-
-
-def _between(fourth: float, first: float, second: float, third: float) -> float:
-    """a_4 within a_3² / a_2 and a_3^(4/3)."""
-    return min(max(fourth, third**2 / second), third ** (4.0 / 3.0))
 
 
 def _shifted(first: float, second: float, third: float) -> Shifted:

@@ -44,19 +44,24 @@ class Moments:
         return float(self.squares) / max(1, self.count - 1)
 
     def squared_norm(self, reference: np.ndarray | float = 0.0) -> float:
-        """|E g - reference|², without the part that noise adds: unbiased.
-
-        A finite number of draws lengthens the mean by variance / n on
-        average; that is taken off, and what is negative is zero.
-        """
-        square = float(np.sum(np.square(self.mean - reference)))
-        return max(0.0, square - self.variance / max(1, self.count))
+        """|E g - reference|², without the part that noise adds: unbiased."""
+        return _square(self.mean - reference, self.variance, self.count)
 
     @property
     def snr(self) -> float:
         """Signal-to-noise ratio |E g| / √variance."""
-        signal = math.sqrt(self.squared_norm())
-        noise = math.sqrt(self.variance)
-        if noise == 0.0:
-            return math.inf if signal > 0.0 else 0.0
-        return signal / noise
+        return snr(self.mean, self.variance, self.count)
+
+
+def snr(mean: np.ndarray, variance: float, count: int) -> float:
+    """|E g| / √variance, of the mean and the variance of `count` draws."""
+    square = _square(mean, variance, count)
+    if variance == 0.0:
+        return math.inf if square else 0.0
+    return math.sqrt(square / variance)
+
+
+def _square(mean: np.ndarray, variance: float, count: int) -> float:
+    """|E g|²: the part by which noise lengthens a mean is taken off."""
+    square = float(np.sum(np.square(mean)))
+    return max(0.0, square - variance / max(1, count))

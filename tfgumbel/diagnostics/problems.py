@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import ops, random
-from tfgumbel.estimators import CostFn, tile_context
+from tfgumbel.diagnostics.estimates import seeded
+from tfgumbel.estimators import CostFn, Estimator, get, tile_context
 
 
 class Problem:
@@ -64,6 +65,15 @@ class Problem:
     def evaluate(self) -> float:
         """The cost that training is to lower."""
         raise NotImplementedError
+
+    def estimator(self, name: str, seed: int, **options: Any) -> Estimator:
+        """An estimator for it, built, with weights that the seed decides."""
+        context = self.context(self.probe)
+        with seeded(seed):
+            made = get(name, distribution=self.distribution, **options)
+            shape = self.logits(self.probe).shape
+            made.build(shape, getattr(context, "shape", None))
+        return made
 
 
 class Quadratic(Problem):

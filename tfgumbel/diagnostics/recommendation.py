@@ -177,7 +177,7 @@ def _by_time(best: Row, chosen: Sequence[Row]) -> list[str]:
     faster = [
         row
         for row in chosen
-        if row is not best and _most_time(row) < _least_time(best)
+        if row is not best and _time(row, 1.0) < _time(best, -1.0)
     ]
     if not faster:
         return []
@@ -190,14 +190,11 @@ def _by_time(best: Row, chosen: Sequence[Row]) -> list[str]:
     ]
 
 
-def _most_time(row: Row) -> float:
-    spread = row.milliseconds_spread or 0.0
-    return (row.variance or 0.0) * ((row.milliseconds or 0.0) + spread)
-
-
-def _least_time(row: Row) -> float:
-    spread = row.milliseconds_spread or 0.0
-    return (row.variance or 0.0) * ((row.milliseconds or 0.0) - spread)
+def _time(row: Row, spreads: float) -> float:
+    """Variance * time, so many spreads above the median."""
+    milliseconds = row.milliseconds or 0.0
+    milliseconds += spreads * (row.milliseconds_spread or 0.0)
+    return (row.variance or 0.0) * milliseconds
 
 
 def _contradicted(measured: Sequence[Row]) -> list[str]:

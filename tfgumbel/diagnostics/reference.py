@@ -56,10 +56,8 @@ class Reference:
 
 def given(exact: Any, logits: Any) -> Reference:
     """From a gradient that the caller knows."""
-    several = isinstance(logits, tuple)
-    parts = [np.asarray(part, np.float64) for part in exact if several] or [
-        np.asarray(exact, np.float64)
-    ]
+    given = exact if isinstance(logits, tuple) else [exact]
+    parts = [np.asarray(part, np.float64) for part in given]
     shapes = [tuple(part.shape) for part in tf.nest.flatten(logits)]
     if [part.shape for part in parts] != shapes:
         expected = ", ".join(map(str, shapes))

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tfgumbel.diagnostics import reference
-from tfgumbel.diagnostics.chunks import Chunks
 from tfgumbel.diagnostics.comparison import Comparison, relative
 from tfgumbel.diagnostics.measurement import Measurement, Setup
+from tfgumbel.diagnostics.moments import snr
 from tfgumbel.diagnostics.progress import Progress
 from tfgumbel.diagnostics.recommendation import (
     Recommendation,
@@ -109,8 +109,13 @@ class Study:
                 measurement.draw_until(self._setup.draws, progress.advance)
                 self._measured[name] = measurement
             except Exception as error:  # Reported: the others are wanted.
-                self._failed[name] = Row(name, note=_reason(error), failed=True)
+                self._fail(name, error)
         progress.end()
+
+    def _fail(self, name: str, error: Exception) -> None:
+        message = getattr(error, "message", None) or str(error)
+        note = f"{type(error).__name__}: " + " ".join(message.split())
+        self._failed[name] = Row(name, note=note, failed=True)
 
     def _compare_with_draws(self, progress: Progress) -> None:
         """Makes a reference where there is no exact gradient."""
@@ -198,7 +203,7 @@ class Study:
             self._measured[name].draw_until(draws, progress.advance)
         except ValueError as error:
             del self._measured[name]
-            self._failed[name] = Row(name, note=_reason(error), failed=True)
+            self._fail(name, error)
 
     def _worth_more_draws(self) -> list[str]:
         """The undecided ones that draws within the limit may decide."""
@@ -307,7 +312,7 @@ class Study:
             draws=chunks.count,
             variance=variance,
             variance_error=chunks.variance_error / batch,
-            snr=_snr(chunks),
+            snr=snr(chunks.mean, chunks.variance, chunks.count),
             milliseconds=float(median),
             milliseconds_spread=float(high - low) / 2.0,
             variance_evaluations=variance * max(1, estimator.evaluations),
@@ -347,17 +352,3 @@ def _judged(
         acceptable=acceptable,
         mse=verdict.bias**2 + row.variance,
     )
-
-
-def _snr(chunks: Chunks) -> float:
-    """|E g| / √variance; a finite number of draws lengthens the mean."""
-    square = float(np.sum(np.square(chunks.mean)))
-    square = max(0.0, square - chunks.variance / chunks.count)
-    if chunks.variance == 0.0:
-        return math.inf if square else 0.0
-    return math.sqrt(square / chunks.variance)
-
-
-def _reason(error: Exception) -> str:
-    message = getattr(error, "message", None) or str(error)
-    return f"{type(error).__name__}: " + " ".join(message.split())

@@ -63,18 +63,6 @@ class IWAE(MultiSampleBound, ThroughTheSample):
 
     needs: ClassVar = (Reparameterized,)
 
-    def __init__(
-        self,
-        distribution: Any = "gaussian",
-        samples: int = 2,
-        *,
-        add_log_prob: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            distribution, samples, add_log_prob=add_log_prob, **kwargs
-        )
-
     def pathwise(self, parameters: Parameters, seed: Any) -> tf.Tensor:
         """Returns one sample per row, with its gradient."""
         distribution = self.distribution

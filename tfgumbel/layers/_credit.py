@@ -58,10 +58,8 @@ class Credit:
         The share of the total without the 1/B and the sample weight that are
         in it: what a baseline learns.
         """
-        share, weights = (
-            self._local.get(draw, self._shares.example),
-            (self._shares.weights),
-        )
+        share = self._local.get(draw, self._shares.example)
+        weights = self._shares.weights
         if draw.sampler in self._sequences:
             share, weights = (
                 tf.gather(each, draw.step, axis=1)
@@ -100,9 +98,7 @@ class Credit:
         # Under XLA, which drops assertions, nothing else would tell.
         wrong = tf.fill(tf.shape(to_go), np.nan)
         weights = self._shares.weights_to_go(sampler.discount)
-        return tf.where(correct, to_go, wrong), tf.where(
-            correct, weights, wrong
-        )
+        return tuple(tf.where(correct, x, wrong) for x in (to_go, weights))
 
     def _draws_once_per_step(self, sampler: Any) -> tf.Tensor:
         """Whether a sampler draws once per step; raises where it is known."""

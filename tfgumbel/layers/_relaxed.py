@@ -52,8 +52,18 @@ class RelaxedLayer(TemperatureLayer, SamplingLayer):
         """Noise for `relax`."""
         raise NotImplementedError
 
-    def sampled(self, logits: tf.Tensor, training: Any) -> list[tf.Tensor]:
-        """Returns the value and, if wanted, the relaxed one of one draw."""
+    def sampled(
+        self, logits: tf.Tensor, training: Any, category_mask: Any = None
+    ) -> Any:
+        """Returns the value or, if wanted, a pair of it and the relaxed one."""
+        values = [
+            self.finished(value, category_mask)
+            for value in self._values(logits, training)
+        ]
+        return tuple(values) if self.return_relaxed else values[0]
+
+    def _values(self, logits: tf.Tensor, training: Any) -> list[tf.Tensor]:
+        """The value and, if wanted, the relaxed one of one draw."""
         trains = self.trains(training, logits)
         mode = "relaxed" if trains else self.mode
         draws = mode in ("relaxed", "sample")

@@ -387,6 +387,11 @@ class SamplingLayer(InferringLayer):
         """Returns the value for inference."""
         return self.distribution.infer(parameters, self.mode, self.next_seed)
 
+    def finished(self, sample: tf.Tensor, category_mask: Any) -> tf.Tensor:
+        """Returns the sample without masked categories, in compute dtype."""
+        sample = ops.mask_sample(sample, category_mask)
+        return tf.cast(sample, self.compute_dtype)
+
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Passes on the mask of the parameters."""
         return first_mask(previous_mask)
@@ -458,8 +463,6 @@ class CategoricalLayer(SamplingLayer):
     """
 
     training_modes = ("relaxed",)
-    least_categories = 1
-    """How many categories a mask must leave."""
 
     def __init__(
         self, *, axis: int = -1, inference: str = "mode", **kwargs: Any
@@ -475,14 +478,7 @@ class CategoricalLayer(SamplingLayer):
 
     def masked(self, logits: Any, category_mask: Any) -> tf.Tensor:
         """Returns the logits, checked, with masked categories impossible."""
-        return ops.mask_logits(
-            logits, category_mask, axis=self.axis, least=self.least_categories
-        )
-
-    def finished(self, sample: tf.Tensor, category_mask: Any) -> tf.Tensor:
-        """Returns the sample without masked categories, in compute dtype."""
-        sample = ops.mask_sample(sample, category_mask)
-        return tf.cast(sample, self.compute_dtype)
+        return ops.mask_logits(logits, category_mask, axis=self.axis)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -82,13 +82,7 @@ class BinaryConcrete(RelaxedLayer):
 
     def call(self, logits: Any, training: Any = None) -> Any:
         """Returns a sample of the shape of the logits."""
-        values = [
-            tf.cast(value, self.compute_dtype)
-            for value in self.sampled(
-                _checks.bernoulli_logits(logits), training
-            )
-        ]
-        return tuple(values) if self.return_relaxed else values[0]
+        return self.sampled(_checks.bernoulli_logits(logits), training)
 
     def relax(
         self, logits: tf.Tensor, noise: tf.Tensor, hard: bool, **temperatures

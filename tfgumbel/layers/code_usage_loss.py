@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
@@ -15,10 +14,6 @@ from tfgumbel.layers._replicas import summed
 from tfgumbel.layers._stochastic import CalledOnce, first_mask
 
 KINDS = ("diversity", "entropy", "load_balance")
-
-
-def _weight(name: str, value: Any) -> float:
-    return _checks.number_between(name, value, 0.0, math.inf)
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -116,8 +111,10 @@ class CodeUsageLoss(CalledOnce):
         super().__init__(**kwargs)
         self.supports_masking = True
         self.kind = _checks.choice("kind", kind, KINDS)
-        self._weight = self.add_annealed("weight", weight, _weight)
-        self.gamma = _weight("gamma", gamma)
+        self._weight = self.add_annealed(
+            "weight", weight, _checks.not_negative_number
+        )
+        self.gamma = _checks.not_negative_number("gamma", gamma)
         if kind != "entropy" and gamma != 1.0:
             raise ValueError(
                 "Argument `gamma` belongs to kind='entropy'. "

@@ -80,11 +80,7 @@ class ConcreteSelector(TemperatureLayer, StochasticLayer):
     ) -> None:
         super().__init__(seed=seed, **kwargs)
         self.k = _checks.positive_integer("k", k)
-        self.initializer = _saving.admitted(
-            "initializer",
-            keras.initializers.get(initializer),
-            (keras.initializers.Initializer,),
-        )
+        self.initializer = _saving.initializer("initializer", initializer)
         self.add_temperatures(temperature, backward_temperature)
         self.logits: keras.Variable | None = None
 

@@ -156,8 +156,8 @@ class ExpectedCost(InferringLayer):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the layer; says what a distribution of several takes."""
-        several = len(self.distribution.parameters) > 1
-        if several and args and not isinstance(args[0], list | tuple):
+        alone = args and not isinstance(args[0], list | tuple)
+        if alone and self.takes_several:
             self.distribution.check(args[0])
         return super().__call__(*args, **kwargs)
 
@@ -174,8 +174,7 @@ class ExpectedCost(InferringLayer):
 
     def build(self, logits_shape: Any, context_shape: Any = ()) -> None:
         """Builds what the estimator learns."""
-        several = len(self.distribution.parameters) > 1
-        shapes = list(logits_shape) if several else [logits_shape]
+        shapes = list(logits_shape) if self.takes_several else [logits_shape]
         for name, shape in zip(
             self.distribution.parameters, shapes, strict=True
         ):
@@ -186,7 +185,7 @@ class ExpectedCost(InferringLayer):
             _checks.batched("context", shape)
         if not self.estimator.built:
             first = tuple(context_shape[0]) if context_shape else None
-            if first is None and several:
+            if first is None and self.takes_several:
                 first = self.distribution.flat_shape(shapes)
             self.estimator.build(logits_shape, first)
         self.built = True
@@ -228,7 +227,10 @@ class ExpectedCost(InferringLayer):
             fixed = tf.nest.map_structure(tf.stop_gradient, logits)
             cost = self.estimator(cost_fn, fixed, [0, 0])  # draws nothing
         else:
-            cost = self._inferred_cost(cost_fn, logits)
+            parameters = self.distribution.constrain(self._float32(logits))
+            cost = self.estimator.infer(
+                cost_fn, parameters, self.mode, self.next_seed
+            )
         if self.adds_loss:
             size = tf.cast(tf.shape(cost)[0], cost.dtype)
             self.add_loss(tf.math.divide_no_nan(tf.reduce_sum(cost), size))
@@ -291,14 +293,6 @@ class ExpectedCost(InferringLayer):
                 stacklevel=2,
             )
 
-    def _inferred_cost(
-        self, cost_fn: Callable[[tf.Tensor], tf.Tensor], logits: Any
-    ) -> tf.Tensor:
-        parameters = self.distribution.constrain(self._float32(logits))
-        return self.estimator.infer(
-            cost_fn, parameters, self.mode, self.next_seed
-        )
-
     def compute_output_spec(
         self,
         logits: Any,
@@ -324,8 +318,7 @@ class ExpectedCost(InferringLayer):
         self, logits_shape: Any, *others_shape: Any
     ) -> tuple:
         """Returns `[B]`."""
-        several = len(self.distribution.parameters) > 1
-        shapes = logits_shape if several else [logits_shape]
+        shapes = logits_shape if self.takes_several else [logits_shape]
         return tuple(self.distribution.sample_shape(shapes))[:1]
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:

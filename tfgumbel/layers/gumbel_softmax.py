@@ -109,11 +109,7 @@ class GumbelSoftmax(RelaxedLayer, CategoricalLayer):
     ) -> Any:
         """Returns a sample of the shape of the logits."""
         logits = self.masked(logits, category_mask)
-        values = [
-            self.finished(value, category_mask)
-            for value in self.sampled(logits, training)
-        ]
-        return tuple(values) if self.return_relaxed else values[0]
+        return self.sampled(logits, training, category_mask)
 
     def relax(
         self, logits: tf.Tensor, noise: tf.Tensor, hard: bool, **temperatures

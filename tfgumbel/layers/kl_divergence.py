@@ -26,10 +26,6 @@ from tfgumbel.layers._stochastic import (
 )
 
 
-def _non_negative(name: str, value: Any) -> float:
-    return _checks.number_between(name, value, 0.0, math.inf)
-
-
 @keras.saving.register_keras_serializable(package="tfgumbel")
 class KLDivergence(StochasticLayer):
     """Adds weight · Σ KL(q ‖ prior), in nats, to the model's loss.
@@ -152,13 +148,15 @@ class KLDivergence(StochasticLayer):
                 f"sample, and for distribution {found.name!r} {lack}. "
                 f"Received: distribution={distribution!r}"
             )
-        self._weight = self.add_annealed("weight", weight, _non_negative)
+        self._weight = self.add_annealed(
+            "weight", weight, _checks.not_negative_number
+        )
         self.free_bits = _checked_free_bits(free_bits)
         self.groups = groups
         if groups is not None:
             _checks.positive_integer("groups", groups)
         if capacity is not None:
-            self.add_annealed("capacity", capacity, _non_negative)
+            self.add_annealed("capacity", capacity, _checks.not_negative_number)
             if np.any(self.free_bits):
                 raise ValueError(
                     "Arguments `free_bits` and `capacity` are two objectives: "

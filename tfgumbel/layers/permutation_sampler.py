@@ -120,7 +120,7 @@ class PermutationSampler(TemperatureLayer, SamplingLayer):
 
     def build(self, logits_shape: Any) -> None:
         """Checks the shape of the scores."""
-        self._output_shape(logits_shape)
+        self.compute_output_shape(logits_shape)
         self.built = True
 
     def call(self, logits: Any, training: Any = None) -> tf.Tensor:
@@ -167,11 +167,12 @@ class PermutationSampler(TemperatureLayer, SamplingLayer):
         total = tf.reduce_sum(scores, axis=[-2, -1], keepdims=True)
         return matrix + nan_values(total)
 
-    def _output_shape(self, shape: Any) -> tuple:
+    def compute_output_shape(self, logits_shape: Any) -> tuple:
+        """Returns `[B, ..., n, n]`."""
+        shape = tuple(logits_shape)
         if self.relaxation != "sinkhorn":
-            self.distribution.check_shapes([shape])
-            return self.distribution.sample_shape([tuple(shape)])
-        shape = tuple(shape)
+            self.distribution.check_shapes([logits_shape])
+            return self.distribution.sample_shape([shape])
         # One of the two sizes that is known is the other's, too.
         sizes = set(shape[-2:]) - {None}
         if len(shape) < 3 or len(sizes) != 1 or sizes == {0}:
@@ -187,10 +188,6 @@ class PermutationSampler(TemperatureLayer, SamplingLayer):
         _checks.floating("logits", logits.dtype)
         shape = self.compute_output_shape(logits.shape)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
-
-    def compute_output_shape(self, logits_shape: Any) -> tuple:
-        """Returns `[B, ..., n, n]`."""
-        return self._output_shape(logits_shape)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

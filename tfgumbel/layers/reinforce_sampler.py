@@ -151,8 +151,7 @@ class ReinforceSampler(SamplingLayer):
 
     def build(self, logits_shape: Any, context_shape: Any = None) -> None:
         """Checks the parameters' shapes and builds the baseline."""
-        several = len(self.distribution.parameters) > 1
-        shapes = list(logits_shape) if several else [logits_shape]
+        shapes = list(logits_shape) if self.takes_several else [logits_shape]
         self.distribution.check_shapes(shapes)
         if self.baseline is not None and not self.return_log_prob:
             if context_shape is None:

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks, random
+from tfgumbel.layers import _graphs
 
 _local = threading.local()
 _LOOPS = ("WhileBodyFuncGraph", "WhileCondFuncGraph")
@@ -66,7 +67,7 @@ class SamplingScope:
     def __enter__(self) -> SamplingScope:
         self._draws = 0
         self._asked = False
-        self._graph = _current_graph()
+        self._graph = _graphs.current()
         _stack().append(self)
         return self
 
@@ -96,7 +97,7 @@ class SamplingScope:
 
     def _path(self) -> list[Any]:
         """The graphs between this call and where the scope was opened."""
-        path, graph = [], _current_graph()
+        path, graph = [], _graphs.current()
         while graph is not self._graph:
             if graph is None or self._graph is None:
                 raise ValueError(
@@ -132,12 +133,6 @@ def _stack() -> list[SamplingScope]:
     if not hasattr(_local, "stack"):
         _local.stack = []
     return _local.stack
-
-
-def _current_graph() -> Any:
-    if tf.executing_eagerly():
-        return None
-    return tf.compat.v1.get_default_graph()
 
 
 def _pair(seed: Any) -> tf.Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,10 +21,6 @@ from tfgumbel.layers._stochastic import (
 KINDS = ("hard_concrete", "gaussian")
 # Of the multiplier: slow enough not to swing.
 _RATE = 0.01
-
-
-def _weight(name: str, value: Any) -> float:
-    return _checks.number_between(name, value, 0.0, math.inf)
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -141,15 +136,13 @@ class StochasticGate(TemperatureLayer, InferringLayer):
         self.stddev = _checks.positive_number(
             "stddev", 0.5 if stddev is None else stddev
         )
-        self._weight = self.add_annealed("weight", weight, _weight)
+        self._weight = self.add_annealed(
+            "weight", weight, _checks.not_negative_number
+        )
         if initializer is None:
             start = 0.0 if self.kind == "hard_concrete" else 0.5
             initializer = keras.initializers.Constant(start)
-        self.initializer = _saving.admitted(
-            "initializer",
-            keras.initializers.get(initializer),
-            (keras.initializers.Initializer,),
-        )
+        self.initializer = _saving.initializer("initializer", initializer)
         self.gates: keras.Variable | None = None
         if sparsity is not None:
             self.add_state("multiplier", 0.0)
@@ -219,9 +212,8 @@ class StochasticGate(TemperatureLayer, InferringLayer):
             values = tf.stop_gradient(self._fixed(parameters))
             values = values if gates is not None else values[None]
         values = self._on_axis(values, inputs)
-        product = in_working_precision(inputs) * tf.cast(
-            values, in_working_precision(inputs).dtype
-        )
+        inputs = in_working_precision(inputs)
+        product = inputs * tf.cast(values, inputs.dtype)
         return tf.cast(product, self.compute_dtype)
 
     def _parameters(self, gates: Any, inputs: tf.Tensor) -> tf.Tensor:
@@ -281,11 +273,8 @@ class StochasticGate(TemperatureLayer, InferringLayer):
         chances = self._open_probability(parameters, temperature)
         number = tf.cast(tf.reduce_sum(chances, axis=-1), tf.float32)
         if number.shape.rank:  # of each example; of an empty batch, none
-            sums = {
-                "number": tf.reduce_sum(number),
-                "size": tf.cast(tf.shape(number)[0], tf.float32),
-            }
-            sums = summed(sums)
+            size = tf.cast(tf.shape(number)[0], tf.float32)
+            sums = summed({"number": tf.reduce_sum(number), "size": size})
             number = tf.math.divide_no_nan(sums["number"], sums["size"])
         weight = self._weight(training)
         if self.sparsity is None:

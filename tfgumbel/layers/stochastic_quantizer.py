@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -197,7 +196,7 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
         )
         self.update = _checks.choice("update", update, ["gradient", "ema"])
         self.decay = _checks.number_between("decay", decay, 0.0, 1.0)
-        self.commitment = _weight("commitment", commitment)
+        self.commitment = _checks.not_negative_number("commitment", commitment)
         self.revive_after = revive_after
         if revive_after is not None:
             _checks.positive_number("revive_after", revive_after)
@@ -212,19 +211,18 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
         self._check_settings(codebook_loss, trainable_scale)
         self.codebook_loss = codebook_loss
         if codebook_loss is not None:
-            _weight("codebook_loss", codebook_loss)
+            _checks.not_negative_number("codebook_loss", codebook_loss)
         self.trainable_scale = bool(trainable_scale)
         self._scale = self.add_annealed(
             "scale", scale, trainable=self.trainable_scale
         )
         self.usage_loss = _usage_loss(usage_loss)
         self.return_indices = bool(return_indices)
-        self.initializer = _saving.admitted(
-            "initializer",
-            keras.initializers.get(initializer),
-            (keras.initializers.Initializer,),
+        self.initializer = _saving.initializer("initializer", initializer)
+        self._perplexity = metrics.CodePerplexity(
+            name=f"{self.name}_perplexity"
         )
-        self._watch(self.name)
+        self._usage = metrics.CodeUsage(name=f"{self.name}_usage")
 
     def _check_sizes(self) -> None:
         if self.codes < 2:
@@ -258,11 +256,6 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
                 "normalised code leaves over has a length. Received: "
                 f"stages={self.stages} with distance='cosine'"
             )
-
-    def _watch(self, name: str) -> None:
-        """Makes the metrics of the codes in use."""
-        self._perplexity = metrics.CodePerplexity(name=f"{name}_perplexity")
-        self._usage = metrics.CodeUsage(name=f"{name}_usage")
 
     @property
     def inference_modes(self) -> Sequence[str]:
@@ -654,10 +647,6 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
             and keras.saving.serialize_keras_object(self.usage_loss),
             "initializer": keras.initializers.serialize(self.initializer),
         }
-
-
-def _weight(name: str, value: Any) -> float:
-    return _checks.number_between(name, value, 0.0, math.inf)
 
 
 def _usage_loss(value: Any) -> CodeUsageLoss | None:

@@ -110,10 +110,8 @@ class StraightThroughEmbedding(StraightThroughLayer, SamplingLayer):
         if isinstance(embeddings_initializer, np.ndarray | tf.Tensor):
             weights, embeddings_initializer = [embeddings_initializer], "zeros"
         self._table = self._checked_table(weights)
-        self.embeddings_initializer = _saving.admitted(
-            "embeddings_initializer",
-            keras.initializers.get(embeddings_initializer),
-            (keras.initializers.Initializer,),
+        self.embeddings_initializer = _saving.initializer(
+            "embeddings_initializer", embeddings_initializer
         )
         self.embeddings_regularizer = _saving.admitted(
             "embeddings_regularizer",

@@ -255,8 +255,7 @@ class SubsetSampler(TemperatureLayer, SamplingLayer):
         else:
             parameters = self.distribution.constrain(logits)
             sample = tf.stop_gradient(self.infer(parameters))
-        sample = ops.mask_sample(sample, category_mask)
-        return tf.cast(sample, self.compute_dtype)
+        return self.finished(sample, category_mask)
 
     def _trained(self, logits: Any, training: Any) -> tf.Tensor:
         if self.estimator == "marginal":

@@ -22,6 +22,7 @@ from tfgumbel.testing._run import (
     Fault,
     Finding,
     NotApplicable,
+    changed,
     check,
     in_errors,
     packed,
@@ -230,15 +231,9 @@ def divergence(subject: Samples) -> Finding:
     distribution = subject.require(ClosedFormKL)
     subject.require_variety()
     parameters = subject.parameters(subject.many)
-    raw = tuple(
-        a if name in distribution.constants else a * 0.5 + 0.8
-        for name, a in zip(distribution.parameters, subject.raw, strict=True)
-    )
-    prior_inputs = [
-        tf.repeat(tf.constant(a, tf.float32)[None], subject.many, axis=0)
-        for a in raw
-    ]
-    prior = distribution.constrain(packed(prior_inputs))
+    inputs = tf.nest.flatten(subject.inputs(subject.many))
+    moved = changed(distribution, inputs, lambda a: a * 0.5 + 0.8)
+    prior = distribution.constrain(packed(moved))
     log_q, log_p = (
         distribution.log_probs(p, subject.drawn) for p in (parameters, prior)
     )

@@ -11,6 +11,7 @@ from tfgumbel.testing._run import (
     Fault,
     Finding,
     NotApplicable,
+    changed,
     check,
     in_errors,
     packed,
@@ -101,14 +102,8 @@ def normalisation(subject: Samples) -> Finding:
 def score(subject: Samples) -> Finding:
     subject.require_variety()
     parameters = subject.parameters(subject.many)
-    with tf.GradientTape() as tape:
-        tape.watch(parameters)
-        log_prob = subject.distribution.log_prob(parameters, subject.drawn)
-    found = tape.gradient(log_prob, subject.learned(parameters))
-    if any(g is None for g in found):
-        raise Fault("log_prob has no gradient in a learned parameter")
-    rows = np.concatenate([_measure.rows(g) for g in found], axis=1)
-    return in_errors(_measure.from_mean(rows, 0.0))
+    scores = map(_measure.rows, subject.scores(parameters, subject.drawn))
+    return in_errors(_measure.from_mean(np.hstack(list(scores)), 0.0))
 
 
 @check(
@@ -121,13 +116,9 @@ def far_parameters(subject: Samples) -> Finding:
     count = subject.many // PLACES
     parameters = subject.far_parameters(PLACES, count)
     sample = subject.distribution.sample(parameters, subject.seed())
-    with tf.GradientTape() as tape:
-        tape.watch(parameters)
-        log_prob = subject.distribution.log_prob(parameters, sample)
-    found = tape.gradient(log_prob, subject.learned(parameters))
-    values = np.reshape(np.asarray(sample, np.float64), [PLACES, count, -1])
-    rows = [np.reshape(g, [PLACES, count, -1]) for g in found]
-    scores = np.concatenate(rows, axis=2).astype(np.float64)
+    rows = map(_measure.rows, subject.scores(parameters, sample))
+    scores = np.hstack(list(rows)).reshape(PLACES, count, -1)
+    values = _measure.rows(sample).reshape(PLACES, count, -1)
     shown = [
         score[:, _that_show_a_mean(score)]
         for score, drawn in zip(scores, values, strict=True)
@@ -166,16 +157,10 @@ def closed_score(subject: Samples) -> Finding:
     distribution = subject.require(Scored)
     parameters = subject.parameters(256)
     sample = subject.drawn[:256]
-    with tf.GradientTape() as tape:
-        tape.watch(parameters)
-        log_prob = distribution.log_prob(parameters, sample)
-    exact = tape.gradient(log_prob, subject.learned(parameters))
+    exact = subject.scores(parameters, sample)
     found = subject.learned(distribution.score(parameters, sample))
-    differs = [
-        np.max(np.abs(f - e)) / (np.max(np.abs(e)) + 1e-6)
-        for f, e in zip(found, exact, strict=True)
-    ]
-    return Finding("relative difference", float(max(differs)), 1e-3)
+    differs = map(_measure.relative, found, exact)
+    return Finding("relative difference", max(differs), 1e-3)
 
 
 @check(
@@ -289,12 +274,9 @@ def _require_examples_apart(subject: Samples) -> None:
     """What one example's parameters are does not matter to another."""
     distribution, seed = subject.distribution, subject.seed()
     inputs = tf.nest.flatten(subject.inputs(64))
-    moved = [
-        a
-        if name in distribution.constants
-        else tf.concat([a[:1] / 2, a[1:]], 0)
-        for name, a in zip(distribution.parameters, inputs, strict=True)
-    ]
+    moved = changed(
+        distribution, inputs, lambda a: tf.concat([a[:1] / 2, a[1:]], 0)
+    )
     pair = [distribution.constrain(packed(g)) for g in (inputs, moved)]
     for name, function in (
         ("sample", lambda p: distribution.sample(p, seed)),
@@ -316,14 +298,14 @@ def enumeration(subject: Samples) -> Finding:
     distribution = subject.require(Enumerable)
     shape = subject.parameters(1)[-1].shape
     support = np.asarray(distribution.support(shape))
-    size = len(support)
+    flat = _measure.rows(support)
+    size = len(flat)
     if size != distribution.count(shape):
         raise Fault(f"`count` says {distribution.count(shape)}, not {size}")
-    if len(np.unique(support.reshape(size, -1), axis=0)) != size:
+    if len(np.unique(flat, axis=0)) != size:
         raise Fault("a value is there twice")
     values = tf.cast(support, subject.drawn.dtype)
     mass = np.exp(distribution.log_prob(subject.parameters(size), values))
-    flat = support.reshape(size, -1)
     code = np.random.default_rng(0).normal(size=flat.shape[1])
     order = np.argsort(flat @ code)
     place = np.searchsorted((flat @ code)[order], subject.flat @ code - 1e-6)

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import distributions
+from tfgumbel.distributions import Distribution
 from tfgumbel.testing import _measure
 from tfgumbel.testing._run import (
     Fault,
@@ -31,18 +32,11 @@ EXTREMES = (-1e4, -30.0, 0.0, 30.0, 1e4)
 def extremes(subject: Samples) -> Finding:
     distribution = subject.distribution
     picks = subject.random.choice(EXTREMES, size=(256, len(subject.raw)))
-    inputs = tuple(
-        tf.constant(
-            np.zeros((256, *a.shape)) + picks[:, i].reshape(-1, *[1] * a.ndim)
-            if name not in distribution.constants
-            else np.repeat(a[None], 256, axis=0),
-            tf.float32,
-        )
-        for i, (name, a) in enumerate(
-            zip(distribution.parameters, subject.raw, strict=True)
-        )
-    )
-    parameters = distribution.constrain(packed(inputs))
+    arrays = [np.repeat(a[None], 256, axis=0) for a in subject.raw]
+    for i, name in enumerate(distribution.parameters):
+        if name not in distribution.constants:
+            arrays[i].T[...] = picks[:, i]
+    parameters = distribution.constrain(packed(arrays))
     sample = distribution.sample(parameters, subject.seed())
     log_probs = distribution.log_probs(parameters, sample)
     for name, tensor in (("a sample", sample), ("log q", log_probs)):
@@ -91,8 +85,7 @@ def _differs(subject: Samples, jit: bool) -> Finding:
     sample = subject.drawn[:64]
 
     def log_probs(*given: tf.Tensor) -> Any:
-        inputs = given[:-1] if len(given) > 2 else given[0]
-        parameters = subject.distribution.constrain(inputs)
+        parameters = subject.distribution.constrain(packed(given[:-1]))
         subject.distribution.sample(parameters, [1, 2])
         return subject.distribution.log_probs(parameters, given[-1])
 
@@ -143,20 +136,16 @@ def configuration(subject: Samples) -> Finding:
     again = type(distribution).from_config(config)
     if again != distribution or hash(again) != hash(distribution):
         raise Fault("from_config(get_config()) is another distribution")
-    inputs, names = subject.inputs(64), [*distribution.inference, "sample"]
-    for name in names:
-        pair = [
-            d.infer(d.constrain(inputs), name, lambda: [1, 2])
-            for d in (distribution, again)
-        ]
-        if not np.array_equal(*pair):
+
+    def result(one: Distribution, name: str) -> tf.Tensor:
+        parameters = one.constrain(subject.inputs(64))
+        if name == "log_probs":
+            return one.log_probs(parameters, subject.drawn[:64])
+        return one.infer(parameters, name, lambda: [1, 2])
+
+    for name in (*distribution.inference, "sample", "log_probs"):
+        if not np.array_equal(result(distribution, name), result(again, name)):
             raise Fault(f"the one that is made from it has another {name}")
-    pair = [
-        d.log_probs(d.constrain(inputs), subject.drawn[:64])
-        for d in (distribution, again)
-    ]
-    if not np.array_equal(*pair):
-        raise Fault("the one that is made from it has another log_probs")
     try:
         named = distributions.get(distributions.serialize(distribution))
     except (TypeError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from tfgumbel.testing._run import (
     Fault,
     Finding,
     NotApplicable,
+    changed,
     check,
     in_errors,
     packed,
@@ -195,18 +197,12 @@ def control_variates(problem: Problem) -> Finding:
 )
 def extremes(problem: Problem) -> Finding:
     signs = problem.random.choice([-1.0, 0.0, 1.0], size=(8, 64))
-    tensors = [
-        tf.constant(a[[0] * 8])
-        if name in problem.distribution.constants
-        else tf.reshape(
-            1e4 * tf.constant(signs[:, : a[0].size], tf.float32),
-            [8, *a.shape[1:]],
-        )
-        for name, a in zip(
-            problem.distribution.parameters, problem.raw, strict=True
-        )
-    ]
-    inputs = packed(tensors)
+    arrays = changed(
+        problem.distribution,
+        [a[[0] * 8] for a in problem.raw],
+        lambda a: 1e4 * signs[:, : a[0].size].reshape(a.shape).astype("f"),
+    )
+    inputs = packed(list(map(tf.constant, arrays)))
     weights = tf.constant(problem.weights[[0] * 8])
     estimator = problem.make()
     with tf.GradientTape() as tape:
@@ -258,44 +254,21 @@ def half_precision(problem: Problem) -> Finding:
 
 
 def _compiled(problem: Problem, jit: bool, count: int = 8) -> Estimates:
-    estimator = problem.make()
-    inputs = problem.inputs(count)
-    weights = problem.tiled(problem.weights, count)
-    of_any_size = tf.nest.map_structure(
-        lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype),
-        (inputs, weights),
-    )
-    learned = problem.learned(tf.nest.flatten(inputs))
-    places = [
-        i
-        for i, t in enumerate(tf.nest.flatten(inputs))
-        if any(t is one for one in learned)
-    ]
-
-    @tf.function(
+    signature = None
+    if not jit:
+        signature = tf.nest.map_structure(
+            lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype),
+            (problem.inputs(1), tf.constant(problem.weights)),
+        )
+        signature += (tf.TensorSpec([2], tf.int32),)
+    wrap = functools.partial(
+        tf.function,
         jit_compile=jit,
         autograph=False,
-        input_signature=None
-        if jit
-        else (*of_any_size, tf.TensorSpec([2], tf.int32)),
+        input_signature=signature,
     )
-    def run(inputs: Any, weights: tf.Tensor, seed: tf.Tensor) -> Any:
-        flat = tf.nest.flatten(inputs)
-        sources = [flat[i] for i in places]
-        with tf.GradientTape() as tape:
-            tape.watch([*sources, weights])
-            value = problem.call(estimator, inputs, weights, seed)
-        zero = tf.UnconnectedGradients.ZERO
-        found = tape.gradient(
-            value, [*sources, weights], unconnected_gradients=zero
-        )
-        return value, found
-
-    value, found = run(inputs, weights, tf.constant([1, 2]))
-    rows = [np.reshape(g, [len(value), -1]) for g in found]
-    return Estimates(
-        np.asarray(value)[:, None], np.concatenate(rows[:-1], 1), rows[-1]
-    )
+    seed = tf.constant([1, 2])
+    return problem.estimates(problem.make(), count, seed=seed, wrap=wrap)
 
 
 @check(
@@ -306,10 +279,10 @@ def _compiled(problem: Problem, jit: bool, count: int = 8) -> Estimates:
 def graph(problem: Problem) -> Finding:
     eager = problem.estimates(problem.make(), 8, seed=[1, 2])
     differs = [
-        np.max(np.abs(one - other)) / (np.max(np.abs(one)) + 1e-3)
-        for one, other in zip(eager, _compiled(problem, False), strict=True)
+        _measure.relative(found, exact, 1e-3)
+        for found, exact in zip(_compiled(problem, False), eager, strict=True)
     ]
-    return Finding("relative difference", float(max(differs)), 1e-3)
+    return Finding("relative difference", max(differs), 1e-3)
 
 
 @check(

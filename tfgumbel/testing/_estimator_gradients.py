@@ -21,14 +21,14 @@ POWER = 0.15
 """The bias, relative to the largest entry, that a check must be able to see."""
 
 
-def _distance(found: np.ndarray, exact: np.ndarray, seen: bool = True) -> float:
+def _distance(found: np.ndarray, exact: np.ndarray) -> float:
     """Of the means of one example, in standard errors, if they are small."""
     error = found.std(axis=0) / np.sqrt(len(found))
     largest = np.max(np.abs(exact.mean(axis=0)))
-    if seen and _measure.STANDARD_ERRORS * np.max(error) > POWER * largest:
+    hidden = _measure.STANDARD_ERRORS * np.max(error)
+    if hidden > POWER * largest:
         raise NotApplicable(
-            "its variance hides a bias of "
-            f"{_measure.STANDARD_ERRORS * np.max(error) / largest:.0%}: take "
+            f"its variance hides a bias of {hidden / largest:.0%}: take "
             "full=True, or other inputs"
         )
     if len(exact) == 1:
@@ -117,10 +117,9 @@ def baseline(problem: Problem) -> Finding:
         for cost in (quadratic, larger)
     ]
     found = pair[1].parameters[0] - pair[0].parameters[0]
-    exact = problem.scores(drawn[0], 2)[0]
     return Finding(
         "relative difference from the score, where one cost is larger by one",
-        float(np.max(np.abs(found - exact)) / np.max(np.abs(exact))),
+        _measure.relative(found, problem.scores(drawn[0], 2)[0]),
         1e-3,
     )
 
@@ -139,18 +138,13 @@ def several_samples(problem: Problem) -> Finding:
     samples = problem.estimator.samples + 2
     estimator = problem.make(samples=samples)
     if not estimator.unbiased:
-        one, more = (
-            problem.estimates(e, problem.many)
-            for e in (problem.make(), estimator)
-        )
-        return in_errors(
-            [
-                _measure.between_means(
-                    one.of(i).parameters, more.of(i).parameters
-                )
-                for i in range(EXAMPLES)
-            ]
-        )
+        one = problem.estimates(problem.make(), problem.many)
+        more = problem.estimates(estimator, problem.many)
+        figures = [
+            _measure.between_means(one.of(i).parameters, more.of(i).parameters)
+            for i in range(EXAMPLES)
+        ]
+        return in_errors(figures)
     return _unbiased(problem, estimator, "parameters")
 
 

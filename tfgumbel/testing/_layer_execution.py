@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfgumbel.testing import _measure
@@ -15,7 +14,7 @@ from tfgumbel.testing._run import (
     check,
     in_errors,
 )
-from tfgumbel.testing._subject import CALLS, Subject
+from tfgumbel.testing._subject import CALLS, Subject, bits
 
 
 def _compiled(subject: Subject, jit: bool) -> Finding:
@@ -26,14 +25,11 @@ def _compiled(subject: Subject, jit: bool) -> Finding:
     def draw(batch: Any) -> tuple[Any, ...]:
         call = subject.call(layer, batch)
         # The cost of samplers is part of what must compile.
-        return call.sample, call.per_example(subject.weights), *call.losses
+        return call.sample, subject.linear(call), *call.losses
 
     shares = subject.shares_noise
     batch = subject.batch if shares else subject.rows(256)
-    prints = {
-        b"".join(np.asarray(value).tobytes() for value in draw(batch))
-        for _ in range(CALLS if shares else 2)
-    }
+    prints = {bits(draw(batch)) for _ in range(CALLS if shares else 2)}
     if len(prints) == 1:
         raise Fault("two calls of one graph gave the same values")
     count = 6 if subject.drifts else 2

@@ -43,18 +43,18 @@ def gradient(subject: Subject) -> Finding:
         path = variable.path
         again = f" ({len(weights)})" if path in weights else ""
         weights[path + again] = variable.value
-    found = {**inputs, **weights}
-    without, elsewhere = list(found), set()
+    sources = {**inputs, **weights}
+    without, elsewhere = list(sources), set()
     # One draw for the batch, such as a coin, may stop every gradient.
     for _ in range(CALLS if subject.shares_noise else 1):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(inputs)
             call = subject.call(layer, batch)
-            cost = tf.reduce_sum(call.per_example(subject.weights))
+            cost = tf.reduce_sum(subject.linear(call))
             losses = [tf.cast(loss, cost.dtype) for loss in call.losses]
             cost = tf.add_n([cost, *losses])
             others = call.others()
-        found = tape.gradient(cost, {**inputs, **weights})
+        found = tape.gradient(cost, sources)
         for name, one in found.items():
             if one is not None and not np.all(np.isfinite(single(one))):
                 raise Fault(f"the gradient in {name} is not finite")
@@ -64,27 +64,16 @@ def gradient(subject: Subject) -> Finding:
             elsewhere |= {name for name in weights if not _is_zero(there[name])}
         if not without:
             break
-    constant = _constants(subject, [n in without for n in inputs])
-    if len(without) < len(found):
-        constant += elsewhere
-    cut = [name for name in without if name not in constant]
+    may_lack = elsewhere if len(without) < len(sources) else set()
+    if any(name not in without for name in inputs):
+        # Some of several may be constants, unless they are to be learned.
+        wanted = zip(inputs, subject.learned_inputs(), strict=True)
+        may_lack |= {name for name, learned in wanted if not learned}
+    cut = [name for name in without if name not in may_lack]
     if cut:
         raise Fault(f"no gradient, or one that is zero, in {', '.join(cut)}")
-    text = f"in {len(found) - len(without)} tensors"
+    text = f"in {len(sources) - len(without)} tensors"
     return Finding(f"{text}; none in {', '.join(without)}" if without else text)
-
-
-def _constants(subject: Subject, without: list[bool]) -> list[str]:
-    """Inputs that may be without a gradient.
-
-    Some of several, unless they are parameters to be learned.
-    """
-    learned = subject.learned_inputs()
-    return [
-        f"input {i}"
-        for i, wanted in enumerate(learned)
-        if not (wanted or all(without))
-    ]
 
 
 def _is_zero(gradient: Any) -> bool:
@@ -123,7 +112,7 @@ class Repeated:
     def gradients(self, batch: Batch) -> list[np.ndarray]:
         """The layer's own, in each floating input."""
         self._back()
-        _, gradients = self._subject.differentiated(
+        *_, gradients = self._subject.differentiated(
             self._layer, batch, self._cost_of
         )
         return [
@@ -163,15 +152,11 @@ class Repeated:
 def moved(batch: Batch, direction: list[np.ndarray], step: float) -> Batch:
     """The batch with the floating inputs moved."""
     parts = iter(direction)
-    inputs = tf.nest.map_structure(
-        lambda t: (
-            t + tf.cast(step * next(parts), t.dtype)
-            if t.dtype.is_floating
-            else t
-        ),
-        batch.inputs,
-    )
-    return batch._replace(inputs=inputs)
+    inputs = [
+        t + tf.cast(step * next(parts), t.dtype) if t.dtype.is_floating else t
+        for t in tf.nest.flatten(batch.inputs)
+    ]
+    return batch.at(inputs)
 
 
 STEP = 2e-3
@@ -270,14 +255,9 @@ def _require_noise_of_the_sample(subject: Subject) -> None:
     # Uneven, lest two categories differ in sign alone.
     uneven = tf.cast(tf.linspace(0.0, 1.0, tf.size(first[0])), first.dtype)
     logits = tf.zeros_like(first) + tf.reshape(uneven, first.shape[1:])
-    inputs = tf.nest.pack_sequence_as(batch.inputs, [logits])
-    layer, given = subject.make(), batch._replace(inputs=inputs)
-    sources = floating(given.inputs)
-    with tf.GradientTape() as tape:
-        tape.watch(sources)
-        call = subject.call(layer, given)
-        cost = call.per_example(subject.weights)
-    (gradient,) = tape.gradient(cost, sources)
+    call, _, (gradient,) = subject.differentiated(
+        subject.make(), batch.at([logits])
+    )
     if gradient is None:
         return
     # Of the first variable. In float64: the spread of equal numbers in float32
@@ -400,23 +380,14 @@ def _assigned(layer: Any, name: str, factor: float) -> float:
 
 def _sizes(subject: Subject, layer: Any, batch: Batch) -> tf.Tensor:
     """Of each example's sample and gradient, if it has one, `[N, 1 or 2]`."""
-    sources = floating(batch.inputs)
-    with tf.GradientTape() as tape:
-        tape.watch(sources)
-        call = subject.call(layer, batch)
-        cost = call.per_example(subject.weights)
-    gradient = tape.gradient(
-        cost, sources[:1], unconnected_gradients=tf.UnconnectedGradients.ZERO
-    )
-    return tf.stack(
-        [
-            tf.reduce_sum(
-                tf.square(tf.cast(t, tf.float32)), axis=range(1, t.shape.rank)
-            )
-            for t in (call.sample, *gradient)
-        ],
-        axis=1,
-    )
+    call, _, gradients = subject.differentiated(layer, batch)
+    squares = [
+        tf.square(tf.cast(tensor, tf.float32))
+        for tensor in (call.sample, *gradients[:1])
+        if tensor is not None
+    ]
+    sums = [tf.reduce_sum(s, axis=range(1, s.shape.rank)) for s in squares]
+    return tf.stack(sums, axis=1)
 
 
 CHECKS = (gradient, gradient_of_the_sample, temperature)

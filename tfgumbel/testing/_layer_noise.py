@@ -22,6 +22,7 @@ from tfgumbel.testing._subject import (
     CALLS,
     NOISE,
     Subject,
+    bits,
     same_rows,
     single,
 )
@@ -97,9 +98,7 @@ def variables(subject: Subject) -> Finding:
         # A sample may have more axes than its parameters, as a matrix has.
         variables = samples.shape[: rank - 1]
         samples = np.reshape(samples, [*variables, -1])
-        last = samples.shape[-1]
-        samples = np.reshape(samples, [len(samples), -1, last])
-        samples = samples @ np.ravel(subject.weights)[:last]
+        samples = samples @ np.ravel(subject.weights)[: samples.shape[-1]]
     samples = np.reshape(samples, [len(samples), -1])
     if samples.shape[1] < 2:
         raise NotApplicable("there is one variable for each example")
@@ -195,29 +194,28 @@ def _rare(subject: Subject, dtype: str) -> Finding:
 def _draws(subject: Subject, layer: Any, logits: np.ndarray, count: int) -> Any:
     """Samples at these logits of one example, and the logits as given."""
     given = tf.cast(tf.constant(logits), layer.compute_dtype)
-    rows = subject.rows(count)
-    inputs = tf.nest.pack_sequence_as(
-        rows.inputs, [tf.repeat(given[None], count, axis=0)]
-    )
-    sample = subject.call(layer, rows._replace(inputs=inputs)).sample
+    batch = subject.rows(count).at([tf.repeat(given[None], count, axis=0)])
+    sample = subject.call(layer, batch).sample
     return single(sample), np.asarray(tf.cast(given, tf.float64))
 
 
 def _rare_categories(
     subject: Subject, layer: Any, axis: int, count: int
 ) -> Finding:
-    categories = subject.sample_shape[axis if axis < 0 else axis - 1]
+    if axis >= 0:  # From the end, with the axis of examples and without.
+        axis -= len(subject.sample_shape) + 1
+    categories = subject.sample_shape[axis]
     rest = np.arange(1.0, categories)
     rest *= (1.0 - RARE) / rest.sum()
     line = np.log([*rest, RARE])
     shape = [1] * len(subject.sample_shape)
-    shape[axis if axis < 0 else axis - 1] = categories
+    shape[axis] = categories
     logits = np.zeros(subject.sample_shape) + line.reshape(shape)
     rows = max(1, count * categories // logits.size)
     samples, given = _draws(subject, layer, logits, rows)
     samples = np.moveaxis(samples, axis, -1).reshape(-1, categories)
-    given = np.moveaxis(given, axis if axis < 0 else axis - 1, -1)
-    shares = np.exp(given.reshape(-1, categories)[0])
+    given = np.moveaxis(given, axis, -1).reshape(-1, categories)
+    shares = np.exp(given[0])
     # A tie, by rounding of the result, counts for each a part.
     largest = samples == samples.max(axis=1, keepdims=True)
     counts = np.sum(largest / largest.sum(axis=1, keepdims=True), axis=0)
@@ -324,7 +322,7 @@ def replicas(subject: Subject) -> Finding:
         every = strategy.run(run)
         values = [strategy.experimental_local_results(v) for v in every]
         for i, one in enumerate(zip(*values, strict=True)):
-            prints[i] += b"".join(np.asarray(v).tobytes() for v in one)
+            prints[i] += bits(one)
     if len(set(prints)) < len(prints):
         raise Fault("two replicas gave the same values")
     return subject.most_dependent([np.asarray(v) for v in values[0]])

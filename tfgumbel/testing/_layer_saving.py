@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfgumbel.layers import CostCollector
 from tfgumbel.testing._run import Fault, Finding, NotApplicable, check
-from tfgumbel.testing._subject import CALLS, Subject
+from tfgumbel.testing._subject import CALLS, Subject, bits
 
 
 @check(
@@ -166,10 +166,8 @@ def saved_model(subject: Subject) -> Finding:
             for f, e in zip(found, expected, strict=True)
         ):
             raise Fault("the SavedModel predicts something else")
-    prints = {
-        b"".join(t.numpy().tobytes() for t in loaded.train(values))
-        for _ in range(CALLS if subject.shares_noise else 2)
-    }
+    count = CALLS if subject.shares_noise else 2
+    prints = {bits(loaded.train(values)) for _ in range(count)}
     if len(prints) == 1:
         raise Fault("two training calls of the SavedModel gave the same values")
     return Finding("the same predictions, and new noise at each call")
@@ -209,8 +207,7 @@ def drawn(
     def draw() -> bytes:
         with CostCollector():
             found = tf.nest.flatten(model(values, training=True))
-        found += model.losses
-        return b"".join(np.asarray(tensor).tobytes() for tensor in found)
+        return bits([*found, *model.losses])
 
     return subject.row(draw)
 

@@ -19,6 +19,7 @@ from tfgumbel.testing._subject import (
     flat_outputs,
     on_simplex,
     require_floating,
+    single,
 )
 
 EXTREME = 1e4
@@ -36,7 +37,7 @@ def training(subject: Subject) -> Finding:
     call = subject.call(layer, batch)
     sample = call.sample
     _require_declared(layer, batch, call)
-    if not np.all(np.isfinite(tf.cast(sample, tf.float32))):
+    if not np.all(np.isfinite(single(sample))):
         raise Fault("the sample is not finite")
     _require_support(subject, sample, "training")
     text = f"shape {tuple(sample.shape)}, {sample.dtype.name}"
@@ -117,9 +118,7 @@ def _require_typical(subject: Subject, layer: Any) -> None:
         return
     batch = subject.rows(4)
     parameters = own.constrain(batch.inputs)
-    found = np.asarray(
-        tf.cast(subject.call(layer, batch, False).sample, tf.float32)
-    )
+    found = single(subject.call(layer, batch, False).sample)
     for name in {"mode", "mean"} & set(own.inference):
         if np.allclose(found, getattr(own, name)(parameters), 1e-3, 1e-3):
             return
@@ -154,9 +153,8 @@ def _require_likely(subject: Subject, layer: Any, training: bool) -> None:
     else:
         likely = subject.random.normal(size=shape) > 0.0
     logits = tf.constant(np.where(likely, EXTREME, -EXTREME), tf.float32)
-    inputs = tf.nest.pack_sequence_as(batch.inputs, [logits])
-    call = subject.call(layer, batch._replace(inputs=inputs), training)
-    if not np.array_equal(tf.cast(call.sample, tf.float32) > 0.9, likely):
+    call = subject.call(layer, batch.at([logits]), training)
+    if not np.array_equal(single(call.sample) > 0.9, likely):
         raise Fault(
             f"logits of ±{EXTREME:g} do not give the "
             f"{'category' if own.event_rank else 'value'} that they leave "
@@ -225,7 +223,7 @@ def extremes(subject: Subject) -> Finding:
         return tf.constant(chosen, tensor.dtype)
 
     inputs = tf.nest.map_structure(spread, batch.inputs)
-    cost, gradients = subject.differentiated(
+    _, cost, gradients = subject.differentiated(
         layer, batch._replace(inputs=inputs)
     )
     for tensor in (cost, *gradients):
@@ -259,11 +257,9 @@ def nan(subject: Subject) -> Finding:
     def results(given: Batch) -> list[np.ndarray]:
         """Sample, cost and gradients, one row for each example."""
         back()
-        sample = subject.call(layer, given).sample
-        back()
-        cost, gradients = subject.differentiated(layer, given)
-        parts = [sample, cost, *(g for g in gradients if g is not None)]
-        return [np.reshape(tf.cast(p, tf.float32), [64, -1]) for p in parts]
+        call, cost, gradients = subject.differentiated(layer, given)
+        parts = [call.sample, cost, *(g for g in gradients if g is not None)]
+        return [single(part).reshape(64, -1) for part in parts]
 
     clean, again = results(batch), results(batch)
     found = results(_poisoned(batch, bad))
@@ -352,8 +348,8 @@ def half_precision(subject: Subject) -> Finding:
     ]
     if subject.drifts:
         return Finding("finite; what it draws changes from call to call")
-    single = subject.samples(subject.make())
-    figures = [_measure.between_means(single, h, 2.0**-8) for h in halves]
+    full = subject.samples(subject.make())
+    figures = [_measure.between_means(full, h, 2.0**-8) for h in halves]
     return Finding(
         "distance of the means, in standard errors",
         max(figures),

@@ -94,6 +94,12 @@ def _between_scalars(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.sqrt(size) * np.max(np.abs(below[0] - below[1])))
 
 
+def relative(found: Any, exact: Any, least: float = 1e-6) -> float:
+    """Largest difference of two arrays, relative to the largest entry."""
+    largest = np.max(np.abs(exact)) + least
+    return float(np.max(np.abs(found - exact)) / largest)
+
+
 def dependence(first: Any, second: Any) -> float:
     """|correlation| of two samples times √n: of order 1 if independent."""
     one, other = (np.asarray(s, np.float64) for s in (first, second))

@@ -22,6 +22,7 @@ from tfgumbel.estimators import Estimator
 from tfgumbel.testing._run import (
     NotApplicable,
     as_parameters,
+    changed,
     packed,
     require_seed,
     shortened,
@@ -86,12 +87,9 @@ class Problem:
         self.estimator = self._make()
         self.distribution = self.estimator.distribution
         given = self._default() if inputs is None else inputs
-        names = list(self.distribution.parameters)
-        # The second example is another one.
-        self.raw = tuple(
-            np.stack([a, a if name in self.distribution.constants else 0.3 - a])
-            for name, a in zip(names, as_parameters(given, names), strict=True)
-        )
+        one = as_parameters(given, list(self.distribution.parameters))
+        other = changed(self.distribution, one, lambda a: 0.3 - a)
+        self.raw = tuple(map(np.stack, zip(one, other, strict=True)))
         self._require_call()
 
     @property
@@ -168,8 +166,7 @@ class Problem:
 
     def inputs(self, count: int) -> Any:
         """Unconstrained parameters of this many of each example."""
-        tensors = tuple(self.tiled(a, count) for a in self.raw)
-        return packed(tensors)
+        return packed([self.tiled(a, count) for a in self.raw])
 
     def call(
         self,
@@ -195,20 +192,29 @@ class Problem:
         seed: Any = None,
         upstream: Any = None,
         cost: Callable[..., tf.Tensor] = quadratic,
+        wrap: Callable[[Any], Any] = lambda function: function,
     ) -> Estimates:
-        """Estimates of each example, `[EXAMPLES · count, ...]`."""
+        """Estimates of each example, `[EXAMPLES · count, ...]`.
+
+        `wrap` may make a graph of the call and its gradient.
+        """
+
+        def differentiated(
+            inputs: Any, weights: tf.Tensor, seed: Any
+        ) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
+            sources = [*self.learned(tf.nest.flatten(inputs)), weights]
+            with tf.GradientTape() as tape:
+                tape.watch(sources)
+                value = self.call(estimator, inputs, weights, seed, cost)
+            return value, tape.gradient(value, sources, upstream)
+
         seed = self.seed() if seed is None else seed
         inputs, weights = self.inputs(count), self.tiled(self.weights, count)
-        sources = self.learned(tf.nest.flatten(inputs))
-        with tf.GradientTape() as tape:
-            tape.watch([*sources, weights])
-            value = self.call(estimator, inputs, weights, seed, cost)
-        found = tape.gradient(value, [*sources, weights], upstream)
+        value, found = wrap(differentiated)(inputs, weights, seed)
         if all(gradient is None for gradient in found[:-1]):
             raise ValueError("the estimate has no gradient in the parameters")
-        rows = [
-            _rows(g, s) for g, s in zip(found, [*sources, weights], strict=True)
-        ]
+        sources = [*self.learned(tf.nest.flatten(inputs)), weights]
+        rows = list(map(_rows, found, sources))
         return Estimates(
             np.asarray(value)[:, None],
             np.concatenate(rows[:-1], axis=1),
@@ -227,9 +233,8 @@ class Problem:
             log_prob = self.distribution.log_prob(
                 parameters, tf.reshape(z, shape)
             )
-        found = tape.gradient(log_prob, sources)
-        rows = [_rows(g, s) for g, s in zip(found, sources, strict=True)]
-        return np.concatenate(rows, axis=1)
+        rows = map(_rows, tape.gradient(log_prob, sources), sources)
+        return np.concatenate(list(rows), axis=1)
 
     def learned(self, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
         """Those of the parameters that receive a gradient."""

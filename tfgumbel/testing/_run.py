@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from tfgumbel.distributions import Distribution
 from tfgumbel.testing._measure import STANDARD_ERRORS
 from tfgumbel.testing.report import (
     FAIL,
@@ -179,6 +180,18 @@ def as_parameters(given: Any, names: Sequence[str]) -> list[np.ndarray]:
         )
     require_numbers(arrays)
     return arrays
+
+
+def changed(
+    distribution: Distribution,
+    arrays: Sequence[np.ndarray],
+    change: Callable[[np.ndarray], np.ndarray],
+) -> list[np.ndarray]:
+    """Returns arrays of parameters, all but the constant ones changed."""
+    return [
+        array if name in distribution.constants else change(array)
+        for name, array in zip(distribution.parameters, arrays, strict=True)
+    ]
 
 
 def packed(tensors: Sequence[Any]) -> Any:

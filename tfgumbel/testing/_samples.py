@@ -12,8 +12,10 @@ from tfgumbel import distributions
 from tfgumbel.distributions import Distribution, Parameters
 from tfgumbel.testing._measure import FEW, rows
 from tfgumbel.testing._run import (
+    Fault,
     NotApplicable,
     as_parameters,
+    changed,
     packed,
     require_seed,
     shortened,
@@ -89,15 +91,12 @@ class Samples:
 
     def inputs(self, count: int, dtype: str = "float32") -> Any:
         """Unconstrained parameters of this many equal examples."""
-        tensors = tuple(
-            tf.cast(tf.repeat(tf.constant(a)[None], count, axis=0), dtype)
-            for a in self.raw
-        )
-        return packed(tensors)
+        arrays = [np.repeat(a[None], count, axis=0) for a in self.raw]
+        return packed([tf.cast(array, dtype) for array in arrays])
 
-    def parameters(self, count: int, dtype: str = "float32") -> Parameters:
+    def parameters(self, count: int) -> Parameters:
         """Constrained parameters of this many equal examples."""
-        return self.distribution.constrain(self.inputs(count, dtype))
+        return self.distribution.constrain(self.inputs(count))
 
     def far_parameters(self, places: int, count: int) -> Parameters:
         """Those of `places` examples that lie apart, `count` times each.
@@ -105,19 +104,14 @@ class Samples:
         Unconstrained, from -1 to 8; what is `positive`, from 0.3 to 8. Below,
         samples of beta are lost to rounding in float32, above those of others.
         """
-        tensors = tuple(
-            np.repeat(
-                np.repeat(a[None], places, axis=0)
-                if name in self.distribution.constants
-                else self.random.uniform(-1.0, 8.0, size=(places, *a.shape)),
-                count,
-                axis=0,
-            ).astype("float32")
-            for name, a in zip(
-                self.distribution.parameters, self.raw, strict=True
-            )
+        given = [np.repeat(a[None], places, axis=0) for a in self.raw]
+        apart = changed(
+            self.distribution,
+            given,
+            lambda a: self.random.uniform(-1.0, 8.0, size=a.shape),
         )
-        return self.distribution.constrain(packed(tensors))
+        arrays = [np.repeat(a, count, axis=0).astype("f") for a in apart]
+        return self.distribution.constrain(packed(arrays))
 
     @functools.cached_property
     def drawn(self) -> tf.Tensor:
@@ -186,19 +180,28 @@ class Samples:
     def _are_angles(self) -> bool:
         return bool(np.max(np.abs(self.flat)) <= np.float32(np.pi))
 
-    def score_gradient(self) -> list[np.ndarray]:
-        """∇E f by the score function, an estimate in each row and entry."""
-        parameters = self.parameters(self.many)
+    def scores(
+        self,
+        parameters: Parameters,
+        sample: tf.Tensor,
+        weight: tf.Tensor | None = None,
+    ) -> list[tf.Tensor]:
+        """∇log q in each learned parameter, times a weight of each example."""
         with tf.GradientTape() as tape:
             tape.watch(parameters)
-            log_prob = self.distribution.log_prob(parameters, self.drawn)
+            log_prob = self.distribution.log_prob(parameters, sample)
+        found = tape.gradient(log_prob, self.learned(parameters), weight)
+        if any(gradient is None for gradient in found):
+            raise Fault("log_prob has no gradient in a learned parameter")
+        return found
+
+    def score_gradient(self) -> list[np.ndarray]:
+        """∇E f by the score function, an estimate in each row and entry."""
         cost = self.cost(self.drawn)
         # Minus the mean of the others: so many of them are the mean.
         weight = (cost - tf.reduce_mean(cost)) * self.many / (self.many - 1)
-        scores = tape.gradient(
-            log_prob, self.learned(parameters), output_gradients=weight
-        )
-        return list(map(rows, scores))
+        parameters = self.parameters(self.many)
+        return list(map(rows, self.scores(parameters, self.drawn, weight)))
 
     def learned(self, parameters: Parameters) -> list[tf.Tensor]:
         """Those that receive a gradient."""

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -48,6 +48,11 @@ class Batch(NamedTuple):
 
     inputs: Any
     arguments: dict[str, Any]
+
+    def at(self, inputs: list[Any]) -> Batch:
+        """The same with other inputs, flat."""
+        packed = tf.nest.pack_sequence_as(self.inputs, inputs)
+        return self._replace(inputs=packed)
 
 
 @dataclasses.dataclass
@@ -110,8 +115,12 @@ class Call:
 
     def fingerprint(self) -> bytes:
         """All values, bit for bit."""
-        values = [*self.outputs, *self.losses]
-        return b"".join(np.asarray(value).tobytes() for value in values)
+        return bits([*self.outputs, *self.losses])
+
+
+def bits(values: Iterable[Any]) -> bytes:
+    """All values, bit for bit."""
+    return b"".join(np.asarray(value).tobytes() for value in values)
 
 
 def _linear(sample: tf.Tensor, weights: Any) -> tf.Tensor:
@@ -174,7 +183,7 @@ class Subject:
         outputs = self.call(self.layer, batch).outputs
         if len(outputs) != 2 or outputs[1].shape.rank != 1:
             return False
-        _, gradients = self.differentiated(self.layer, batch)
+        *_, gradients = self.differentiated(self.layer, batch)
         return all(gradient is None for gradient in gradients)
 
     @functools.cached_property
@@ -215,16 +224,20 @@ class Subject:
         That is known where it is a parameter of the distribution.
         """
         tensors = tf.nest.flatten(self.batch.inputs)
-        own = self.distribution or getattr(self.layer, "distribution", None)
-        if isinstance(own, Distribution) and (
-            len(own.parameters) == len(tensors)
-        ):
-            return [
-                name in own.learned()
-                for name, tensor in zip(own.parameters, tensors, strict=True)
-                if floating(tensor)
-            ]
-        return [False] * len(floating(tensors))
+        own = self.distribution or self._declared
+        if own is None or len(own.parameters) != len(tensors):
+            return [False] * len(floating(tensors))
+        return [
+            name in own.learned()
+            for name, tensor in zip(own.parameters, tensors, strict=True)
+            if floating(tensor)
+        ]
+
+    @property
+    def _declared(self) -> Distribution | None:
+        """The distribution that the layer itself names."""
+        own = getattr(self.layer, "distribution", None)
+        return own if isinstance(own, Distribution) else None
 
     @functools.cached_property
     def drifts(self) -> bool:
@@ -247,8 +260,8 @@ class Subject:
 
     def _default(self) -> Any:
         """Normal numbers; of constants whole ones, which no check changes."""
-        own = getattr(self.layer, "distribution", None)
-        if not isinstance(own, Distribution):
+        own = self._declared
+        if own is None:
             return self.random.normal(size=(4, 5)).astype("float32")
         # Two of an example's five items, or five trials of each variable.
         constant = np.full(4, 2) if own.event_rank else np.full((4, 5), 5)
@@ -370,22 +383,17 @@ class Subject:
             return found
         if given is False or self.passes_on:
             return None
-        own = getattr(self.layer, "distribution", None)
-        if isinstance(own, Distribution):
-            own = getattr(self.layer, "training_distribution", own)
-            if own is None:
-                return None
         shapes = [a.shape[1:] for a in tf.nest.flatten(self.batch.inputs)]
-        fits = shapes == [self.sample_shape]
-        fits = fits and not self.layer.trainable_weights
-        if isinstance(own, Distribution):
-            shape = own.sample_shape(shapes)
-            if shape != self.sample_shape:
-                return None
-            if not isinstance(own, distributions.Categorical):
-                return own
+        if self._declared is None:
+            fits = shapes == [self.sample_shape]
+            fits = fits and not self.layer.trainable_weights
+            return self._categorical() if fits else None
+        own = getattr(self.layer, "training_distribution", self._declared)
+        if own is None or own.sample_shape(shapes) != self.sample_shape:
+            return None
+        if isinstance(own, distributions.Categorical):
             return own if on_simplex(self._one(), own.axis) else None
-        return self._categorical() if fits else None
+        return own
 
     def _require_parameters(self, distribution: Distribution) -> None:
         names = list(distribution.parameters)
@@ -581,14 +589,15 @@ class Subject:
         layer: Any,
         batch: Batch,
         cost_of: Callable[[Call], tf.Tensor] | None = None,
-    ) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
-        """A cost for each example, and its gradient in the inputs."""
+    ) -> tuple[Call, tf.Tensor, list[tf.Tensor | None]]:
+        """A call, a cost for each example, and its gradient in the inputs."""
         cost_of = cost_of or self.linear
         sources = floating(batch.inputs)
         with tf.GradientTape() as tape:
             tape.watch(sources)
-            cost = cost_of(self.call(layer, batch))
-        return cost, tape.gradient(cost, sources)
+            call = self.call(layer, batch)
+            cost = cost_of(call)
+        return call, cost, tape.gradient(cost, sources)
 
     def linear(self, call: Call) -> tf.Tensor:
         """A linear cost for each example."""
