@@ -36,6 +36,18 @@ def test_the_squared_norm_is_unbiased():
     assert abs(np.mean(found) - 4.0) < 5 * error < 0.3
 
 
+@pytest.mark.parametrize("mean", [0.0, 1.0])
+def test_noise_is_no_signal(mean):
+    vectors = np.random.default_rng(1).normal(mean, 1.0, [24, 6])
+    moments = Moments()
+    for vector in vectors:
+        moments.add(vector)
+    variances = vectors.var(axis=0, ddof=1)
+    square = np.sum(vectors.mean(axis=0) ** 2 - variances / 24)
+    expected = np.sqrt(max(square, 0.0) / variances.sum())
+    assert moments.snr == pytest.approx(expected)
+
+
 def test_without_noise():
     moments = Moments()
     moments.add([2.0], count=3)

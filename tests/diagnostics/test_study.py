@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.diagnostics.test_chunks import filled
-from tfgumbel.diagnostics import Moments, Row, study
+from tfgumbel.diagnostics import Row, study
 from tfgumbel.diagnostics.comparison import relative
 from tfgumbel.diagnostics.verdict import Verdict
 
@@ -31,16 +30,6 @@ def test_a_bias_is_acceptable_at_every_norm(
     found = study._judged(row, verdict, p_value, 1.5, [0.1, 0.2])
     assert found.acceptable is acceptable
     assert found.relative_bias == pytest.approx(bias / 1.5)
-
-
-@pytest.mark.parametrize("mean", [0.0, 1.0])
-def test_noise_is_no_signal(mean):
-    draws = np.random.default_rng(1).normal(mean, 1.0, [24, 2, 3])
-    moments = Moments()
-    for draw in draws:
-        moments.add(draw)
-    found = study._snr(filled(draws, 1, 1, draws[0]))
-    assert found == pytest.approx(moments.snr)
 
 
 @pytest.mark.parametrize(
