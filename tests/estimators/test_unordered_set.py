@@ -83,6 +83,18 @@ def test_weights_of_tiny_and_of_nearly_certain_samples():
     sure = leave_one_out(tf.constant([[-1e-18, -45.0, -1e6]], tf.float64))
     np.testing.assert_allclose(sure[0], [[1.0, 0.0, 0.0]], atol=1e-12)
     assert np.all(np.isfinite(sure[1]))
+    # 1 - p of the first, though the others drawn are rarer than that.
+    np.testing.assert_allclose(np.sum(sure[1][0, 0]), 1e-18, rtol=0.05)
+
+
+def test_what_is_improbable_is_not_impossible():
+    """All eight configurations, the last of probability exp(-15,000)."""
+    logits = tf.constant([[[0.0, -5000.0]] * 3])
+    index, log_prob = draw_distinct(logits, 8, [1, 2])
+    code = index.numpy()[0] @ [4, 2, 1]
+    assert sorted(code) == list(range(8))
+    ones = np.sum(index.numpy()[0], axis=1)
+    np.testing.assert_allclose(log_prob[0], -5000.0 * ones, rtol=1e-6)
 
 
 @pytest.mark.parametrize("block", [1, 4, 32])
