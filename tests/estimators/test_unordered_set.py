@@ -253,6 +253,17 @@ def test_categories_on_another_axis():
     np.testing.assert_allclose(one, tf.transpose(other, [0, 2, 1]), atol=1e-6)
 
 
+def test_categories_of_unknown_number_are_refused():
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, 2, None])], autograph=False
+    )
+    def run(logits):
+        return estimators.UnorderedSet()(lambda z: z[:, 0, 0], logits, [1, 2])
+
+    with pytest.raises(ValueError, match=r"number.*\(None, 2, None\)"):
+        run(tf.zeros([1, 2, 3]))
+
+
 def test_samples_that_cannot_be_different_are_refused():
     assert estimators.UnorderedSet(samples=12).evaluations == 12
     with pytest.raises(ValueError, match="at most 12.*samples=13"):
