@@ -12,7 +12,7 @@ from tests.helpers.enumeration import (
     gradients,
     repeated,
 )
-from tfgumbel import estimators
+from tfgumbel import estimators, random
 from tfgumbel.estimators.arms import COPULAS
 
 PROBABILITIES = (0.02, 0.1, 0.3, 0.45, 0.5)
@@ -48,6 +48,15 @@ def test_rare_values_keep_their_rate_and_certain_ones_no_noise(copula):
     np.testing.assert_array_equal(rate[:2], [0.0, 0.0])
     np.testing.assert_allclose(rate[2], 1e-4, rtol=0.35)
     np.testing.assert_allclose(factor[0], [1, 1, 1 - 1e-4], rtol=1e-5)
+
+
+def test_a_small_share_of_the_simplex_is_not_lost(monkeypatch):
+    """1 - d of the first is 1e-10, which float32 cannot tell from 0."""
+    own = tf.constant([[1.0, 1.0], [1e-10, 1e-10]])
+    monkeypatch.setattr(random, "exponential", lambda shape, seed: own)
+    log_q = tf.math.log([1e-12, 1e-8])
+    rare, _ = COPULAS["dirichlet"](2, log_q, [1, 2])
+    np.testing.assert_array_equal(rare, [[False, True], [False, False]])
 
 
 @pytest.mark.parametrize("copula", COPULAS)

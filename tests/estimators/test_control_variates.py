@@ -292,3 +292,19 @@ def test_relax_solves_the_toy_problem_and_reinforce_does_not():
         reinforce.append(toy_training(estimator, seed))
     assert sum(theta < 0.05 for theta in relax) >= 9, relax
     assert all(theta >= 0.05 for theta in reinforce), reinforce
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "learned"),
+    [
+        ("double_cv", {}, ["alpha"]),
+        ("double_cv", {"learn_alpha": False}, []),
+        ("rebar", {}, ["eta", "log_temperature"]),
+        ("rebar", {"learn_eta": False}, ["log_temperature"]),
+        ("rebar", {"learn_temperature": False}, ["eta"]),
+    ],
+)
+def test_what_is_not_to_be_learned_is_not(name, options, learned):
+    estimator = estimators.get(name, **options)
+    assert [v.name for v in estimator.trainable_variables] == learned
+    assert len(estimator.variables) == (1 if name == "double_cv" else 2)

@@ -74,6 +74,37 @@ def test_relax_of_the_cost_alone_is_rebar(law):
     assert_same(relax, estimators.REBAR(law, temperature=0.7), rtol=1e-4)
 
 
+def test_untied_rebar_is_its_definition():
+    """[f(b) - η f(σ(z̃))] ∇log q(b) + η ∇f(σ(z)) - η ∇f(σ(z̃))."""
+    eta, tau, seed = 0.7, 0.4, [6, 2]
+    rebar = estimators.REBAR("bernoulli", eta=eta, temperature=tau, tied=False)
+    logits = repeated(LOGITS["bernoulli"], 8)
+    w = repeated(WEIGHTS["bernoulli"], 8)
+    found = gradients(rebar, COSTS["quadratic"], logits, w, seed)[1]
+    u, v = (
+        tf.sigmoid(random.logistic([8, 3], s))
+        for s in (seed, random.split(seed, 1)[0])
+    )
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(logits)
+        p = tf.sigmoid(logits)
+        z = logits + tf.math.log(u / (1 - u))
+        b = tf.stop_gradient(tf.cast(z > 0, tf.float32))
+        # Appendix of the paper: u given b, from v.
+        v = tf.where(b > 0, 1 - p + v * p, v * (1 - p))
+        conditional = logits + tf.math.log(v / (1 - v))
+        at_z, at_conditional = (
+            COSTS["quadratic"](tf.sigmoid(x / tau), w) for x in (z, conditional)
+        )
+        log_q = tf.reduce_sum(tf.math.log(b * p + (1 - b) * (1 - p)), axis=1)
+        signal = COSTS["quadratic"](b, w) - eta * at_conditional
+        surrogate = tf.stop_gradient(signal) * log_q
+        surrogate += eta * (at_z - at_conditional)
+    np.testing.assert_allclose(
+        found, tape.gradient(surrogate, logits), rtol=1e-4, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("law", LAWS)
 def test_decoupled_st_gumbel_is_st_gumbel_at_the_backward_temperature(law):
     decoupled = estimators.STGumbel(

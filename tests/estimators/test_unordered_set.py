@@ -83,6 +83,18 @@ def test_weights_of_tiny_and_of_nearly_certain_samples():
     sure = leave_one_out(tf.constant([[-1e-18, -45.0, -1e6]], tf.float64))
     np.testing.assert_allclose(sure[0], [[1.0, 0.0, 0.0]], atol=1e-12)
     assert np.all(np.isfinite(sure[1]))
+    # 1 - p of the first, though the others drawn are rarer than that.
+    np.testing.assert_allclose(np.sum(sure[1][0, 0]), 1e-18, rtol=0.05)
+
+
+def test_what_is_improbable_is_not_impossible():
+    """All eight configurations, the last of probability exp(-15,000)."""
+    logits = tf.constant([[[0.0, -5000.0]] * 3])
+    index, log_prob = draw_distinct(logits, 8, [1, 2])
+    code = index.numpy()[0] @ [4, 2, 1]
+    assert sorted(code) == list(range(8))
+    ones = np.sum(index.numpy()[0], axis=1)
+    np.testing.assert_allclose(log_prob[0], -5000.0 * ones, rtol=1e-6)
 
 
 @pytest.mark.parametrize("block", [1, 4, 32])
@@ -239,6 +251,17 @@ def test_categories_on_another_axis():
     one = gradient(estimator, logits, [0, 1, 2])
     other = gradient(turned, tf.transpose(logits, [0, 2, 1]), [0, 2, 1])
     np.testing.assert_allclose(one, tf.transpose(other, [0, 2, 1]), atol=1e-6)
+
+
+def test_categories_of_unknown_number_are_refused():
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, 2, None])], autograph=False
+    )
+    def run(logits):
+        return estimators.UnorderedSet()(lambda z: z[:, 0, 0], logits, [1, 2])
+
+    with pytest.raises(ValueError, match=r"number.*\(None, 2, None\)"):
+        run(tf.zeros([1, 2, 3]))
 
 
 def test_samples_that_cannot_be_different_are_refused():

@@ -587,6 +587,32 @@ def of_odds(self, cost, parameters, gradients):
     return ScoreFunction.join(self, cost, parameters, [found])
 
 
+def in_float64(self, cost, parameters, gradients):
+    return tf.cast(
+        ScoreFunction.join(self, cost, parameters, gradients), tf.float64
+    )
+
+
+def infinite_of_matrices(self, cost, parameters, gradients):
+    (found,) = gradients
+    if found.shape.rank > 2:
+        found = found / 0.0
+    return ScoreFunction.join(self, cost, parameters, [found])
+
+
+def backwards_in_each_other(self, cost, parameters, gradients):
+    """The problem has two examples in turn."""
+    (found,) = gradients
+    sign = 1.0 - 2.0 * tf.cast(tf.range(len(found)) % 2, found.dtype)
+    found *= algebra.column(sign, found)
+    return ScoreFunction.join(self, cost, parameters, [found])
+
+
+def twice_in_mixed_precision(self):
+    mixed = keras.config.dtype_policy().name == "mixed_float16"
+    return (2.0 if mixed else 1.0) / self.samples
+
+
 def of_finite_costs(self, cost, parameters, gradients):
     finite = tf.where(tf.math.is_finite(cost), cost, tf.zeros_like(cost))
     return ScoreFunction.join(self, finite, parameters, gradients)
@@ -637,6 +663,27 @@ class Forgets(ScoreFunction):
 
     def scale(self):
         return self.factor / self.samples
+
+
+class ForgetsATuple(ScoreFunction):
+    """The same, of an argument that is no plain number."""
+
+    def __init__(
+        self, distribution="bernoulli", samples=3, factors=(1.0,), **kw
+    ):
+        super().__init__(distribution, samples, **kw)
+        self.factors = factors
+
+    def scale(self):
+        return self.factors[0] / self.samples
+
+
+class IgnoresItsConfiguration(ScoreFunction):
+    """Is made anew with the arguments that are the default."""
+
+    @classmethod
+    def from_config(cls, config):
+        return cls()
 
 
 class OfOneSample(ScoreFunction):
@@ -708,6 +755,22 @@ ESTIMATORS = (
     estimator("WithItself", "gradient", baseline=with_itself, times=2.0),
     estimator("SumOfSamples", "gradient", scale=lambda self: 1.0),
     estimator("Negative", "gradient", scale=lambda self: -1.0 / self.samples),
+    # 1 - cosine is 2 at most, and its bound a half.
+    estimator(
+        "BackwardsInEachOther",
+        "gradient",
+        "cosine",
+        join=backwards_in_each_other,
+        unbiased=False,
+        times=3.5,
+    ),
+    estimator(
+        "ZeroAndBiased",
+        "gradient",
+        "it is zero",
+        scale=lambda self: 0.0,
+        unbiased=False,
+    ),
     # As far as the examples differ: 10 times from 2^21 estimates on.
     estimator("Interleaved", "gradient", rows=interleaved, times=2.5),
     estimator("OneOfThree", "several samples", scale=lambda self: 1.0 / 3.0),
@@ -715,6 +778,19 @@ ESTIMATORS = (
     Fault("LearnsInTheCost", "cost's own weights", LearnsInTheCost),
     Fault("StartsAtACorner", "control variates", StartsAtACorner, "begins"),
     Fault("HasAnIdleWeight", "control variates", HasAnIdleWeight, "gets none"),
+    estimator("InFloat64", "shapes", "is float64", join=in_float64),
+    estimator(
+        "InfiniteOfMatrices",
+        "shapes",
+        r"\(4, 2, 2\) it is not finite",
+        join=infinite_of_matrices,
+    ),
+    estimator(
+        "TwiceInMixedPrecision",
+        "half precision",
+        "in mixed_float16 the gradient",
+        scale=twice_in_mixed_precision,
+    ),
     estimator("OfOdds", "extremes", "not finite", join=of_odds),
     estimator(
         "WithoutAWord",
@@ -772,6 +848,18 @@ ESTIMATORS = (
         "configuration",
         functools.partial(Forgets, factor=2.0),
         "`factor` is 2.0, and 1.0",
+    ),
+    Fault(
+        "ForgetsATuple",
+        "configuration",
+        functools.partial(ForgetsATuple, factors=(2.0,)),
+        "another estimate",
+    ),
+    Fault(
+        "IgnoresItsConfiguration",
+        "configuration",
+        functools.partial(IgnoresItsConfiguration, samples=4),
+        "another configuration",
     ),
     Fault("ForgetsAsObject", "configuration", Forgets(factor=2.0), "`factor`"),
 )
