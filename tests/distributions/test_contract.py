@@ -321,6 +321,20 @@ def test_log_probability_where_large_terms_cancel(name, parameters, sample):
     )
 
 
+@pytest.mark.parametrize("count", [15.0, 17.0, 40.0, 300.0])
+def test_counts_in_double_precision(count):
+    rate = np.float64(1.25 * count)
+    poisson = tg.distributions.Poisson()
+    found = poisson.log_probs((tf.constant(rate),), tf.constant(count))
+    exact = scipy.stats.poisson(rate).logpmf(count)
+    np.testing.assert_allclose(found, exact, rtol=1e-12)
+    q, p = ((tf.constant(x), tf.ones([], x.dtype)) for x in (rate, rate / 1.5))
+    found = tg.distributions.Gamma().kl(q, p)
+    exact = rate / 3 * scipy.special.digamma(rate)
+    exact += scipy.special.gammaln(rate / 1.5) - scipy.special.gammaln(rate)
+    np.testing.assert_allclose(found, exact, rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("location", "scale"),
     [(-30.0, 0.02), (-3.0, 0.02), (0.25, 0.7), (0.5, 40.0), (8.0, 0.02)],

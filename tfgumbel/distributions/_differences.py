@@ -34,9 +34,14 @@ def log_excess(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     return excess(*of_one_shape(x, y))
 
 
+def _is_large(x: tf.Tensor) -> tf.Tensor:
+    """Where three terms of an asymptotic series are as fine as the dtype."""
+    return x > (16.0 if x.dtype == tf.float32 else 256.0)
+
+
 def stirling(x: tf.Tensor) -> tf.Tensor:
     """x log x - x - log Γ(x)."""
-    large, one = x > 16.0, tf.ones([], x.dtype)
+    large, one = _is_large(x), tf.ones([], x.dtype)
     safe = tf.where(large, one, x)
     direct = safe * tf.math.log(safe) - safe - tf.math.lgamma(safe)
     y = 1.0 / tf.where(large, x, one)
@@ -72,7 +77,7 @@ def gamma_remainder(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 def _digamma_rest(x: tf.Tensor) -> tf.Tensor:
     """ψ(x) - log x."""
-    large, one = x > 16.0, tf.ones([], x.dtype)
+    large, one = _is_large(x), tf.ones([], x.dtype)
     safe = tf.where(large, one, x)
     direct = tf.math.digamma(safe) - tf.math.log(safe)
     y = 1.0 / tf.where(large, x, one)
@@ -82,7 +87,7 @@ def _digamma_rest(x: tf.Tensor) -> tf.Tensor:
 
 def _trigamma_rest(x: tf.Tensor) -> tf.Tensor:
     """ψ'(x) - 1/x."""
-    large, one = x > 16.0, tf.ones([], x.dtype)
+    large, one = _is_large(x), tf.ones([], x.dtype)
     safe = tf.where(large, one, x)
     direct = tf.math.polygamma(tf.ones_like(x), safe) - 1.0 / safe
     y = 1.0 / tf.where(large, x, one)
