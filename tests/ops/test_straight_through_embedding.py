@@ -1,12 +1,14 @@
 """Equals one-hot × matrix, without the one-hot and without the product."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
 from tests.conftest import MODES
-from tests.ops.derivatives import assert_close, weighted_sum
+from tests.ops.derivatives import assert_close, value_and_gradients
 from tfgumbel.ops import straight_through_embedding as op
 from tfgumbel.ops._index_gradients import Block
 
@@ -48,12 +50,15 @@ def with_surrogate(surrogate, logits, sample, tau):
     return surrogate.op(logits, sample, *noise, **options)
 
 
-def value_and_gradients(function, name, logits, table, tau=TAU):
-    with tf.GradientTape() as tape:
-        tape.watch([logits, table])
-        value = function(name, logits, table, tau)
-        total = weighted_sum(value)
-    return value, tape.gradient(total, [logits, table])
+def differentiated(name, arguments, tau=TAU):
+    """Value and gradients of the embedding, and what they have to be."""
+    return [
+        tf.nest.map_structure(
+            tf.convert_to_tensor,
+            value_and_gradients(functools.partial(f, name, tau=tau), arguments),
+        )
+        for f in (embedding, one_hot_times_matrix)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -66,34 +71,22 @@ def value_and_gradients(function, name, logits, table, tau=TAU):
 )
 def test_equals_one_hot_times_matrix(name, mode):
     """In value and in both gradients, for the same noise."""
-    logits, table = tf.constant(LOGITS), tf.constant(TABLE)
+    arguments = [tf.constant(LOGITS), tf.constant(TABLE)]
 
     @MODES[mode]
-    def both(logits, table):
-        actual = value_and_gradients(embedding, name, logits, table)
-        expected = value_and_gradients(
-            one_hot_times_matrix, name, logits, table
-        )
-        return dense(actual), expected
+    def both(*arguments):
+        return differentiated(name, arguments)
 
-    actual, expected = both(logits, table)
+    actual, expected = both(*arguments)
     assert_close(actual, expected, rtol=1e-5, atol=1e-6)
     assert np.any(expected[1][0] != 0)
 
 
 def test_reinmax_at_temperature_one():
     """Where its two products are one."""
-    tau = tf.constant(1.0)
-    logits, table = tf.constant(LOGITS), tf.constant(TABLE)
-    actual, expected = (
-        value_and_gradients(function, "reinmax", logits, table, tau)
-        for function in (embedding, one_hot_times_matrix)
-    )
-    assert_close(dense(actual), expected, rtol=1e-5, atol=1e-6)
-
-
-def dense(structure):
-    return tf.nest.map_structure(tf.convert_to_tensor, structure)
+    arguments = [tf.constant(LOGITS), tf.constant(TABLE)]
+    actual, expected = differentiated("reinmax", arguments, tf.constant(1.0))
+    assert_close(actual, expected, rtol=1e-5, atol=1e-6)
 
 
 BLOCKS = {
@@ -186,8 +179,9 @@ def test_gradient_of_the_table_is_sparse(compiled):
 def test_half_precision_is_computed_in_float32(dtype):
     logits = tf.cast(LOGITS, dtype)
     single = tf.cast(logits, tf.float32)
+    function = functools.partial(embedding, "st")
     actual, expected = (
-        value_and_gradients(embedding, "st", x, tf.constant(TABLE))[1][0]
+        value_and_gradients(function, [x, tf.constant(TABLE)])[1][0]
         for x in (logits, single)
     )
     assert actual.dtype == dtype
