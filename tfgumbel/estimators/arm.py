@@ -7,7 +7,13 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from tfgumbel.distributions import Antithetic, Parameters
-from tfgumbel.estimators.algebra import attach, fold, repeat, weigh
+from tfgumbel.estimators.algebra import (
+    attach,
+    fold,
+    mean_of_samples,
+    repeat,
+    weigh,
+)
 from tfgumbel.estimators.estimator import CostFn, Estimator, register
 
 
@@ -72,13 +78,23 @@ class ARM(Estimator):
         distribution = self.distribution
         assert isinstance(distribution, Antithetic)
         first, second, uniform = distribution.antithetic(repeated, seed)
-        cost = self.evaluate(cost_fn, tf.concat([first, second], 0))
+        direction = self.direction(repeated[0], uniform, first, second)
+        return self._of_pairs(cost_fn, (first, second), direction, parameters)
+
+    def _of_pairs(
+        self,
+        cost_fn: CostFn,
+        pair: tuple[tf.Tensor, tf.Tensor],
+        direction: tf.Tensor,
+        parameters: Parameters,
+    ) -> tf.Tensor:
+        """The mean cost, whose gradient is [f(b) - f(b')] direction."""
+        cost = self.evaluate(cost_fn, tf.concat(pair, 0))
         cost_first, cost_second = tf.unstack(fold(cost, 2))
         difference = fold(cost_first - cost_second, self.samples)
-        direction = self.direction(repeated[0], uniform, first, second)
-        (gradient,) = weigh(difference / self.samples, [direction])
-        value = tf.reduce_mean(fold(cost, 2 * self.samples), axis=0)
-        return attach(value, parameters, [gradient])
+        gradients = weigh(difference / self.samples, [direction])
+        value = mean_of_samples(cost, 2 * self.samples)
+        return attach(value, parameters, gradients)
 
     def direction(
         self,

@@ -180,11 +180,7 @@ class Baseline(keras.layers.Layer):
     def sums(signal: tf.Tensor, weights: Any = None) -> tf.Tensor:
         """Returns Σw, Σw·signal and Σw·signal² of the finite signals."""
         signal = tf.stop_gradient(tf.cast(signal, tf.float32))
-        finite = tf.math.is_finite(signal)
-        weights = tf.cast(finite, tf.float32) * (
-            1.0 if weights is None else tf.cast(weights, tf.float32)
-        )
-        signal = tf.where(finite, signal, tf.zeros_like(signal))
+        signal, weights = _finite(signal, weights)
         terms = (weights, weights * signal, weights * tf.square(signal))
         return tf.reduce_sum(tf.stack(terms), axis=1)
 
@@ -329,13 +325,18 @@ def _zeros() -> tf.Variable:
     return tf.Variable(tf.zeros([3]), trainable=True, name="probe")
 
 
-def _mean_of_others(signal: tf.Tensor, weights: Any) -> tf.Tensor:
-    """Each row's weighted mean of the other, finite signals, `[B]`."""
+def _finite(signal: tf.Tensor, weights: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """The signals and their weights, both zero where one is not finite."""
     finite = tf.math.is_finite(signal)
     weights = tf.cast(finite, tf.float32) * (
         1.0 if weights is None else tf.cast(weights, tf.float32)
     )
-    signal = tf.where(finite, signal, tf.zeros_like(signal))
+    return tf.where(finite, signal, tf.zeros_like(signal)), weights
+
+
+def _mean_of_others(signal: tf.Tensor, weights: Any) -> tf.Tensor:
+    """Each row's weighted mean of the other, finite signals, `[B]`."""
+    signal, weights = _finite(signal, weights)
     # Centred first: what is left out is found by subtraction.
     middle = tf.math.divide_no_nan(
         tf.reduce_sum(weights * signal), tf.reduce_sum(weights)

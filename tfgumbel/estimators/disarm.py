@@ -14,7 +14,7 @@ from tfgumbel.estimators._categories import (
     to_last,
 )
 from tfgumbel.estimators._category_tree import antithetic_pair, direction
-from tfgumbel.estimators.algebra import attach, fold, repeat, weigh
+from tfgumbel.estimators.algebra import repeat
 from tfgumbel.estimators.arm import ARM
 from tfgumbel.estimators.estimator import CostFn, register
 
@@ -82,17 +82,12 @@ class DisARM(ARM):
         repeated = repeat(tf.stop_gradient(logits), self.samples)
         rows = to_last(repeated, axis)
         pair = antithetic_pair(rows, seed)
-        sample = [
+        first, second = (
             sample_of(self.distribution, index, repeated, axis)
             for index in (pair.first, pair.second)
-        ]
-        cost = self.evaluate(cost_fn, tf.concat(sample, 0))
-        cost_first, cost_second = tf.unstack(fold(cost, 2))
-        difference = fold(cost_first - cost_second, self.samples)
+        )
         factor = from_last(direction(rows, pair), axis)
-        gradient = weigh(difference / self.samples, [factor])
-        value = tf.reduce_mean(fold(cost, 2 * self.samples), axis=0)
-        return attach(value, (logits,), gradient)
+        return self._of_pairs(cost_fn, (first, second), factor, (logits,))
 
     def direction(
         self,

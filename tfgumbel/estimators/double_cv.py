@@ -14,6 +14,7 @@ from tfgumbel.estimators.algebra import (
     attach_weights,
     fold,
     mean_of_others,
+    mean_of_samples,
     repeat,
     score,
     squared_norm,
@@ -100,7 +101,7 @@ class DoubleCV(Estimator):
         mean, pull = self._mean(parameters)
         others = mean_of_others(slope, count)
         linear = per_example(others * (sample - repeat(mean, count)))
-        path = pull(tf.reduce_mean(fold(slope, count), axis=0))
+        path = pull(mean_of_samples(slope, count))
         with tf.GradientTape(persistent=True, **NOTHING_BY_ITSELF) as learning:
             learning.watch([weight.value for weight in weights])
             alpha = tf.convert_to_tensor(self.alpha)
@@ -111,7 +112,7 @@ class DoubleCV(Estimator):
                 a - alpha * b for a, b in zip(noisy, path, strict=True)
             ]
             square = squared_norm(gradients)
-        value = tf.reduce_mean(fold(cost, count), axis=0)
+        value = mean_of_samples(cost, count)
         value = attach_weights(value, weights, learning, square)
         return attach(value, parameters, gradients)
 

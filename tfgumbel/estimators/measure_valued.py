@@ -116,8 +116,7 @@ class MeasureValued(Estimator):
         derivatives = distribution.weak_derivatives(repeated, second)
         sides = [d.positive for d in derivatives.values()]
         sides += [d.negative for d in derivatives.values()]
-        rows = [self._replaced(sample, side) for side in sides]
-        costs = self._costs(cost_fn, tf.concat(rows, axis=0), sample, sides)
+        costs = self._costs(cost_fn, sample, tf.stack(sides))
         positive, negative = tf.split(costs, 2)
         differences = tf.unstack(positive - negative, num=len(derivatives))
         by_name = {
@@ -138,29 +137,26 @@ class MeasureValued(Estimator):
         value = mean_of_samples(cost, self.samples)
         return attach(value, parameters, gradients)
 
-    def _replaced(self, sample: tf.Tensor, side: tf.Tensor) -> tf.Tensor:
-        """Row d·N + n: sample n with its variable d taken from the side."""
-        count = self._variables
-        flat = [-1, count]
-        sample, side = tf.reshape(sample, flat), tf.reshape(side, flat)
-        own = tf.eye(count, dtype=tf.bool)[:, None]
-        return tf.reshape(tf.where(own, side[None], sample[None]), flat)
-
     def _costs(
-        self,
-        cost_fn: CostFn,
-        rows: tf.Tensor,
-        sample: tf.Tensor,
-        sides: list[tf.Tensor],
+        self, cost_fn: CostFn, sample: tf.Tensor, sides: tf.Tensor
     ) -> tf.Tensor:
-        """Costs `[sides, *sample.shape]`, of no use for a gradient."""
-        count = len(sides) * self._variables
-        shape = tf.concat([[-1], tf.shape(sample)[1:]], 0)
+        """Costs of the samples with one variable taken from one of the sides.
+
+        In the shape of the sides, `[sides, *sample.shape]`; of no use for a
+        gradient.
+        """
+        count, variables = sides.shape[0], self._variables
+        own = tf.eye(variables, dtype=tf.bool)[:, None]
+        rows = tf.where(  # [sides, variables, N, variables]
+            own,
+            tf.reshape(sides, [count, 1, -1, variables]),
+            tf.reshape(sample, [-1, variables]),
+        )
+        rows = tf.reshape(rows, tf.concat([[-1], tf.shape(sample)[1:]], 0))
         batch = sample.shape[0]
-        rows = tf.reshape(rows, shape)
-        total = None if batch is None else batch * count
+        total = None if batch is None else batch * count * variables
         rows.set_shape([total, *sample.shape[1:]])
         cost = self.evaluate(cost_fn, tf.stop_gradient(rows))
-        cost = tf.reshape(cost, [len(sides), self._variables, -1])
+        cost = tf.reshape(cost, [count, variables, -1])
         cost = tf.stop_gradient(tf.transpose(cost, [0, 2, 1]))
-        return tf.reshape(cost, tf.concat([[len(sides)], tf.shape(sample)], 0))
+        return tf.reshape(cost, tf.shape(sides))

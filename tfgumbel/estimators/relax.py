@@ -133,7 +133,12 @@ class RELAX(CoupledEstimator):
         value = tf.cast(self.network([perturbed, context]), tf.float32)
         if value.shape.rank == 2 and value.shape[-1] == 1:
             value = tf.squeeze(value, -1)
-        value = self._one_per_row(value, perturbed)
+        if not value.shape.is_compatible_with([perturbed.shape[0]]):
+            raise ValueError(
+                "Argument `network` must give one value per example, [B] or "
+                f"[B, 1]. Received: a value of shape {value.shape} for "
+                f"perturbed logits of shape {perturbed.shape}"
+            )
         if not self.relaxed_cost:
             return value
         tau = tf.exp(tf.convert_to_tensor(self.log_temperature))
@@ -144,15 +149,6 @@ class RELAX(CoupledEstimator):
             cost = self.evaluate(cost_fn, relaxed)
         self.require_gradient(tape.gradient(cost, relaxed))
         return value + tf.convert_to_tensor(self.eta) * cost
-
-    def _one_per_row(self, value: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-        if not value.shape.is_compatible_with([like.shape[0]]):
-            raise ValueError(
-                "Argument `network` must give one value per example, [B] or "
-                f"[B, 1]. Received: a value of shape {value.shape} for "
-                f"perturbed logits of shape {like.shape}"
-            )
-        return value
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -15,7 +15,6 @@ from tfgumbel.estimators.algebra import (
     attach,
     attach_weights,
     column,
-    fold,
     mean_of_others,
     mean_of_samples,
     repeat,
@@ -126,7 +125,7 @@ class RODEO(Estimator):
                 for gradient in point.pull(direct + slope)
             ]
             square = squared_norm(gradients)
-        value = tf.reduce_mean(fold(point.cost, count), axis=0)
+        value = mean_of_samples(point.cost, count)
         value = attach_weights(value, weights, learning, square)
         return attach(value, parameters, gradients)
 
