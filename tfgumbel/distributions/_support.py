@@ -1,8 +1,10 @@
-"""Values kept inside the support, where rounding would put them at its ends."""
+"""Supports: values that rounding would put at the ends; all joint values."""
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -27,3 +29,19 @@ def positive_log(value: tf.Tensor) -> tf.Tensor:
     """log z of z ≥ 0, finite at zero."""
     tiny = np.finfo(value.dtype.as_numpy_dtype).tiny
     return tf.math.log(tf.maximum(value, tiny))
+
+
+def joint_values(values: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    """All joint values of variables with axes of these sizes.
+
+    `[joint values, *sizes, ...]`, from the values `[n, ...]` of each.
+    """
+    each = itertools.product(range(len(values)), repeat=math.prod(sizes))
+    joint = values[np.array(list(each), np.int64)]
+    return joint.reshape([-1, *sizes, *values.shape[1:]])
+
+
+def split(shape: tf.TensorShape, axis: int) -> tuple[int, list[int]]:
+    """The size of one axis of `[B, ...]`, and those of the variables."""
+    _, *sizes = shape
+    return sizes.pop(axis % len(shape) - 1), sizes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from tfgumbel._precision import (
 from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
 from tfgumbel.distributions._slope import zero_with_slope
+from tfgumbel.distributions._support import joint_values
 from tfgumbel.distributions.capabilities import WeakDerivative
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
@@ -145,9 +146,7 @@ class Bernoulli(Distribution):
         return {"logits": WeakDerivative(mean * (1.0 - mean), one, zero)}
 
     def count(self, shape: tf.TensorShape) -> int:
-        return 2 ** int(np.prod(shape[1:], dtype=np.int64))
+        return 2 ** math.prod(shape[1:])
 
     def support(self, shape: tf.TensorShape) -> np.ndarray:
-        variables = int(np.prod(shape[1:], dtype=np.int64))
-        codes = np.array(list(itertools.product((0, 1), repeat=variables)))
-        return codes.astype("float32").reshape([-1, *shape[1:]])
+        return joint_values(np.array([0, 1], "float32"), shape[1:])

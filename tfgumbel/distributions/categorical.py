@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -15,8 +15,10 @@ from tfgumbel._precision import (
     one_hot_argmax,
     one_hot_index,
 )
+from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
 from tfgumbel.distributions._slope import zero_with_slope
+from tfgumbel.distributions._support import joint_values, split
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
 
@@ -92,8 +94,7 @@ class Categorical(Distribution):
         return ops.mask_logits(logits, category_mask, axis=self.axis)
 
     def noise(self, parameters: Parameters, seed: Any) -> tf.Tensor:
-        (logits,) = parameters
-        return tf.cast(random.gumbel(tf.shape(logits), seed), logits.dtype)
+        return noise(random.gumbel, parameters[0], seed)
 
     def perturb(self, parameters: Parameters, noise: tf.Tensor) -> tf.Tensor:
         return tf.nn.log_softmax(parameters[0], axis=self.axis) + noise
@@ -147,22 +148,13 @@ class Categorical(Distribution):
         return one_hot
 
     def count(self, shape: tf.TensorShape) -> int:
-        sizes = list(shape[1:])
-        categories = sizes.pop(self._event_axis(shape))
-        return int(categories) ** int(np.prod(sizes, dtype=np.int64))
+        categories, sizes = split(shape, self.axis)
+        return categories ** math.prod(sizes)
 
     def support(self, shape: tf.TensorShape) -> np.ndarray:
-        sizes = list(shape[1:])
-        categories = sizes.pop(self._event_axis(shape))
-        variables = int(np.prod(sizes, dtype=np.int64))
-        codes = itertools.product(range(categories), repeat=variables)
-        one_hot = np.eye(categories, dtype="float32")[np.array(list(codes))]
-        one_hot = one_hot.reshape([-1, *sizes, categories])
-        return np.moveaxis(one_hot, -1, self._event_axis(shape) + 1)
-
-    def _event_axis(self, shape: tf.TensorShape) -> int:
-        """The axis of the categories, among those after the batch."""
-        return self.axis % len(shape) - 1
+        categories, sizes = split(shape, self.axis)
+        states = joint_values(np.eye(categories, dtype="float32"), sizes)
+        return np.moveaxis(states, -1, self.axis)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

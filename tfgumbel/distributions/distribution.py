@@ -211,11 +211,10 @@ class Distribution:
             ),
             key=lambda dtype: dtype.size,
         )
-        values = []
+        values, learned = [], self.learned()
         for name, bijection in self.parameters.items():
             value = bijection(tf.cast(tensors[name], dtype))
-            held = name in (*self.fixed, *self.constants)
-            values.append(tf.stop_gradient(value) if held else value)
+            values.append(value if name in learned else tf.stop_gradient(value))
         if not self.constants:
             return tuple(values)
         like = functools.reduce(tf.add, map(tf.zeros_like, values))

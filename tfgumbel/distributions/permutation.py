@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ from tfgumbel import ops, random
 from tfgumbel._precision import finite_logits, nan_rows
 from tfgumbel.distributions._noise import noise
 from tfgumbel.distributions._register import register
+from tfgumbel.distributions._support import joint_values
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
 
@@ -123,16 +123,12 @@ class Permutation(Distribution):
         return free - again - tf.stop_gradient(free - again)
 
     def count(self, shape: tf.TensorShape) -> int:
-        variables = int(np.prod(shape[1:-1], dtype=np.int64))
-        return math.factorial(int(shape[-1])) ** variables
+        return math.factorial(shape[-1]) ** math.prod(shape[1:-1])
 
     def support(self, shape: tf.TensorShape) -> np.ndarray:
-        n, sizes = int(shape[-1]), list(shape[1:-1])
+        *sizes, n = shape[1:]
         matrices = np.eye(n, dtype="float32")[ops.enumerate_permutations(n)]
-        variables = int(np.prod(sizes, dtype=np.int64))
-        codes = itertools.product(range(len(matrices)), repeat=variables)
-        states = matrices[np.array(list(codes))]
-        return states.reshape([-1, *sizes, n, n])
+        return joint_values(matrices, sizes)
 
 
 def _left(parameters: Parameters, sample: tf.Tensor) -> tf.Tensor:

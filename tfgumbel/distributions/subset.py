@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -13,6 +12,7 @@ import tensorflow as tf
 from tfgumbel import _checks, ops, random
 from tfgumbel._precision import finite_logits
 from tfgumbel.distributions._register import register
+from tfgumbel.distributions._support import joint_values, split
 from tfgumbel.distributions.capabilities import Enumerable
 from tfgumbel.distributions.distribution import Distribution, Parameters
 
@@ -163,24 +163,15 @@ class Subset(Distribution):
         return super().lacks(capability)
 
     def count(self, shape: tf.TensorShape) -> int:
-        items, sizes = self._split(shape)
+        items, sizes = split(shape, self.axis)
         subsets = range(self._least, self._most + 1)
         each = sum(math.comb(items, size) for size in subsets)
-        return each ** int(np.prod(sizes, dtype=np.int64))
+        return each ** math.prod(sizes)
 
     def support(self, shape: tf.TensorShape) -> np.ndarray:
-        items, sizes = self._split(shape)
+        items, sizes = split(shape, self.axis)
         subsets = ops.enumerate_subsets(items, (self._least, self._most))
-        variables = int(np.prod(sizes, dtype=np.int64))
-        codes = itertools.product(range(len(subsets)), repeat=variables)
-        states = subsets[np.array(list(codes))]
-        states = states.reshape([-1, *sizes, items])
-        return np.moveaxis(states, -1, self.axis % len(shape))
-
-    def _split(self, shape: tf.TensorShape) -> tuple[int, list[int]]:
-        """The number of items, and the sizes of the axes of variables."""
-        sizes = list(shape[1:])
-        return int(sizes.pop(self.axis % len(shape) - 1)), sizes
+        return np.moveaxis(joint_values(subsets, sizes), -1, self.axis)
 
     @property
     def _least(self) -> int:
