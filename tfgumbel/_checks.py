@@ -200,6 +200,16 @@ def guarded_temperature(
     return tf.where(value > 0, value, tf.constant(math.nan, dtype))
 
 
+def guarded_temperatures(
+    value: Any, backward: Any, dtype: tf.DType
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The temperature and that of the gradient: the same one for `None`."""
+    tau = guarded_temperature(value, dtype)
+    if backward is None:
+        return tau, tau
+    return tau, guarded_temperature(backward, dtype, "backward_temperature")
+
+
 def temperature_or_zero(value: Any, dtype: tf.DType) -> tf.Tensor:
     """The temperature as a tensor that is zero unless it is above zero.
 
