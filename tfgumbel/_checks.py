@@ -328,11 +328,16 @@ def categorical_logits(logits: Any, category_axis: int = -1) -> tf.Tensor:
     return logits
 
 
+def floating_tensor(name: str, value: Any) -> tf.Tensor:
+    """Returns `value` as a tensor, which must be dense and floating."""
+    value = tf.convert_to_tensor(dense(name, value))
+    floating(name, value.dtype)
+    return value
+
+
 def bernoulli_logits(logits: Any) -> tf.Tensor:
     """Returns the logits of Bernoulli variables as a tensor, checked."""
-    logits = tf.convert_to_tensor(dense("logits", logits))
-    floating("logits", logits.dtype)
-    return logits
+    return floating_tensor("logits", logits)
 
 
 def indices(
@@ -489,8 +494,7 @@ def per_example_spec(name: str, value: Any) -> None:
 
 def of_steps(name: str, value: Any) -> tf.Tensor:
     """Returns `value` as a floating tensor of shape `[B, T]`."""
-    value = tf.convert_to_tensor(value)
-    floating(name, value.dtype)
+    value = floating_tensor(name, value)
     if value.shape.rank not in (2, None):
         raise ValueError(
             f"Argument `{name}` must hold one value per example and step, of "

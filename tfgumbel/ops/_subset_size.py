@@ -28,8 +28,7 @@ class SubsetSize(NamedTuple):
 
 def subset_logits(logits: Any, axis: int) -> tf.Tensor:
     """Returns the logits of the items as a tensor, checked."""
-    logits = tf.convert_to_tensor(logits)
-    _checks.floating("logits", logits.dtype)
+    logits = _checks.floating_tensor("logits", logits)
     if logits.shape.rank is None or logits.shape.rank == 0:
         raise ValueError(
             "Argument `logits` must have at least one axis, that of the "

@@ -103,6 +103,5 @@ def logit_binary_concrete_log_prob(
 
 
 def _working(name: str, value: Any) -> tf.Tensor:
-    value = tf.convert_to_tensor(value)
-    _checks.floating(name, value.dtype)
+    value = _checks.floating_tensor(name, value)
     return finite_log_odds(value)

@@ -60,8 +60,7 @@ def plackett_luce_log_prob(logits: Any, order: Any) -> tf.Tensor:
 
 def item_logits(logits: Any) -> tf.Tensor:
     """Returns the logits of items to be ordered as a tensor, checked."""
-    logits = tf.convert_to_tensor(logits)
-    _checks.floating("logits", logits.dtype)
+    logits = _checks.floating_tensor("logits", logits)
     if not logits.shape.rank or not logits.shape[-1]:
         raise ValueError(
             "Argument `logits` must be of shape [..., n], with a known number "

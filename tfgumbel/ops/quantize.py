@@ -314,10 +314,8 @@ class _Blocks:
 
 def _checked(x: Any, codebook: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Vectors and codes, in the working precision of the vectors."""
-    x = tf.convert_to_tensor(_checks.dense("x", x))
-    codebook = tf.convert_to_tensor(codebook)
-    _checks.floating("x", x.dtype)
-    _checks.floating("codebook", codebook.dtype)
+    x = _checks.floating_tensor("x", x)
+    codebook = _checks.floating_tensor("codebook", codebook)
     if codebook.shape.rank != 2 or None in codebook.shape:
         raise ValueError(
             "Argument `codebook` must be of a known shape [K, dim]. "

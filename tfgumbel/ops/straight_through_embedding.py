@@ -95,8 +95,7 @@ def straight_through_embedding(
 
 
 def _checked_table(embeddings: Any, logits: tf.Tensor) -> tf.Tensor:
-    embeddings = tf.convert_to_tensor(embeddings)
-    _checks.floating("embeddings", embeddings.dtype)
+    embeddings = _checks.floating_tensor("embeddings", embeddings)
     if not embeddings.shape.is_compatible_with([logits.shape[-1], None]):
         raise ValueError(
             f"Argument `embeddings` must be of shape [{logits.shape[-1]}, "
