@@ -340,6 +340,17 @@ def bernoulli_logits(logits: Any) -> tf.Tensor:
     return floating_tensor("logits", logits)
 
 
+def integers(name: str, value: Any) -> tf.Tensor:
+    """Returns `value` as a tensor, which must hold integers."""
+    value = tf.convert_to_tensor(value)
+    if not value.dtype.is_integer:
+        raise TypeError(
+            f"Argument `{name}` must hold integers. "
+            f"Received: {name} of dtype {value.dtype.name}"
+        )
+    return value
+
+
 def indices(
     name: str, value: Any, shape: Any, count: int | None = None
 ) -> tf.Tensor:
@@ -347,12 +358,7 @@ def indices(
 
     In a graph, only constants are compared with the count.
     """
-    value = tf.convert_to_tensor(value)
-    if not value.dtype.is_integer:
-        raise TypeError(
-            f"Argument `{name}` must be of an integer type. "
-            f"Received: {name} of dtype {value.dtype.name}"
-        )
+    value = integers(name, value)
     if not value.shape.is_compatible_with(shape):
         raise ValueError(
             f"Argument `{name}` must be of shape {tf.TensorShape(shape)}. "

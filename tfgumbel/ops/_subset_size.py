@@ -82,15 +82,11 @@ def _one_size(
             "Argument `k` must be an integer, an integer tensor, or a pair "
             f"of them. Received: k={k!r}"
         )
-    return _size_tensor(tf.convert_to_tensor(size), logits, axis)
+    return _size_tensor(size, logits, axis)
 
 
-def _size_tensor(size: tf.Tensor, logits: tf.Tensor, axis: int) -> tf.Tensor:
-    if not size.dtype.is_integer:
-        raise TypeError(
-            "Argument `k` must hold integers. "
-            f"Received: k of dtype {size.dtype.name}"
-        )
+def _size_tensor(size: Any, logits: tf.Tensor, axis: int) -> tf.Tensor:
+    size = _checks.integers("k", size)
     batch = logits.shape.as_list()
     items = batch.pop(axis)
     _checks.broadcastable("k", size.shape, batch)

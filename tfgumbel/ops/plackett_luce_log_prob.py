@@ -70,12 +70,7 @@ def item_logits(logits: Any) -> tf.Tensor:
 
 
 def _order(order: Any, logits: tf.Tensor) -> tf.Tensor:
-    order = tf.convert_to_tensor(order)
-    if not order.dtype.is_integer:
-        raise TypeError(
-            "Argument `order` must hold integers. "
-            f"Received: order of dtype {order.dtype.name}"
-        )
+    order = _checks.integers("order", order)
     fits = order.shape.rank == logits.shape.rank and (
         order.shape[:-1].is_compatible_with(logits.shape[:-1])
     )
