@@ -68,10 +68,6 @@ def gamma(x):
     )
 
 
-def features(x):
-    return x
-
-
 def vae(parameters, make):
     """A model whose loss is that of its reconstructions, and a divergence."""
     x = keras.Input((64,))
@@ -153,7 +149,7 @@ ROWS = {
     ),
     "PermutationSampler": sampler(categories, tg.PermutationSampler),
     "StochasticGate": sampler(categories, tg.StochasticGate, weight=1e-3),
-    "ConcreteSelector": sampler(features, tg.ConcreteSelector, 12),
+    "ConcreteSelector": sampler(lambda x: x, tg.ConcreteSelector, 12),
     "BinaryConcrete": sampler(bits, tg.BinaryConcrete),
     "StraightThroughBernoulli": sampler(bits, tg.StraightThroughBernoulli),
     "ReparamGaussian": sampler(gaussian, tg.ReparamGaussian),

@@ -200,6 +200,16 @@ def guarded_temperature(
     return tf.where(value > 0, value, tf.constant(math.nan, dtype))
 
 
+def guarded_temperatures(
+    value: Any, backward: Any, dtype: tf.DType
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The temperature and that of the gradient: the same one for `None`."""
+    tau = guarded_temperature(value, dtype)
+    if backward is None:
+        return tau, tau
+    return tau, guarded_temperature(backward, dtype, "backward_temperature")
+
+
 def temperature_or_zero(value: Any, dtype: tf.DType) -> tf.Tensor:
     """The temperature as a tensor that is zero unless it is above zero.
 
@@ -318,11 +328,27 @@ def categorical_logits(logits: Any, category_axis: int = -1) -> tf.Tensor:
     return logits
 
 
+def floating_tensor(name: str, value: Any) -> tf.Tensor:
+    """Returns `value` as a tensor, which must be dense and floating."""
+    value = tf.convert_to_tensor(dense(name, value))
+    floating(name, value.dtype)
+    return value
+
+
 def bernoulli_logits(logits: Any) -> tf.Tensor:
     """Returns the logits of Bernoulli variables as a tensor, checked."""
-    logits = tf.convert_to_tensor(dense("logits", logits))
-    floating("logits", logits.dtype)
-    return logits
+    return floating_tensor("logits", logits)
+
+
+def integers(name: str, value: Any) -> tf.Tensor:
+    """Returns `value` as a tensor, which must hold integers."""
+    value = tf.convert_to_tensor(value)
+    if not value.dtype.is_integer:
+        raise TypeError(
+            f"Argument `{name}` must hold integers. "
+            f"Received: {name} of dtype {value.dtype.name}"
+        )
+    return value
 
 
 def indices(
@@ -332,12 +358,7 @@ def indices(
 
     In a graph, only constants are compared with the count.
     """
-    value = tf.convert_to_tensor(value)
-    if not value.dtype.is_integer:
-        raise TypeError(
-            f"Argument `{name}` must be of an integer type. "
-            f"Received: {name} of dtype {value.dtype.name}"
-        )
+    value = integers(name, value)
     if not value.shape.is_compatible_with(shape):
         raise ValueError(
             f"Argument `{name}` must be of shape {tf.TensorShape(shape)}. "
@@ -479,8 +500,7 @@ def per_example_spec(name: str, value: Any) -> None:
 
 def of_steps(name: str, value: Any) -> tf.Tensor:
     """Returns `value` as a floating tensor of shape `[B, T]`."""
-    value = tf.convert_to_tensor(value)
-    floating(name, value.dtype)
+    value = floating_tensor(name, value)
     if value.shape.rank not in (2, None):
         raise ValueError(
             f"Argument `{name}` must hold one value per example and step, of "

@@ -1,4 +1,4 @@
-"""The precision in which ops compute."""
+"""The precision in which ops compute, and the order of their axes."""
 
 from __future__ import annotations
 
@@ -164,6 +164,26 @@ def one_hot_index(
     if offset is not None:
         added += offset  # while it is small
     return one_hot + added
+
+
+def to_last(tensor: tf.Tensor, axis: int) -> tf.Tensor:
+    """Moves the axis to the end; the others keep their order."""
+    rank = tensor.shape.rank
+    order = [i for i in range(rank) if i != axis % rank]
+    return transposed(tensor, [*order, axis % rank])
+
+
+def from_last(tensor: tf.Tensor, axis: int) -> tf.Tensor:
+    """Moves the last axis to where `to_last` took it from."""
+    rank = tensor.shape.rank
+    order = list(range(rank - 1))
+    order.insert(axis % rank, rank - 1)
+    return transposed(tensor, order)
+
+
+def transposed(tensor: tf.Tensor, order: list[int]) -> tf.Tensor:
+    """The tensor with its axes in this order, itself if it is theirs."""
+    return tensor if order == sorted(order) else tf.transpose(tensor, order)
 
 
 # In powers of w - 2.5 and of √w - 4.5, the highest first. The second is a fit,

@@ -88,8 +88,7 @@ class CodeMetric(keras.metrics.Metric):
 
     def _codes(self, codes: Any) -> tf.Tensor:
         """The codes in float32, with the categories on the last axis."""
-        codes = tf.convert_to_tensor(codes)
-        _checks.floating("y_pred", codes.dtype)
+        codes = _checks.floating_tensor("y_pred", codes)
         _checks.categorical_shape(codes.shape, self.axis, "y_pred")
         rank = codes.shape.rank
         if rank < 2 or self.axis % rank == 0:

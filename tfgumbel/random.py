@@ -30,7 +30,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import is_compiled, normal_above, softmax
+from tfgumbel._precision import (
+    in_working_precision,
+    is_compiled,
+    normal_above,
+    softmax,
+    to_last,
+)
 
 _PHILOX = 1
 _THREEFRY = 2
@@ -163,7 +169,7 @@ def categorical(logits: tf.Tensor, seed: Any, *, axis: int = -1) -> tf.Tensor:
 
     Drawn by inversion, from one uniform a sample; see `categorical_quantile`.
     """
-    rows = _last(tf.convert_to_tensor(logits), axis)
+    rows = to_last(tf.convert_to_tensor(logits), axis)
     return categorical_quantile(rows, uniform64(tf.shape(rows)[:-1], seed))
 
 
@@ -195,8 +201,8 @@ def categorical_quantile(
     Reference:
         Devroye. Non-uniform random variate generation. 1986, chapter III.
     """
-    rows = _last(tf.convert_to_tensor(logits), axis)
-    rows = tf.cast(rows, tf.float32) if rows.dtype.size < 4 else rows
+    rows = to_last(tf.convert_to_tensor(logits), axis)
+    rows = in_working_precision(rows)
     uniform = tf.cast(uniform, tf.float64)
     categories = rows.shape[-1]
     if categories is not None and categories <= _FEW:
@@ -303,16 +309,6 @@ def _first_above(
     above = tf.cast(excess > 0, tf.float32)  # GPUs find no int8
     index = tf.argmax(above, axis=-1, output_type=tf.int32)
     return index, tf.gather(excess, index, batch_dims=index.shape.rank)
-
-
-def _last(tensor: tf.Tensor, axis: int) -> tf.Tensor:
-    """Moves `axis` to the end."""
-    rank = tensor.shape.rank
-    axis %= rank
-    if axis == rank - 1:
-        return tensor
-    order = [i for i in range(rank) if i != axis]
-    return tf.transpose(tensor, [*order, axis])
 
 
 def bernoulli(logits: tf.Tensor, seed: Any) -> tf.Tensor:

@@ -251,8 +251,7 @@ class AnnealedScalar:
                 f"The `{self.name}` follows a schedule, whose next step would "
                 f"overwrite what is assigned. Received: {self.name}={value!r}"
             )
-        if not _is_symbolic(value):
-            value = self._check(self.name, _as_number(value))
+        value = _checked(self.name, value, self._check)
         self.variable.assign(tf.cast(value, tf.float32))
 
     def __call__(self, training: Any) -> tf.Tensor:
@@ -323,8 +322,7 @@ class TrainedScalar:
 
     def assign(self, value: Any) -> None:
         """Sets the value that training goes on from."""
-        if not _is_symbolic(value):
-            value = self._check(self.name, _as_number(value))
+        value = _checked(self.name, value, self._check)
         self.variable.assign(tf.math.log(tf.cast(value, tf.float32)))
 
     def __call__(self, training: Any) -> tf.Tensor:
@@ -404,15 +402,14 @@ class AnnealedLayer(_saving.StatefulLayer):
             super().__setattr__(name, value)
 
 
-def _is_symbolic(value: Any) -> bool:
-    """Whether the value is not known while a graph is traced."""
-    if not (tf.is_tensor(value) or isinstance(value, keras.Variable)):
-        return False
-    return not tf.executing_eagerly()
-
-
-def _as_number(value: Any) -> Any:
-    """The number in a tensor or variable."""
-    if tf.is_tensor(value) or isinstance(value, keras.Variable | np.ndarray):
-        return np.asarray(value).item()
-    return value
+def _checked(
+    name: str, value: Any, check_value: Callable[[str, Any], float]
+) -> Any:
+    """The number, checked; as it is, where a graph knows it only later."""
+    if tf.is_tensor(value) or isinstance(value, keras.Variable):
+        if not tf.executing_eagerly():
+            return value
+        value = np.asarray(value)
+    if isinstance(value, np.ndarray):
+        value = value.item()
+    return check_value(name, value)

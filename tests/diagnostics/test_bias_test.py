@@ -38,12 +38,6 @@ def drawn(rng, variance, bias=0.0, copies=COPIES):
     return rng.normal(size=[copies, len(variance)]) * np.sqrt(variance) + bias
 
 
-def within_binomial_error(count, trials, rate):
-    return abs(count - trials * rate) <= 4.0 * np.sqrt(
-        trials * rate * (1.0 - rate)
-    )
-
-
 def five_times_the_noise(test):
     """The rule of the past."""
     return test.square > 25.0 * test.trace
@@ -58,7 +52,8 @@ def false_alarms(kind, dimension, trials, copies, rates):
     ]
     for rate in rates:
         count = np.sum(np.array(p) <= rate)
-        assert within_binomial_error(count, trials, rate), (rate, count)
+        error = np.sqrt(trials * rate * (1.0 - rate))
+        assert abs(count - trials * rate) <= 4.0 * error, (rate, count)
 
 
 @pytest.mark.full

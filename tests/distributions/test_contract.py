@@ -90,9 +90,10 @@ def test_the_log_probability_sees_the_sample(case):
 def test_mean_mode_and_what_inference_offers(case):
     distribution = case.distribution
     parameters = constrained(case, 2)
+    raw = tf.nest.flatten(tiled(case, 2))
+    shape = distribution.sample_shape([tensor.shape for tensor in raw])
     for name in distribution.inference:
         value = distribution.infer(parameters, name, lambda: [1, 2])
-        shape = distribution.sample_shape([p.shape for p in raw_list(case)])
         assert value.shape == shape
     for name in ("mean", "mode"):
         expected = getattr(case, name)
@@ -101,11 +102,6 @@ def test_mean_mode_and_what_inference_offers(case):
             np.testing.assert_allclose(
                 found, expected(*case.parameters()), rtol=2e-5, atol=1e-6
             )
-
-
-def raw_list(case):
-    given = tiled(case, 2)
-    return given if isinstance(given, tuple) else (given,)
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,6 @@ def mean_and_error(draws):
     return draws.mean(axis=0), draws.std(axis=0) / np.sqrt(len(draws))
 
 
-def signal_to_noise(draws):
-    return np.abs(draws.mean(axis=0)) / draws.std(axis=0)
-
-
 @pytest.mark.parametrize("name", ["iwae", "dreg"])
 def test_the_bias_falls_with_samples(name):
     """Of the value for -log p(x), and of the gradient in θ for its gradient.
@@ -76,8 +72,9 @@ def test_signal_to_noise_of_the_proposal():
     iwae, dreg = [], []
     for samples in SAMPLES:
         rows = estimates("iwae", samples)[1], estimates("dreg", samples)[1]
-        dreg.append(signal_to_noise(rows[1]))
-        iwae.append(np.abs(rows[1].mean(axis=0)) / rows[0].std(axis=0))
+        signal = np.abs(rows[1].mean(axis=0))
+        dreg.append(signal / rows[1].std(axis=0))
+        iwae.append(signal / rows[0].std(axis=0))
     falls = np.divide(iwae[:-1], iwae[1:])
     assert np.all((falls > 1.5) & (falls < 3)), falls
     rises = np.divide(dreg[2:], dreg[1:-1])

@@ -377,16 +377,13 @@ CATEGORICAL_INFERENCE = {
 }
 
 
-def table_of(layer, dtype):
-    return tf.cast(tf.convert_to_tensor(layer.embeddings), dtype)
-
-
 def embedded(one_hot_of):
     """The definition of a one-hot or mean, times the layer's table."""
 
     def times_table(layer, *arguments):
         (z,) = one_hot_of(layer, *arguments)
-        return [tf.tensordot(z, table_of(layer, z.dtype), 1)]
+        table = tf.cast(tf.convert_to_tensor(layer.embeddings), z.dtype)
+        return [tf.tensordot(z, table, 1)]
 
     return times_table
 

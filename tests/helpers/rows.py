@@ -327,7 +327,11 @@ def reinforce_row(name, inputs, training, distribution="categorical", **kwargs):
     return LayerCase(
         f"ReinforceSampler-{name}",
         functools.partial(
-            reinforce_sampler, distribution=distribution, seed=SEED, **kwargs
+            with_baseline,
+            tg.ReinforceSampler,
+            distribution=distribution,
+            seed=SEED,
+            **kwargs,
         ),
         inputs,
         training,
@@ -337,28 +341,22 @@ def reinforce_row(name, inputs, training, distribution="categorical", **kwargs):
     )
 
 
-def reinforce_sampler(baseline=None, **kwargs):
-    return tg.ReinforceSampler(baseline=fresh(baseline), **kwargs)
-
-
-def score_function_cost(baseline=None, **kwargs):
-    return tg.ScoreFunctionCost(baseline=fresh(baseline), **kwargs)
-
-
-def fresh(baseline):
-    """A layer of its own for every layer made from the row."""
-    return dense_baseline() if baseline == "dense" else baseline
-
-
-def dense_baseline():
-    return keras.layers.Dense(1, kernel_initializer="ones", dtype="float32")
+def with_baseline(layer, baseline=None, **kwargs):
+    """A `"dense"` one is a layer of its own for every layer of the row."""
+    if baseline == "dense":
+        baseline = keras.layers.Dense(
+            1, kernel_initializer="ones", dtype="float32"
+        )
+    return layer(baseline=baseline, **kwargs)
 
 
 def score_row(name, baseline=None):
     context = () if baseline in (None, "moving_average") else (CONTEXT,)
     return LayerCase(
         f"ScoreFunctionCost-{name}",
-        functools.partial(score_function_cost, baseline=baseline),
+        functools.partial(
+            with_baseline, tg.ScoreFunctionCost, baseline=baseline
+        ),
         (COST, LOG_PROB, *context),
         definitions.costs,
         {"default": lambda layer, cost, log_prob, context=None: [cost]},

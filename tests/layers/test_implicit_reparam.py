@@ -110,10 +110,6 @@ MOMENTS = {
 }
 
 
-def mean_cosine(concentration):
-    return scipy.special.i1e(concentration) / scipy.special.i0e(concentration)
-
-
 # The cost, its expectation, natural parameters, and which one is moved.
 CURVED = {
     "inverse_gaussian": (
@@ -124,7 +120,9 @@ CURVED = {
     ),
     "von_mises": (
         tf.cos,
-        lambda location, concentration: mean_cosine(concentration),
+        lambda location, concentration: (
+            scipy.special.i1e(concentration) / scipy.special.i0e(concentration)
+        ),
         ([0.0], [0.9]),
         1,
     ),

@@ -45,10 +45,6 @@ def model_of(distributions):
     return keras.Model(x, outputs)
 
 
-def converted(model):
-    return tf.lite.TFLiteConverter.from_keras_model(model).convert()
-
-
 def exported(model, path):
     if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 13):
         pytest.skip("Keras exports to LiteRT from version 3.13 on")
@@ -87,7 +83,8 @@ def assert_same(content, model, inputs):
 def test_every_distribution_infers_the_same_after_the_converter(distributions):
     model = model_of(distributions)
     assert len(model.outputs) >= len(distributions)
-    assert_same(converted(model), model, [X])
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    assert_same(converter.convert(), model, [X])
 
 
 @pytest.mark.slow

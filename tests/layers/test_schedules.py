@@ -24,14 +24,10 @@ annealed = layer_cases(
 )
 
 
-def scheduled(case):
-    return case.make(**{case.anneals: schedule})
-
-
 @annealed
 def test_every_training_call_is_a_step(case):
     """The value used, and shown, is that of the step; inference takes none."""
-    layer = scheduled(case)
+    layer = case.make(**{case.anneals: schedule})
     inputs = tensors(case.inputs)
     train = tf.function(lambda: training_values(layer, inputs))
     for step in range(4):

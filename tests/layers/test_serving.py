@@ -50,17 +50,13 @@ def training_total(model):
     return train
 
 
-def export(model, path, name, function, *more):
-    """Writes an endpoint that takes a batch, and more."""
+def export(model, folder, name, function, *more):
+    """Writes an endpoint that takes a batch, and more, in a folder `name`."""
     archive = keras.export.ExportArchive()
     archive.track(model)
     batch = [tf.TensorSpec(t.shape, t.dtype) for t in model.inputs]
     archive.add_endpoint(name, function, [batch, *more])
-    archive.write_out(path, verbose=False)
-
-
-def export_for_training(model, path):
-    export(model, path, "train", training_total(model))
+    archive.write_out(str(folder / name), verbose=False)
 
 
 def seeded(model):
@@ -71,11 +67,6 @@ def seeded(model):
             return model(inputs)
 
     return sample
-
-
-def export_for_sampling(model, path):
-    seed = tf.TensorSpec([], tf.int32)
-    export(model, path, "sample", seeded(model), seed)
 
 
 def samples_here(model, batches):
@@ -138,8 +129,9 @@ def test_saved_models_serve_and_train_where_tfgumbel_is_absent(cases, tmp_path):
     default, sampling = model_of(cases), model_of(cases, "sample")
     default.export(str(tmp_path / "export"), verbose=False)
     tf.saved_model.save(sampling, str(tmp_path / "saved_model"))
-    export_for_training(default, str(tmp_path / "train"))
-    export_for_sampling(default, str(tmp_path / "sample"))
+    export(default, tmp_path, "train", training_total(default))
+    seed = tf.TensorSpec([], tf.int32)
+    export(default, tmp_path, "sample", seeded(default), seed)
     elsewhere = load_all_elsewhere(tmp_path, batches)
     names = default.output_names
     # First of all: a Monte Carlo divergence draws at inference, too.

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
+
+
+def entries(layers: Any) -> list[Any]:
+    """What the argument `layers` names: the one, or those of a list."""
+    return list(layers) if isinstance(layers, list | tuple) else [layers]
 
 
 def layers_named(

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, diagnostics
-from tfgumbel.callbacks._layers_named import layers_named
+from tfgumbel.callbacks._layers_named import entries, layers_named
 from tfgumbel.layers import CostCollector
 
 
@@ -197,8 +197,7 @@ class GradientStatistics(keras.callbacks.Callback):
         every = _trained(model, recursive=True)
         if self.layers is None:
             return _by_name(_trained(model, recursive=False))
-        several = isinstance(self.layers, (list, tuple))
-        chosen = self.layers if several else [self.layers]
+        chosen = entries(self.layers)
         found = [layers_named(entry, every) for entry in chosen]
         if not all(found) or not found:
             names = [e if isinstance(e, str) else e.name for e in chosen]

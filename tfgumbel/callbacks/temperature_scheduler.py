@@ -12,17 +12,8 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks, schedules
-from tfgumbel.callbacks._layers_named import layers_named
+from tfgumbel.callbacks._layers_named import entries, layers_named
 from tfgumbel.layers import KLDivergence
-
-_LOG_NAMES = {
-    "temperature": "temperature",
-    "backward_temperature": "backward_temperature",
-    "weight": "kl_weight",
-    "capacity": "kl_capacity",
-    "scale": "scale",
-}
-
 
 # What a model's last run came to: its batches, and its optimizers' iterations.
 _runs: weakref.WeakKeyDictionary[Any, tuple[int, list[int]]] = (
@@ -30,12 +21,13 @@ _runs: weakref.WeakKeyDictionary[Any, tuple[int, list[int]]] = (
 )
 
 
-_VALUE_CHECKS = {
-    "temperature": _checks.positive_number,
-    "backward_temperature": _checks.positive_number,
-    "weight": _checks.not_negative_number,
-    "capacity": _checks.not_negative_number,
-    "scale": _checks.positive_number,
+# Of each attribute the name in the logs, and what checks a value.
+_ATTRIBUTES = {
+    "temperature": ("temperature", _checks.positive_number),
+    "backward_temperature": ("backward_temperature", _checks.positive_number),
+    "weight": ("kl_weight", _checks.not_negative_number),
+    "capacity": ("kl_capacity", _checks.not_negative_number),
+    "scale": ("scale", _checks.positive_number),
 }
 
 
@@ -104,7 +96,7 @@ class TemperatureScheduler(keras.callbacks.Callback):
         self.per = _checks.choice("per", per, ["batch", "epoch"])
         self.verbose = verbose
         self.attribute = _checks.choice(
-            "attribute", attribute, sorted(_LOG_NAMES)
+            "attribute", attribute, sorted(_ATTRIBUTES)
         )
         self._scalars: list[schedules.AnnealedScalar] = []
         self._value = self._trained_at = math.nan
@@ -185,14 +177,16 @@ class TemperatureScheduler(keras.callbacks.Callback):
         return [_calls(optimizer) for optimizer in found.values() if optimizer]
 
     def _set(self, step: int) -> None:
-        check = functools.partial(_VALUE_CHECKS[self.attribute], self.attribute)
+        _, check_value = _ATTRIBUTES[self.attribute]
+        check = functools.partial(check_value, self.attribute)
         self._value = schedules.value_at(self.schedule, step, check)
         for scalar in self._scalars:
             scalar.assign(self._value)
 
     def _log(self, logs: Any) -> None:
         if logs is not None:
-            logs[_LOG_NAMES[self.attribute]] = self._trained_at
+            name, _ = _ATTRIBUTES[self.attribute]
+            logs[name] = self._trained_at
 
     def _find(self, model: keras.Model) -> list[keras.layers.Layer]:
         # Keras 3.12 to 3.15 list nested layers by no public method.
@@ -206,7 +200,9 @@ class TemperatureScheduler(keras.callbacks.Callback):
             found = list(itertools.compress(every, free))
             self._refuse_mixed_weights(found)
         else:
-            found = [self._named(entry, every) for entry in self._entries()]
+            found = [
+                self._named(entry, every) for entry in entries(self.layers)
+            ]
         if not found:
             reasons = [f"; {self._refusal(layer)}" for layer in every]
             raise ValueError(
@@ -239,10 +235,6 @@ class TemperatureScheduler(keras.callbacks.Callback):
         if not isinstance(layer, schedules.AnnealedLayer):
             return None
         return layer.annealed(self.attribute)
-
-    def _entries(self) -> list[Any]:
-        several = isinstance(self.layers, (list, tuple))
-        return list(self.layers) if several else [self.layers]
 
     def _named(
         self, entry: Any, every: list[keras.layers.Layer]

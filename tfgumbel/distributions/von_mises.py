@@ -72,11 +72,6 @@ class VonMises(Distribution):
         return other * turn + log_ratio - excess * _shortfall(concentration)
 
 
-def _is_far(concentration: tf.Tensor) -> tf.Tensor:
-    """Where the series below are exact to rounding."""
-    return concentration > (20.0 if concentration.dtype == tf.float32 else 1e3)
-
-
 @tf.custom_gradient
 def _log_bessel(concentration: tf.Tensor) -> Any:
     """log of e⁻ᵏ I₀(κ)."""
@@ -93,7 +88,8 @@ def _shortfall(concentration: tf.Tensor) -> Any:
 
     For large κ by the series in y = 1 / κ: the quotient rounds to 1.
     """
-    far = _is_far(concentration)
+    # Where the series are exact to rounding.
+    far = concentration > (20.0 if concentration.dtype == tf.float32 else 1e3)
     near = tf.where(far, tf.ones_like(concentration), concentration)
     y = 1.0 / tf.where(far, concentration, tf.ones_like(concentration))
     quotient = tf.math.bessel_i1e(near) / tf.math.bessel_i0e(near)

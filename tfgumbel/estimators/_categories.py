@@ -1,4 +1,4 @@
-"""Variables of K categories, with the categories on the last axis."""
+"""Variables of K categories: their logits, and samples by index."""
 
 from __future__ import annotations
 
@@ -25,24 +25,3 @@ def sample_of(
     assert isinstance(distribution, Categories)
     one_hot = one_hot_index(index, logits, axis)
     return tf.stop_gradient(distribution.from_categories(one_hot))
-
-
-def to_last(tensor: tf.Tensor, axis: int) -> tf.Tensor:
-    """Moves the axis to the end."""
-    rank = tensor.shape.rank
-    order = [i for i in range(rank) if i != axis % rank]
-    return _transposed(tensor, [*order, axis % rank])
-
-
-def from_last(tensor: tf.Tensor, axis: int) -> tf.Tensor:
-    """Moves the last axis to where `to_last` took it from."""
-    rank = tensor.shape.rank
-    order = list(range(rank - 1))
-    order.insert(axis % rank, rank - 1)
-    return _transposed(tensor, order)
-
-
-def _transposed(tensor: tf.Tensor, order: list[int]) -> tf.Tensor:
-    if order == sorted(order):
-        return tensor
-    return tf.transpose(tensor, order)

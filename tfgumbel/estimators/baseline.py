@@ -82,8 +82,10 @@ class Baseline(keras.layers.Layer):
         self._mean = self._statistic("mean")
         self._square = self._statistic("square")
         self._weight = self._statistic("weight")
-        # Out of sight of Keras's tracker and TensorFlow's: always zero.
-        self._hidden = types.SimpleNamespace(zeros=_zeros())
+        # Always zero, and out of sight of Keras's tracker and TensorFlow's.
+        # Trainable, for that is what tapes watch; no optimizer ever sees it.
+        zeros = tf.Variable(tf.zeros([3]), trainable=True, name="probe")
+        self._hidden = types.SimpleNamespace(zeros=zeros)
 
     def _statistic(self, name: str) -> keras.Variable:
         return self.add_weight(
@@ -318,11 +320,6 @@ def get_baseline(identifier: Any, normalize: bool = False) -> Baseline | None:
         "'leave_one_out', or a Keras layer that maps the context to one value "
         f"per example. Received: baseline={identifier!r}"
     )
-
-
-def _zeros() -> tf.Variable:
-    # Trainable, for that is what tapes watch; no optimizer ever sees it.
-    return tf.Variable(tf.zeros([3]), trainable=True, name="probe")
 
 
 def _finite(signal: tf.Tensor, weights: Any) -> tuple[tf.Tensor, tf.Tensor]:

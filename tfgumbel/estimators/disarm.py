@@ -6,13 +6,9 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tfgumbel._precision import from_last, to_last
 from tfgumbel.distributions import Antithetic, Categories, Parameters
-from tfgumbel.estimators._categories import (
-    from_last,
-    logits_and_axis,
-    sample_of,
-    to_last,
-)
+from tfgumbel.estimators._categories import logits_and_axis, sample_of
 from tfgumbel.estimators._category_tree import antithetic_pair, direction
 from tfgumbel.estimators.algebra import repeat
 from tfgumbel.estimators.arm import ARM

@@ -265,17 +265,16 @@ class Estimator(schedules.AnnealedLayer):
                         " Call it outside: what its cost computes may be "
                         "recomputed"
                     )
-            others = _names(
-                lambda other: (
-                    not other.needs_gradient
-                    and other.refusal(self.distribution) is None
-                )
-            )
+            others = [
+                name
+                for name in available(self.distribution)
+                if not _REGISTER[name].needs_gradient
+            ]
             raise ValueError(
                 f"{type(self).__name__} needs the gradient of the cost with "
                 "respect to the sample, and `cost_fn` has none: it passes "
                 "through an operation without a gradient. Estimators that "
-                f"need none: {others}"
+                f"need none: {', '.join(others)}"
             )
         return gradient
 
@@ -401,7 +400,3 @@ def get(identifier: Any, **kwargs: Any) -> Estimator:
         "Argument `estimator` must be a name, an `Estimator` or a serialised "
         f"one. Received: estimator={identifier!r}"
     )
-
-
-def _names(condition: Callable[[type[Estimator]], bool]) -> str:
-    return ", ".join(n for n in available() if condition(_REGISTER[n]))

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfgumbel import _checks
+from tfgumbel._precision import from_last, to_last
 from tfgumbel.distributions import Categories, Parameters, per_example
 from tfgumbel.estimators.algebra import (
     NOTHING_BY_ITSELF,
@@ -145,11 +146,11 @@ class RODEO(Estimator):
         )
 
         def pull(gradient: tf.Tensor) -> list[tf.Tensor]:
-            gradient = keras.ops.moveaxis(gradient, -1, axis)
+            gradient = from_last(gradient, axis)
             return tape.gradient(logits, parameters, output_gradients=gradient)
 
         tensors = (slope, one_hot, tf.nn.softmax(logits, axis=axis))
-        last = (keras.ops.moveaxis(tensor, axis, -1) for tensor in tensors)
+        last = (to_last(tensor, axis) for tensor in tensors)
         return _Point(cost, pull, *last)
 
     def _operate(

@@ -6,12 +6,9 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tfgumbel._precision import to_last
 from tfgumbel.distributions import Categories, Parameters
-from tfgumbel.estimators._categories import (
-    logits_and_axis,
-    sample_of,
-    to_last,
-)
+from tfgumbel.estimators._categories import logits_and_axis, sample_of
 from tfgumbel.estimators._without_replacement import (
     draw_distinct,
     leave_one_out,

@@ -200,8 +200,7 @@ class CodeUsageLoss(CalledOnce):
 
     def _probabilities(self, inputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """p and log p, of which 0 log 0 is 0, in float32."""
-        inputs = tf.convert_to_tensor(_checks.dense("inputs", inputs))
-        _checks.floating("inputs", inputs.dtype)
+        inputs = _checks.floating_tensor("inputs", inputs)
         self._check(inputs.shape)
         values = in_working_precision(inputs)
         if self.from_logits:

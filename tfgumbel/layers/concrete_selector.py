@@ -97,8 +97,7 @@ class ConcreteSelector(TemperatureLayer, StochasticLayer):
 
     def call(self, inputs: Any, training: Any = None) -> tf.Tensor:
         """Returns k blended, or chosen, features."""
-        inputs = tf.convert_to_tensor(_checks.dense("inputs", inputs))
-        _checks.floating("inputs", inputs.dtype)
+        inputs = _checks.floating_tensor("inputs", inputs)
         logits = tf.convert_to_tensor(self.logits)
         if not inputs.shape[-1:].is_compatible_with(logits.shape[1:]):
             raise ValueError(

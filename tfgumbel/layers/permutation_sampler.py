@@ -125,8 +125,7 @@ class PermutationSampler(TemperatureLayer, SamplingLayer):
 
     def call(self, logits: Any, training: Any = None) -> tf.Tensor:
         """Returns a permutation matrix, or a relaxed one."""
-        logits = tf.convert_to_tensor(_checks.dense("logits", logits))
-        _checks.floating("logits", logits.dtype)
+        logits = _checks.floating_tensor("logits", logits)
         if self.trains(training, logits):
             sample = self._relaxed(logits, training)
         else:

@@ -187,8 +187,7 @@ class StochasticGate(TemperatureLayer, InferringLayer):
         self, inputs: Any, gates: Any = None, training: Any = None
     ) -> tf.Tensor:
         """Returns the inputs times the gates."""
-        inputs = tf.convert_to_tensor(_checks.dense("inputs", inputs))
-        _checks.floating("inputs", inputs.dtype)
+        inputs = _checks.floating_tensor("inputs", inputs)
         parameters = self._parameters(gates, inputs)
         self.warn_if_recorded(training, [inputs, parameters])
         temperature = None
@@ -231,8 +230,7 @@ class StochasticGate(TemperatureLayer, InferringLayer):
                     f"Received: inputs of shape {inputs.shape}"
                 )
             return tf.convert_to_tensor(self.gates)
-        gates = tf.convert_to_tensor(_checks.dense("gates", gates))
-        _checks.floating("gates", gates.dtype)
+        gates = _checks.floating_tensor("gates", gates)
         if count is not None:
             self._check_gates(gates.shape, count)
         if not gates.shape[:1].is_compatible_with(inputs.shape[:1]):

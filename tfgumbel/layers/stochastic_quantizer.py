@@ -294,8 +294,7 @@ class StochasticQuantizer(StraightThroughLayer, SamplingLayer):
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         """Returns the codes of the inputs, having added their losses."""
-        x = tf.convert_to_tensor(_checks.dense("inputs", inputs))
-        _checks.floating("inputs", x.dtype)
+        x = _checks.floating_tensor("inputs", inputs)
         trains = self.trains(training, x)
         scale, tau = self._scale(training), self.gradient_temperature(training)
         x = in_working_precision(x)

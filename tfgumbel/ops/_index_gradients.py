@@ -8,11 +8,12 @@ over it, but come from the means of the table: pᵀg = u · Eᵀp.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfgumbel._precision import softmax_at, without_infinity
+from tfgumbel._precision import is_compiled, softmax_at, without_infinity
 
 
 class Block(NamedTuple):
@@ -64,9 +65,23 @@ class Block(NamedTuple):
         return softmax_at(tau, logits, -1)
 
 
+Gradient = Callable[[Block], tf.Tensor]
+
+
+def at_once(rows: tf.Tensor, size: int) -> bool:
+    """Whether one block holds all: few rows, or XLA, where loops crawl."""
+    count = rows.shape[0]
+    return is_compiled() or (count is not None and count <= size)
+
+
 def straight_through(block: Block, tau: tf.Tensor) -> tf.Tensor:
     """J(π) g / τ."""
     return _jacobian(block.softmax(tau), block.scaled(1.0 / tau))
+
+
+def straight_through_at_one(block: Block) -> tf.Tensor:
+    """J(π) g."""
+    return straight_through(block, tf.ones([], block.logits.dtype))
 
 
 def reinmax(block: Block, tau: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks
+from tfgumbel._precision import from_last, to_last
 
 
 class SubsetSize(NamedTuple):
@@ -27,8 +28,7 @@ class SubsetSize(NamedTuple):
 
 def subset_logits(logits: Any, axis: int) -> tf.Tensor:
     """Returns the logits of the items as a tensor, checked."""
-    logits = tf.convert_to_tensor(logits)
-    _checks.floating("logits", logits.dtype)
+    logits = _checks.floating_tensor("logits", logits)
     if logits.shape.rank is None or logits.shape.rank == 0:
         raise ValueError(
             "Argument `logits` must have at least one axis, that of the "
@@ -82,15 +82,11 @@ def _one_size(
             "Argument `k` must be an integer, an integer tensor, or a pair "
             f"of them. Received: k={k!r}"
         )
-    return _size_tensor(tf.convert_to_tensor(size), logits, axis)
+    return _size_tensor(size, logits, axis)
 
 
-def _size_tensor(size: tf.Tensor, logits: tf.Tensor, axis: int) -> tf.Tensor:
-    if not size.dtype.is_integer:
-        raise TypeError(
-            "Argument `k` must hold integers. "
-            f"Received: k of dtype {size.dtype.name}"
-        )
+def _size_tensor(size: Any, logits: tf.Tensor, axis: int) -> tf.Tensor:
+    size = _checks.integers("k", size)
     batch = logits.shape.as_list()
     items = batch.pop(axis)
     _checks.broadcastable("k", size.shape, batch)
@@ -101,7 +97,7 @@ def _size_tensor(size: tf.Tensor, logits: tf.Tensor, axis: int) -> tf.Tensor:
                 f"Argument `k` must lie between 0 and the number of items, "
                 f"{items} on axis {axis}. Received: k={values}"
             )
-    shape = tf.shape(last(logits, axis))[:-1]
+    shape = tf.shape(to_last(logits, axis))[:-1]
     return tf.broadcast_to(tf.cast(size, tf.int32), shape)
 
 
@@ -121,29 +117,15 @@ def _rows(size: Any) -> tf.Tensor:
     return tf.reshape(tf.convert_to_tensor(size, tf.int32), [-1, 1])
 
 
-def last(tensor: tf.Tensor, axis: int) -> tf.Tensor:
-    """Moves `axis` to the end; the other axes keep their order."""
-    rank = tensor.shape.rank
-    axis %= rank
-    if axis == rank - 1:
-        return tensor
-    order = [i for i in range(rank) if i != axis]
-    return tf.transpose(tensor, [*order, axis])
-
-
 def rows(tensor: tf.Tensor, axis: int) -> tf.Tensor:
     """The tensor as `[R, n]`, with the items of `axis` in a row."""
-    return tf.reshape(last(tensor, axis), [-1, tensor.shape[axis]])
+    return tf.reshape(to_last(tensor, axis), [-1, tensor.shape[axis]])
 
 
 def like(matrix: tf.Tensor, tensor: tf.Tensor, axis: int) -> tf.Tensor:
     """The inverse of `rows`: a `[R, n]` matrix in the shape of the tensor."""
-    rank = tensor.shape.rank
-    axis %= rank
-    moved = tf.reshape(matrix, tf.shape(last(tensor, axis)))
-    if axis < rank - 1:
-        order = [*range(axis), rank - 1, *range(axis, rank - 1)]
-        moved = tf.transpose(moved, order)
+    shape = tf.shape(to_last(tensor, axis))
+    moved = from_last(tf.reshape(matrix, shape), axis)
     moved.set_shape(tensor.shape)
     return moved
 
@@ -152,6 +134,6 @@ def per_row(vector: tf.Tensor, tensor: tf.Tensor, axis: int) -> tf.Tensor:
     """A `[R]` vector in the shape of the tensor without `axis`."""
     batch = tensor.shape.as_list()
     batch.pop(axis)
-    shaped = tf.reshape(vector, tf.shape(last(tensor, axis))[:-1])
+    shaped = tf.reshape(vector, tf.shape(to_last(tensor, axis))[:-1])
     shaped.set_shape(batch)
     return shaped

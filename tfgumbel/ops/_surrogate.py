@@ -12,6 +12,7 @@ from tfgumbel import _checks
 from tfgumbel._precision import (
     in_working_precision,
     nan_rows,
+    transposed,
     without_infinity,
 )
 
@@ -114,10 +115,6 @@ def softmax_jacobian(p: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
 
 def swap_last(tensor: tf.Tensor, axis: int) -> tf.Tensor:
     """Exchanges `axis` and the last axis."""
-    rank = tensor.shape.rank
-    axis %= rank
-    if axis == rank - 1:
-        return tensor
-    order = list(range(rank))
+    order = list(range(tensor.shape.rank))
     order[axis], order[-1] = order[-1], order[axis]
-    return tf.transpose(tensor, order)
+    return transposed(tensor, order)

@@ -58,13 +58,9 @@ def binary_concrete(
     logits = _checks.bernoulli_logits(logits)
     working = in_working_precision(logits)
     noise = _checks.noise(noise, working)
-    tau = _checks.guarded_temperature(temperature, working.dtype)
-
-    backward = tau
-    if backward_temperature is not None:
-        backward = _checks.guarded_temperature(
-            backward_temperature, working.dtype, "backward_temperature"
-        )
+    tau, backward = _checks.guarded_temperatures(
+        temperature, backward_temperature, working.dtype
+    )
 
     @tf.custom_gradient
     def sample(logits, noise, backward):

@@ -47,7 +47,7 @@ def binary_concrete_log_prob(
     Reference:
         Maddison, Mnih, Teh. The Concrete distribution. ICLR 2017.
     """
-    sample = _working("sample", sample)
+    sample = finite_log_odds(_checks.floating_tensor("sample", sample))
     below_one = 1.0 - np.finfo(sample.dtype.as_numpy_dtype).epsneg
     sample = tf.clip_by_value(sample, SMALLEST, below_one)
     log_x, log_rest = tf.math.log(sample), tf.math.log1p(-sample)
@@ -92,7 +92,7 @@ def logit_binary_concrete_log_prob(
     Reference:
         Maddison, Mnih, Teh. The Concrete distribution. ICLR 2017.
     """
-    value = _working("sample", sample)
+    value = finite_log_odds(_checks.floating_tensor("sample", sample))
     logits = tf.cast(
         finite_log_odds(_checks.bernoulli_logits(logits)), value.dtype
     )
@@ -100,9 +100,3 @@ def logit_binary_concrete_log_prob(
     difference = logits - tau * value
     both = tf.nn.softplus(difference) + tf.nn.softplus(-difference)
     return tf.math.log(tau) - both
-
-
-def _working(name: str, value: Any) -> tf.Tensor:
-    value = tf.convert_to_tensor(value)
-    _checks.floating(name, value.dtype)
-    return finite_log_odds(value)

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import LOWEST
+from tfgumbel._precision import LOWEST, in_working_precision
 
 
 def mask_logits(
@@ -43,8 +43,7 @@ def mask_logits(
     if category_mask is None:
         return logits
     mask = _checks.category_mask(category_mask, logits, axis, least)
-    if logits.dtype.size < 4:
-        logits = tf.cast(logits, tf.float32)
+    logits = in_working_precision(logits)
     # A legal category beats a masked one, whatever its own logit is.
     lowest = tf.cast(LOWEST, logits.dtype)
     legal = tf.where(logits < 0.5 * lowest, 0.5 * lowest, logits)

@@ -135,10 +135,9 @@ def _same_shape(
     sample: Any, logits: Any, axis: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Both in one working precision, the logits broadcast to the sample."""
-    sample, logits = tf.convert_to_tensor(sample), tf.convert_to_tensor(logits)
-    _checks.floating("sample", sample.dtype)
+    sample = _checks.floating_tensor("sample", sample)
     _checks.categorical_shape(sample.shape, axis, "sample")
-    _checks.floating("logits", logits.dtype)
+    logits = _checks.floating_tensor("logits", logits)
     _require_broadcast(logits.shape, sample.shape)
     sample = in_working_precision(sample)
     logits = tf.cast(finite_logits(logits), sample.dtype)

@@ -52,9 +52,7 @@ def gaussian_stddev(
     _checks.choice(
         "parameterization", parameterization, GAUSSIAN_PARAMETERIZATIONS
     )
-    scale = tf.convert_to_tensor(scale)
-    _checks.floating("scale", scale.dtype)
-    scale = in_working_precision(scale)
+    scale = in_working_precision(_checks.floating_tensor("scale", scale))
     if parameterization == "stddev":
         return scale
     if parameterization == "softplus":
@@ -94,8 +92,7 @@ def reparameterize_gaussian(mean: Any, stddev: Any, noise: Any) -> tf.Tensor:
     Reference:
         Kingma, Welling. Auto-encoding variational Bayes. ICLR 2014.
     """
-    mean = tf.convert_to_tensor(mean)
-    _checks.floating("mean", mean.dtype)
+    mean = _checks.floating_tensor("mean", mean)
     dtype = working_dtype(mean.dtype)
 
     @tf.custom_gradient

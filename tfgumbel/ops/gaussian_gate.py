@@ -46,7 +46,7 @@ def gaussian_gate(
         Yamada, Lindenbaum, Negahban, Kluger. Feature selection using
         stochastic gates. ICML 2020.
     """
-    mean = _mean(mean)
+    mean = _checks.floating_tensor("mean", mean)
     stddev = _checks.positive_number("stddev", stddev)
     working = in_working_precision(mean)
     noise = tf.cast(noise, working.dtype)
@@ -84,7 +84,7 @@ def gaussian_gate_open_probability(
     >>> float(tg.ops.gaussian_gate_open_probability(0.0))
     0.5
     """
-    mean = in_working_precision(_mean(mean))
+    mean = in_working_precision(_checks.floating_tensor("mean", mean))
     stddev = _checks.positive_number("stddev", stddev)
     return 0.5 * tf.math.erfc(-mean * (0.5**0.5 / stddev))
 
@@ -107,10 +107,4 @@ def gaussian_gate_mode(mean: Any) -> tf.Tensor:
     >>> tg.ops.gaussian_gate_mode([-0.3, 0.4, 1.2]).numpy()
     array([0. , 0.4, 1. ], dtype=float32)
     """
-    return cut_off(_mean(mean), 0.0, 1.0)
-
-
-def _mean(mean: Any) -> tf.Tensor:
-    mean = tf.convert_to_tensor(mean)
-    _checks.floating("mean", mean.dtype)
-    return mean
+    return cut_off(_checks.floating_tensor("mean", mean), 0.0, 1.0)

@@ -37,9 +37,7 @@ def gaussian_tril(scale: Any) -> tf.Tensor:
     array([[ 1.,  0.],
            [-1.,  1.]], dtype=float32)
     """
-    scale = tf.convert_to_tensor(scale)
-    _checks.floating("scale", scale.dtype)
-    scale = in_working_precision(scale)
+    scale = in_working_precision(_checks.floating_tensor("scale", scale))
     size = gaussian_tril_size(scale.shape)
     rows, columns = np.tril_indices(size)
     # One more than there are numbers stands for zero.
@@ -87,8 +85,7 @@ def reparameterize_gaussian_tril(
     >>> tg.ops.reparameterize_gaussian_tril([0.0, 5.0], tril, [2.0, 1.0])
     <tf.Tensor: shape=(2,), dtype=float32, numpy=array([2., 4.], ...)>
     """
-    mean = tf.convert_to_tensor(mean)
-    _checks.floating("mean", mean.dtype)
+    mean = _checks.floating_tensor("mean", mean)
     dtype = working_dtype(mean.dtype)
     scale_tril, noise = tf.cast(scale_tril, dtype), tf.cast(noise, dtype)
     z = tf.cast(mean, dtype) + tf.linalg.matvec(scale_tril, noise)
@@ -120,9 +117,7 @@ def gaussian_tril_log_prob(
     >>> round(float(log_prob), 4)  # -log 2π
     -1.8379
     """
-    mean = tf.convert_to_tensor(mean)
-    _checks.floating("mean", mean.dtype)
-    mean = in_working_precision(mean)
+    mean = in_working_precision(_checks.floating_tensor("mean", mean))
     scale_tril = tf.cast(scale_tril, mean.dtype)
     deviation = tf.cast(sample, mean.dtype) - mean
     scaled = tf.linalg.triangular_solve(scale_tril, deviation[..., None])

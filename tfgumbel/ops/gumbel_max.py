@@ -74,8 +74,7 @@ def exponential_min(
     >>> int(tg.ops.exponential_min([0.2, 0.5, 0.3], noise=[1.0, 1.0, 0.1]))
     2
     """
-    probabilities = tf.convert_to_tensor(probabilities)
-    _checks.floating("probabilities", probabilities.dtype)
+    probabilities = _checks.floating_tensor("probabilities", probabilities)
     _checks.categorical_shape(probabilities.shape, axis, "probabilities")
     # The smallest time wins, that is, the largest rate over time.
     probabilities = in_working_precision(probabilities)

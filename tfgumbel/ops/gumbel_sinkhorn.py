@@ -174,14 +174,13 @@ def gumbel_sinkhorn(
     iterations = _checks.positive_integer("iterations", iterations)
     scores = in_working_precision(logits)
     scores += _checks.noise(noise, scores)
-    tau = _checks.guarded_temperature(temperature, scores.dtype)
+    tau, backward = _checks.guarded_temperatures(
+        temperature, backward_temperature, scores.dtype
+    )
     # Lest derivatives in τ are NaN; those of NaN stay.
     finite = tf.where(scores < LOWEST, tf.cast(LOWEST, scores.dtype), scores)
     matrix = _sinkhorn(finite / tau, iterations)
-    if backward_temperature is not None:
-        backward = _checks.guarded_temperature(
-            backward_temperature, scores.dtype, "backward_temperature"
-        )
+    if backward is not tau:
         matrix = with_value(_sinkhorn(finite / backward, iterations), matrix)
     if hard:
         value = permutation_matrix(maximal_matching(scores), dtype=scores.dtype)

@@ -87,12 +87,9 @@ def gumbel_softmax(
         tau = _checks.temperature_or_zero(temperature, working.dtype)
         sample = _soft(working, noise, tau, axis)
     else:
-        tau = _checks.guarded_temperature(temperature, working.dtype)
-        backward = tau
-        if backward_temperature is not None:
-            backward = _checks.guarded_temperature(
-                backward_temperature, working.dtype, "backward_temperature"
-            )
+        tau, backward = _checks.guarded_temperatures(
+            temperature, backward_temperature, working.dtype
+        )
         forward = None if hard else tau
         sample = _decoupled(working, noise, forward, backward, axis)
     return tf.cast(sample, logits.dtype)

@@ -72,8 +72,7 @@ def implicit_reparameterization(
         Figurnov, Mohamed, Mnih. Implicit reparameterization gradients.
         NeurIPS 2018.
     """
-    sample = tf.convert_to_tensor(sample)
-    _checks.floating("sample", sample.dtype)
+    sample = _checks.floating_tensor("sample", sample)
     name, function = _the_one(cdf=cdf, standardize=standardize)
     # A step of Newton's method makes z follow S(z; φ) = constant to first
     # order in φ. The second starts from such a z, and is right to second.

@@ -105,9 +105,7 @@ def gaussian_kl(
     >>> float(tg.ops.gaussian_kl(1.0, 1.0))
     0.5
     """
-    mean = tf.convert_to_tensor(mean)
-    _checks.floating("mean", mean.dtype)
-    mean = in_working_precision(mean)
+    mean = in_working_precision(_checks.floating_tensor("mean", mean))
     ratio = tf.cast(stddev, mean.dtype) / tf.cast(prior_stddev, mean.dtype)
     shift = (mean - tf.cast(prior_mean, mean.dtype)) / tf.cast(
         prior_stddev, mean.dtype
@@ -151,9 +149,8 @@ def gaussian_tril_kl(
     >>> float(tg.ops.gaussian_tril_kl([1.0, 0.0], [[1.0, 0.0], [2.0, 1.0]]))
     2.5
     """
-    mean, scale_tril = map(tf.convert_to_tensor, (mean, scale_tril))
-    _checks.floating("mean", mean.dtype)
-    scale_tril = in_working_precision(scale_tril)
+    mean = _checks.floating_tensor("mean", mean)
+    scale_tril = in_working_precision(tf.convert_to_tensor(scale_tril))
     if prior_scale_tril is not None:
         factor = tf.cast(prior_scale_tril, scale_tril.dtype)
         shift = tf.cast(mean, factor.dtype) - tf.cast(prior_mean, factor.dtype)

@@ -130,9 +130,7 @@ def gaussian_log_prob(mean: Any, stddev: Any, sample: Any) -> tf.Tensor:
     >>> round(float(tg.ops.gaussian_log_prob(0.0, 1.0, 0.0)), 4)
     -0.9189
     """
-    mean = tf.convert_to_tensor(mean)
-    _checks.floating("mean", mean.dtype)
-    mean = in_working_precision(mean)
+    mean = in_working_precision(_checks.floating_tensor("mean", mean))
     stddev = tf.cast(stddev, mean.dtype)
     scaled = (tf.cast(sample, mean.dtype) - mean) / stddev
     constant = 0.5 * math.log(2 * math.pi)

@@ -55,8 +55,7 @@ def square_matrices(matrices: Any, name: str = "logits") -> tf.Tensor:
 
     Where only one of the two sizes is known, it is the other one's, too.
     """
-    matrices = tf.convert_to_tensor(matrices)
-    _checks.floating(name, matrices.dtype)
+    matrices = _checks.floating_tensor(name, matrices)
     shape = matrices.shape
     sizes = set(shape[-2:] if (shape.rank or 0) >= 2 else ()) - {None}
     if len(sizes) != 1 or sizes == {0}:

@@ -60,8 +60,7 @@ def plackett_luce_log_prob(logits: Any, order: Any) -> tf.Tensor:
 
 def item_logits(logits: Any) -> tf.Tensor:
     """Returns the logits of items to be ordered as a tensor, checked."""
-    logits = tf.convert_to_tensor(logits)
-    _checks.floating("logits", logits.dtype)
+    logits = _checks.floating_tensor("logits", logits)
     if not logits.shape.rank or not logits.shape[-1]:
         raise ValueError(
             "Argument `logits` must be of shape [..., n], with a known number "
@@ -71,12 +70,7 @@ def item_logits(logits: Any) -> tf.Tensor:
 
 
 def _order(order: Any, logits: tf.Tensor) -> tf.Tensor:
-    order = tf.convert_to_tensor(order)
-    if not order.dtype.is_integer:
-        raise TypeError(
-            "Argument `order` must hold integers. "
-            f"Received: order of dtype {order.dtype.name}"
-        )
+    order = _checks.integers("order", order)
     fits = order.shape.rank == logits.shape.rank and (
         order.shape[:-1].is_compatible_with(logits.shape[:-1])
     )

@@ -8,21 +8,18 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import in_working_precision, is_compiled, nan_rows
-from tfgumbel.ops import _index_gradients
-from tfgumbel.ops._index_gradients import Block
+from tfgumbel._precision import in_working_precision, nan_rows
+from tfgumbel.ops._index_gradients import (
+    Block,
+    Gradient,
+    at_once,
+    straight_through_at_one,
+)
 
-Gradient = Callable[[Block], tf.Tensor]
 Choice = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 # Logits of a block, 16 MB: what a processor's cache nearly holds.
 _BLOCK = 4_000_000
-
-
-def _straight_through(block: Block) -> tf.Tensor:
-    return _index_gradients.straight_through(
-        block, tf.ones([], block.logits.dtype)
-    )
 
 
 def code_logits(x: Any, codebook: Any, *, scale: Any = 1.0) -> tf.Tensor:
@@ -142,7 +139,7 @@ def choose_code(
 def _joined(of_rows: Any, flat: tf.Tensor, size: int) -> tf.Tensor:
     """The indices of all blocks, one after the other."""
     count = tf.shape(flat)[0]
-    if _at_once(flat, size):
+    if at_once(flat, size):
         return of_rows(0, count)
 
     def add(first: Any, found: tf.Tensor) -> Any:
@@ -159,20 +156,13 @@ def _joined(of_rows: Any, flat: tf.Tensor, size: int) -> tf.Tensor:
     return index
 
 
-def _at_once(flat: tf.Tensor, size: int) -> bool:
-    """Whether there is but one block: few rows, or XLA, where loops crawl."""
-    compiled = is_compiled()
-    rows = flat.shape[0]
-    return compiled or (rows is not None and rows <= size)
-
-
 def quantize(
     x: Any,
     codebook: Any,
     index: Any,
     *,
     scale: Any = 1.0,
-    gradient: Gradient = _straight_through,
+    gradient: Gradient = straight_through_at_one,
     trains_codebook: bool = True,
     block: int = _BLOCK,
 ) -> tf.Tensor:
@@ -265,7 +255,7 @@ class _Blocks:
     def gradients(self, gradient: Gradient, size: int, of_codes: bool) -> Any:
         """Those in the vectors, the weights and the bias of the logits."""
         count = tf.shape(self.flat)[0]
-        if _at_once(self.flat, size):
+        if at_once(self.flat, size):
             of_flat, *others = self._of_rows(0, count, gradient, of_codes)
             return of_flat, *(others or (None, None))
         parts = tf.TensorArray(
@@ -314,10 +304,8 @@ class _Blocks:
 
 def _checked(x: Any, codebook: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Vectors and codes, in the working precision of the vectors."""
-    x = tf.convert_to_tensor(_checks.dense("x", x))
-    codebook = tf.convert_to_tensor(codebook)
-    _checks.floating("x", x.dtype)
-    _checks.floating("codebook", codebook.dtype)
+    x = _checks.floating_tensor("x", x)
+    codebook = _checks.floating_tensor("codebook", codebook)
     if codebook.shape.rank != 2 or None in codebook.shape:
         raise ValueError(
             "Argument `codebook` must be of a known shape [K, dim]. "

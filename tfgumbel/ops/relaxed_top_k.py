@@ -84,23 +84,19 @@ def relaxed_top_k(
     working = in_working_precision(logits)
     noise = _checks.noise(noise, working)
     keys = without_infinity(working) + noise
-    tau = _checks.guarded_temperature(temperature, working.dtype)
+    tau, backward = _checks.guarded_temperatures(
+        temperature, backward_temperature, working.dtype
+    )
     # NaN of a row, which the gradient has to bring back to all of the row.
     nan = nan_rows(working + noise, axis)
-    if backward_temperature is None:
-        sample = _relaxed(keys, k, tau + nan, axis)
-    else:
-        backward = _checks.guarded_temperature(
-            backward_temperature, working.dtype, "backward_temperature"
-        )
-        sample = _relaxed(keys, k, backward + nan, axis)
-        if not hard:
-            value = _relaxed(tf.stop_gradient(keys), k, tau + nan, axis)
-            sample = with_value(sample, value)
+    sample = _relaxed(keys, k, backward + nan, axis)
     if hard:
         # A bad temperature must show in the value too.
         k_hot = k_hot_top(tf.stop_gradient(keys), k, axis) + nan_values(tau)
         sample = with_value(sample, k_hot)
+    elif backward is not tau:
+        value = _relaxed(tf.stop_gradient(keys), k, tau + nan, axis)
+        sample = with_value(sample, value)
     return tf.cast(sample, logits.dtype)
 
 

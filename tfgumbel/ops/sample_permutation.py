@@ -99,12 +99,7 @@ def permutation_matrix(order: Any, *, dtype: Any = "float32") -> tf.Tensor:
     array([[0., 1.],
            [1., 0.]], dtype=float32)
     """
-    order = tf.convert_to_tensor(order)
-    if not order.dtype.is_integer:
-        raise TypeError(
-            "Argument `order` must hold integers. "
-            f"Received: order of dtype {order.dtype.name}"
-        )
+    order = _checks.integers("order", order)
     return tf.one_hot(order, tf.shape(order)[-1], dtype=dtype)
 
 

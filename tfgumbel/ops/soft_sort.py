@@ -147,29 +147,26 @@ def _sorting_matrix(scores: tf.Tensor) -> tf.Tensor:
 
 def _temperatures(
     temperature: Any, backward_temperature: Any, nan: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """τ and that of the gradient, if it is another; NaN in bad examples."""
-    tau = _checks.guarded_temperature(temperature, nan.dtype) + nan
-    if backward_temperature is None:
-        return tau, None
-    name = "backward_temperature"
-    backward = _checks.guarded_temperature(
-        backward_temperature, nan.dtype, name
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """τ and that of the gradient; NaN in bad examples."""
+    tau, backward = _checks.guarded_temperatures(
+        temperature, backward_temperature, nan.dtype
     )
-    return tau, backward + nan
+    shown = tau + nan
+    return shown, shown if backward is tau else backward + nan
 
 
 def _finished(
     keys: tf.Tensor,
     matrix: tf.Tensor,
-    taus: tuple[tf.Tensor, tf.Tensor | None],
+    taus: tuple[tf.Tensor, tf.Tensor],
     hard: bool,
 ) -> tf.Tensor:
     """The soft or the hard matrix; what is amiss with τ shows."""
     tau, backward = taus
-    soft = tf.nn.softmax(keys / (tau if backward is None else backward))
+    soft = tf.nn.softmax(keys / backward)
     if hard:
         return with_value(soft, matrix + nan_values(tau))
-    if backward is None:
+    if backward is tau:
         return soft
     return with_value(soft, tf.nn.softmax(keys / tau))

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import in_working_precision, is_compiled, nan_rows
-from tfgumbel.ops import _index_gradients
-from tfgumbel.ops._index_gradients import Block
-
-Gradient = Callable[[Block], tf.Tensor]
-
-
-def _straight_through(block: Block) -> tf.Tensor:
-    return _index_gradients.straight_through(
-        block, tf.ones([], block.logits.dtype)
-    )
+from tfgumbel._precision import in_working_precision, nan_rows
+from tfgumbel.ops._index_gradients import (
+    Block,
+    Gradient,
+    at_once,
+    straight_through_at_one,
+)
 
 
 def straight_through_embedding(
@@ -26,7 +21,7 @@ def straight_through_embedding(
     embeddings: Any,
     index: Any,
     *,
-    gradient: Gradient = _straight_through,
+    gradient: Gradient = straight_through_at_one,
     block: int = 32_000_000,
 ) -> tf.Tensor:
     """Rows of a table, with the gradients of one-hot × table.
@@ -95,8 +90,7 @@ def straight_through_embedding(
 
 
 def _checked_table(embeddings: Any, logits: tf.Tensor) -> tf.Tensor:
-    embeddings = tf.convert_to_tensor(embeddings)
-    _checks.floating("embeddings", embeddings.dtype)
+    embeddings = _checks.floating_tensor("embeddings", embeddings)
     if not embeddings.shape.is_compatible_with([logits.shape[-1], None]):
         raise ValueError(
             f"Argument `embeddings` must be of shape [{logits.shape[-1]}, "
@@ -128,10 +122,8 @@ def _by_blocks(
         parts = flat[rows], index[rows], upstream[rows]
         return gradient(Block(*parts, table, first))
 
-    size = max(1, block // categories)
-    static, count = flat.shape[0], tf.shape(flat)[0]
-    compiled = is_compiled()
-    if compiled or (static is not None and static <= size):
+    size, count = max(1, block // categories), tf.shape(flat)[0]
+    if at_once(flat, size):
         return tf.reshape(of_rows(0, count), tf.shape(logits))
     blocks = -(-count // size)
     array = tf.TensorArray(

@@ -135,7 +135,8 @@ def run(
     outcomes = []
     with kept_generators():
         for each in chosen:
-            keras.utils.set_random_seed(_own_seed(seed, each.name))
+            own = (seed + zlib.crc32(each.name.encode())) % 2**31
+            keras.utils.set_random_seed(own)
             outcomes.append(each.run(subject, page))
             bar.add(1)
     return Report(subject.name, tuple(outcomes), seed, time.monotonic() - start)
@@ -197,10 +198,6 @@ def changed(
 def packed(tensors: Sequence[Any]) -> Any:
     """Returns what `as_parameters` takes: the one tensor, or a tuple."""
     return tuple(tensors) if len(tensors) > 1 else tensors[0]
-
-
-def _own_seed(seed: int, name: str) -> int:
-    return (seed + zlib.crc32(name.encode())) % 2**31
 
 
 def _wanted(
