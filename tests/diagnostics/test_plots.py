@@ -37,6 +37,15 @@ def test_lines_that_coincide_are_one_and_say_so():
     assert both.label.endswith("zgr = reinmax")
 
 
+@pytest.mark.parametrize("end", [np.inf, np.nan])
+def test_a_run_that_diverges_leaves_the_others_as_they_are(end):
+    diverged = curve(0.9)
+    diverged.cost[-1] = end
+    curves = {"a": curve(0.5), "diverged": diverged, "b": curve(0.2)}
+    ((_, lines),) = plots.panels(curves)
+    assert [line.names for line in lines] == [["b"], ["a"], ["diverged"]]
+
+
 @pytest.mark.parametrize("count", [1, 8, 9, 20])
 def test_no_panel_has_more_than_eight_lines(count):
     curves = {str(i): curve(0.01 * i) for i in range(count)}

@@ -6,6 +6,7 @@ a line tells as well.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -253,7 +254,7 @@ def panels(curves: Mapping[str, Curve]) -> list[tuple[str, list[Line]]]:
             for name, curve in curves.items()
             if curve.step and curve.unbiased == unbiased
         }
-        lines = sorted(_merged(chosen), key=lambda line: line.curve.cost[-1])
+        lines = sorted(_merged(chosen), key=_final_cost)
         count = -(-len(lines) // _MOST_LINES)
         for part in range(count):
             size = -(-len(lines) // count)
@@ -263,9 +264,16 @@ def panels(curves: Mapping[str, Curve]) -> list[tuple[str, list[Line]]]:
     return found
 
 
+def _final_cost(line: Line) -> tuple[bool, float]:
+    """What lines are ordered by: NaN comes last."""
+    cost = line.curve.cost[-1]
+    return math.isnan(cost), cost
+
+
 def _merged(curves: Mapping[str, Curve]) -> list[Line]:
     """Lines: curves that nobody could tell apart are one."""
-    costs = [value for curve in curves.values() for value in curve.cost]
+    every = [value for curve in curves.values() for value in curve.cost]
+    costs = list(filter(math.isfinite, every))
     width = 0.002 * (max(costs) - min(costs)) if costs else 0.0
     lines: list[Line] = []
     for name, curve in curves.items():
