@@ -210,6 +210,25 @@ def test_rows_are_probabilities_and_tend_to_the_permutation(op):
         np.testing.assert_array_equal(hard.sum(axis=axis), 1.0)
 
 
+def test_an_impossible_place_leaves_the_temperature_its_gradient():
+    """Of two items and places: σ((a + d - b - c) / 2τ), and 1 apart."""
+    logits = np.full([3, 3], -np.inf)
+    logits[0, 0], logits[1:, 1:] = 0.4, [[0.9, -0.2], [0.1, 0.6]]
+    tau = tf.constant(0.7, tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(tau)
+        matrix = tg.ops.gumbel_sinkhorn(
+            logits, np.zeros([3, 3]), temperature=tau
+        )
+        chosen = matrix[1, 1]
+    half = (0.9 + 0.6 + 0.2 - 0.1) / 2.0
+    p = 1.0 / (1.0 + np.exp(-half / 0.7))
+    np.testing.assert_allclose(matrix[0], [1.0, 0.0, 0.0])
+    np.testing.assert_allclose(chosen, p)
+    slope = -p * (1.0 - p) * half / 0.7**2
+    np.testing.assert_allclose(tape.gradient(chosen, tau), slope)
+
+
 def test_an_impossible_item_stands_last():
     logits = [[0.0, -np.inf, 2.0]]
     zeros = np.zeros([1, 3])

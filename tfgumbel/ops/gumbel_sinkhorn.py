@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfgumbel import _checks
 from tfgumbel._precision import (
+    LOWEST,
     in_working_precision,
     nan_values,
     without_infinity,
@@ -174,12 +175,14 @@ def gumbel_sinkhorn(
     scores = in_working_precision(logits)
     scores += _checks.noise(noise, scores)
     tau = _checks.guarded_temperature(temperature, scores.dtype)
-    matrix = _sinkhorn(scores / tau, iterations)
+    # Lest derivatives in τ are NaN; those of NaN stay.
+    finite = tf.where(scores < LOWEST, tf.cast(LOWEST, scores.dtype), scores)
+    matrix = _sinkhorn(finite / tau, iterations)
     if backward_temperature is not None:
         backward = _checks.guarded_temperature(
             backward_temperature, scores.dtype, "backward_temperature"
         )
-        matrix = with_value(_sinkhorn(scores / backward, iterations), matrix)
+        matrix = with_value(_sinkhorn(finite / backward, iterations), matrix)
     if hard:
         value = permutation_matrix(maximal_matching(scores), dtype=scores.dtype)
         value += _nan_matrices(scores) + nan_values(tau)
