@@ -197,6 +197,12 @@ def test_get_knows_names(identifier, decay, learned):
     assert estimators.get_baseline(identifier, normalize=True).normalize
 
 
+def test_nvil_sees_all_of_the_context_with_a_hundred_units():
+    baseline = estimators.get_baseline("nvil")
+    assert baseline(tf.ones([4, 2, 3])).shape == (4,)
+    assert baseline.network.count_params() == (6 + 1) * 100 + 100 + 1
+
+
 def test_get_passes_layers_through():
     assert estimators.get_baseline(None) is None
     assert estimators.get_baseline(None, normalize=True).normalize

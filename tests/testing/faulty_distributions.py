@@ -594,6 +594,24 @@ def of_odds(self, cost, parameters, gradients):
     return ScoreFunction.join(self, cost, parameters, [found])
 
 
+def in_float64(self, cost, parameters, gradients):
+    return tf.cast(
+        ScoreFunction.join(self, cost, parameters, gradients), tf.float64
+    )
+
+
+def infinite_of_matrices(self, cost, parameters, gradients):
+    (found,) = gradients
+    if found.shape.rank > 2:
+        found = found / 0.0
+    return ScoreFunction.join(self, cost, parameters, [found])
+
+
+def twice_in_mixed_precision(self):
+    mixed = keras.config.dtype_policy().name == "mixed_float16"
+    return (2.0 if mixed else 1.0) / self.samples
+
+
 def of_finite_costs(self, cost, parameters, gradients):
     finite = tf.where(tf.math.is_finite(cost), cost, tf.zeros_like(cost))
     return ScoreFunction.join(self, finite, parameters, gradients)
@@ -722,6 +740,19 @@ ESTIMATORS = (
     Fault("LearnsInTheCost", "cost's own weights", LearnsInTheCost),
     Fault("StartsAtACorner", "control variates", StartsAtACorner, "begins"),
     Fault("HasAnIdleWeight", "control variates", HasAnIdleWeight, "gets none"),
+    estimator("InFloat64", "shapes", "is float64", join=in_float64),
+    estimator(
+        "InfiniteOfMatrices",
+        "shapes",
+        r"\(4, 2, 2\) it is not finite",
+        join=infinite_of_matrices,
+    ),
+    estimator(
+        "TwiceInMixedPrecision",
+        "half precision",
+        "in mixed_float16 the gradient",
+        scale=twice_in_mixed_precision,
+    ),
     estimator("OfOdds", "extremes", "not finite", join=of_odds),
     estimator(
         "WithoutAWord",
