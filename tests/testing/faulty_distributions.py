@@ -664,6 +664,27 @@ class Forgets(ScoreFunction):
         return self.factor / self.samples
 
 
+class ForgetsATuple(ScoreFunction):
+    """The same, of an argument that is no plain number."""
+
+    def __init__(
+        self, distribution="bernoulli", samples=3, factors=(1.0,), **kw
+    ):
+        super().__init__(distribution, samples, **kw)
+        self.factors = factors
+
+    def scale(self):
+        return self.factors[0] / self.samples
+
+
+class IgnoresItsConfiguration(ScoreFunction):
+    """Is made anew with the arguments that are the default."""
+
+    @classmethod
+    def from_config(cls, config):
+        return cls()
+
+
 class OfOneSample(ScoreFunction):
     """With one sample, and the moving mean of costs until then."""
 
@@ -810,6 +831,18 @@ ESTIMATORS = (
         "configuration",
         functools.partial(Forgets, factor=2.0),
         "`factor` is 2.0, and 1.0",
+    ),
+    Fault(
+        "ForgetsATuple",
+        "configuration",
+        functools.partial(ForgetsATuple, factors=(2.0,)),
+        "another estimate",
+    ),
+    Fault(
+        "IgnoresItsConfiguration",
+        "configuration",
+        functools.partial(IgnoresItsConfiguration, samples=4),
+        "another configuration",
     ),
     Fault("ForgetsAsObject", "configuration", Forgets(factor=2.0), "`factor`"),
 )
