@@ -607,6 +607,14 @@ def infinite_of_matrices(self, cost, parameters, gradients):
     return ScoreFunction.join(self, cost, parameters, [found])
 
 
+def backwards_in_each_other(self, cost, parameters, gradients):
+    """The problem has two examples in turn."""
+    (found,) = gradients
+    sign = 1.0 - 2.0 * tf.cast(tf.range(len(found)) % 2, found.dtype)
+    found *= algebra.column(sign, found)
+    return ScoreFunction.join(self, cost, parameters, [found])
+
+
 def twice_in_mixed_precision(self):
     mixed = keras.config.dtype_policy().name == "mixed_float16"
     return (2.0 if mixed else 1.0) / self.samples
@@ -754,6 +762,22 @@ ESTIMATORS = (
     estimator("WithItself", "gradient", baseline=with_itself, times=2.0),
     estimator("SumOfSamples", "gradient", scale=lambda self: 1.0),
     estimator("Negative", "gradient", scale=lambda self: -1.0 / self.samples),
+    # 1 - cosine is 2 at most, and its bound a half.
+    estimator(
+        "BackwardsInEachOther",
+        "gradient",
+        "cosine",
+        join=backwards_in_each_other,
+        unbiased=False,
+        times=3.5,
+    ),
+    estimator(
+        "ZeroAndBiased",
+        "gradient",
+        "it is zero",
+        scale=lambda self: 0.0,
+        unbiased=False,
+    ),
     # As far as the examples differ: 10 times from 2^21 estimates on.
     estimator("Interleaved", "gradient", rows=interleaved, times=2.5),
     estimator("OneOfThree", "several samples", scale=lambda self: 1.0 / 3.0),
