@@ -184,7 +184,7 @@ def test_replica_seed_is_the_seed_itself_without_replicas(compiled):
 
 @pytest.mark.full
 @graph_and_xla
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("categories", [4, 40])
 def test_categorical_is_exact(compiled, dtype, categories):
     """In one block of categories, and in several."""
