@@ -110,6 +110,22 @@ def test_reinforce_has_the_variance_of_enumeration():
 
 
 @pytest.mark.full
+def test_dropout_is_noise_as_well():
+    """Of (2 w b)² the slope is 8 w b, with b a fair coin: variance 16 w²."""
+    x = keras.Input((1,))
+    kept = keras.layers.Dropout(0.5, seed=4)(x)
+    dense = keras.layers.Dense(1, use_bias=False, name="encoder")
+    model = keras.Model(x, dense(kept))
+    model.compile("sgd", "mse")
+    dense.kernel.assign([[0.5]])
+    one = np.ones([1, 1], "float32")
+    statistics = tg.GradientStatistics(data=(one, 0 * one), samples=200)
+    statistics.set_model(model)
+    found = statistics.measure()["gradient_variance/encoder"]
+    assert found == pytest.approx(16 * 0.25, rel=0.1)
+
+
+@pytest.mark.full
 def test_gumbel_softmax_has_the_variance_of_direct_measurement():
     keras.utils.set_random_seed(1)
     model = plain_model()

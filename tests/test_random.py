@@ -1,5 +1,6 @@
 import math
 
+import keras
 import numpy as np
 import pytest
 import scipy.special
@@ -184,7 +185,7 @@ def test_replica_seed_is_the_seed_itself_without_replicas(compiled):
 
 @pytest.mark.full
 @graph_and_xla
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("categories", [4, 40])
 def test_categorical_is_exact(compiled, dtype, categories):
     """In one block of categories, and in several."""
@@ -343,3 +344,12 @@ def test_normal_noise_far_out_is_finite(compiled):
         count, p = np.sum(z > bound), math.erfc(bound / math.sqrt(2)) / 2
         error = math.sqrt(p / len(z))
         assert abs(count / len(z) - p) < 5 * error
+
+
+def test_seeds_that_are_near_do_not_meet():
+    """By a sum, the second of a seed would be the first of the next."""
+    one = tg.random.numbered([3, 5], 1)
+    assert not np.array_equal(one, tg.random.numbered([4, 5], 0))
+    np.testing.assert_array_equal(one, tg.random.numbered([3, 5], 1))
+    keras.utils.set_random_seed(3)
+    assert len({tg.random.default_seed() for _ in range(1000)}) == 1000

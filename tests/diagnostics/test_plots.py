@@ -39,7 +39,9 @@ def test_lines_that_coincide_are_one_and_say_so():
 
 @pytest.mark.parametrize("end", [np.inf, np.nan])
 def test_a_run_that_diverges_leaves_the_others_as_they_are(end):
-    curves = {"a": curve(0.5), "diverged": curve(end), "b": curve(0.2)}
+    diverged = curve(0.9)
+    diverged.cost[-1] = end
+    curves = {"a": curve(0.5), "diverged": diverged, "b": curve(0.2)}
     ((_, lines),) = plots.panels(curves)
     assert [line.names for line in lines] == [["b"], ["a"], ["diverged"]]
 

@@ -242,6 +242,19 @@ def shared_noise(self, parameters, seed):
     return parameters[0] * tf.sqrt(2.0 * tg.random.exponential(one, seed))
 
 
+def by_neighbours(self, parameters, seed):
+    """Two examples after each other have one noise."""
+    (scale,) = parameters
+    count = tf.shape(scale)[0]
+    shape = tf.concat([[(count + 1) // 2], tf.shape(scale)[1:]], axis=0)
+    noise = tf.repeat(tg.random.exponential(shape, seed), 2, axis=0)[:count]
+    return scale * tf.sqrt(2.0 * noise)
+
+
+def longer(self, parameters, seed):
+    return 1.1 * Rayleigh.reparameterize(self, parameters, seed)
+
+
 def of_static_batch(self, parameters, sample):
     one = tf.ones([int(parameters[0].shape[0]), 1])
     return one * Rayleigh.log_probs(self, parameters, sample)
@@ -288,6 +301,15 @@ class ForgetsTheMean(Rayleigh):
 DISTRIBUTIONS = (
     Fault("OnlyUp", "samples", OnlyUp()),
     rayleigh("SharedNoise", "independence", reparameterize=shared_noise),
+    rayleigh("ByNeighbours", "independence", reparameterize=by_neighbours),
+    rayleigh(
+        "LongerThanTheSample",
+        "reparameterised sample",
+        "Kolmogorov",
+        sample=lambda self, p, seed: Rayleigh.reparameterize(self, p, seed),
+        reparameterize=longer,
+        times=3.0,
+    ),
     rayleigh(
         "OfTheFirstExample",
         "independence",
