@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfgumbel import _checks, diagnostics
 from tfgumbel.callbacks._layers_named import layers_named
-from tfgumbel.layers import CostCollector
+from tfgumbel.layers import CostCollector, StochasticQuantizer
 
 
 class GradientStatistics(keras.callbacks.Callback):
@@ -35,8 +35,8 @@ class GradientStatistics(keras.callbacks.Callback):
     overridden `train_step` does beyond that is not seen.
 
     Training is the same, bit for bit, with and without the callback: seeds,
-    running baselines, metrics and all other weights that are not trained get
-    their values back. Only noise from TensorFlow's global generator
+    running baselines, revived codes, metrics and all other weights that are not
+    trained get their values back. Only noise from TensorFlow's global generator
     (`tf.random.normal`) or Keras's cannot be given back.
 
     Of a model that is distributed over replicas the gradient is the one that
@@ -140,6 +140,7 @@ class GradientStatistics(keras.callbacks.Callback):
         variables = [
             *self.model.non_trainable_variables,
             *self.model.metrics_variables,
+            *_codebooks(self.model),
         ]
         state = self._copies(*variables)
         # Every sample sees the same schedules and running statistics, but
@@ -215,6 +216,16 @@ def _trained(model: keras.Model, recursive: bool) -> list[keras.layers.Layer]:
     # Keras 3.12 to 3.15 list nested layers by no public method.
     layers = model._flatten_layers(include_self=False, recursive=recursive)
     return [layer for layer in layers if layer.trainable_variables]
+
+
+def _codebooks(model: keras.Model) -> list[keras.Variable]:
+    """Weights that may be trained, and that a call moves: it revives codes."""
+    # Keras 3.12 to 3.15 list nested layers by no public method.
+    return [
+        layer.codebook
+        for layer in model._flatten_layers()
+        if isinstance(layer, StochasticQuantizer) and layer.built
+    ]
 
 
 def _by_name(
