@@ -33,6 +33,20 @@ def stochastic_model():
     return model
 
 
+def quantizing_model():
+    # A trained codebook, of which codes are revived in nearly every call.
+    quantizer = tg.StochasticQuantizer(
+        16, 3, seed=1, revive_after=0.1, name="quantizer"
+    )
+    return plain_model(quantizer)
+
+
+def spectral_model():
+    # Keras divides the trained kernel by its norm in each call.
+    normalized = keras.layers.SpectralNormalization(keras.layers.Dense(3))
+    return plain_model(keras.Sequential([normalized, tg.GumbelSoftmax(seed=1)]))
+
+
 def model_of_two_outputs():
     # Keras tracks each output's loss in a metric that `compute_loss` updates.
     x = keras.Input((4,))
@@ -59,6 +73,8 @@ def fit(model, *callbacks, epochs=2):
     "make",
     [
         stochastic_model,
+        quantizing_model,
+        spectral_model,
         pytest.param(plain_model, marks=pytest.mark.slow),
         pytest.param(model_of_two_outputs, marks=pytest.mark.slow),
     ],

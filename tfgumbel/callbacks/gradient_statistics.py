@@ -35,9 +35,10 @@ class GradientStatistics(keras.callbacks.Callback):
     overridden `train_step` does beyond that is not seen.
 
     Training is the same, bit for bit, with and without the callback: seeds,
-    running baselines, metrics and all other weights that are not trained get
-    their values back. Only noise from TensorFlow's global generator
-    (`tf.random.normal`) or Keras's cannot be given back.
+    running baselines, metrics and all weights get their values back, those that
+    a call moves itself among them (revived codes, spectral normalization). Only
+    noise from TensorFlow's global generator (`tf.random.normal`) or Keras's
+    cannot be given back.
 
     Of a model that is distributed over replicas the gradient is the one that
     the optimizer applies: each replica takes its part of the held batch, with
@@ -138,6 +139,7 @@ class GradientStatistics(keras.callbacks.Callback):
         self._watched = self._watched or self._find(self.model)
         moments = {name: diagnostics.Moments() for name in self._watched}
         variables = [
+            *self.model.trainable_variables,  # a call may move these, too
             *self.model.non_trainable_variables,
             *self.model.metrics_variables,
         ]
