@@ -42,6 +42,33 @@ def test_a_loss_that_ignores_its_sample_weights():
         train(problem.model(None), Unweighted())
 
 
+class Noisy(keras.losses.Loss):
+    """Counts its calls, if asked to."""
+
+    def __init__(self, counts):
+        super().__init__(name="noisy")
+        self.count = tf.Variable(0) if counts else None
+        self.noise = tg.GumbelSoftmax(seed=1)
+        self.drop = keras.layers.Dropout(0.5, seed=2)
+
+    def call(self, y_true, y_pred):
+        if self.count is not None:
+            self.count.assign_add(1)
+        y_pred = self.drop(self.noise(y_pred, training=True), training=True)
+        return tf.reduce_sum(tf.square(y_true - y_pred), -1)
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize("counts", [False, True])
+def test_a_loss_with_a_state(run_eagerly, counts):
+    network, loss = problem.model(None), Noisy(counts)
+    if counts:
+        with pytest.raises(ValueError, match="'noisy', which assigns to a"):
+            train(network, loss, run_eagerly=run_eagerly)
+    else:  # The seeds of its noise are no such state.
+        train(network, loss, run_eagerly=run_eagerly)
+
+
 def test_no_loss_at_all():
     network = problem.model(None)
     network.compile("sgd")

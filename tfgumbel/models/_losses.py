@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfgumbel.layers import CostCollector
 
+_ASSIGNMENTS = [f"Assign{kind}VariableOp" for kind in ("", "Add", "Sub")]
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum")
 
 
@@ -131,6 +132,44 @@ def refuse_mixed_examples(loss: Any, target: Any, prediction: Any) -> None:
         return
     if flaw is not None:
         raise ValueError(f"A model with a ReinforceSampler needs {flaw}")
+
+
+def refuse_own_state(loss: Any, target: Any, prediction: Any) -> None:
+    """Raises for a loss that assigns to variables, the seeds of noise apart.
+
+    Its values are asked for once more in every training step, and on made-up
+    numbers. What it assigns to is seen in its graph, if it has one.
+    """
+
+    @tf.function(autograph=False)
+    def values(*pair: Any) -> Any:
+        return _values_of(loss, *pair)
+
+    try:
+        with tf.init_scope():
+            graph = values.get_concrete_function(
+                *keras.tree.map_structure(_spec, (target, prediction))
+            ).graph
+    except Exception:
+        return
+    for op in graph.get_operations():
+        if op.type in _ASSIGNMENTS and not _is_of_seed(op.inputs[1]):
+            raise ValueError(
+                "A model with a ReinforceSampler needs losses without a state "
+                "of their own, for they are called more than once in a "
+                f"training step. Received: loss {loss.name!r}, which assigns "
+                "to a variable. Keep the state in a layer, or let a callback "
+                "change it"
+            )
+
+
+def _spec(tensor: Any) -> Any:
+    return None if tensor is None else tf.type_spec_from_value(tensor)
+
+
+def _is_of_seed(value: tf.Tensor) -> bool:
+    """Whether this is what Keras's seed generators assign."""
+    return value.dtype.is_integer and value.shape == [2]
 
 
 def refuse_drawn_masks(loss: Any, *masked: Any) -> None:

@@ -15,6 +15,7 @@ from tfgumbel.models._losses import (
     pair_of,
     refuse_drawn_masks,
     refuse_mixed_examples,
+    refuse_own_state,
 )
 from tfgumbel.models._shares import (
     asked_credits,
@@ -51,7 +52,8 @@ class ScoreFunctionMixin:
     for the batch, or whose value for one example changes with another one
     (tried once on made-up numbers, where the loss can be called on such);
     `reduction=None` or `"mean_with_sample_weight"`, or a `Loss` that divides
-    by its weights in a `__call__` of its own; and a term added with `add_loss`
+    by its weights in a `__call__` of its own; a loss that assigns to variables,
+    for it is called more than once in a step; and a term added with `add_loss`
     that is computed from a sample (in eager mode: that has a gradient in it).
 
     A model that overrides `train_step` must call `super().train_step`; one
@@ -198,6 +200,7 @@ class ScoreFunctionMixin:
             pair = pair_of(compiled, loss, y, y_pred)
             values.append(checked_values(loss.loss, *pair))
             if first:
+                refuse_own_state(loss.loss, *pair)
                 refuse_mixed_examples(loss.loss, *pair)
                 refuse_drawn_masks(loss.loss, pair[1], values[-1])
         return values
