@@ -270,7 +270,7 @@ def plot_history(out: pathlib.Path) -> None:
         if name in (history.dtype.names or ()):
             annealed.plot(epochs, history[name], label=name)
     annealed.set(xlabel="epoch", ylim=(0, None))
-    annealed.legend(loc="lower right")
+    annealed.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     figure.savefig(out / "history.png", dpi=120)
     plt.close(figure)
 
