@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from tfgumbel.layers import CostCollector
 
-_ASSIGNMENTS = [f"Assign{kind}VariableOp" for kind in ("", "Add", "Sub")]
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum")
 
 
@@ -153,7 +152,7 @@ def refuse_own_state(loss: Any, target: Any, prediction: Any) -> None:
     except Exception:
         return
     for op in graph.get_operations():
-        if op.type in _ASSIGNMENTS and not _is_of_seed(op.inputs[1]):
+        if _assigns(op) and not _is_of_seed(op.inputs[-1]):
             raise ValueError(
                 "A model with a ReinforceSampler needs losses without a state "
                 "of their own, for they are called more than once in a "
@@ -165,6 +164,12 @@ def refuse_own_state(loss: Any, target: Any, prediction: Any) -> None:
 
 def _spec(tensor: Any) -> Any:
     return None if tensor is None else tf.type_spec_from_value(tensor)
+
+
+def _assigns(op: Any) -> bool:
+    """Whether an operation changes a variable, or a part of it."""
+    of_variable = bool(op.inputs) and op.inputs[0].dtype == tf.resource
+    return of_variable and ("Assign" in op.type or "Scatter" in op.type)
 
 
 def _is_of_seed(value: tf.Tensor) -> bool:
