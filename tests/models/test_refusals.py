@@ -43,17 +43,16 @@ def test_a_loss_that_ignores_its_sample_weights():
 
 
 class Noisy(keras.losses.Loss):
-    """Counts its calls, if told how."""
+    """Counts its calls in a way, or does not."""
 
-    def __init__(self, count=None):
+    def __init__(self, count):
         super().__init__(name="noisy")
         self.count, self.counts = count, tf.Variable([0, 0])
         self.noise = tg.GumbelSoftmax(seed=1)
         self.drop = keras.layers.Dropout(0.5, seed=2)
 
     def call(self, y_true, y_pred):
-        if self.count is not None:
-            self.count(self.counts)
+        self.count(self.counts)
         y_pred = self.drop(self.noise(y_pred, training=True), training=True)
         return tf.reduce_sum(tf.square(y_true - y_pred), -1)
 
@@ -73,7 +72,19 @@ def test_a_loss_with_a_state(count, run_eagerly):
 
 @pytest.mark.parametrize("run_eagerly", [False, True])
 def test_the_seeds_of_its_noise_are_no_state_of_a_loss(run_eagerly):
-    train(problem.model(None), Noisy(), run_eagerly=run_eagerly)
+    network = problem.model(None)
+    train(network, Noisy(tf.identity), run_eagerly=run_eagerly)
+    assert network.optimizer.iterations == 1
+
+
+def test_tensors_that_are_scattered_are_no_state_of_a_loss():
+    def last(y_true, y_pred):
+        zeros = tf.tensor_scatter_nd_update(y_pred, [[0]], y_true[:1])
+        return tf.reduce_sum(tf.square(y_true - y_pred) + 0.0 * zeros, -1)
+
+    network = problem.model(None)
+    train(network, last)
+    assert network.optimizer.iterations == 1
 
 
 def test_no_loss_at_all():
