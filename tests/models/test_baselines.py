@@ -176,16 +176,18 @@ def test_the_baseline_of_a_draw_observes_by_weight():
     assert float(sampler.baseline.centre()) == pytest.approx(1.0)
 
 
-def test_sample_weights_weigh_the_running_mean():
+@pytest.mark.parametrize("last", [1.0, -1.0])
+def test_sample_weights_weigh_the_running_mean(last):
+    """A weight below zero is one of the cost turned round."""
     x = keras.Input((3,))
     z = tg.ReinforceSampler(baseline="moving_average", name="sampler")(x)
     y = keras.layers.Dense(1, kernel_initializer="zeros")(z)
     model = tg.StochasticModel(x, y)
     model.compile("sgd", "mse")
-    targets, weights = np.array([[1.0], [2.0]]), np.array([3.0, 1.0])
+    targets, weights = np.array([[1.0], [2.0]]), np.array([3.0, last])
     model.train_on_batch(np.zeros((2, 3)), targets, weights)
     centre = float(model.get_layer("sampler").baseline.centre())
-    assert centre == pytest.approx((3.0 * 1.0 + 4.0) / 4.0)
+    assert centre == pytest.approx((3.0 * 1.0 + last * 4.0) / 4.0)
 
 
 class OfLayers(keras.layers.Layer):
