@@ -36,9 +36,9 @@ class GradientStatistics(keras.callbacks.Callback):
 
     Training is the same, bit for bit, with and without the callback: seeds,
     running baselines, metrics and all weights get their values back, those that
-    a call moves itself among them (revived codes, spectral normalization). Only
-    noise from TensorFlow's global generator (`tf.random.normal`) or Keras's
-    cannot be given back.
+    a call moves itself among them (revived codes, spectral normalization).
+    Noise from TensorFlow's global generator (`tf.random.normal`) or Keras's,
+    and variables that a loss keeps for itself, cannot be given back.
 
     Of a model that is distributed over replicas the gradient is the one that
     the optimizer applies: each replica takes its part of the held batch, with
