@@ -57,6 +57,26 @@ def model_of_two_outputs():
     return model
 
 
+class RunningScale(keras.losses.Loss):
+    """Keeps a scale and a generator, of which Keras knows nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = tf.Variable(1.0)
+        self.generator = tf.random.Generator.from_seed(3)
+
+    def call(self, y_true, y_pred):
+        error = keras.losses.mean_squared_error(y_true, y_pred)
+        self.scale.assign(0.9 * self.scale + 0.1 * tf.reduce_mean(error))
+        return error / self.scale * self.generator.uniform(tf.shape(error))
+
+
+def model_with_a_loss_of_its_own():
+    model = plain_model()
+    model.compile("adam", RunningScale(), jit_compile=False)
+    return model
+
+
 def targets(model):
     return X if len(model.outputs) == 1 else [X] * len(model.outputs)
 
@@ -75,6 +95,7 @@ def fit(model, *callbacks, epochs=2):
         stochastic_model,
         quantizing_model,
         spectral_model,
+        model_with_a_loss_of_its_own,
         pytest.param(plain_model, marks=pytest.mark.slow),
         pytest.param(model_of_two_outputs, marks=pytest.mark.slow),
     ],

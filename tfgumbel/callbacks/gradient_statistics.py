@@ -34,11 +34,11 @@ class GradientStatistics(keras.callbacks.Callback):
     and with `add_loss` terms, as the model's `compute_loss` gives it; what an
     overridden `train_step` does beyond that is not seen.
 
-    Training is the same, bit for bit, with and without the callback: seeds,
-    running baselines, metrics and all weights get their values back, those that
-    a call moves itself among them (revived codes, spectral normalization).
-    Noise from TensorFlow's global generator (`tf.random.normal`) or Keras's,
-    and variables that a loss keeps for itself, cannot be given back.
+    Training is the same, bit for bit, with and without the callback: all
+    variables get their values back, those among them that a call moves itself
+    (seeds, running baselines, revived codes, spectral normalization) and those
+    that a loss keeps for itself. Noise of `tf.random.normal` and its kind
+    cannot be given back.
 
     Of a model that is distributed over replicas the gradient is the one that
     the optimizer applies: each replica takes its part of the held batch, with
@@ -138,20 +138,11 @@ class GradientStatistics(keras.callbacks.Callback):
         """Measures at the model's present weights; returns what is logged."""
         self._watched = self._watched or self._find(self.model)
         moments = {name: diagnostics.Moments() for name in self._watched}
-        variables = [
-            *self.model.trainable_variables,  # a call may move these, too
-            *self.model.non_trainable_variables,
-            *self.model.metrics_variables,
-        ]
-        state = self._copies(*variables)
         # Every sample sees the same schedules and running statistics, but
         # noise of its own.
-        statistics = [
-            copy
-            for variable in variables
-            if not _is_seed(variable)
-            for copy in self._copies(variable)
-        ]
+        noise = self._state()
+        statistics = [ref.deref() for ref in noise if not noise[ref]]
+        state = [ref.deref() for ref in noise]
         with diagnostics.estimates.unchanged(state):
             for _ in range(self.samples):
                 with diagnostics.estimates.unchanged(statistics):
@@ -167,10 +158,27 @@ class GradientStatistics(keras.callbacks.Callback):
     def _step(self) -> int:
         return int(self.model.optimizer.iterations.numpy())
 
-    def _copies(self, *variables: keras.Variable) -> list[tf.Variable]:
-        """The variables, with a copy for each replica that has its own."""
+    def _state(self) -> dict[Any, bool]:
+        """References to all that a sample may change: whether it is noise's.
+
+        A variable has a copy for each replica that has its own.
+        """
+        variables = [
+            *self.model.trainable_variables,  # a call may move these, too
+            *self.model.non_trainable_variables,
+            *self.model.metrics_variables,
+        ]
         local = self.model.distribute_strategy.experimental_local_results
-        return [copy for v in variables for copy in local(v.value)]
+        found = {
+            copy.ref(): _is_seed(variable)
+            for variable in variables
+            for copy in local(variable.value)
+        }
+        # Those that Keras knows nothing of, such as a loss's.
+        graph = self._gradients.get_concrete_function(self._shards)
+        for variable in graph.variables:
+            found.setdefault(variable.ref(), variable.dtype.is_integer)
+        return found
 
     def _one_sample(self, shards: Any) -> dict[str, tf.Tensor]:
         """The gradient that the optimizer would apply, flat, by layer."""
