@@ -197,7 +197,9 @@ def guarded_temperature(
 ) -> tf.Tensor:
     """The temperature as a tensor that is NaN unless it is above zero."""
     value = _temperature_tensor(value, dtype, name)
-    return tf.where(value > 0, value, tf.constant(math.nan, dtype))
+    # Not by a constant: see `_precision.nan_unless`.
+    log = tf.stop_gradient(tf.math.log(value))
+    return value + (log - log)
 
 
 def guarded_temperatures(
@@ -210,12 +212,14 @@ def guarded_temperatures(
     return tau, guarded_temperature(backward, dtype, "backward_temperature")
 
 
-def temperature_or_zero(value: Any, dtype: tf.DType) -> tf.Tensor:
+def temperature_or_zero(
+    value: Any, dtype: tf.DType, name: str = "temperature"
+) -> tf.Tensor:
     """The temperature as a tensor that is zero unless it is above zero.
 
     In one operation, for what is NaN where it divides by zero, as a softmax.
     """
-    return tf.nn.relu(_temperature_tensor(value, dtype, "temperature"))
+    return tf.nn.relu(_temperature_tensor(value, dtype, name))
 
 
 def _temperature_tensor(value: Any, dtype: tf.DType, name: str) -> tf.Tensor:

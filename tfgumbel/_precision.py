@@ -6,7 +6,6 @@ import functools
 import math
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
 # Stands in for -inf: far below any logit, yet finite, also over a small
@@ -57,6 +56,16 @@ def of_one_shape(*tensors: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return tensors
     zero = tf.zeros_like(functools.reduce(tf.add, tensors))
     return tuple(tensor + zero for tensor in tensors)
+
+
+def nan_unless(condition: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """0 where the condition holds, else NaN.
+
+    Computed: `tf.debugging.enable_check_numerics` refuses a graph with a
+    constant that is not finite, whether it is used or not.
+    """
+    log = tf.math.log(tf.cast(condition, dtype))
+    return log - log
 
 
 def unless_nan(values: tf.Tensor, result: tf.Tensor) -> tf.Tensor:
@@ -128,42 +137,35 @@ def _reduced(
 
 
 def one_hot_argmax(
-    values: tf.Tensor, axis: int, offset: tf.Tensor | None = None
+    values: tf.Tensor, axis: int, beside: tf.Tensor | None = None
 ) -> tf.Tensor:
     """One-hot of the largest value; a row that holds NaN gives NaN.
 
-    `offset` is a scalar to add.
+    All rows do if `beside`, a scalar, is NaN.
     """
     index = tf.argmax(values, axis=axis, output_type=tf.int32)
-    return one_hot_index(index, values, axis, offset)
+    return one_hot_index(index, values, axis, beside)
 
 
 def one_hot_index(
     index: tf.Tensor,
     values: tf.Tensor,
     axis: int,
-    offset: tf.Tensor | None = None,
+    beside: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """One-hot like `values`; a row that holds NaN gives NaN."""
-    rank, size = values.shape.rank, values.shape[axis]
-    if axis % rank == rank - 1 and not is_compiled() and _is_short(size):
-        # A short row is sooner looked up than made and added to.
-        total = tf.reduce_sum(values, axis=-1)
-        if offset is not None:
-            total += offset
-        rows = np.vstack([np.eye(size), np.full(size, np.nan)])
-        rows = tf.constant(rows, values.dtype)
-        return tf.gather(rows, tf.where(tf.math.is_nan(total), size, index))
-    if axis < -1:  # which tf.one_hot does not take
-        axis += rank
+    """One-hot like `values`, with NaN as in `one_hot_argmax`."""
+    total = _reduced(values, axis, tf.reduce_sum, tf.add)
+    if beside is not None:
+        total += beside
+    size = values.shape[axis]
     one_hot = tf.one_hot(
-        index, tf.shape(values)[axis], axis=axis, dtype=values.dtype
+        index,
+        tf.shape(values)[axis] if size is None else size,
+        axis=axis % values.shape.rank,
+        dtype=values.dtype,
     )
     one_hot.set_shape(values.shape)
-    added = nan_rows(values, axis)
-    if offset is not None:
-        added += offset  # while it is small
-    return one_hot + added
+    return one_hot + nan_values(total)
 
 
 def to_last(tensor: tf.Tensor, axis: int) -> tf.Tensor:

@@ -115,7 +115,8 @@ class TruncatedNormal(Distribution):
         density = ops.truncated_normal_log_prob(x, low, high, -to_low, to_high)
         density -= tf.math.log(scale)
         outside = (sample < self.bounds[0]) | (sample > self.bounds[1])
-        return tf.where(outside, tf.cast(-math.inf, x.dtype), density)
+        nothing = tf.math.log(tf.cast(~outside, x.dtype))
+        return tf.where(outside, nothing, density)
 
     def get_config(self) -> dict[str, Any]:
         return {"bounds": self.bounds, **super().get_config()}

@@ -11,9 +11,9 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from tfgumbel._precision import nan_unless
 from tfgumbel.layers import _graphs
 from tfgumbel.layers.draw import Draw
 from tfgumbel.layers.shares import Shares
@@ -96,9 +96,9 @@ class Credit:
         correct = self._draws_once_per_step(sampler)
         to_go = self._shares.steps_to_go(sampler.discount)
         # Under XLA, which drops assertions, nothing else would tell.
-        wrong = tf.fill(tf.shape(to_go), np.nan)
+        wrong = nan_unless(correct, to_go.dtype)
         weights = self._shares.weights_to_go(sampler.discount)
-        return tuple(tf.where(correct, x, wrong) for x in (to_go, weights))
+        return to_go + wrong, weights + wrong
 
     def _draws_once_per_step(self, sampler: Any) -> tf.Tensor:
         """Whether a sampler draws once per step; raises where it is known."""

@@ -69,10 +69,10 @@ class RelaxedLayer(TemperatureLayer, SamplingLayer):
         draws = mode in ("relaxed", "sample")
         if not (trains or self.return_relaxed or mode == "tempered_mean"):
             return [self.infer(self.distribution.constrain(logits))]
-        temperature, backward = self.temperatures(training)
         noise = tf.zeros_like(logits)
         if draws:
             noise = self.noise(tf.shape(logits), self.next_seed())
+        temperature, backward = self.temperatures(training)
 
         def relaxed(hard: bool) -> tf.Tensor:
             return self.relax(

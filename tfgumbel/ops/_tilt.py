@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfgumbel._precision import LOWEST, nan_rows
+from tfgumbel._precision import LOWEST, nan_rows, nan_unless
 from tfgumbel.ops._subset_size import SubsetSize
 
 # Half a one more or less than wanted is as good as none.
@@ -67,9 +67,7 @@ def tilt(rows: tf.Tensor, size: SubsetSize) -> Tilt:
     shift, variance = _solve(logits, target, top, untilted)
     # A row with NaN and one whose size cannot be are NaN from here on.
     possible = (low >= 0) & (low <= high) & (high <= rows.shape[-1])
-    nan = tf.cast(math.nan, rows.dtype)
-    shift += tf.where(possible, tf.zeros_like(nan), nan)
-    shift += nan_rows(rows, -1)
+    shift += nan_unless(possible, rows.dtype) + nan_rows(rows, -1)
     centre = tf.clip_by_value(tf.round(target), low, high)
     centre = tf.broadcast_to(centre, tf.shape(shift))
     return Tilt(

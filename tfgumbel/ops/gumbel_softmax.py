@@ -83,13 +83,14 @@ def gumbel_softmax(
     logits = _checks.categorical_logits(logits, axis)
     working = in_working_precision(logits)
     noise = _checks.noise(noise, working)
-    if backward_temperature is None and not hard:
-        tau = _checks.temperature_or_zero(temperature, working.dtype)
+    backward = tau = _checks.temperature_or_zero(temperature, working.dtype)
+    if backward_temperature is not None:
+        backward = _checks.temperature_or_zero(
+            backward_temperature, working.dtype, "backward_temperature"
+        )
+    if backward is tau and not hard:
         sample = _soft(working, noise, tau, axis)
     else:
-        tau, backward = _checks.guarded_temperatures(
-            temperature, backward_temperature, working.dtype
-        )
         forward = None if hard else tau
         sample = _decoupled(working, noise, forward, backward, axis)
     return tf.cast(sample, logits.dtype)
@@ -151,12 +152,12 @@ def _decoupled(
             )
             return wrt_logits, wrt_logits, wrt_temperature
 
-        # A bad temperature must show in the value too: NaN less itself is NaN.
-        bad = temperature - temperature
+        # A bad temperature, which is 0, must show in the value too.
+        one_or_nan = temperature / temperature
         if forward is None:
-            value = one_hot_argmax(perturbed, axis, bad)
+            value = one_hot_argmax(perturbed, axis, one_or_nan)
         else:
-            value = softmax_at(forward + bad, perturbed, axis)
+            value = softmax_at(forward * one_or_nan, perturbed, axis)
         # A derivative inside would be taken for that of the whole, forwards.
         return tf.stop_gradient(value), grad
 

@@ -144,7 +144,7 @@ def _search(
     n: int,
 ) -> _Path:
     """Dijkstra's algorithm on reduced costs, to the nearest free column."""
-    infinity = tf.cast(float("inf"), cost.dtype)
+    farthest = tf.constant(cost.dtype.max, cost.dtype)
 
     def unfinished(path: _Path) -> tf.Tensor:
         return tf.reduce_any(path.sink < 0)
@@ -159,7 +159,7 @@ def _search(
         nearer = open_ & (through < path.distance)
         distance = tf.where(nearer, through, path.distance)
         before = tf.where(nearer, path.row[:, None], path.before)
-        candidates = tf.where(path.columns_seen, infinity, distance)
+        candidates = tf.where(path.columns_seen, farthest, distance)
         column = tf.argmin(candidates, axis=-1, output_type=tf.int32)
         length = tf.reduce_min(candidates, axis=-1)
         row = tf.gather(state.row_of, column, batch_dims=1)
@@ -180,7 +180,7 @@ def _search(
     path = _Path(
         start,
         tf.zeros_like(cost[:, 0, 0]),
-        tf.fill(tf.shape(zeros), infinity),
+        tf.fill(tf.shape(zeros), farthest),
         zeros,
         tf.cast(zeros, tf.bool),
         tf.cast(zeros, tf.bool),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import tensorflow as tf
 
 from tfgumbel import _checks
-from tfgumbel._precision import working_dtype
+from tfgumbel._precision import nan_unless, working_dtype
 from tfgumbel.ops._surrogate import (
     softmax_jacobian,
     surrogate,
@@ -82,8 +81,7 @@ def minimum_variance_straight_through(
         solved = _solve(p, tau, weight, total)
         ratio = (1.0 + tau * p) / (1.0 + 2.0 * tau * p)
         vector = ratio * solved + tau * sample * scaled
-        gradient = softmax_jacobian(p, vector)
-        return tf.where(finite, gradient, tf.cast(math.nan, dtype))
+        return softmax_jacobian(p, vector) + nan_unless(finite, dtype)
 
     return with_gradient(logits, sample, axis, gradient)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _checks
@@ -122,7 +121,7 @@ def _log_complement(
     difference of logarithms.
     """
     largest = one_hot_argmax(scaled, axis) > 0
-    others = tf.where(largest, tf.cast(-np.inf, scaled.dtype), scaled)
+    others = tf.where(largest, scaled.dtype.min, scaled)
     rest = tf.reduce_logsumexp(others, axis=axis, keepdims=True)
     return tf.where(
         largest,

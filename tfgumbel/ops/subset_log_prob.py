@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import tensorflow as tf
@@ -84,7 +83,6 @@ def _log_prob(
         found = tilt(logits, size)
         total = log_total(logits, found)
         value = -cross_entropy(logits, found, total, sample)
-        known = tf.math.is_nan(value) | of_size
-        return tf.where(known, value, tf.cast(-math.inf, value.dtype)), grad
+        return value + tf.math.log(tf.cast(of_size, value.dtype)), grad
 
     return log_prob(logits)
