@@ -77,6 +77,16 @@ def test_the_seeds_of_its_noise_are_no_state_of_a_loss(run_eagerly):
     assert network.optimizer.iterations == 1
 
 
+def test_a_loss_with_noise_where_all_functions_run_eagerly():
+    network = problem.model(None)
+    tf.config.run_functions_eagerly(True)
+    try:
+        train(network, Noisy(tf.identity))
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert network.optimizer.iterations == 1
+
+
 def test_tensors_that_are_scattered_are_no_state_of_a_loss():
     def last(y_true, y_pred):
         zeros = tf.tensor_scatter_nd_update(y_pred, [[0]], y_true[:1])
