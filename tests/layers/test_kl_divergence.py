@@ -243,6 +243,12 @@ def test_the_prior_has_a_name_of_its_own(layer, name):
         layer(prior=0.1)
 
 
+def test_one_number_is_no_prior_of_categories():
+    message = "`prior_logits` must be .* factor is `weight`.*prior_logits=0.1"
+    with pytest.raises(ValueError, match=message):
+        tg.CategoricalKL(0.1)
+
+
 @pytest.mark.parametrize(
     ("name", "q", "p"),
     [("bernoulli", (4, 1), (4,)), ("categorical", (4, 3), (2, 3))],

@@ -87,6 +87,8 @@ class Categorical(Distribution):
         return (tf.broadcast_to(part, shape),)
 
     def refuse_prior(self, name: str, value: np.ndarray) -> str | None:
+        if value.ndim == 0 and value != 0.0:
+            return "logits of the categories (the factor is `weight`)"
         return "finite, or -inf" if np.any(np.isposinf(value)) else None
 
     def mask(self, inputs: Any, category_mask: Any) -> Any:
