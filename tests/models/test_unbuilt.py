@@ -95,6 +95,55 @@ def test_gradient_statistics_find_the_layers_once_there_are_any():
     assert logged["gradient_variance/decoder"][0] > 0
 
 
+class WithoutBuild(keras.layers.Layer):
+    """Keras calls it for shapes first, and says nothing of `training`."""
+
+    def __init__(self, *layers):
+        super().__init__()
+        self.layers = layers
+
+    def call(self, inputs):
+        (x,) = inputs  # of a list Keras warns if that call fails
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+@pytest.mark.filterwarnings("error:.*not able to trace")
+@pytest.mark.parametrize(
+    "sampler", [tg.GumbelSoftmax, tg.StochasticGate, tg.ReinforceSampler]
+)
+def test_a_call_for_shapes_inside_a_training_step_is_none_of_it(sampler):
+    class Network(tg.ScoreFunctionMixin, keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.hidden = WithoutBuild(problem.encoder(), sampler())
+            self.decoder = problem.decoder()
+
+        def call(self, x, training=None):
+            return self.decoder(self.hidden([x]))
+
+    network = Network()
+    network.compile("adam", "mse")
+    network.train_on_batch(problem.INPUTS, problem.TARGETS)
+
+
+def test_a_sampler_that_always_trains_may_stand_in_a_layer_of_a_graph():
+    class Trained(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.encoder = problem.encoder()
+            self.sampler = tg.ReinforceSampler()
+
+        def call(self, x):
+            return self.sampler(self.encoder(x), training=True)
+
+    x = keras.Input(problem.INPUTS.shape[1:])
+    network = tg.StochasticModel(x, problem.decoder()(Trained()(x)))
+    network.compile("adam", "mse")
+    network.train_on_batch(problem.INPUTS, problem.TARGETS)
+
+
 def test_a_sampler_inside_a_function_of_its_own_is_refused():
     class Compiled(Subclassed):
         def call(self, x, training=None):

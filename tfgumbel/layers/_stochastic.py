@@ -443,7 +443,13 @@ def masked(distribution: Distribution, inputs: Any, category_mask: Any) -> Any:
 
 
 def is_recorded(inputs: Any) -> bool:
-    """Whether some tape records what is computed from the inputs."""
+    """Whether some tape records what is computed from the inputs.
+
+    Not where Keras only asks for shapes, as it does inside a training step to
+    build a layer that has no `build`, and says nothing of `training`.
+    """
+    if in_symbolic_scope():
+        return False
     variables = (tf.Variable, keras.Variable)
     tensors = [
         tf.convert_to_tensor(t) if isinstance(t, variables) else t

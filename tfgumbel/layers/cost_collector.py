@@ -95,11 +95,10 @@ class CostCollector:
     def add(self, draw: Draw) -> tf.Tensor:
         """Takes a draw; returns its sample, to be used in its place.
 
-        One that Keras makes to learn shapes, while it builds a subclassed
-        model inside its first training step or of a cell, is no draw of the
+        One that Keras makes to learn shapes, as of a cell, is no draw of the
         step.
         """
-        if in_symbolic_scope() or is_tried():
+        if is_tried():
             return draw.sample
         draw.before = self._statistics
         inner = self._graphs_inside(draw)

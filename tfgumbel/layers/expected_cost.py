@@ -9,6 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+# Keras 3.12 to 3.15 have no public way to ask for it.
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+
 from tfgumbel import (
     _checks,
     _saving,
@@ -255,7 +258,8 @@ class ExpectedCost(InferringLayer):
         )
         options = {"training": training} if told else {}
         before = _added_losses(self.cost)
-        model = None if self._cost_watched else model_in_training()
+        tried = self._cost_watched or in_symbolic_scope()
+        model = None if tried else model_in_training()
         if model is None:
             cost = self.cost(*inputs, **options)
         else:

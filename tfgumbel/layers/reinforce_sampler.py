@@ -7,6 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+# Keras 3.12 to 3.15 have no public way to ask for it.
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+
 from tfgumbel import _checks, distributions, estimators, ops
 from tfgumbel.distributions import Parameters
 from tfgumbel.layers._stochastic import (
@@ -178,8 +181,16 @@ class ReinforceSampler(SamplingLayer):
             )
         legal = masked(self.distribution, logits, category_mask)
         parameters = self.distribution.constrain(legal)
+        for_shapes = in_symbolic_scope()  # where `training` may be unsaid
         if self.return_log_prob:
             self._require_a_draw(training, logits)
+        elif training is None and not for_shapes and CostCollector.current():
+            raise ValueError(
+                f"ReinforceSampler {self.name!r} was called in a training step "
+                "that does not say so, and could not learn. Give the model's "
+                "`call` an argument `training` and pass it on. Received: "
+                "training=None"
+            )
         count = self.count_draws() if self.credit == "to_go" else None
         if self.trains(training, logits):
             sample = self.distribution.sample(parameters, self.next_seed())
@@ -193,17 +204,10 @@ class ReinforceSampler(SamplingLayer):
             if training and self.trainable and collector is not None:
                 collector.add_returned(self.name, log_prob)
             return result, log_prob
-        if training and self.trainable:
-            log_prob = self._log_prob(parameters, sample)
-            return self._await_cost(log_prob, result, logits, context, count)
-        if training is None and CostCollector.current() is not None:
-            raise ValueError(
-                f"ReinforceSampler {self.name!r} was called in a training step "
-                "that does not say so, and could not learn. Give the model's "
-                "`call` an argument `training` and pass it on. Received: "
-                "training=None"
-            )
-        return result
+        if for_shapes or not (training and self.trainable):
+            return result
+        log_prob = self._log_prob(parameters, sample)
+        return self._await_cost(log_prob, result, logits, context, count)
 
     def _require_a_draw(self, training: Any, logits: Any) -> None:
         if training or self.mode == "sample" or not is_recorded(logits):
