@@ -1,6 +1,7 @@
 """GradientStatistics: what it measures, and that it changes nothing."""
 
 import csv
+import warnings
 
 import keras
 import numpy as np
@@ -360,6 +361,26 @@ def test_a_dataset_is_no_batch():
     with pytest.raises(TypeError, match=r"next\(iter\(dataset\)\)"):
         tg.GradientStatistics(data=dataset)
     tg.GradientStatistics(data=next(iter(dataset)))
+
+
+@pytest.mark.parametrize("knows", [False, True])
+def test_a_loss_that_only_a_train_step_knows_is_said(knows):
+    class Own(keras.Model):
+        def train_step(self, data):
+            raise NotImplementedError
+
+    class Known(Own):
+        def compute_loss(self, x, y, y_pred, sample_weight, training=True):
+            raise NotImplementedError
+
+    plain = plain_model()
+    model = (Known if knows else Own)(plain.inputs, plain.outputs)
+    model.compile("adam")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tg.GradientStatistics(data=(X, X)).set_model(model)
+    messages = [str(each.message) for each in caught]
+    assert any("`add_loss` terms alone" in m for m in messages) != knows
 
 
 class Counting(keras.layers.Layer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +33,8 @@ class GradientStatistics(keras.callbacks.Callback):
     This is the noise of the samplers (and of dropout) on one batch; the noise
     of drawing batches is not in it. The loss is that of `compile`, weighted
     and with `add_loss` terms, as the model's `compute_loss` gives it; what an
-    overridden `train_step` does beyond that is not seen.
+    overridden `train_step` does beyond that is not seen, of which a model that
+    was compiled without a loss warns.
 
     Training is the same, bit for bit, with and without the callback: all
     variables get their values back, those among them that a call moves itself
@@ -102,6 +104,7 @@ class GradientStatistics(keras.callbacks.Callback):
         makes their weights in the first training step.
         """
         super().set_model(model)
+        _warn_of_another_loss(model)
         self._watched: dict[str, keras.layers.Layer] = {}
         # Keras 3.12 to 3.15 list nested layers by no public method.
         if all(layer.built for layer in model._flatten_layers()):
@@ -217,6 +220,24 @@ class GradientStatistics(keras.callbacks.Callback):
                 f"trainable weights, of {known}. Received: {names}"
             )
         return _by_name([layer for (layer,) in found])
+
+
+def _warn_of_another_loss(model: keras.Model) -> None:
+    """Warns where only the model's own `train_step` knows its loss."""
+
+    def is_own(method: Any) -> bool:
+        return method.__module__.split(".")[0] not in ("keras", "tfgumbel")
+
+    # Keras 3.12 to 3.15 have no public way to ask for it.
+    without = getattr(model, "_compile_loss", None) is None
+    if without and is_own(model.train_step) and not is_own(model.compute_loss):
+        warnings.warn(
+            f"Model {model.name!r} has a `train_step` of its own and was "
+            "compiled without a loss, so that GradientStatistics measures the "
+            "gradient of `add_loss` terms alone. Give the model a "
+            "`compute_loss` that returns what the `train_step` descends.",
+            stacklevel=2,
+        )
 
 
 def _trained(model: keras.Model, recursive: bool) -> list[keras.layers.Layer]:
