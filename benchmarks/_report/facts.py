@@ -46,6 +46,11 @@ def milliseconds(run: Run) -> str:
     return f"{wall:.0f} ({cpu:.0f}){gpu}"
 
 
+def pace(run: Run) -> list[Any]:
+    """Evaluations of the cost, and milliseconds, a step."""
+    return [run["evaluations"], milliseconds(run)]
+
+
 def rate(run: Run) -> str:
     """The optimizer and its learning rate."""
     value = run["learning_rate"]
@@ -115,12 +120,20 @@ def difference(ours: float, theirs: float | None) -> str:
 
 
 def reason(place: str, run: Run, ours: float, theirs: float | None) -> str:
-    """Where a run is going; or why it is off by more than the tolerance."""
-    change = slope(run)
+    """Where a run is going; or why it is off by more than the tolerance.
+
+    A lower figure: about where the curve, of another bound, passed the
+    published one. The two are taken to be as far apart as they are at the end.
+    """
+    change, curve = slope(run), run["curve"]
     if theirs is None or abs(ours / theirs - 1) <= TOLERANCE:
         return f"{change:+.2g} nats per 1,000 steps"
     if place in published.JANG and ours < theirs:
-        return better(run, ours, theirs)
+        level = last_bound(run) - ours + theirs
+        points = zip(curve["step"], curve["validation"], strict=True)
+        passed = next(step for step, value in points if value < level)
+        text = f"lower: passed the published figure by step {passed:,}"
+        return f"{text}; the paper prints no steps"
     way = "falling" if change < 0 else "rising"
     text = f"{way} by {abs(change):.2g} nats per 1,000 steps at the end"
     if place in published.STEPS:
@@ -130,30 +143,13 @@ def reason(place: str, run: Run, ours: float, theirs: float | None) -> str:
     return f"{text}; {note}" if note else text
 
 
-def better(run: Run, ours: float, theirs: float) -> str:
-    """About where a curve passed the published figure.
-
-    The curve is that of another bound; the two are taken to be as far apart
-    as they are at the end.
-    """
-    curve = run["curve"]
-    level = last_bound(run) - ours + theirs
-    passed = next(
-        step
-        for step, value in zip(curve["step"], curve["validation"], strict=True)
-        if value < level
-    )
-    return (
-        f"lower: passed the published figure by step {passed:,}; the paper "
-        "prints no steps"
-    )
-
-
 def label(run: Run) -> str:
-    """The estimator, and how many samples it trained on, if several."""
-    count = run["train_samples"]
-    several = f", trained on {count} samples" if count > 1 else ""
-    return f"{run['estimator']}{several}"
+    """The estimator, and what else it had: samples to train on, another τ."""
+    text, count = run["estimator"], run["train_samples"]
+    if count > 1:
+        text += f", trained on {count} samples"
+    start = run.get("temperature", 1.0)
+    return text + (f", τ {start:g}" if start != 1.0 else "")
 
 
 def of(runs: Iterable[Run], **facts: Any) -> list[Run]:

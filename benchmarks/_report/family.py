@@ -22,11 +22,9 @@ def section(runs: list[Run]) -> list[str]:
     """The straight-through family, the lowest figure first."""
     lines: list[str] = []
     for setup, published_figures in SETUPS.items():
-        found = facts.of(runs, setup=setup)
-        rows = []
+        found, rows = facts.of(runs, setup=setup), []
         for name in dict.fromkeys(run["estimator"] for run in found):
-            run = facts.longest(found, estimator=name)
-            if run is not None:
+            if run := facts.longest(found, estimator=name):
                 alike = facts.done(found, estimator=name, steps=run["steps"])
                 theirs = published_figures.get(name)
                 rows.append(_row(setup, run, alike, theirs))
@@ -48,8 +46,7 @@ def _orders(runs: list[Run]) -> Iterable[str]:
         if len(means) > 2:
             names = sorted(means, key=means.__getitem__)
             order = ", ".join(f"{name} {means[name]:.2f}" for name in names)
-            yield f"Best first after {steps:,} steps: {order}."
-            yield ""
+            yield from [f"Best first after {steps:,} steps: {order}.", ""]
 
 
 def _row(

@@ -19,6 +19,8 @@ TOP = 1.35
 
 HEAD = ["estimator", "optimizer", "steps", "seed", "ours", "published"]
 HEAD += ["difference", "evaluations", "ms a step", "where it is going"]
+# What has a row.
+KIND = ("optimizer", "train_samples", "estimator")
 PROBE_HEAD = ["task", "estimator", "optimizer", "steps", "validation"]
 
 
@@ -39,7 +41,13 @@ def section(runs: list[Run]) -> list[str]:
         text = "Published cells not rerun with the paper's optimizer: "
         lines += [text + ", ".join(missing) + ".", ""]
     title = "Runs without a test figure: learning rates tried, runs stopped"
-    lines += [f"### {title}", "", *facts.table(PROBE_HEAD, _probes(runs)), ""]
+    probes = []
+    for run in runs:
+        if not run.get("results"):
+            row = [run["task"], run["estimator"], facts.rate(run)]
+            row += [f"{run['steps']:,}", f"{facts.last_bound(run):.2f}"]
+            probes.append(row)
+    lines += [f"### {title}", "", *facts.table(PROBE_HEAD, probes), ""]
     return [*lines, f"A panel ends at {TOP} times its lowest bound."]
 
 
@@ -60,8 +68,8 @@ def _orders(cells: dict[str, float], runs: list[Run]) -> Iterable[str]:
             ours = ", ".join(sorted(found, key=found.__getitem__))
             theirs = ", ".join(sorted(found, key=cells.__getitem__))
             which = " or ".join(optimizers)
-            yield f"Best first, {which}: {ours}. Published: {theirs}."
-            yield ""
+            order = f"Best first, {which}: {ours}. Published: {theirs}."
+            yield from [order, ""]
 
 
 def _rows(
@@ -70,7 +78,7 @@ def _rows(
     names = dict.fromkeys([*cells, *(run["estimator"] for run in runs)])
     counts = sorted({run["train_samples"] for run in runs})
     for kind in itertools.product(("sgd", "adam"), counts, names):
-        run = _chosen(runs, *kind)
+        run = _chosen(runs, kind)
         if run is None:
             continue
         name, seeds = run["estimator"], facts.seeds_of(run, runs)
@@ -85,17 +93,13 @@ def _rows(
             _figure(run, [other["results"]["test"] for other in seeds]),
             theirs or "-",
             facts.difference(ours, theirs),
-            run["evaluations"],
-            facts.milliseconds(run),
+            *facts.pace(run),
             facts.reason(task, run, ours, theirs),
         ]
 
 
-def _chosen(
-    runs: list[Run], optimizer: str, count: int, name: str
-) -> Run | None:
-    kind = {"optimizer": optimizer, "train_samples": count, "estimator": name}
-    return facts.chosen(runs, **kind)
+def _chosen(runs: list[Run], kind: Any) -> Run | None:
+    return facts.chosen(runs, **dict(zip(KIND, kind, strict=True)))
 
 
 def _figure(run: Run, values: list[float]) -> str:
@@ -120,11 +124,8 @@ def plot(runs: list[Run], path: Path) -> None:
         axis.set_visible(False)
     for axis, task in zip(axes.flat, tasks, strict=False):
         found = facts.of(done, task=task)
-        kinds = {
-            (run["optimizer"], run["train_samples"], run["estimator"])
-            for run in found
-        }
-        chosen = [run for kind in kinds if (run := _chosen(found, *kind))]
+        kinds = {tuple(run[name] for name in KIND) for run in found}
+        chosen = [run for kind in kinds if (run := _chosen(found, kind))]
         # Worst first, as they lie in the panel.
         for run in sorted(chosen, key=facts.last_bound, reverse=True):
             text = f"{facts.label(run)}, {run['optimizer']}"
@@ -144,15 +145,3 @@ def plot(runs: list[Run], path: Path) -> None:
         place = "outside lower center"
         figure.legend(drawn, labels, loc=place, fontsize=7, ncols=5)
     facts.save(figure, path)
-
-
-def _probes(runs: list[Run]) -> Iterable[list[Any]]:
-    for run in runs:
-        if not run.get("results"):
-            yield [
-                run["task"],
-                run["estimator"],
-                facts.rate(run),
-                f"{run['steps']:,}",
-                f"{facts.last_bound(run):.2f}",
-            ]

@@ -13,31 +13,19 @@ TIME_HEAD = ["classes", *(f"{name}, ms" for name in TIMED)]
 TIME_HEAD += ["exact / gumbel_softmax, clock", "processor", "published"]
 
 
-def name(run: Run) -> str:
-    """The estimator, and the temperature it began with, if not 1."""
-    start = run.get("temperature", 1.0)
-    return run["estimator"] + (f", τ {start:g}" if start != 1.0 else "")
-
-
 def section(runs: list[Run]) -> list[str]:
     """Accuracy, bound, and time by the number of classes."""
     rows = []
     for run in facts.done(runs):
-        theirs = published.SEMI_SUPERVISED.get(run["estimator"])
-        rows.append(
-            [
-                name(run),
-                f"{run['steps']:,}",
-                run["seed"],
-                f"{run['results']['test']:.1f}",
-                theirs[0] if theirs else "-",
-                f"{100 * run['results']['accuracy']:.1f} %",
-                f"{100 * theirs[1]:.1f} %" if theirs else "-",
-                f"{100 * facts.slope(run, 'accuracy'):+.0f} % per 1,000 steps",
-                run["evaluations"],
-                facts.milliseconds(run),
-            ]
-        )
+        bound, accuracy = "-", "-"
+        if theirs := published.SEMI_SUPERVISED.get(run["estimator"]):
+            bound, accuracy = f"{theirs[0]}", f"{100 * theirs[1]:.1f} %"
+        results, change = run["results"], 100 * facts.slope(run, "accuracy")
+        row = [facts.label(run), f"{run['steps']:,}", run["seed"]]
+        row += [f"{results['test']:.1f}", bound]
+        row += [f"{100 * results['accuracy']:.1f} %", accuracy]
+        row += [f"{change:+.0f} % per 1,000 steps", *facts.pace(run)]
+        rows.append(row)
     lines = facts.table(HEAD, rows) if rows else ["Not trained yet."]
     rows = []
     timed = [run for run in runs if "times" in run]
