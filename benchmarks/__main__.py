@@ -47,14 +47,13 @@ def titles() -> dict[str, str]:
 
 def took(name: str) -> str:
     """How long it took to its end, or to make the results that are there."""
-    runs = _runner.read(_runner.RESULTS / f"{name}.json", {}).get("runs", {})
-    each = [run["seconds"] for run in runs.values() if "seconds" in run]
-    seconds = _runner.read(DURATIONS, {}).get(name, sum(each))
+    runs = performance.load(name).get("runs", {}).values()
+    seconds = sum(run.get("seconds", 0.0) for run in runs)
+    seconds = _runner.read(DURATIONS, {}).get(name, seconds)
     if not seconds:
         return "not timed"
-    if seconds < 3600.0:
-        return f"{seconds / 60.0:.1f} min"
-    return f"{seconds / 3600.0:.1f} h"
+    minutes = seconds / 60.0
+    return f"{minutes / 60:.1f} h" if minutes >= 60 else f"{minutes:.1f} min"
 
 
 def run(name: str) -> None:
@@ -74,15 +73,8 @@ def main(arguments: Arguments = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks", description=text)
     add = parser.add_argument
     some = f"some of {', '.join(names)}; by default those of time and memory: "
-    some += ", ".join(TIMINGS)
-    add(
-        "--only",
-        nargs="+",
-        choices=names,
-        default=TIMINGS,
-        metavar="NAME",
-        help=some,
-    )
+    how = {"choices": names, "default": TIMINGS, "metavar": "NAME"}
+    add("--only", nargs="+", help=some + ", ".join(TIMINGS), **how)
     add("--list", action="store_true", help="say what each measures, how long")
     add("--draw", action="store_true", help="only draw")
     figure = performance.OUT

@@ -21,8 +21,7 @@ from typing import Any
 import tensorflow as tf
 
 from benchmarks import _runner, _timing
-from benchmarks._runner import Options, Row
-from benchmarks._timing import Call
+from benchmarks._runner import Call, Options, Row
 
 _CLEAR = Path("/proc/self/clear_refs")
 
@@ -57,13 +56,12 @@ def peak(call: Call) -> float:
     return resident("VmHWM") - before
 
 
-def peak_on_gpu(call: Call, torch: Any = None) -> float:
-    """MiB of the GPU that a call takes at the most, once all is compiled.
-
-    `torch` is the module, if it is PyTorch that allocates.
-    """
+def peak_on_gpu(call: Call, of_torch: bool = False) -> float:
+    """MiB of the GPU that a call takes at the most, once all is compiled."""
     gc.collect()
-    if torch is not None:
+    if of_torch:
+        import torch
+
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         call()
@@ -75,15 +73,14 @@ def peak_on_gpu(call: Call, torch: Any = None) -> float:
     return (memory.get_memory_info("GPU:0")["peak"] - before) / 2**20
 
 
-def in_process(arguments: Sequence[str], timeout: float) -> Row:
+def in_process(arguments: Sequence[str], timeout: float, **options: Any) -> Row:
     """What `python ARGUMENTS` prints last, as JSON; or why it does not."""
+    command = [sys.executable, *arguments]
+    for name, value in options.items():
+        command += _runner.option(name, value)
+    how: Row = {"capture_output": True, "text": True, "timeout": timeout}
     try:
-        result = subprocess.run(
-            [sys.executable, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        result = subprocess.run(command, **how)
     except subprocess.TimeoutExpired:
         return {"failed": f"more than {timeout:.0f} s"}
     if result.returncode:
@@ -104,26 +101,26 @@ def report(call: Call, count: int) -> Row:
 
 
 def in_turns(
-    module: str, names: Iterable[str], options: Options, **words: Any
+    names: Iterable[str], options: Options, *same: str, **words: Any
 ) -> dict[str, Row]:
     """The summary of each contender, from `options.processes` of its own.
 
-    A process is `python -m module --contender NAME`, with the further words.
+    These have `same` of the options, and the words.
     """
-    given = [word for k, v in words.items() for word in _runner.option(k, v)]
+    words |= {name: getattr(options, name) for name in same}
     found: dict[str, list[Row]] = {name: [] for name in names}
+    command = ["-m", f"benchmarks.{options.benchmark}"]
     for _ in range(options.processes):
         for name, runs in found.items():
-            command = ["-m", module, "--contender", name, *given]
-            runs.append(in_process(command, options.timeout))
+            words["contender"] = name
+            runs.append(in_process(command, options.timeout, **words))
     return {name: summary(runs) for name, runs in found.items()}
 
 
 def summary(runs: Sequence[Row]) -> Row:
     """Medians over the calls of all processes, and the median peak."""
-    for run in runs:
-        if "failed" in run:
-            return run
+    if failed := [run for run in runs if "failed" in run]:
+        return failed[0]
     times = [time for run in runs for time in run["times"]]
     peaks = [run["peak"] for run in runs if run["peak"] is not None]
     found = _timing.summary(times)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import importlib.util
 import json
 import os
+import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from importlib import metadata
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
-from benchmarks._timing import PACKAGES, Row, environment
-
+Row = dict[str, Any]
+Call = Callable[[], Any]
 Arguments = Sequence[str] | None
 Options = argparse.Namespace
 RESULTS = Path(__file__).parent / "results"
+# Whose versions count, beside those of peers.
+PACKAGES = ["tensorflow", "keras", "numpy"]
 DEVICES = ["CPU:0", "GPU:0"]
 # Options that name a place on this machine: no part of a recorded command.
 PLACES = ("out", "state", "mnist")
 POSITIONAL = ("part",)
+HELP = {"every": "steps between two points", "repeats": "rounds"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,10 +39,22 @@ class Parser(argparse.ArgumentParser):
                 type=type(default[0]) if several else type(default),
                 nargs="+" if several else None,
                 default=default,
+                help=HELP.get(name),
             )
 
+    def add_choices(self, **choices: Iterable[str]) -> None:
+        """Adds options that take some of these; by default all."""
+        for name, these in choices.items():
+            names, how = list(these), {}
+            if len(names) > 8:
+                how = {"metavar": "NAME", "help": fill(", ".join(names), 55)}
+            how |= {"nargs": "+", "choices": names, "default": names}
+            self.add_argument(flag(name), **how)
 
-def parser(name: str, text: str, device: bool = False) -> Parser:
+
+def parser(
+    name: str, text: str, device: bool = False, **defaults: Any
+) -> Parser:
     """The options that every benchmark has, to be added to.
 
     Its name is that of its JSON file too; the text is its module's docstring.
@@ -49,6 +68,7 @@ def parser(name: str, text: str, device: bool = False) -> Parser:
     made.add_argument("--out", type=Path, default=default, help="JSON file")
     if device:
         made.add_argument("--device", choices=DEVICES, default=DEVICES[0])
+    made.add_defaults(**defaults)
     return made
 
 
@@ -81,7 +101,7 @@ def option(name: str, value: Any) -> list[str]:
     """The words of one option: its flag, and its values."""
     if isinstance(value, bool):
         return [flag(name) if value else flag(f"no-{name}")]
-    values = value if isinstance(value, (list, tuple)) else [value]
+    values = value if isinstance(value, list | tuple) else [value]
     return [flag(name), *map(str, values)]
 
 
@@ -111,6 +131,52 @@ def write(path: Path, report: Row) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     os.replace(partial, path)
+
+
+def environment(packages: Sequence[str] = PACKAGES) -> Row:
+    """What the figures depend on: versions, processors, threads, load, date.
+
+    The version of a package that is not installed is `None`.
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    return {
+        "date": now.isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in packages},
+        "platform": platform.system() + " " + platform.machine(),
+        "cpu": _cpu_model(),
+        "gpus": _gpu_models(),
+        "threads": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "load_average": [round(load, 2) for load in os.getloadavg()]
+        if hasattr(os, "getloadavg")
+        else None,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _gpu_models() -> list[str]:
+    from tensorflow import config
+
+    details = config.experimental.get_device_details
+    found = map(details, config.list_physical_devices("GPU"))
+    return [gpu["device_name"] for gpu in found]
 
 
 def target(
@@ -171,17 +237,15 @@ def table(columns: Sequence[str], rows: Sequence[Row]) -> str:
     The keys head the columns. A row that could not be measured ends with the
     reason, under `failed`.
     """
-    lines = [list(columns)]
+    lines = [[*columns]]
     lines += [[cell(row.get(key)) for key in columns] for row in rows]
     forms = []
     for key, texts in zip(columns, zip(*lines, strict=True), strict=True):
-        numbers = any(isinstance(row.get(key), (int, float)) for row in rows)
+        numbers = any(isinstance(row.get(key), int | float) for row in rows)
         forms.append(f"{'>' if numbers else '<'}{max(map(len, texts))}")
-    ends = ["", *(row.get("failed", "") for row in rows)]
-    return "\n".join(
-        "  ".join([*map(format, line, forms), end[:60]]).rstrip()
-        for line, end in zip(lines, ends, strict=True)
-    )
+    for line, row in zip(lines, [{}, *rows], strict=True):
+        line[:] = [*map(format, line, forms), row.get("failed", "")[:60]]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
 def cell(value: Any) -> str:

@@ -16,29 +16,24 @@ import numpy as np
 import tensorflow as tf
 
 import tfgumbel as tg
-from benchmarks._timing import Call
+from benchmarks._runner import Call
 
 TEMPERATURE = 0.7
 Draw = Callable[[tf.Tensor, tf.Tensor], Any]
-CATEGORICAL = tg.StraightThroughCategorical
-BERNOULLI = tg.StraightThroughBernoulli
+_CATEGORICAL = partial(tg.StraightThroughCategorical, temperature=TEMPERATURE)
+_BERNOULLI = partial(tg.StraightThroughBernoulli, temperature=TEMPERATURE)
+_SCORE = {"baseline": None, "return_log_prob": True}
 LAYERS: dict[str, Call] = {
     "GumbelSoftmax": partial(tg.GumbelSoftmax, TEMPERATURE),
     "GumbelSoftmax hard": partial(tg.GumbelSoftmax, TEMPERATURE, hard=True),
-    "StraightThroughCategorical st": partial(CATEGORICAL, "st", TEMPERATURE),
-    "StraightThroughCategorical st_gumbel": partial(
-        CATEGORICAL, "st_gumbel", TEMPERATURE
-    ),
+    "StraightThroughCategorical st": partial(_CATEGORICAL, "st"),
+    "StraightThroughCategorical st_gumbel": partial(_CATEGORICAL, "st_gumbel"),
     "BinaryConcrete": partial(tg.BinaryConcrete, TEMPERATURE),
     "BinaryConcrete hard": partial(tg.BinaryConcrete, TEMPERATURE, hard=True),
-    "StraightThroughBernoulli st": partial(BERNOULLI, "st", TEMPERATURE),
-    "StraightThroughBernoulli st_gumbel": partial(
-        BERNOULLI, "st_gumbel", TEMPERATURE
-    ),
+    "StraightThroughBernoulli st": partial(_BERNOULLI, "st"),
+    "StraightThroughBernoulli st_gumbel": partial(_BERNOULLI, "st_gumbel"),
     "ReparamGaussian": tg.ReparamGaussian,
-    "ReinforceSampler": partial(
-        tg.ReinforceSampler, baseline=None, return_log_prob=True
-    ),
+    "ReinforceSampler": partial(tg.ReinforceSampler, **_SCORE),
 }
 
 
@@ -51,10 +46,9 @@ def draw_with(layer: Any) -> Draw:
 
 SOFTMAX = "tf.nn.softmax"
 COMPOSED = "composed of TF ops"
-TFP = "tfp RelaxedOneHotCategorical"
-TFP_HARD = "tfp RelaxedOneHotCategorical, made hard"
-TFP_BINARY = "tfp RelaxedBernoulli"
-TFP_BINARY_HARD = "tfp RelaxedBernoulli, made hard"
+RELAXED, RELAXED_BITS = "RelaxedOneHotCategorical", "RelaxedBernoulli"
+TFP, TFP_BINARY = f"tfp {RELAXED}", f"tfp {RELAXED_BITS}"
+TFP_HARD, TFP_BINARY_HARD = f"{TFP}, made hard", f"{TFP_BINARY}, made hard"
 # What one writes with TFP in place of a layer; TFP where nothing stands.
 RIVALS = {
     "GumbelSoftmax hard": TFP_HARD,
@@ -79,29 +73,21 @@ def composed(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.nn.softmax((logits + gumbel) / TEMPERATURE)
 
 
-def tfp_relaxed(logits: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-    from tensorflow_probability import distributions as tfd
+def tfp(name: str, logits: tf.Tensor, seed: Any = None) -> tf.Tensor:
+    from tensorflow_probability import distributions
 
-    distribution = tfd.RelaxedOneHotCategorical(TEMPERATURE, logits=logits)
-    return distribution.sample(seed=seed)
-
-
-def tfp_relaxed_bits(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    from tensorflow_probability import distributions as tfd
-
-    return tfd.RelaxedBernoulli(TEMPERATURE, logits=logits).sample(seed=seed)
+    made = getattr(distributions, name)(TEMPERATURE, logits=logits)
+    return made.sample(seed=seed)
 
 
-def tfp_hard(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def tfp_hard(name: str, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Straight through, as tutorials write it."""
-    y = tfp_relaxed(logits, seed)
-    hard = tf.one_hot(tf.argmax(y, axis=-1), y.shape[-1])
+    y = tfp(name, logits, seed)
+    if name == RELAXED:
+        hard = tf.one_hot(tf.argmax(y, axis=-1), y.shape[-1])
+    else:
+        hard = tf.round(y)
     return y + tf.stop_gradient(hard - y)
-
-
-def tfp_hard_bits(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    y = tfp_relaxed_bits(logits, seed)
-    return y + tf.stop_gradient(tf.round(y) - y)
 
 
 def random_bits(algorithm: str, logits: tf.Tensor, seed: tf.Tensor) -> Any:
@@ -117,10 +103,10 @@ PEERS: dict[str, Draw] = {
     GUMBEL: lambda logits, seed: tg.random.gumbel(tf.shape(logits), seed),
     SOFTMAX: softmax,
     COMPOSED: composed,
-    TFP: tfp_relaxed,
-    TFP_HARD: tfp_hard,
-    TFP_BINARY: tfp_relaxed_bits,
-    TFP_BINARY_HARD: tfp_hard_bits,
+    TFP: partial(tfp, RELAXED),
+    TFP_HARD: partial(tfp_hard, RELAXED),
+    TFP_BINARY: partial(tfp, RELAXED_BITS),
+    TFP_BINARY_HARD: partial(tfp_hard, RELAXED_BITS),
 }
 
 
@@ -163,33 +149,64 @@ def compiled(
     return call
 
 
-def step(
-    draw: Draw, logits: np.ndarray, weights: np.ndarray, jit_compile: bool
+def gradients(
+    cost: Callable[[Any, Any], Any],
+    start: Any,
+    weights: Sequence[Any] = (),
+    jit_compile: bool = False,
 ) -> Call:
-    """One call: draw, the loss Σ w·y, and its gradient in the logits.
+    """One call: cost(start, seed) and its gradients in start and weights."""
+
+    def run(start: tf.Tensor, seed: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(start)
+            value = cost(start, seed)
+        return value, *tape.gradient(value, [start, *weights])
+
+    start = tf.constant(start)
+    return compiled(run, start, jit_compile=jit_compile, seeded=True)
+
+
+def step(
+    draw: Draw,
+    logits: np.ndarray,
+    weights: np.ndarray,
+    jit_compile: bool,
+    sources: Sequence[Any] = (),
+) -> Call:
+    """One call: draw, the loss Σ w·y, its gradients in logits and sources.
 
     A log-probability, one an example, is weighted by the example's first w.
     """
-    scale, start = tf.constant(weights), tf.constant(logits)
+    scale = tf.constant(weights)
     first = tf.reshape(scale, [len(logits), -1])[:, 0]
 
-    def loss_and_gradient(logits: tf.Tensor, seed: tf.Tensor) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(logits)
-            drawn = draw(logits, seed)
-            y, *log_prob = drawn if isinstance(drawn, tuple) else [drawn]
-            loss = tf.reduce_sum(scale * y)
-            for each in log_prob:
-                loss += tf.tensordot(first, each, 1)
-        return loss, tape.gradient(loss, logits)
+    def loss(logits: tf.Tensor, seed: tf.Tensor) -> Any:
+        drawn = draw(logits, seed)
+        y, *log_prob = drawn if isinstance(drawn, tuple) else [drawn]
+        terms = [tf.tensordot(first, each, 1) for each in log_prob]
+        return sum(terms, tf.reduce_sum(scale * y))
 
-    return compiled(
-        loss_and_gradient, start, jit_compile=jit_compile, seeded=True
-    )
+    return gradients(loss, logits, sources, jit_compile)
 
 
-def torch_step(logits: np.ndarray, weights: np.ndarray, device: str) -> Call:
-    """The same for PyTorch, which runs op by op."""
+def torch_softmax(logits: Any) -> Any:
+    """PyTorch's own sampler."""
+    import torch
+
+    return torch.nn.functional.gumbel_softmax(logits, TEMPERATURE)
+
+
+def torch_step(
+    draw: Callable[[Any], Any],
+    logits: np.ndarray,
+    weights: np.ndarray,
+    device: str = "CPU:0",
+) -> Call:
+    """The same for PyTorch, which runs op by op.
+
+    A draw maps the logits to y, or to y and what is added to the loss.
+    """
     import torch
 
     place = "cuda" if device == "GPU:0" else "cpu"
@@ -197,8 +214,9 @@ def torch_step(logits: np.ndarray, weights: np.ndarray, device: str) -> Call:
     scale = torch.tensor(weights, device=place)
 
     def call() -> tuple[Any, Any]:
-        y = torch.nn.functional.gumbel_softmax(start, TEMPERATURE)
-        loss = torch.sum(scale * y)
+        drawn = draw(start)
+        y, *more = drawn if isinstance(drawn, tuple) else [drawn]
+        loss = sum(more, torch.sum(scale * y))
         result = loss.detach(), torch.autograd.grad(loss, start)[0]
         if place == "cuda":
             torch.cuda.synchronize()
@@ -211,7 +229,7 @@ class TFPLayer(keras.layers.Layer):
     """Samples of TensorFlow Probability, which counts calls for its noise."""
 
     def call(self, logits: Any) -> Any:
-        return tf.ensure_shape(tfp_relaxed(logits), logits.shape)
+        return tf.ensure_shape(tfp(RELAXED, logits), logits.shape)
 
 
 class NoNoise(keras.layers.Layer):

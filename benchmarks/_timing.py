@@ -8,25 +8,15 @@ on the clock: other processes hardly change it.
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import tensorflow as tf
+from benchmarks._runner import Call, Row
 
-# Whose versions count, beside those of peers.
-PACKAGES = ["tensorflow", "keras", "numpy"]
 # Thread pools spin for a moment after their work; let them come to rest.
 PAUSE_SECONDS = 0.005
-
-Call = Callable[[], Any]
-Row = dict[str, Any]
 
 
 class Timing(NamedTuple):
@@ -90,48 +80,3 @@ def compare(
     """The summary of each contender's calls, in turns as in `interleave`."""
     timings = interleave(contenders, repeats, **options)
     return {name: summary(found) for name, found in timings.items()}
-
-
-def environment(packages: Sequence[str] = PACKAGES) -> Row:
-    """What the figures depend on: versions, processors, threads, load, date.
-
-    The version of a package that is not installed is `None`.
-    """
-    now = datetime.datetime.now(datetime.UTC)
-    return {
-        "date": now.isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in packages},
-        "platform": platform.system() + " " + platform.machine(),
-        "cpu": _cpu_model(),
-        "gpus": _gpu_models(),
-        "threads": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "load_average": [round(load, 2) for load in os.getloadavg()]
-        if hasattr(os, "getloadavg")
-        else None,
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
-
-
-def _gpu_models() -> list[str]:
-    return [
-        tf.config.experimental.get_device_details(gpu)["device_name"]
-        for gpu in tf.config.list_physical_devices("GPU")
-    ]

@@ -20,8 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import _runner
-from benchmarks._runner import Options, Parser, Row
-from benchmarks._timing import environment
+from benchmarks._runner import Options, Parser, Row, environment
 from tfgumbel.diagnostics.estimates import gradients
 
 STATE = Path("out") / "benchmarks"
@@ -66,18 +65,15 @@ class Trainer:
         return float(self._run(*step)) / (last - first)
 
     def _steps(self, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+        def more(step: tf.Tensor, total: tf.Tensor) -> Any:
+            return step < last
+
         def body(step: tf.Tensor, total: tf.Tensor) -> Any:
             loss = self._step(self._batch(step), step)
             return step + 1, total + tf.cast(loss, tf.float64)
 
-        zero = tf.constant(0.0, tf.float64)
-        _, total = tf.while_loop(
-            lambda step, total: step < last,
-            body,
-            [first, zero],
-            parallel_iterations=1,
-        )
-        return total
+        start = first, tf.constant(0.0, tf.float64)
+        return tf.while_loop(more, body, start, parallel_iterations=1)[1]
 
     def _descend(self, batch: Any, step: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape(persistent=True) as tape:
@@ -97,9 +93,8 @@ class Trainer:
     def load(self, path: Path) -> None:
         """Takes up what `save` wrote."""
         with np.load(path) as file:
-            values = [file[name] for name in file.files]
-        for variable, value in zip(self.state, values, strict=True):
-            variable.assign(value)
+            for variable, name in zip(self.state, file.files, strict=True):
+                variable.assign(file[name])
 
 
 def recorded(options: Options, key: str) -> Row | None:
@@ -126,17 +121,17 @@ def parser(
     estimators: Iterable[str],
     steps: int | None,
     every: int,
-    seeds: Sequence[int] = (0,),
     xla: bool = True,
+    seeds: Sequence[int] = (0,),
 ) -> Parser:
     """The options of a benchmark that trains, to be added to."""
-    made, names = _runner.parser(name, text), list(estimators)
+    made = _runner.parser(name, text)
     add = made.add_argument
     add("--mnist", metavar="FILE", help="in Keras's layout; or Keras's own")
-    add("--estimators", nargs="+", choices=names, default=names, metavar="NAME")
+    made.add_choices(estimators=estimators)
     made.add_defaults(seeds=list(seeds))
     add("--steps", type=int, default=steps, help="of the optimizer, in all")
-    add("--every", type=int, default=every, help="steps between two points")
+    made.add_defaults(every=every)
     add("--xla", action=argparse.BooleanOptionalAction, default=xla)
     add("--state", type=Path, default=STATE / name, help="folder of weights")
     return made
@@ -165,19 +160,17 @@ def train(
     name = key.replace("/", "-").replace(" ", "_") + ".npz"
     path, steps = options.state / name, options.steps
     entry = recorded(options, key)
-    if entry is not None and entry["steps"] >= steps:
-        if "results" in entry and enough(entry["results"]):
+    if entry and entry["steps"] >= steps and "results" in entry:
+        if enough(entry["results"]):
             return entry
-    if entry is None or not path.exists():
-        entry = {"steps": 0, **NO_TIME, "curve": {"step": []}}
-    else:
+    if entry and path.exists():
         trainer.load(path)
         entry = moved(entry)
-    entry = {**entry, **facts}
-    first = entry["steps"]
-    start = time.monotonic()
-    while entry["steps"] < steps:
-        begin = entry["steps"]
+    else:
+        entry = {"steps": 0, **NO_TIME, "curve": {"step": []}}
+    entry |= facts
+    first, start = entry["steps"], time.monotonic()
+    while (begin := entry["steps"]) < steps:
         end = min(steps, (begin // options.every + 1) * options.every)
         wall, cpu = time.perf_counter(), time.process_time()
         loss = trainer.advance(begin, end)

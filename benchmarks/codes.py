@@ -28,11 +28,10 @@ import numpy as np
 import tensorflow as tf
 
 import tfgumbel as tg
-from benchmarks import _memory, _mnist, _runner, _samplers, _timing
-from benchmarks._runner import Arguments, Options, Row
-from benchmarks._timing import Call
+from benchmarks import _memory, _mnist, _runner, _samplers
+from benchmarks._runner import Arguments, Call, Options, Row
 
-PACKAGES = [*_timing.PACKAGES, "torch", "vector-quantize-pytorch"]
+PACKAGES = [*_runner.PACKAGES, "torch", "vector-quantize-pytorch"]
 PLAIN, TORCH = "plain TensorFlow", "vector-quantize-pytorch"
 # Options of the layer, by the name of the contender.
 OURS: dict[str, Row] = {
@@ -106,7 +105,7 @@ def arrays(options: Options) -> Any:
 
 def tf_call(options: Options) -> Call:
     """One call of the plain quantizer, or of the package's."""
-    x, weights = map(tf.constant, arrays(options))
+    x, weights = arrays(options)
     keras.utils.set_random_seed(0)
     start = keras.initializers.RandomNormal(stddev=1.0)
     sizes, name = (options.codes, options.dim), options.contender
@@ -116,14 +115,11 @@ def tf_call(options: Options) -> Call:
     layer.build(x.shape)
     sources = [weight.value for weight in layer.trainable_weights]
 
-    def step(x: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = layer(x, training=True)
-            loss = tf.add_n(layer.losses) + tf.reduce_sum(weights * y)
-        return tape.gradient(loss, [x, *sources])
+    def loss(x: Any, seed: Any) -> Any:
+        y = layer(x, training=True)
+        return tf.add_n(layer.losses) + tf.reduce_sum(weights * y)
 
-    return _samplers.compiled(step, x)
+    return _samplers.gradients(loss, x, sources)
 
 
 def torch_call(options: Options) -> Call:
@@ -132,8 +128,6 @@ def torch_call(options: Options) -> Call:
 
     peer: Any = importlib.import_module("vector_quantize_pytorch")
     torch.manual_seed(0)
-    x, weights = map(torch.tensor, arrays(options))
-    x.requires_grad_()
     quantizer = peer.VectorQuantize(
         dim=options.dim,
         codebook_size=options.codes,
@@ -143,19 +137,17 @@ def torch_call(options: Options) -> Call:
     )
     quantizer.train()
 
-    def call() -> Any:
+    def draw(x: Any) -> Any:
         y, _, commitment = quantizer(x[None])
-        loss = torch.sum(weights * y[0]) + commitment.sum()
-        return torch.autograd.grad(loss, x)
+        return y[0], commitment.sum()
 
-    return call
+    return _samplers.torch_step(draw, *arrays(options))
 
 
 def speeds(options: Options) -> list[Row]:
     """A row for each contender, all of them in turns."""
-    names = ("vectors", "codes", "dim", "calls")
-    words = {name: getattr(options, name) for name in names}
-    rows = _memory.in_turns("benchmarks.codes", options.only, options, **words)
+    given = "vectors", "codes", "dim", "calls"
+    rows = _memory.in_turns(options.only, options, *given)
     for row in rows.values():
         if "failed" not in row:
             row["wall_ms"] = row.pop("median_ms")
@@ -166,12 +158,9 @@ def speeds(options: Options) -> list[Row]:
 def patches(mnist: str | None) -> tuple[Any, ...]:
     """Patches of the training and test images, `[N, 16]`, in [0, 1]."""
     data = _mnist.load(mnist)
-    found = []
-    for name in ("x_train", "x_test"):
-        images = data[name][:10_000].reshape(-1, 7, 4, 7, 4)
-        rows = images.transpose(0, 1, 3, 2, 4).reshape(-1, PATCH)
-        found.append(rows.astype("float32") / 255.0)
-    return tuple(found)
+    few = (data[name][:10_000] for name in ("x_train", "x_test"))
+    grids = (images.reshape(-1, 7, 4, 7, 4).swapaxes(2, 3) for images in few)
+    return tuple(x.reshape(-1, PATCH).astype("float32") / 255.0 for x in grids)
 
 
 def make_layer(way: str, start: str, steps: int) -> Any:
@@ -225,26 +214,22 @@ def train(way: str, start: str, data: tuple[Any, ...], steps: int) -> Row:
 def targets(report: Row) -> list[Row]:
     """What the layer has to reach, and whether it does."""
     rows = {row["name"]: row for row in report["speed"] if "failed" not in row}
-    found = []
+    figures: list[tuple[str, float, float]] = []
     for ours, peer in PAIRS.items():
         for label, (key, limit) in LIMITS.items():
             if {ours, peer} <= set(rows) and rows[ours][key] is not None:
                 ratio = round(rows[ours][key] / rows[peer][key], 3)
-                text = f"{ours} / {peer}: {label}"
-                found.append(_runner.target(text, ratio, limit))
+                figures.append((f"{ours} / {peer}: {label}", ratio, limit))
     use = {(row["way"], row["start"]): row for row in report["use"]}
     plain = use.get((PLAIN, "around 0"))
     for way in WAYS:
         row = use.get((way, "far away"))
         if row and plain and way.endswith("revived"):
-            unused = round(1.0 - row["used"], 4)
+            text, unused = f"{way}, far away", round(1.0 - row["used"], 4)
             error = round(row["error"] / plain["error"], 3)
-            text = f"{way}, far away"
-            found += [
-                _runner.target(f"{text}: codes unused", unused, UNUSED),
-                _runner.target(f"{text} / {PLAIN}: error", error, 1.0),
-            ]
-    return found
+            figures.append((f"{text}: codes unused", unused, UNUSED))
+            figures.append((f"{text} / {PLAIN}: error", error, 1.0))
+    return [_runner.target(*figure) for figure in figures]
 
 
 def main(arguments: Arguments = None) -> Row:
@@ -268,7 +253,7 @@ def main(arguments: Arguments = None) -> Row:
     if not options.again:
         report = _runner.read(options.out, report)
     report["command"] = options.command
-    report["environment"] = _timing.environment(PACKAGES)
+    report["environment"] = _runner.environment(PACKAGES)
     known = {row["name"] for row in report["speed"]}
     options.only = [name for name in options.only if name not in known]
     report["speed"] += speeds(options)

@@ -21,7 +21,6 @@ A finished run is kept in the JSON and not done again.
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from typing import Any
@@ -31,8 +30,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import _runner
-from benchmarks._runner import Arguments, Options, Row
-from benchmarks._timing import environment
+from benchmarks._runner import Arguments, Options, Row, environment
 from docs.scripts import tables
 from tfgumbel import estimators, ops, random
 from tfgumbel.diagnostics import compare, estimates, training
@@ -85,10 +83,6 @@ class LongQuadratic(Quadratic):
     def logits(self, examples: tf.Tensor) -> tf.Tensor:
         return tf.repeat(super().logits(examples), tf.shape(examples)[0], 0)
 
-    def costs(self) -> dict[str, float]:
-        """The cost, exact."""
-        return {"cost": self.evaluate()}
-
     def exact(self) -> np.ndarray:
         """The gradient in the logits of the probe: θ (1 - θ) (1 - 2t) / L."""
         theta = tf.sigmoid(self.phi.value)
@@ -125,10 +119,6 @@ class CategoricalVae(DigitsVae):
         codes = random.categorical(logits, [297, 10])
         cost = self.cost_fn(images)(tf.one_hot(codes, 8))
         return float(tf.reduce_mean(cost + self.penalty(logits)))
-
-    def costs(self) -> dict[str, float]:
-        """-ELBO on training and test images."""
-        return {"cost": self.evaluate(), "test": self.bound(self._test[:297])}
 
 
 PROBLEMS: dict[str, Any] = {"quadratic": LongQuadratic, "vae": CategoricalVae}
@@ -174,7 +164,10 @@ def trained(problem: str, label: str, seed: int, steps: int) -> Row:
     estimator = make(instance, seed, label)
     every = max(1, steps // 10)
     curve = training.train(instance, estimator, steps, every, seed, draws=100)
-    return {**instance.costs(), "curve": curve.to_dict()}
+    found: Row = {"cost": curve.cost[-1]}
+    if problem == "vae":
+        found["test"] = instance.bound(instance._test[:297])
+    return {**found, "curve": curve.to_dict()}
 
 
 def measured(problem: str, labels: list[str], draws: int) -> dict[str, Row]:
@@ -209,21 +202,15 @@ def table(report: Row, problem: str) -> str:
     """The problem's rows as aligned text, best cost first."""
     rows = []
     for label, row in report["rows"].get(problem, {}).items():
-        runs = list(row.get("runs", {}).values())
-        point = row.get("point", {})
+        runs, point = list(row["runs"].values()), row.get("point", {})
+        row = {**point, "estimator": label}
+        row |= {name: _mean(runs, name) for name in ("cost", "test")}
+        row["bias"] = tables.bias(point) if point else None
         times = [run["curve"]["milliseconds"] for run in runs]
         timed = bool(times) and all(times)
-        rows.append(
-            {
-                **point,
-                "estimator": label,
-                "bias": tables.bias(point) if point else None,
-                "cost": _mean(runs, "cost"),
-                "test": _mean(runs, "test"),
-                "milliseconds": float(np.median(times)) if timed else None,
-                "order": np.mean([run["cost"] for run in runs] or [math.inf]),
-            }
-        )
+        row["milliseconds"] = float(np.median(times)) if timed else None
+        row["order"] = np.mean([run["cost"] for run in runs] or [math.inf])
+        rows.append(row)
     return _runner.table(COLUMNS, sorted(rows, key=lambda row: row["order"]))
 
 
@@ -254,21 +241,21 @@ def run(options: Options) -> Row:
             rows[label]["point"] = point
         _runner.write(options.out, report)
         todo = [
-            (seed, label, f"seed {seed}, {steps} steps")
-            for seed, label in itertools.product(options.seeds, chosen)
+            (seed, label, key)
+            for seed in options.seeds
+            for key in [f"seed {seed}, {steps} steps"]
+            for label in chosen
+            if key not in rows[label]["runs"]
         ]
-        todo = [job for job in todo if job[2] not in rows[job[1]]["runs"]]
         begin = time.monotonic()
         for done, (seed, label, key) in enumerate(todo, 1):
             result = trained(problem, label, seed, steps)
             rows[label]["runs"][key] = result
             _runner.write(options.out, report)
             pace = (time.monotonic() - begin) / done / 60
-            print(
-                f"{problem}, {label}, seed {seed}: {result['cost']:.5g}"
-                f" ({pace * (len(todo) - done):.0f} min left)",
-                flush=True,
-            )
+            left = f"({pace * (len(todo) - done):.0f} min left)"
+            text = f"{problem}, {label}, seed {seed}: {result['cost']:.5g}"
+            print(text, left, flush=True)
             keras.backend.clear_session()
         print(table(report, problem), flush=True)
     return report
@@ -276,9 +263,8 @@ def run(options: Options) -> Row:
 
 def main(arguments: Arguments = None) -> Row:
     parser = _runner.parser("comparison", __doc__)
-    add, labels = parser.add_argument, list(ESTIMATORS)
-    add("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
-    add("--only", nargs="+", choices=labels, default=labels, metavar="LABEL")
+    add = parser.add_argument
+    parser.add_choices(problems=PROBLEMS, only=ESTIMATORS)
     parser.add_defaults(seeds=[0, 1, 2], draws=50_000)
     add("--steps", type=int)
     add("--points", action="store_true", help="measure bias and variance anew")

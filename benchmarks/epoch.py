@@ -24,6 +24,8 @@ median of few rounds may fall on either side.
 
 from __future__ import annotations
 
+import itertools
+from functools import partial
 from typing import Any
 
 import keras
@@ -32,11 +34,10 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from benchmarks import _runner, _samplers, _timing
-from benchmarks._runner import Arguments, Row
+from benchmarks._runner import Arguments, Call, Row
 from benchmarks._samplers import TEMPERATURE
-from benchmarks._timing import Call
 
-PACKAGES = [*_timing.PACKAGES, "tensorflow-probability", "torch"]
+PACKAGES = [*_runner.PACKAGES, "tensorflow-probability", "torch"]
 BATCH, PIXELS, HIDDEN, CODE = 100, 784, (512, 256), (20, 10)
 OURS, TFP, HAND, TORCH = "tfgumbel", "TFP", "hand-written", "torch"
 STOCHASTIC = "StochasticModel"
@@ -56,19 +57,10 @@ PAIRS = {
 COLUMNS = ["name", "min_ms", "median_ms", "cpu_ms"]
 
 
-def fit(
-    sampler: Any,
-    images: np.ndarray,
-    model: Any = keras.Model,
-    jit_compile: bool = False,
-) -> Call:
+def fit(sampler: Any, images: np.ndarray, *options: Any) -> Call:
     """A call that trains for an epoch."""
-    vae = _samplers.vae(sampler, PIXELS, HIDDEN, CODE, model, jit_compile)
-
-    def epoch() -> None:
-        vae.fit(images, images, batch_size=BATCH, verbose=0)
-
-    return epoch
+    vae = _samplers.vae(sampler, PIXELS, HIDDEN, CODE, *options)
+    return partial(vae.fit, images, images, batch_size=BATCH, verbose=0)
 
 
 def torch_epoch(images: np.ndarray, place: str) -> Call:
@@ -79,8 +71,8 @@ def torch_epoch(images: np.ndarray, place: str) -> Call:
 
     def perceptron(*sizes: int) -> Any:
         layers: list[Any] = []
-        for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
-            layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+        for ends in itertools.pairwise(sizes):
+            layers += [nn.Linear(*ends), nn.ReLU()]
         return nn.Sequential(*layers[:-1])
 
     encoder = perceptron(PIXELS, *HIDDEN, 200).to(place)
@@ -116,7 +108,7 @@ def contenders(images: np.ndarray, place: str) -> dict[str, Call]:
         OURS: fit(ours(TEMPERATURE), images),
         HAND: fit(_samplers.HandWritten(), images),
         FLOOR: fit(_samplers.NoNoise(), images),
-        XLA: fit(ours(TEMPERATURE), images, jit_compile=True),
+        XLA: fit(ours(TEMPERATURE), images, keras.Model, True),
         STOCHASTIC: fit(ours(TEMPERATURE), images, model),
         ST: fit(straight_through, images),
         REINFORCE: fit(tg.ReinforceSampler(baseline=None), images, model),
@@ -130,27 +122,21 @@ def contenders(images: np.ndarray, place: str) -> dict[str, Call]:
 
 def targets(rows: dict[str, Row]) -> list[Row]:
     """Whether the epoch is the fastest, and the overhead small."""
-
-    def ratio(name: str, to: str, figure: str) -> float:
-        return round(rows[name][figure] / rows[to][figure], 3)
-
-    return [
-        _runner.target(
-            label,
-            ratio(name, to, "min_ms"),
-            limit,
-            measured_median=ratio(name, to, "median_ms"),
-            measured_cpu=ratio(name, to, "cpu_ms"),
-        )
-        for label, (name, to, limit) in PAIRS.items()
-        if to in rows
-    ]
+    found = []
+    for label, (name, to, limit) in PAIRS.items():
+        if to in rows:
+            least, median, cpu = (
+                round(rows[name][figure] / rows[to][figure], 3)
+                for figure in ("min_ms", "median_ms", "cpu_ms")
+            )
+            more = {"measured_median": median, "measured_cpu": cpu}
+            found.append(_runner.target(label, least, limit, **more))
+    return found
 
 
 def main(arguments: Arguments = None) -> Row:
-    parser = _runner.parser("epoch", __doc__, device=True)
-    parser.add_argument("--repeats", type=int, default=7, help="rounds")
-    parser.add_defaults(images=10_000)
+    defaults = {"repeats": 7, "images": 10_000}
+    parser = _runner.parser("epoch", __doc__, device=True, **defaults)
     options = _runner.parse(parser, arguments)
     keras.utils.set_random_seed(0)
     generator = np.random.default_rng(0)

@@ -22,18 +22,22 @@ or smaller variance for equal evaluations.
 from __future__ import annotations
 
 import itertools
+import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import _peers, _runner
+from benchmarks import _runner
 from benchmarks._networks import reconstruction
-from benchmarks._peers import Step
 from benchmarks._runner import Arguments, Options, Row
-from benchmarks._timing import compare, environment
+from benchmarks._samplers import gradients
+from benchmarks._timing import compare
 from tfgumbel import estimators
 
+Step = Callable[[], np.ndarray]
 PACKAGES = ["tensorflow", "keras", "torch", "storchastic", "pyro-ppl"]
 SIZES = (200, 256, 512, 784)
 TARGET_OVERHEAD, TARGET_SPEEDUP = 1.3, 2.0
@@ -68,20 +72,6 @@ class Problem:
         return reconstruction(hidden @ kernels[-1] + biases[-1], self.images)
 
 
-def evaluation(problem: Problem) -> Step:
-    """One forward and backward pass of f, in z and in its weights."""
-
-    @tf.function
-    def run(z: tf.Tensor) -> list[tf.Tensor]:
-        with tf.GradientTape() as tape:
-            tape.watch(z)
-            total = tf.reduce_sum(problem.cost(z))
-        return tape.gradient(total, [z, *problem.variables])
-
-    z = tf.nn.softmax(problem.logits)
-    return lambda: run(z)[0].numpy()
-
-
 def estimate(problem: Problem, name: str) -> tuple[Step, int]:
     """One estimate with its backward pass, and its evaluations of f."""
     name, _, samples = name.partition("-")
@@ -89,24 +79,120 @@ def estimate(problem: Problem, name: str) -> tuple[Step, int]:
     estimator = estimators.get(name, **options)
     estimator.build(problem.logits.shape, problem.logits.shape)
     learned = [v.value for v in estimator.trainable_variables]
+    cost = partial(estimator, problem.cost)
+    call = gradients(cost, problem.logits, [*problem.variables, *learned])
+    return lambda: call()[1].numpy(), estimator.evaluations
 
-    @tf.function
-    def run(logits: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
-        with tf.GradientTape() as tape:
-            tape.watch(logits)
-            cost = estimator(problem.cost, logits, seed)
-            total = tf.reduce_sum(cost)
-        return tape.gradient(total, [logits, *problem.variables, *learned])
 
-    logits = tf.constant(problem.logits)
-    traced = run.get_concrete_function(logits, tf.TensorSpec([2], tf.int64))
-    seeds = itertools.count()
+def cross_entropy(outputs: Any, targets: Any) -> Any:
+    """Binary cross-entropy per row, in ops both libraries can wrap."""
+    import torch
 
-    def step() -> np.ndarray:
-        seed = tf.constant([next(seeds), 1], tf.int64)
-        return traced(logits, seed)[0].numpy()
+    loss = torch.clamp(outputs, min=0) - outputs * targets
+    return (loss + torch.log1p(torch.exp(-torch.abs(outputs)))).sum(-1)
 
-    return step, estimator.evaluations
+
+def peers(problem: Problem) -> dict[tuple[str, str], Step]:
+    """The peers that are installed, by (peer, estimator)."""
+    steps: dict[tuple[str, str], Step] = {}
+    known = {"storchastic": ("storch", storchastic), "pyro": ("pyro", pyro)}
+    for peer, (module, make) in known.items():
+        if _runner.installed(module):
+            for name, step in make(*in_torch(problem)).items():
+                steps[peer, name] = step
+    return steps
+
+
+def in_torch(problem: Problem) -> tuple[Any, Any, Any]:
+    """The decoder of the benchmark, logits and images, in torch."""
+    import torch
+
+    layers: list[Any] = []
+    kernels, biases = problem.weights[::2], problem.weights[1::2]
+    for kernel, bias in zip(kernels, biases, strict=True):
+        linear = torch.nn.Linear(*kernel.shape)
+        linear.weight.data = torch.tensor(kernel.T.copy())
+        linear.bias.data = torch.tensor(bias)
+        layers += [linear, torch.nn.ReLU()]
+    decoder = torch.nn.Sequential(*layers[:-1])
+    logits = torch.tensor(problem.logits, requires_grad=True)
+    return decoder, logits, torch.tensor(problem.images)
+
+
+def storchastic(decoder: Any, logits: Any, images: Any) -> dict[str, Step]:
+    """Storchastic's estimators that `tfgumbel` has too."""
+    import storch  # type: ignore[import-not-found]
+    import torch
+
+    mean_of_four = {"n_samples": 4, "baseline_factory": "batch_average"}
+    methods = {
+        "reinforce": lambda: storch.method.ScoreFunction("z", n_samples=1),
+        "rloo-4": lambda: storch.method.ScoreFunction("z", **mean_of_four),
+        "gumbel_softmax": lambda: storch.method.GumbelSoftmax("z"),
+        "rebar": lambda: storch.method.REBAR("z"),
+    }
+
+    def step(make: Callable[[], Any]) -> np.ndarray:
+        decoder.zero_grad()
+        logits.grad = None
+        theta = storch.denote_independent(logits, 0, "data")
+        x = storch.denote_independent(images, 0, "data")
+        probs = torch.softmax(theta, -1)
+        z = make()(torch.distributions.OneHotCategorical(probs=probs))
+        outputs = decoder(z.reshape((*z.shape[:-2], -1)))
+        storch.add_cost(cross_entropy(outputs, x), "cost")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            storch.backward()
+        # Storchastic averages over the data.
+        return len(logits) * logits.grad.detach().numpy()
+
+    return {name: partial(step, make) for name, make in methods.items()}
+
+
+def pyro(decoder: Any, logits: Any, images: Any) -> dict[str, Step]:
+    """Pyro's estimators that `tfgumbel` has too, on a factor as the cost."""
+    import pyro as ppl
+    import torch
+    from pyro import distributions as dist
+    from pyro.infer import Trace_ELBO
+
+    relaxed = dist.RelaxedOneHotCategorical
+    straight = dist.RelaxedOneHotCategoricalStraightThrough
+    tau = torch.tensor(1.0)
+    distributions = {
+        "reinforce": lambda: dist.OneHotCategorical(logits=logits),
+        "gumbel_softmax": lambda: relaxed(tau, logits=logits),
+        "st_gumbel": lambda: straight(tau, logits=logits),
+    }
+
+    def step(make: Callable[[], Any]) -> np.ndarray:
+        decoder.zero_grad()
+        logits.grad = None
+
+        def draw() -> Any:
+            return ppl.sample("z", make().to_event(1))
+
+        def model() -> None:
+            # The prior is masked out: the cost is f alone.
+            with ppl.plate("data", len(logits)):
+                with ppl.poutine.mask(mask=False):
+                    z = draw()
+                outputs = decoder(z.reshape(len(logits), -1))
+                ppl.factor("cost", -cross_entropy(outputs, images))
+
+        def guide() -> None:
+            # A relaxed sample must not be scored by its own density; Pyro's
+            # score function needs that of the discrete one.
+            scored = ppl.poutine.mask(mask=not make().has_rsample)
+            with ppl.plate("data", len(logits)), scored:
+                draw()
+
+        loss = Trace_ELBO().differentiable_loss(model, guide)
+        loss.backward()
+        return logits.grad.numpy().copy()
+
+    return {name: partial(step, make) for name, make in distributions.items()}
 
 
 def moments(step: Step, draws: int) -> dict[str, float]:
@@ -125,19 +211,21 @@ def measure(options: Options) -> list[Row]:
     """One row per contender."""
     problem = Problem(options.batch)
     ours = {name: estimate(problem, name) for name in options.only}
-    steps: dict[Any, Step] = {"f": evaluation(problem)}
+    inputs = tf.nn.softmax(problem.logits), problem.variables
+    steps: dict[Any, Step] = {
+        "f": gradients(lambda z, seed: problem.cost(z), *inputs)
+    }
     steps |= {("tfgumbel", name): step for name, (step, _) in ours.items()}
     if not options.no_peers:
-        given = problem.logits, problem.images, problem.weights
-        steps |= _peers.contenders(*given)
+        steps |= peers(problem)
     rows: list[Row] = []
-    for key in list(steps):
+    for package, name in [*steps][1:]:
         try:
-            steps[key]()
+            steps[package, name]()
         except (KeyError, RuntimeError, NotImplementedError) as error:
-            failed = {"package": key[0], "name": key[1], "error": repr(error)}
-            rows.append(failed)
-            del steps[key]
+            del steps[package, name]
+            row = {"package": package, "name": name, "failed": repr(error)}
+            rows.append(row)
     timings = compare(steps, options.repeats)
     unit = timings.pop("f")
     for (package, name), timing in timings.items():
@@ -171,24 +259,14 @@ def targets(rows: list[Row]) -> list[Row]:
 
 
 def main(arguments: Arguments = None) -> Row:
-    parser = _runner.parser("estimators", __doc__)
-    add = parser.add_argument
-    parser.add_defaults(repeats=25, draws=200, batch=100)
-    add("--only", nargs="+", choices=ESTIMATORS, default=ESTIMATORS)
-    add("--no-peers", action="store_true")
+    parser = _runner.parser("estimators", __doc__, repeats=25, draws=200)
+    parser.add_defaults(batch=100)
+    parser.add_choices(only=ESTIMATORS)
+    parser.add_argument("--no-peers", action="store_true")
     options = _runner.parse(parser, arguments)
-    rows = measure(options)
-    report = {
-        "command": options.command,
-        "batch": options.batch,
-        "environment": environment(PACKAGES),
-        "results": rows,
-        "targets": [_runner.verdict(target) for target in targets(rows)],
-    }
-    shown = [{**row, "failed": row.get("error", "")} for row in rows]
-    _runner.show(COLUMNS, shown, targets(rows))
-    _runner.write(options.out, report)
-    return report
+    rows, facts = measure(options), {"batch": options.batch}
+    reached = targets(rows)
+    return _runner.finish(options, COLUMNS, rows, reached, PACKAGES, **facts)
 
 
 if __name__ == "__main__":

@@ -19,12 +19,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import tfgumbel as tg
 from benchmarks import _memory, _runner, _samplers
-from benchmarks._runner import Arguments, Options, Row
-from benchmarks._timing import Call
+from benchmarks._runner import Arguments, Call, Options, Row
 
 ESTIMATORS = ["st", "st_gumbel", "reinmax", "zgr", "gapped"]
 MANY = 1_000_000
@@ -37,60 +35,41 @@ COLUMNS += ["memory", "memory_with_logits"]
 
 def make_step(options: Options) -> Call:
     """One call of the contender."""
-    generator = np.random.default_rng(0)
-
-    def normal(*shape: int) -> tf.Tensor:
-        return tf.constant(generator.standard_normal(shape, dtype="float32"))
-
-    logits = normal(options.batch, options.categories)
-    weights = normal(options.batch, options.dim)
-    layers = make_layers(options)
-
-    def loss_and_gradients(logits: tf.Tensor, weights: tf.Tensor) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(logits)
-            y = logits
-            for layer in layers:
-                y = layer(y, training=True)
-            loss = tf.reduce_sum(weights * y)
-        table = layers[-1].trainable_variables[0].value
-        return loss, *tape.gradient(loss, [logits, table])
-
-    xla = options.mode == "xla"
-    return _samplers.compiled(
-        loss_and_gradients, logits, weights, jit_compile=xla
+    generator, sizes = (
+        np.random.default_rng(0),
+        (options.categories, options.dim),
     )
-
-
-def make_layers(options: Options) -> list[Any]:
-    """The contender's layers, built."""
+    logits, weights = (
+        generator.standard_normal((options.batch, size), dtype="float32")
+        for size in sizes
+    )
     how = {"estimator": options.estimator, "temperature": options.temperature}
     if options.contender == OURS:
-        sizes = options.categories, options.dim
-        layers = [tg.StraightThroughEmbedding(*sizes, **how)]
+        layers: list[Any] = [tg.StraightThroughEmbedding(*sizes, **how)]
     else:
         dense = keras.layers.Dense(options.dim, use_bias=False)
         layers = [tg.StraightThroughCategorical(**how), dense]
     for layer in layers:
         layer.build((None, options.categories))
-    return layers
+    table = layers[-1].trainable_variables[0].value
+
+    def draw(logits: Any, seed: Any) -> Any:
+        for layer in layers:
+            logits = layer(logits, training=True)
+        return logits
+
+    return _samplers.step(draw, logits, weights, options.mode == "xla", [table])
 
 
 def measure(
     categories: int, estimator: str, mode: str, options: Options
 ) -> Row:
     """One row: both contenders in turns, and their ratios."""
-    facts = {
-        "batch": options.batch,
-        "categories": categories,
-        "dim": options.dim,
-        "estimator": estimator,
-        "temperature": options.temperature,
-        "mode": mode,
-    }
-    words, names = {"calls": options.calls, **facts}, (OURS, PEER)
-    found = _memory.in_turns("benchmarks.large_k", names, options, **words)
-    ours, peer = (found[name] for name in names)
+    facts: Row = {"batch": options.batch, "categories": categories}
+    facts |= {"dim": options.dim, "estimator": estimator}
+    facts |= {"temperature": options.temperature, "mode": mode}
+    found = _memory.in_turns((OURS, PEER), options, "calls", **facts)
+    ours, peer = found.values()
     logits = options.batch * categories * 4 / 2**20
     row = facts | {"logits_mib": round(logits, 1)}
     row |= {"ours": ours, "one_hot": peer}
@@ -114,21 +93,19 @@ def targets(rows: list[Row]) -> list[Row]:
             ran = "failed" not in row["ours"]
             found.append({"target": "runs", **where, "reached": ran})
         elif "speedup" in row:
-            speed, memory = row["speedup"], row["memory"]
-            found += [
-                _runner.target("speed", speed, SPEEDUP, True, **where),
-                _runner.target("peak memory", memory, MEMORY, **where),
-            ]
+            speed = "speed", row["speedup"], SPEEDUP, True
+            memory = "peak memory", row["memory"], MEMORY, False
+            found += [_runner.target(*x, **where) for x in (speed, memory)]
     return found
 
 
 def main(arguments: Arguments = None) -> Row:
-    parser = _runner.parser("large_k", __doc__)
-    add = parser.add_argument
-    parser.add_defaults(estimators=ESTIMATORS)
-    add("--modes", nargs="+", default=MODES, choices=MODES)
+    parser = _runner.parser("large_k", __doc__, estimators=ESTIMATORS)
+    parser.add_choices(modes=MODES)
     parser.add_defaults(batch=256, categories=100_000, dim=64, temperature=1.0)
-    add("--many", type=int, default=MANY, help="K of the last rows; 0: none")
+    parser.add_argument(
+        "--many", type=int, default=MANY, help="K of the last rows; 0: none"
+    )
     parser.add_defaults(calls=5, processes=3, timeout=600.0)
     one = parser.add_argument_group("one contender, in this process")
     one.add_argument("--contender", choices=[OURS, PEER])
@@ -140,10 +117,9 @@ def main(arguments: Arguments = None) -> Row:
     if not _memory.measurable():
         raise SystemExit("Peaks of memory are read from /proc, as on Linux.")
     rows: list[Row] = []
-    sizes, names = [options.categories], options.estimators
-    jobs = list(itertools.product(sizes, names, options.modes))
-    if options.many:
-        jobs += [(options.many, name, "graph") for name in names]
+    names, many = options.estimators, [options.many] if options.many else []
+    jobs = [*itertools.product([options.categories], names, options.modes)]
+    jobs += itertools.product(many, names, ["graph"])
     for job in jobs:
         rows.append(measure(*job, options))
         print(rows[-1], flush=True)

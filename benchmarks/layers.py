@@ -22,19 +22,17 @@ contender, mode and shape. On a GPU it is what the allocator counts.
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
 from benchmarks import _memory, _runner, _samplers, _timing
-from benchmarks._runner import Arguments, Options, Row
+from benchmarks._runner import Arguments, Call, Options, Row
 from benchmarks._samplers import RIVALS, SOFTMAX, TFP, TORCH
-from benchmarks._timing import Call
 
 Shape = tuple[int, int]
 SHAPES = [(5120, 10), (4096, 1000), (64, 100_000)]
-PACKAGES = [*_timing.PACKAGES, "tensorflow-probability", "torch"]
+PACKAGES = [*_runner.PACKAGES, "tensorflow-probability", "torch"]
 MODES = {"graph": False, "xla": True}
 # Ratios of the time on the clock, of processor time, and of memory.
 FIGURES = {"to_": "median_ms", "cpu_to_": "cpu_ms", "peak_to_": "peak_mib"}
@@ -44,6 +42,17 @@ YARDSTICKS: dict[str, Callable[[str, str], tuple[str, str]]] = {
     "torch": lambda name, mode: (TORCH, "eager"),
     "graph": lambda name, mode: (name, "graph"),
 }
+# Mode, least length of a row: target, figure and limit. Of the relatives of
+# `GumbelSoftmax`, only the time beside what TFP has in their place.
+OURS = "GumbelSoftmax"
+CHECKS = [
+    ("graph", 0, "graph: time / TFP", "to_tfp", 1.0),
+    ("graph", 1000, "graph: time / softmax", "to_softmax", 2.5),
+    ("graph", 1000, "graph: peak memory / TFP", "peak_to_tfp", 1.0),
+    ("xla", 0, "xla: time / TFP", "to_tfp", 0.1),
+    ("xla", 0, "XLA time / graph time", "to_graph", 1.5),
+    ("xla", 1000, "xla: peak memory / TFP", "peak_to_tfp", 1.0),
+]
 PEAK_SECONDS = 600.0
 ROW_SECONDS = 0.02
 WARM_UP = (8, 16)
@@ -71,7 +80,10 @@ def contenders(
     steps: dict[tuple[str, str], Call] = {}
     for name in names:
         if name == TORCH:
-            steps[name, "eager"] = _samplers.torch_step(*arrays, device)
+            step = _samplers.torch_step(
+                _samplers.torch_softmax, *arrays, device
+            )
+            steps[name, "eager"] = step
             continue
         for mode, compiled in modes.items():
             draw = _samplers.make_draw(name, compiled)
@@ -81,11 +93,9 @@ def contenders(
 
 def peak(shape: Shape, name: str, mode: str) -> Row:
     """The peak of one contender's call, in a process of its own."""
-    found = _memory.in_process(
-        ["-m", "benchmarks.layers", "--peak", mode, "--only", name]
-        + ["--shapes", "x".join(map(str, shape))],
-        PEAK_SECONDS,
-    )
+    words = {"peak": mode, "only": name, "shapes": "x".join(map(str, shape))}
+    command = ["-m", "benchmarks.layers"]
+    found = _memory.in_process(command, PEAK_SECONDS, **words)
     if "failed" in found:
         print(f"peak of {name}, {mode}: {found['failed']}", flush=True)
     return {"peak_mib": found.get("peak_mib")}
@@ -104,12 +114,6 @@ def own_peak(shape: Shape, name: str, mode: str) -> Row:
         return {"peak_mib": round(_memory.peak(call), 2)}
 
 
-def peak_on_gpu(name: str, call: Call) -> Row:
-    """The peak of one contender's call on the GPU."""
-    torch = importlib.import_module("torch") if name == TORCH else None
-    return {"peak_mib": round(_memory.peak_on_gpu(call, torch), 2)}
-
-
 def measure(shape: Shape, options: Options) -> list[Row]:
     """One row of figures for each contender and mode at a shape."""
     gpu = options.device == "GPU:0"
@@ -119,7 +123,8 @@ def measure(shape: Shape, options: Options) -> list[Row]:
         for key, row in rows.items():
             row["peak_mib"] = None
             if options.memory and gpu:
-                row |= peak_on_gpu(key[0], calls[key])
+                found = _memory.peak_on_gpu(calls[key], key[0] == TORCH)
+                row["peak_mib"] = round(found, 2)
     if options.memory and not gpu:
         for key, row in rows.items():
             row |= peak(shape, *key)
@@ -144,41 +149,20 @@ def ratios(rows: dict[tuple[str, str], Row], key: tuple[str, str]) -> Row:
     return found
 
 
-def checks(row: Row) -> list[tuple[str, str, float]]:
-    """What `GumbelSoftmax` has to reach: target, figure and limit.
-
-    Of its relatives, only the time beside what TFP has in their place.
-    """
-    wide, mode = row["shape"][1] >= 1000, row["mode"]
-    if row["name"] in RIVALS:
-        limit = 1.0 if mode == "graph" else 0.1
-        return [(f"{mode}: {row['name']} / TFP", "to_tfp", limit)]
-    found = [("XLA time / graph time", "to_graph", 1.5)]
-    found.append(("xla: time / TFP", "to_tfp", 0.1))
-    if mode == "graph":
-        found = [("graph: time / TFP", "to_tfp", 1.0)]
-        if wide:
-            found.append(("graph: time / softmax", "to_softmax", 2.5))
-    if wide:
-        found.append((f"{mode}: peak memory / TFP", "peak_to_tfp", 1.0))
-    return found
-
-
 def targets(rows: list[Row]) -> list[Row]:
     """Whether the layers are as fast, and as small, as they have to be."""
-    found = [
-        _runner.target(
-            label,
-            row[key],
-            limit,
-            shape=row["shape"],
-            measured_cpu=row.get("cpu_" + key),
-        )
-        for row in rows
-        if row["name"] in ("GumbelSoftmax", *RIVALS)
-        for label, key, limit in checks(row)
-        if row[key] is not None
-    ]
+    found = []
+    for row in rows:
+        name, cells = row["name"], row["shape"][1]
+        for mode, least, label, key, limit in CHECKS:
+            ours = name == OURS or (name in RIVALS and key == "to_tfp")
+            here = ours and row["mode"] == mode and cells >= least
+            if here and row[key] is not None:
+                if name != OURS:
+                    label = label.replace("time", name)
+                facts = {"shape": row["shape"]}
+                facts["measured_cpu"] = row.get("cpu_" + key)
+                found.append(_runner.target(label, row[key], limit, **facts))
     return sorted(found, key=lambda target: target["target"])
 
 
@@ -196,7 +180,7 @@ def main(arguments: Arguments = None) -> Row:
     parser, names = _runner.parser("layers", __doc__, device=True), available()
     add = parser.add_argument
     add("--repeats", type=int, default=30, help="rounds (default: 30)")
-    add("--only", nargs="+", default=names, choices=names, metavar="NAME")
+    parser.add_choices(only=names)
     add("--shapes", type=shape_argument, nargs="+", default=SHAPES)
     add(
         "--memory",

@@ -27,21 +27,13 @@ def load(name: str) -> Row:
     return _runner.read(_runner.RESULTS / f"{name}.json", {})
 
 
-def cells(report: Row, mode: str, figure: str) -> Row:
-    """A figure at the shape that is drawn, by name, where there is one."""
-    return {
-        row["name"]: row[figure]
-        for row in report["results"]
-        if row["shape"] == SHAPE and row["mode"] in (mode, "eager")
-    }
-
-
 def layers(report: Row, mode: str, figure: str) -> Row:
     """A figure of the layers, by label; times in those of a graph's softmax."""
-    found = cells(report, mode, figure)
-    unit = 1.0
-    if figure == "median_ms":
-        unit = cells(report, "graph", figure)["tf.nn.softmax"]
+    rows = [row for row in report["results"] if row["shape"] == SHAPE]
+    cells = {(row["name"], row["mode"]): row[figure] for row in rows}
+    found = {n: x for (n, m), x in cells.items() if m in (mode, "eager")}
+    timed = figure == "median_ms"
+    unit = cells["tf.nn.softmax", "graph"] if timed else 1.0
     return {LAYERS[n]: found[n] / unit for n in LAYERS if found.get(n)}
 
 
@@ -64,32 +56,32 @@ def draw(path: Path = OUT) -> None:
     """Draws the figure from the JSON in `benchmarks/results`."""
     from tfgumbel.diagnostics.plots import figure
 
-    report = load("layers")
+    report, many = load("layers"), load("large_k")
+    graph, xla = "Forward + backward, graph mode", "Forward + backward, XLA"
+    time, one_hot = "time at 4096 × 1000, softmax = 1", "one-hot × matrix = 1"
+    large = "StraightThroughEmbedding, K = 100,000"
+    seconds = "seconds for 10,000 images, fastest round"
+    mib = "peak memory at 4096 × 1000, MiB"
+    shown = [
+        (0, layers(report, "graph", "median_ms"), graph, time),
+        (1, layers(report, "xla", "median_ms"), xla, time),
+        (2, epoch(load("epoch")), "An epoch of the categorical VAE", seconds),
+        (4, layers(report, "graph", "peak_mib"), graph, mib),
+        (3, embedding(many, "speedup"), large, f"speed, {one_hot}"),
+        (5, embedding(many, "memory"), large, f"peak memory, {one_hot}"),
+    ]
     picture = figure(figsize=(10, 2.7 * 3), dpi=150)
     panels = picture.subplots(3, 2).ravel()
-    for axes, mode in zip(panels, ("graph", "xla"), strict=False):
-        title = "graph mode" if mode == "graph" else "XLA"
-        times = layers(report, mode, "median_ms")
-        bars(axes, times, f"Forward + backward, {title}")
-        axes.set_xlabel("time at 4096 × 1000, softmax = 1")
+    for place, values, title, label in shown:
+        axes, ours = panels[place], title == large
+        bars(axes, values, title, ours=ours)
+        axes.set_xlabel(label)
+        if ours:
+            axes.axvline(1.0, color="#555555", linewidth=0.8)
+            axes.set_xlim(left=0)
     panels[1].set_xscale("log")
     panels[1].set_xticks([1, 10, 100], ["1", "10", "100"])
     panels[1].set_xlim(0.8, 500)
-    bars(panels[2], epoch(load("epoch")), "An epoch of the categorical VAE")
-    panels[2].set_xlabel("seconds for 10,000 images, fastest round")
-    peaks = layers(report, "graph", "peak_mib")
-    bars(panels[4], peaks, "Forward + backward, graph mode")
-    panels[4].set_xlabel("peak memory at 4096 × 1000, MiB")
-    many = load("large_k")
-    for axes, name, label in (
-        (panels[3], "speedup", "speed"),
-        (panels[5], "memory", "peak memory"),
-    ):
-        title = "StraightThroughEmbedding, K = 100,000"
-        bars(axes, embedding(many, name), title, ours=True)
-        axes.axvline(1.0, color="#555555", linewidth=0.8)
-        axes.set_xlabel(f"{label}, one-hot × matrix = 1")
-        axes.set_xlim(left=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.savefig(path)
 

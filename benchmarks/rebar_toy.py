@@ -50,10 +50,8 @@ def run(target: float, name: str, seed: int, options: Options) -> Row:
 
 def main(arguments: Arguments = None) -> Row:
     """Trains what the JSON does not hold yet."""
-    parser = _runner.parser("rebar_toy", __doc__)
-    add = parser.add_argument
-    parser.add_defaults(targets=[0.45, 0.499])
-    add("--estimators", nargs="+", choices=ESTIMATORS, default=ESTIMATORS)
+    parser = _runner.parser("rebar_toy", __doc__, targets=[0.45, 0.499])
+    parser.add_choices(estimators=ESTIMATORS)
     parser.add_defaults(seeds=[0], steps=5000)
     options = _runner.parse(parser, arguments)
     todo = itertools.product(options.seeds, options.targets, options.estimators)

@@ -11,12 +11,12 @@ TensorFlow.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import _runner
 from benchmarks._report import (
     closing,
     family,
@@ -29,7 +29,7 @@ from benchmarks._report import (
 from benchmarks._report.facts import Run
 
 FOLDER = Path(__file__).parent
-RESULTS = FOLDER / "results"
+RESULTS = _runner.RESULTS
 TEMPLATE = FOLDER / "_report" / "template.md"
 # By benchmark: what has `section(runs)`, and `plot(runs, path)` for most.
 SECTIONS: dict[str, Any] = {
@@ -46,19 +46,14 @@ def read(folder: Path) -> dict[str, list[Run]]:
     """The runs of each benchmark; those before `train_samples` had one."""
     found = {}
     for name in SECTIONS:
-        runs = _read(folder, name).get("runs", {}).values()
-        found[name] = [{"train_samples": 1, **run} for run in runs]
+        runs = _runner.read(folder / f"{name}.json", {"runs": {}})["runs"]
+        found[name] = [{"train_samples": 1, **run} for run in runs.values()]
     return found
 
 
 def timings_on_a_gpu(folder: Path) -> list[Any]:
     """The reports of the layers and of an epoch."""
-    return [_read(folder, name) for name in ON_A_GPU]
-
-
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / f"{name}.json"
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return [_runner.read(folder / f"{name}.json", {}) for name in ON_A_GPU]
 
 
 def render(reports: dict[str, list[Run]], timings: list[Any]) -> str:

@@ -18,8 +18,7 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from benchmarks import _runner, _samplers, _timing
-from benchmarks._runner import Arguments, Options, Row
-from benchmarks._timing import Call
+from benchmarks._runner import Arguments, Call, Options, Row
 
 BASE = {"B": 64, "D": 16, "K": 128}
 LIMIT = 1.05
@@ -40,13 +39,6 @@ LAYERS: dict[str, Call] = {
 }
 
 
-def step(name: str, sizes: dict[str, int]) -> Call:
-    """One call of a layer at some sizes."""
-    arrays = _samplers.arrays([sizes[letter] for letter in "BDK"])
-    draw = _samplers.draw_with(LAYERS[name]())
-    return _samplers.step(draw, *arrays, jit_compile=False)
-
-
 def slope(sizes: Sequence[float], times: Sequence[float]) -> float:
     """Of log time against log size, by least squares."""
     return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
@@ -55,21 +47,19 @@ def slope(sizes: Sequence[float], times: Sequence[float]) -> float:
 def measure(name: str, letter: str, options: Options) -> Row:
     """Times along one size, and their slope."""
     values = [BASE[letter] * factor for factor in options.factors]
-    steps = {value: step(name, BASE | {letter: value}) for value in values}
+    steps = {}
+    for value in values:
+        arrays = _samplers.arrays([*(BASE | {letter: value}).values()])
+        draw = _samplers.draw_with(LAYERS[name]())
+        steps[value] = _samplers.step(draw, *arrays, jit_compile=False)
     rows = _timing.compare(steps, options.repeats)
     times = [row["min_ms"] for row in rows.values()]
-    return {
-        "name": name,
-        "grows": letter,
-        "sizes": values,
-        "min_ms": times,
-        "slope": round(slope(values, times), 3),
-    }
+    row = {"name": name, "grows": letter, "sizes": values, "min_ms": times}
+    return {**row, "slope": round(slope(values, times), 3)}
 
 
 def main(arguments: Arguments = None) -> Row:
-    parser = _runner.parser("scaling", __doc__)
-    parser.add_argument("--repeats", type=int, default=15, help="rounds")
+    parser = _runner.parser("scaling", __doc__, repeats=15)
     parser.add_defaults(layers=list(LAYERS), factors=[1, 2, 4, 8, 16])
     options = _runner.parse(parser, arguments)
     rows = []
@@ -77,12 +67,10 @@ def main(arguments: Arguments = None) -> Row:
         for name, letter in itertools.product(options.layers, BASE):
             rows.append(measure(name, letter, options))
             print(f"{name}, {letter}: slope {rows[-1]['slope']}", flush=True)
-    targets = [
-        _runner.target(
-            f"slope of {row['name']} in {row['grows']}", row["slope"], LIMIT
-        )
-        for row in rows
-    ]
+    targets = []
+    for row in rows:
+        text = f"slope of {row['name']} in {row['grows']}"
+        targets.append(_runner.target(text, row["slope"], LIMIT))
     return _runner.finish(options, COLUMNS, rows, targets, base=BASE)
 
 

@@ -25,11 +25,11 @@ import tensorflow as tf
 
 import tfgumbel as tg
 from benchmarks import _runner, _samplers, _timing
-from benchmarks._runner import Arguments, Row
-from benchmarks._timing import Call, Timing
+from benchmarks._runner import Arguments, Call, Row
+from benchmarks._timing import Timing
 from benchmarks.epoch import FLOOR, HAND, OURS, REINFORCE, TFP
 
-PACKAGES = [*_timing.PACKAGES, "tensorflow-probability"]
+PACKAGES = [*_runner.PACKAGES, "tensorflow-probability"]
 BATCH, PIXELS, HIDDEN, CODE = 100, 64, (128,), (8, 10)
 STEPS = 20
 STOCHASTIC = "GumbelSoftmax in StochasticModel"
@@ -81,33 +81,20 @@ def ratio(ours: Sequence[Timing], to: Sequence[Timing], figure: str) -> float:
 
 
 def main(arguments: Arguments = None) -> Row:
-    parser = _runner.parser("step", __doc__, device=True)
-    parser.add_argument("--repeats", type=int, default=100, help="rounds")
+    parser = _runner.parser("step", __doc__, device=True, repeats=100)
     options = _runner.parse(parser, arguments)
     keras.utils.set_random_seed(0)
     with tf.device(options.device):
         calls, rounds = contenders(), options.repeats
         timings = _timing.interleave(calls, rounds, slow_repeats=rounds)
-    rows = [
-        {
-            "name": name,
-            **_timing.summary(found),
-            "steps": STEPS,
-            "to_hand": ratio(found, timings[HAND], "wall"),
-            "cpu_to_hand": ratio(found, timings[HAND], "cpu"),
-        }
-        for name, found in timings.items()
-    ]
-    targets = [
-        _runner.target(
-            f"{row['name']} / {HAND}",
-            row["to_hand"],
-            LIMITS[row["name"]],
-            measured_cpu=row["cpu_to_hand"],
-        )
-        for row in rows
-        if row["name"] in LIMITS
-    ]
+    rows, targets = [], []
+    for name, found in timings.items():
+        wall, cpu = (ratio(found, timings[HAND], x) for x in ("wall", "cpu"))
+        row = {"name": name, **_timing.summary(found), "steps": STEPS}
+        rows.append({**row, "to_hand": wall, "cpu_to_hand": cpu})
+        if name in LIMITS:
+            check = f"{name} / {HAND}", wall, LIMITS[name]
+            targets.append(_runner.target(*check, measured_cpu=cpu))
     facts = {"batch": BATCH, "device": options.device}
     rows.sort(key=lambda row: row["to_hand"])
     return _runner.finish(options, COLUMNS, rows, targets, PACKAGES, **facts)

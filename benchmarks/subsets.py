@@ -20,17 +20,17 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import tensorflow as tf
 
 import tfgumbel as tg
 from benchmarks import _memory, _runner, _samplers, _timing
-from benchmarks._runner import Arguments, Options, Row
-from benchmarks._timing import Call
+from benchmarks._runner import Arguments, Call, Options, Row
 from benchmarks.scaling import slope
 
-PACKAGES = [*_timing.PACKAGES, "torch", "relaxit"]
+PACKAGES = [*_runner.PACKAGES, "torch", "relaxit"]
 BATCH, ITEMS, SIZE = 256, 1000, 50
 # The same at other sizes, for the slopes.
 GRID = [(500, 50), (2000, 50), (4000, 50), (1000, 10), (1000, 250)]
@@ -62,13 +62,11 @@ def log_z_by_recursion(logits: Any, k: int) -> Any:
         both = tf.reduce_logsumexp(tf.stack([table[:, 1:], with_item]), axis=0)
         return step + 1, tf.concat([table[:, :1], both], axis=1)
 
-    items = logits.shape[1]
-    _, table = tf.while_loop(
-        lambda step, table: step < items,
-        add,
-        (0, start),
-        maximum_iterations=items,
-    )
+    def more(step: Any, table: Any) -> Any:
+        return step < items
+
+    items, first = logits.shape[1], (0, start)
+    table = tf.while_loop(more, add, first, maximum_iterations=items)[1]
     return table[:, -1]
 
 
@@ -91,9 +89,8 @@ def draws(k: int) -> dict[str, Callable[[Any, Any], Any]]:
 
     def top_k(logits: Any, seed: Any) -> Any:
         noise = tg.random.gumbel(tf.shape(logits), seed)
-        return tg.ops.relaxed_top_k(
-            logits, noise, k=k, temperature=TEMPERATURE, hard=True
-        )
+        how = {"temperature": TEMPERATURE, "hard": True}
+        return tg.ops.relaxed_top_k(logits, noise, k=k, **how)
 
     return {
         SOFTMAX: _samplers.softmax,
@@ -120,21 +117,14 @@ def torch_call(options: Options) -> Call:
     import torch
 
     peer: Any = importlib.import_module("relaxit.distributions")
+
+    def draw(logits: Any) -> Any:
+        how = {"K": torch.tensor(options.size), "hard": True}
+        how["tau"] = torch.tensor(TEMPERATURE)
+        return peer.GumbelSoftmaxTopK(logits=logits, **how).rsample()
+
     arrays = _samplers.arrays([options.batch, options.items])
-    logits, weights = map(torch.tensor, arrays)
-    logits.requires_grad_()
-
-    def call() -> Any:
-        distribution = peer.GumbelSoftmaxTopK(
-            logits=logits,
-            K=torch.tensor(options.size),
-            tau=torch.tensor(TEMPERATURE),
-            hard=True,
-        )
-        loss = torch.sum(weights * distribution.rsample())
-        return loss.detach(), torch.autograd.grad(loss, logits)[0]
-
-    return call
+    return _samplers.torch_step(draw, *arrays)
 
 
 def contender(options: Options) -> Row:
@@ -158,13 +148,12 @@ def contender(options: Options) -> Row:
 
 def measure(key: Row, options: Options) -> Row:
     """One row, by two processes."""
-    command = ["-m", "benchmarks.subsets", "--contender", key["name"]]
-    for name in KEY[1:]:
-        command += _runner.option(name, key[name])
-    command += _runner.option("repeats", options.repeats)
-    row = {**key, **_memory.in_process(command, options.timeout)}
+    words = {name: key[name] for name in KEY[1:]}
+    words |= {"contender": key["name"], "repeats": options.repeats}
+    command = ["-m", "benchmarks.subsets"], options.timeout
+    row = {**key, **_memory.in_process(*command, **words)}
     if "failed" not in row and _memory.measurable():
-        found = _memory.in_process([*command, "--peak"], options.timeout)
+        found = _memory.in_process(*command, **words, peak=True)
         row["peak_mib"] = found.get("peak_mib")
     return row
 
@@ -173,11 +162,11 @@ def jobs(options: Options) -> list[Row]:
     """What is to be measured: all at one size, ours at several."""
     found = []
     for name in options.only:
+        modes = ["eager"] if name == RELAXIT else MODES
         grid = GRID if name in (EXACT, MARGINALS) else []
-        for items, size in [(ITEMS, SIZE), *grid]:
-            for mode in ["eager"] if name == RELAXIT else MODES:
-                values = (name, mode, BATCH, items, size)
-                found.append(dict(zip(KEY, values, strict=True)))
+        for (items, size), mode in product([(ITEMS, SIZE), *grid], modes):
+            values = (name, mode, BATCH, items, size)
+            found.append(dict(zip(KEY, values, strict=True)))
     return found
 
 
@@ -187,15 +176,15 @@ def targets(rows: list[Row]) -> list[Row]:
     exact = [r for r in rows if r["name"] == EXACT and "failed" not in r]
     for mode in MODES:
         ours = [row for row in exact if row["mode"] == mode]
-        found += [
-            _runner.target(f"{mode}: softmaxes", row["softmaxes"], LIMIT)
-            for row in ours
-            if (row["items"], row["size"]) == (ITEMS, SIZE)
-        ]
+        usual = [row for row in ours if row["items"] == ITEMS]
+        for row in usual:
+            if row["size"] == SIZE:
+                text = f"{mode}: softmaxes"
+                found.append(_runner.target(text, row["softmaxes"], LIMIT))
         # At the other's usual size; and of their product at all sizes.
         lines = {
             "items": [row for row in ours if row["size"] == SIZE],
-            "size": [row for row in ours if row["items"] == ITEMS],
+            "size": usual,
             "items * size": ours,
         }
         for axis, line in lines.items():
@@ -217,8 +206,8 @@ def main(arguments: Arguments = None) -> Row:
     add("--only", nargs="+", default=here, choices=CONTENDERS)
     parser.add_defaults(repeats=20, timeout=600.0)
     add("--again", action="store_true", help="measure what is there, too")
-    one = [SOFTMAX, *CONTENDERS]
-    add("--contender", choices=one, help="one alone, in this process:")
+    one = "one alone, in this process:"
+    add("--contender", choices=[SOFTMAX, *CONTENDERS], help=one)
     add("--mode", default="graph", choices=[*MODES, "eager"])
     parser.add_defaults(batch=BATCH, items=ITEMS, size=SIZE)
     add("--peak", action="store_true", help="its memory, not its time")
@@ -229,7 +218,7 @@ def main(arguments: Arguments = None) -> Row:
         options.out, {"benchmark": "subsets", "results": [], "targets": []}
     )
     report["command"] = options.command
-    report["environment"] = _timing.environment(PACKAGES)
+    report["environment"] = _runner.environment(PACKAGES)
     rows = {tuple(row[k] for k in KEY): row for row in report["results"]}
     for job in jobs(options):
         key = tuple(job.values())

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from benchmarks import _runner, comparison
-from benchmarks._runner import Arguments, Row
-from benchmarks._timing import Call, compare, environment
+from benchmarks._runner import Arguments, Call, Row, environment
+from benchmarks._samplers import gradients
+from benchmarks._timing import compare
 from tfgumbel import estimators
 from tfgumbel.diagnostics.estimates import seeded
 from tfgumbel.diagnostics.problems import DigitsVae
@@ -85,19 +85,14 @@ def _estimate(
     problem: DigitsVae, estimator: estimators.Estimator, batch: int
 ) -> Call:
     images = problem.images[:batch]
-    logits = tf.constant(problem.logits(images))
+    logits = problem.logits(images)
     decoder = problem.decoder.trainable_variables
     weights = [w.value for w in [*decoder, *estimator.trainable_variables]]
 
-    @tf.function(autograph=False)
-    def run(seed: tf.Tensor) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(logits)
-            cost = estimator(problem.cost_fn(images), logits, seed, images)
-        return tape.gradient(cost, [logits, *weights])
+    def cost(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return estimator(problem.cost_fn(images), logits, seed, images)
 
-    seed = tf.constant([1, 2])
-    return lambda: [gradient.numpy() for gradient in run(seed)]
+    return gradients(cost, logits, weights)
 
 
 def table(report: Row) -> str:
@@ -119,8 +114,7 @@ def table(report: Row) -> str:
 
 def main(arguments: Arguments = None) -> Row:
     parser = _runner.parser("tied_noise", __doc__)
-    add, problems = parser.add_argument, list(PROBLEMS)
-    add("--problems", nargs="+", choices=problems, default=problems)
+    parser.add_choices(problems=PROBLEMS)
     parser.add_defaults(seeds=[0, 1, 2], draws=4000)
     parser.add_defaults(batches=[100, 1000], repeats=200)
     options = _runner.parse(parser, arguments)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._timing import environment
+from benchmarks._runner import environment
 from docs.scripts import series
 from docs.scripts.json_lines import write
 
