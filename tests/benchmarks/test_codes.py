@@ -1,10 +1,9 @@
-import json
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from benchmarks import codes
+from tests.benchmarks.runs import run
 
 
 def speed(name, wall_ms, peak_mib):
@@ -59,17 +58,14 @@ def test_tables_and_json_are_complete(tmp_path, capsys, monkeypatch):
     random = np.random.default_rng(0)
     data = random.random((2, 2000, codes.PATCH)).astype("float32")
     monkeypatch.setattr(codes, "patches", lambda mnist: tuple(data))
-    out = tmp_path / "codes.json"
     arguments = ["--vectors=64", "--codes=32", "--dim=4", "--calls=1"]
-    arguments += ["--processes=1", "--steps=3", f"--out={out}"]
-    arguments += ["--only", "nearest, trained"]
+    arguments += ["--processes=1", "--steps=3", "--only", "nearest, trained"]
     arguments += ["--ways", codes.PLAIN, "usage loss, revived"]
-    codes.main(arguments)
-    report = json.loads(out.read_text())
+    report = run(codes, tmp_path, *arguments)
     assert [row["name"] for row in report["speed"]] == ["nearest, trained"]
     assert report["speed"][0]["wall_ms"] > 0
     assert len(report["use"]) == 4 and len(report["targets"]) == 2
     assert all(0 < row["used"] <= 1 for row in report["use"])
     assert "limit" in capsys.readouterr().out
-    codes.main(arguments)  # all is there
-    assert json.loads(out.read_text())["use"] == report["use"]
+    again = run(codes, tmp_path, *arguments)  # all is there
+    assert again["use"] == report["use"]

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import _runner, comparison
 from docs.scripts import tables
+from tests.benchmarks.runs import run
 
 RESULTS = _runner.RESULTS / "comparison.json"
 
@@ -74,11 +75,10 @@ def test_no_bias_is_typed_by_hand():
 def test_a_second_run_repeats_nothing(tmp_path, capsys):
     arguments = ["--only", "st, tau 1", "arm", "--seeds", "0"]
     arguments += ["--steps", "3", "--draws", "10"]
-    arguments += ["--out", str(tmp_path / "out.json")]
-    first = comparison.main(arguments)
+    first = run(comparison, tmp_path, *arguments)
     assert "seed 0" in capsys.readouterr().out
     assert set(first["rows"]["quadratic"]) == {"st, tau 1", "arm"}
     assert set(first["rows"]["vae"]) == {"st, tau 1"}
-    again = comparison.main(arguments)
+    again = run(comparison, tmp_path, *arguments)
     assert "seed 0" not in capsys.readouterr().out
     assert again["rows"] == first["rows"]

@@ -1,21 +1,16 @@
-import json
-
 import pytest
 
 from benchmarks import estimators
+from tests.benchmarks.runs import run
 
 FIGURES = {"median_ms", "evaluations", "overhead", "variance", "norm"}
 
 
 @pytest.mark.slow
 def test_table_and_json_are_complete(tmp_path, capsys):
-    out = tmp_path / "estimators.json"
     names = ["reinforce", "rloo-4", "st"]
-    estimators.main(
-        ["--repeats", "1", "--draws", "3", "--batch", "4", "--no-peers"]
-        + ["--out", str(out), "--only", *names]
-    )
-    report = json.loads(out.read_text())
+    few = ["--repeats", "1", "--draws", "3", "--batch", "4", "--no-peers"]
+    report = run(estimators, tmp_path, *few, "--only", *names)
     first, *rows = report["results"]
     assert first["name"] == "f" and [r["name"] for r in rows] == names
     assert all(row.keys() >= FIGURES for row in rows)

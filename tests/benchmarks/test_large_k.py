@@ -1,8 +1,7 @@
-import json
-
 import pytest
 
 from benchmarks import large_k
+from tests.benchmarks.runs import run
 
 
 def row(categories, **figures):
@@ -35,11 +34,10 @@ def test_each_target_is_reported():
 
 @pytest.mark.slow
 def test_table_and_json_are_complete(tmp_path, capsys):
-    out = tmp_path / "large_k.json"
     sizes = ["--batch", "8", "--categories", "50", "--dim", "4", "--many", "0"]
     once = ["--calls", "1", "--processes", "1", "--estimators", "st"]
-    large_k.main([*sizes, *once, "--modes", "graph", "--out", str(out)])
-    (row,) = json.loads(out.read_text())["results"]
+    report = run(large_k, tmp_path, *sizes, *once, "--modes", "graph")
+    (row,) = report["results"]
     for side in ("ours", "one_hot"):
         assert row[side]["median_ms"] > 0 and row[side]["calls"] == 1
     assert row["speedup"] > 0

@@ -1,10 +1,9 @@
-import json
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from benchmarks import _samplers, layers
+from tests.benchmarks import runs
 
 RATIOS = {
     f"{prefix}{yardstick}"
@@ -14,10 +13,9 @@ RATIOS = {
 
 
 def run(tmp_path, capsys, *arguments):
-    out = tmp_path / "results" / "layers.json"
-    fixed = ["--repeats", "1", "--out", str(out), "--no-memory"]
-    layers.main([*fixed, *arguments])
-    return json.loads(out.read_text()), capsys.readouterr().out
+    fixed = ["--repeats", "1", "--no-memory"]
+    report = runs.run(layers, tmp_path, *fixed, *arguments)
+    return report, capsys.readouterr().out
 
 
 def check_row(row):

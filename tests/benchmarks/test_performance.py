@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks import __main__ as everything
 from benchmarks import epoch, performance, scaling
+from tests.benchmarks.runs import run
 
 
 @pytest.mark.full
@@ -98,9 +99,8 @@ def test_epoch_targets():
 
 @pytest.mark.exhaustive
 def test_epoch_runs(tmp_path):
-    out = tmp_path / "epoch.json"
-    epoch.main(["--images", "200", "--repeats", "1", "--out", str(out)])
-    names = {row["name"] for row in json.loads(out.read_text())["results"]}
+    report = run(epoch, tmp_path, "--images", "200", "--repeats", "1")
+    names = {row["name"] for row in report["results"]}
     assert {epoch.OURS, epoch.TFP, epoch.HAND, epoch.REINFORCE} <= names
 
 
@@ -111,9 +111,7 @@ def test_slope_of_a_power():
 
 @pytest.mark.full
 def test_slopes_are_reported(tmp_path, capsys):
-    out = tmp_path / "scaling.json"
     arguments = ["--layers", "GumbelSoftmax", "--factors", "1", "2"]
-    scaling.main([*arguments, "--repeats", "1", "--out", str(out)])
-    report = json.loads(out.read_text())
+    report = run(scaling, tmp_path, *arguments, "--repeats", "1")
     assert [row["grows"] for row in report["results"]] == ["B", "D", "K"]
     assert "GumbelSoftmax" in capsys.readouterr().out

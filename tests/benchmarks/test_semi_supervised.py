@@ -5,9 +5,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import semi_supervised
-from tests.benchmarks import mnist
-
-SMALL = ["--widths", "2", "2", "2"]
+from tests.benchmarks.runs import run, run_on_images
 
 
 def test_marginal_bound_is_the_mean_over_labels():
@@ -47,21 +45,19 @@ def test_temperature_of_a_run_falls_to_a_half():
 
 @pytest.mark.exhaustive
 def test_training_and_timing_share_a_file(tmp_path):
-    arguments = ["--out", str(tmp_path / "out.json"), "--batch", "10", *SMALL]
-    found = semi_supervised.main(
-        ["train", "--mnist", mnist.write(tmp_path, 300, 500), "--steps", "2"]
-        + ["--estimators", "exact", "st_gumbel", "--every", "1"]
-        + ["--state", str(tmp_path / "state"), *arguments]
-        + ["--temperature", "0.5"]
-    )
-    run = found["runs"]["train/st_gumbel/seed 0/temperature 0.5"]
-    assert "--temperature 0.5" in run["command"]
-    results = run["results"]
+    small = ["--batch", "10", "--widths", "2", "2", "2"]
+    how = ["--steps", "2", "--every", "1", "--temperature", "0.5", *small]
+    names = ["--estimators", "exact", "st_gumbel"]
+    sizes = {"train": 300, "test": 500}
+    made = semi_supervised, tmp_path
+    found = run_on_images(*made, "train", *how, *names, **sizes)
+    entry = found["train/st_gumbel/seed 0/temperature 0.5"]
+    assert "--temperature 0.5" in entry["command"]
+    results = entry["results"]
     assert results["test"] == pytest.approx(784 * math.log(2), 0.1)
     assert 0.0 <= results["accuracy"] <= 1.0
-    found = semi_supervised.main(
-        ["timing", "--classes", "5", "--repeats", "1", *arguments]
-    )
-    times = found["runs"]["timing/5 classes"]["times"]
+    timing = ["timing", "--classes", "5", "--repeats", "1"]
+    found = run(*made, *timing, *small)["runs"]
+    times = found["timing/5 classes"]["times"]
     assert set(times) == {"exact", "gumbel_softmax", "st_gumbel"}
-    assert "train/exact/seed 0" in found["runs"]
+    assert "train/exact/seed 0" in found

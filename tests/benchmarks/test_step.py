@@ -1,15 +1,12 @@
-import json
-
 import pytest
 
 from benchmarks import epoch, step
+from tests.benchmarks.runs import run
 
 
 @pytest.mark.slow
 def test_every_contender_trains_and_is_compared(tmp_path):
-    out = tmp_path / "step.json"
-    report = step.main(["--repeats", "2", "--out", str(out)])
-    assert json.loads(out.read_text()) == report
+    report = run(step, tmp_path, "--repeats", "2")
     rows = {row["name"]: row for row in report["results"]}
     assert set(rows) >= {epoch.OURS, epoch.HAND, step.NVIL}
     assert rows[epoch.HAND]["to_hand"] == 1.0

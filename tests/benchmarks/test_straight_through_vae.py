@@ -3,20 +3,18 @@ import math
 import pytest
 
 from benchmarks import straight_through_vae
-from tests.benchmarks import mnist
+from tests.benchmarks.runs import run_on_images
 
 
 def run(folder, *arguments):
-    return straight_through_vae.main(
-        ["--mnist", mnist.write(folder, 1000), "--seeds", "0", "--steps", "4"]
-        + ["--every", "2", "--hidden", "8", "6", "--no-xla", *arguments]
-        + ["--out", str(folder / "out.json"), "--state", str(folder / "s")]
-    )
+    few = ["--seeds", "0", "--steps", "4", "--every", "2", "--no-xla"]
+    few += ["--hidden", "8", "6", *arguments]
+    return run_on_images(straight_through_vae, folder, *few, train=1000)
 
 
 @pytest.mark.slow
 def test_a_run_reports_the_bound_of_all_images(tmp_path):
-    found = run(tmp_path, "--estimators", "reinmax")["runs"]
+    found = run(tmp_path, "--estimators", "reinmax")
     entry = found["8x4/reinmax/seed 0"]
     assert entry["arguments"] == {"temperature": 1.3}
     assert entry["learning_rate"] == 5e-4
@@ -30,7 +28,7 @@ def test_a_run_reports_the_bound_of_all_images(tmp_path):
 def test_every_estimator_of_both_papers(tmp_path):
     for setup in straight_through_vae.SETUPS.values():
         assert setup.estimators.keys() == straight_through_vae.LIU.keys()
-    found = run(tmp_path, "--setup", "32x16")["runs"]
+    found = run(tmp_path, "--setup", "32x16")
     assert len(found) == len(straight_through_vae.HOOPER)
     assert all("/4 steps" in key for key in found)
 

@@ -1,10 +1,9 @@
-import json
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from benchmarks import subsets
+from tests.benchmarks.runs import run
 
 
 def row(mode="graph", items=1000, size=50, **figures):
@@ -42,18 +41,17 @@ def test_the_recursion_is_the_sum_over_subsets():
 
 @pytest.mark.slow
 def test_table_and_json_are_complete(tmp_path, capsys, monkeypatch):
-    out = tmp_path / "subsets.json"
     monkeypatch.setattr(subsets, "BATCH", 2)
     monkeypatch.setattr(subsets, "ITEMS", 20)
     monkeypatch.setattr(subsets, "SIZE", 3)
     monkeypatch.setattr(subsets, "GRID", [(30, 3)])
     monkeypatch.setattr(subsets, "MODES", ["graph"])
-    only = ["--repeats", "1", "--only", subsets.EXACT, "--out", str(out)]
-    subsets.main(only)
-    rows = json.loads(out.read_text())["results"]
+    only = ["--repeats", "1", "--only", subsets.EXACT]
+    rows = run(subsets, tmp_path, *only)["results"]
     assert [r["items"] for r in rows] == [20, 30]
     assert all(r["median_ms"] > 0 and r["softmaxes"] > 0 for r in rows)
+    (out,) = (tmp_path / "results").iterdir()
     stamp = out.stat().st_mtime_ns
-    subsets.main(only)  # all is there
+    subsets.main([*only, "--out", str(out)])  # all is there
     assert out.stat().st_mtime_ns == stamp
     assert "softmaxes" in capsys.readouterr().out

@@ -3,17 +3,14 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import variance
-from tests.benchmarks import mnist
+from tests.benchmarks.runs import run_on_images
 from tfgumbel import estimators, random
 
 
 def run(folder, *arguments):
-    return variance.main(
-        ["--mnist", mnist.write(folder, 120), "--steps", "4", "--every", "2"]
-        + ["--hidden", "8", "--variables", "6", "--batch", "10", "--no-xla"]
-        + ["--draws", "3", "--images", "20", *arguments]
-        + ["--out", str(folder / "out.json"), "--state", str(folder / "s")]
-    )
+    few = ["--steps", "4", "--every", "2", "--hidden", "8", "--variables", "6"]
+    few += ["--batch", "10", "--draws", "3", "--images", "20", "--no-xla"]
+    return run_on_images(variance, folder, *few, *arguments, train=120)
 
 
 @pytest.mark.parametrize("name", variance.ESTIMATORS)
@@ -58,10 +55,10 @@ def test_the_cost_is_the_negative_bound_at_a_sample():
 @pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped(tmp_path):
     choice = ["--estimators", "double_cv", "--evaluations", "2"]
-    found = run(tmp_path, *choice)["runs"]
+    found = run(tmp_path, *choice)
     (entry,) = found.values()
     assert entry["curve"]["step"] == [2, 4]
     assert entry["results"]["variance"] > 0
     assert 300 < entry["results"]["test"] < 700
     assert "mnist.npz" not in entry["command"]
-    assert run(tmp_path, *choice)["runs"] == found
+    assert run(tmp_path, *choice) == found
