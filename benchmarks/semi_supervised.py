@@ -13,13 +13,10 @@ K labels, `gumbel_softmax` and `st_gumbel` draw one.
 
 `train`: 100 labelled images, 10 of each class, and 50,000 unlabelled ones,
 binarised anew in each batch of 100 + 100; Adam 1e-3, α = 1 (of the published
-values), temperature max(0.5, T exp(-3e-5 t)) updated every 2,000 steps, T = 1
-if it is not given. Results: accuracy of the argmax of q(y|x) on the test
-images, grey levels as input, and their -ELBO, y summed out exactly for all,
-one z, binarised by a literal seed.
-
-`timing`: milliseconds of such a step with random labels out of K classes, all
-contenders in turns.
+values), temperature max(0.5, T exp(-3e-5 t)) updated every 2,000 steps.
+Results: accuracy on the test images, grey levels as input, and their -ELBO, y
+summed out exactly for all, one z. `timing`: milliseconds of such a step with
+random labels out of K classes, all contenders in turns.
 """
 
 from __future__ import annotations
@@ -27,6 +24,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -50,10 +48,7 @@ ALPHA = 1.0
 class Model:
     """q(y|x), q(z|x, y) and p(x|y, z) for images of 28 x 28.
 
-    Args:
-        classes: K.
-        widths: Channels of the convolutions, three.
-        style: Size of z.
+    K classes, three convolutions of so many channels, and z of size `style`.
     """
 
     def __init__(
@@ -77,10 +72,9 @@ class Model:
     ) -> tf.Tensor:
         """L(x, y) at one z, for labels `[n·B, K]` on the simplex."""
         images = estimators.tile_context(images, labels)
-        seen = tf.concat(
-            [_picture(images), _picture(self.embedding(labels))], axis=-1
-        )
-        mean, log_variance = tf.split(self.styles(seen), 2, axis=-1)
+        pictures = _picture(images), _picture(self.embedding(labels))
+        seen = self.styles(tf.concat(pictures, axis=-1))
+        mean, log_variance = tf.split(seen, 2, axis=-1)
         noise = random.normal(tf.shape(mean), seed)
         stddev = ops.gaussian_stddev(log_variance)
         z = ops.reparameterize_gaussian(mean, stddev, noise)
@@ -95,9 +89,11 @@ class Model:
         """-ELBO of unlabelled images, `[B]`, in nats."""
         own, styles = random.split(seed, 2)
         logits = self.label_logits(images)
-        cost = estimator(
-            lambda y: self.cost(images, y[:, 0], styles), logits, own
-        )
+
+        def f(y: tf.Tensor) -> tf.Tensor:
+            return self.cost(images, y[:, 0], styles)
+
+        cost = estimator(f, logits, own)
         log_prob = tf.nn.log_softmax(logits[:, 0])
         return cost + tf.reduce_sum(tf.exp(log_prob) * log_prob, axis=1)
 
@@ -114,29 +110,22 @@ class Model:
 
 def _encoder(channels: int, widths: Sequence[int], units: int) -> Any:
     layers: list[Any] = [keras.Input([28, 28, channels])]
+    shape = 3, 2, "same"
     for width in widths:
-        convolution = keras.layers.Conv2D(
-            width, 3, 2, "same", activation="relu"
-        )
-        layers.append(convolution)
+        layers.append(keras.layers.Conv2D(width, *shape, activation="relu"))
     layers += [keras.layers.Flatten(), keras.layers.Dense(units)]
     return keras.Sequential(layers)
 
 
-def _decoder(inputs: int, widths: Sequence[int]) -> keras.Sequential:
-    first, second, third = widths[::-1]
+def _decoder(inputs: int, widths: Sequence[int]) -> Any:
+    layers: list[Any] = [keras.Input([inputs])]
+    layers.append(keras.layers.Reshape([1, 1, inputs]))
+    shapes = (4,), (4,), (3, 2, "same")
     transposed = keras.layers.Conv2DTranspose
-    return keras.Sequential(
-        [
-            keras.Input([inputs]),
-            keras.layers.Reshape([1, 1, inputs]),
-            transposed(first, 4, activation="relu"),
-            transposed(second, 4, activation="relu"),
-            transposed(third, 3, 2, "same", activation="relu"),
-            transposed(1, 3, 2, "same"),
-            keras.layers.Flatten(),
-        ]
-    )
+    for width, shape in zip(widths[::-1], shapes, strict=True):
+        layers.append(transposed(width, *shape, activation="relu"))
+    layers += [transposed(1, 3, 2, "same"), keras.layers.Flatten()]
+    return keras.Sequential(layers)
 
 
 def _picture(flat: tf.Tensor) -> tf.Tensor:
@@ -199,11 +188,12 @@ def trainer_of(
     )
 
 
-def accuracy(model: Model, data: _mnist.Data) -> float:
-    """Of the most probable label, on the test images."""
+def accuracy(model: Model, data: _mnist.Data) -> Row:
+    """That of the most probable label, on the test images."""
     grey = data["x_test"].reshape(-1, 28, 28, 1).astype("float32") / 255.0
     logits = model.labels.predict(grey, batch_size=500, verbose=0)
-    return float(np.mean(np.argmax(logits, axis=-1) == data["y_test"]))
+    right = np.argmax(logits, axis=-1) == data["y_test"]
+    return {"accuracy": float(np.mean(right))}
 
 
 def bound(model: Model, data: _mnist.Data) -> float:
@@ -214,9 +204,8 @@ def bound(model: Model, data: _mnist.Data) -> float:
     def terms(images: Any, _: Any, samples: int, seed: Any) -> tf.Tensor:
         return -model.bound(exact, images, seed)[None]
 
-    return _networks.negative_bound(
-        terms, pixels, pixels, 1, seed=7, rows=500, xla=False
-    )[0]
+    how = {"seed": 7, "rows": 500, "xla": False}
+    return _networks.negative_bound(terms, pixels, pixels, 1, **how)[0]
 
 
 def train_one(name: str, seed: int, data: _mnist.Data, options: Options) -> Row:
@@ -226,10 +215,8 @@ def train_one(name: str, seed: int, data: _mnist.Data, options: Options) -> Row:
         estimator = make_estimator(name, 10)
     key, start, annealing = f"train/{name}/seed {seed}", 1.0, None
     if name in ANNEALED:
-        start = options.temperature
-        annealing = schedules.ExponentialAnnealing(
-            start, 3e-5, minimum=0.5, every=2000
-        )
+        start, falls = options.temperature, {"minimum": 0.5, "every": 2000}
+        annealing = schedules.ExponentialAnnealing(start, 3e-5, **falls)
     if start != 1.0:
         key += f"/temperature {start:g}"
     facts = {
@@ -244,8 +231,7 @@ def train_one(name: str, seed: int, data: _mnist.Data, options: Options) -> Row:
     }
     trainer = trainer_of(model, estimator, data, options, seed, annealing)
 
-    def evaluate() -> Row:
-        return {"accuracy": accuracy(model, data)}
+    evaluate = partial(accuracy, model, data)
 
     def final(curve: Row) -> Row:
         return {**evaluate(), "test": bound(model, data)}
@@ -266,13 +252,8 @@ def time_step(classes: int, names: Sequence[str], options: Options) -> Row:
             model = Model(classes, options.widths)
             estimator = make_estimator(name, classes)
         trainer = trainer_of(model, estimator, data, options, 0)
-        steps = itertools.count()
-
-        def step() -> float:
-            first = next(steps)
-            return trainer.advance(first, first + 1)
-
-        return step
+        steps = itertools.pairwise(itertools.count())
+        return lambda: trainer.advance(*next(steps))
 
     calls = {name: contender(name) for name in names}
     return compare(calls, options.repeats, slow_seconds=5.0)
@@ -280,9 +261,8 @@ def time_step(classes: int, names: Sequence[str], options: Options) -> Row:
 
 def main(arguments: Arguments = None) -> Row:
     """Trains or times what the JSON does not hold yet."""
-    parser = _training.parser(
-        "semi_supervised", __doc__, ESTIMATORS, 100_000, 250, xla=False
-    )
+    made = "semi_supervised", __doc__, ESTIMATORS, 100_000, 250
+    parser = _training.parser(*made, xla=False)
     add = parser.add_argument
     add("part", choices=["train", "timing"])
     parser.add_defaults(classes=[5, 10, 50, 100])

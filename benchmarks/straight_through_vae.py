@@ -1,17 +1,15 @@
 """The straight-through family on the categorical VAEs of two papers.
 
-Both train on the 60,000 images of MNIST with grey levels as the targets of a
-binary cross-entropy summed over the pixels, a uniform prior, the KL divergence
-in closed form, encoder 784-512-256 and decoder 256-512-784. The figure is the
-1-sample -ELBO on the training images, in nats, with exact one-hot samples.
+Both have grey levels as the targets of a binary cross-entropy summed over the
+pixels, a uniform prior, the KL divergence in closed form, encoder 784-512-256
+and decoder 256-512-784. RESULTS.md says what the figure is.
 
 `8x4` is the set-up of Liu et al. 2023 (8 classes, 4 variables): ReLU, batch
-100, Adam, 160 epochs = 96,000 steps, and for ReinMax, ST-Gumbel and ST the
-learning rates and temperatures of their code; those of the rest are ours.
-
-`32x16` is that of Hooper & Shekhovtsov 2026 (32 variables of 16 classes):
-LeakyReLU(0.2), batch 200, AdamW, learning rate warmed up over the first 2 %
-of the run, to 1e-3, and annealed to 0 on a cosine, 500 epochs = 150,000 steps.
+100, Adam, 160 epochs, and for ReinMax, ST-Gumbel and ST the learning rates and
+temperatures of their code; those of the rest are ours. `32x16` is that of
+Hooper & Shekhovtsov 2026 (32 variables of 16 classes): LeakyReLU(0.2), batch
+200, AdamW, learning rate warmed up over the first 2 % of the run, to 1e-3, and
+annealed to 0 on a cosine, 500 epochs.
 """
 
 from __future__ import annotations
@@ -32,13 +30,6 @@ from tfgumbel import estimators, ops
 from tfgumbel.diagnostics.estimates import seeded, step_seed
 
 
-class Choice(NamedTuple):
-    """What an estimator is made with, and its learning rate."""
-
-    arguments: Row
-    learning_rate: float
-
-
 class Setup(NamedTuple):
     """What the estimators of one paper share."""
 
@@ -49,26 +40,27 @@ class Setup(NamedTuple):
     slope: float
     """Of the activation, for negative inputs."""
     adamw: bool
-    estimators: dict[str, Choice]
+    estimators: dict[str, tuple[Row, float]]
+    """What each is made with, and its learning rate."""
 
 
 LIU = {
-    "reinmax": Choice({"temperature": 1.3}, 5e-4),
-    "st_gumbel": Choice({"temperature": 0.5}, 3e-4),
-    "st": Choice({"temperature": 1.3}, 1e-3),
-    "gumbel_rao": Choice({"temperature": 0.5}, 5e-4),
-    "zgr": Choice({}, 5e-4),
-    "gapped": Choice({"temperature": 0.5}, 5e-4),
-    "mve": Choice({"temperature": 1e6}, 5e-4),
+    "reinmax": ({"temperature": 1.3}, 5e-4),
+    "st_gumbel": ({"temperature": 0.5}, 3e-4),
+    "st": ({"temperature": 1.3}, 1e-3),
+    "gumbel_rao": ({"temperature": 0.5}, 5e-4),
+    "zgr": ({}, 5e-4),
+    "gapped": ({"temperature": 0.5}, 5e-4),
+    "mve": ({"temperature": 1e6}, 5e-4),
 }
 HOOPER = {
-    "reinmax": Choice({"temperature": 1.2}, 1e-3),
-    "st": Choice({"temperature": 1.0}, 1e-3),
-    "st_gumbel": Choice({"temperature": 0.5}, 1e-3),
-    "zgr": Choice({}, 1e-3),
-    "gumbel_rao": Choice({"temperature": 0.5, "noise_samples": 20}, 1e-3),
-    "gapped": Choice({"temperature": 0.5}, 1e-3),
-    "mve": Choice({"temperature": 1e6}, 1e-3),
+    "reinmax": ({"temperature": 1.2}, 1e-3),
+    "st": ({"temperature": 1.0}, 1e-3),
+    "st_gumbel": ({"temperature": 0.5}, 1e-3),
+    "zgr": ({}, 1e-3),
+    "gumbel_rao": ({"temperature": 0.5, "noise_samples": 20}, 1e-3),
+    "gapped": ({"temperature": 0.5}, 1e-3),
+    "mve": ({"temperature": 1e6}, 1e-3),
 }
 SETUPS = {
     "8x4": Setup(4, 8, 100, 96_000, 0.0, False, LIU),
@@ -106,11 +98,9 @@ def optimizer(
     if not setup.adamw:
         return keras.optimizers.Adam(learning_rate, epsilon=1e-8)
     warmup = max(1, steps // 50)
+    rises = {"warmup_target": learning_rate, "warmup_steps": warmup}
     schedule = keras.optimizers.schedules.CosineDecay(
-        1e-3 * learning_rate,
-        max(1, steps - warmup),
-        warmup_target=learning_rate,
-        warmup_steps=warmup,
+        1e-3 * learning_rate, max(1, steps - warmup), **rises
     )
     return keras.optimizers.AdamW(schedule, weight_decay=0.01, epsilon=1e-8)
 
@@ -128,11 +118,11 @@ def bound(vae: Vae, images: np.ndarray, xla: bool) -> float:
 def run(label: str, seed: int, data: _mnist.Data, options: Options) -> Row:
     """One estimator, one seed."""
     setup = SETUPS[options.setup]
-    choice = setup.estimators[label]
-    rate = options.learning_rate or choice.learning_rate
+    made, usual = setup.estimators[label]
+    rate = options.learning_rate or usual
     with seeded(seed):
         vae = Vae(setup, options.hidden)
-        estimator = estimators.get(label, **choice.arguments)
+        estimator = estimators.get(label, **made)
         estimator.build((None, *vae.code), (None, 784))
 
     def loss(batch: Any, step: tf.Tensor) -> tf.Tensor:
@@ -149,7 +139,7 @@ def run(label: str, seed: int, data: _mnist.Data, options: Options) -> Row:
     facts = {
         "setup": options.setup,
         "estimator": label,
-        "arguments": choice.arguments,
+        "arguments": made,
         "learning_rate": rate,
         "seed": seed,
         "batch": setup.batch,
@@ -160,7 +150,7 @@ def run(label: str, seed: int, data: _mnist.Data, options: Options) -> Row:
     key = f"{options.setup}/{label}/seed {seed}"
     if setup.adamw:
         key += f"/{options.steps} steps"
-    if rate != choice.learning_rate:
+    if rate != usual:
         key += f"/rate {rate:g}"
 
     def final(curve: Row) -> Row:
@@ -172,12 +162,10 @@ def run(label: str, seed: int, data: _mnist.Data, options: Options) -> Row:
 
 def main(arguments: Arguments = None) -> Row:
     """Trains what the JSON does not hold yet."""
-    parser = _training.parser(
-        "straight_through_vae", __doc__, LIU, None, 500, seeds=(0, 1, 2)
-    )
-    add = parser.add_argument
-    add("--setup", choices=SETUPS, default="8x4")
-    add("--learning-rate", type=float)
+    made = "straight_through_vae", __doc__, LIU, None, 500
+    parser = _training.parser(*made, seeds=(0, 1, 2))
+    parser.add_argument("--setup", choices=SETUPS, default="8x4")
+    parser.add_argument("--learning-rate", type=float)
     parser.add_defaults(hidden=[512, 256])
     options = _runner.parse(parser, arguments)
     options.steps = options.steps or SETUPS[options.setup].steps

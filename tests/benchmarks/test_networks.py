@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel as tg
-from benchmarks import _networks, _tasks
+from benchmarks import _networks, jang_table1
 from tfgumbel import estimators
 from tfgumbel.diagnostics.estimates import seeded
 
@@ -143,20 +143,20 @@ def test_log_mean_exp_of_large_values():
 
 @pytest.mark.parametrize("label", ["sf", "rloo"])
 def test_several_samples_need_an_estimator_through_the_sample(label):
-    task = _tasks.TASKS["sbn-bernoulli"]
+    task = jang_table1.TASKS["sbn-bernoulli"]
     network = make("bernoulli", [(2,), (2,)])
-    nodes = _tasks.make_nodes(label, network)
+    nodes = jang_table1.make_nodes(label, network)
     with pytest.raises(ValueError, match="Received: --train-samples 2"):
-        _tasks.make_loss(task, network, nodes, None, 0, samples=2)
+        jang_table1.make_loss(task, network, nodes, None, 0, samples=2)
 
 
 def test_loss_of_many_samples_is_the_exact_likelihood(monkeypatch):
-    monkeypatch.setattr(_tasks, "HALF", 3)
+    monkeypatch.setattr(jang_table1, "HALF", 3)
     network = make("bernoulli", [(2,), (2,)])
-    nodes = _tasks.make_nodes("st", network)
-    task = _tasks.TASKS["sbn-bernoulli"]
+    nodes = jang_table1.make_nodes("st", network)
+    task = jang_table1.TASKS["sbn-bernoulli"]
     samples = 100_000
-    loss = _tasks.make_loss(task, network, nodes, None, 0, samples)
+    loss = jang_table1.make_loss(task, network, nodes, None, 0, samples)
     images = np.concatenate([INPUT, TARGET], axis=1)
     found = loss([tf.constant(images)], tf.constant(0, tf.int64))
     exact = sum(math.exp(q - cost) for q, cost in joint(network))
@@ -190,13 +190,13 @@ def test_nested_categorical_estimators_are_unbiased(label):
     ("label", "count"), [("sf", 1), ("muprop", 3), ("muprop_nested", 4)]
 )
 def test_evaluations_of_two_layers(label, count):
-    nodes = _tasks.make_nodes(label, make("bernoulli", [(2,), (2,)]))
-    assert _tasks.evaluations(nodes) == count
+    nodes = jang_table1.make_nodes(label, make("bernoulli", [(2,), (2,)]))
+    assert jang_table1.evaluations(nodes) == count
 
 
 def test_the_gradient_of_a_linear_cost_has_no_variance():
     network = make("bernoulli", [(3,)])
-    (node,) = _tasks.make_nodes("muprop", network)
+    (node,) = jang_table1.make_nodes("muprop", network)
     for weight in node.trainable_variables:
         weight.assign(tf.zeros_like(weight))
     logits, weights = tf.constant([[0.3, -1.0, 0.2]]), [1.0, -2.0, 0.5]
@@ -230,7 +230,7 @@ def test_estimate_of_the_whole_bound(
 ):
     """SF divides all of it by √v; MuProp without normalisation nothing."""
     network = make(distribution, [layer], inputs=4)
-    nodes = _tasks.make_nodes(label, network)
+    nodes = jang_table1.make_nodes(label, network)
     expected, loss = whole_bound(network, nodes)
     encoder, decoder = (len(layer.weights) for layer in network.dense)
     expected = [g / divided for g in expected[:encoder]] + expected[-decoder:]
@@ -240,7 +240,7 @@ def test_estimate_of_the_whole_bound(
 @pytest.mark.slow
 def test_normalised_muprop_is_biased_on_a_vae():
     network = make("bernoulli", [(3,)], inputs=4)
-    nodes = _tasks.make_nodes("muprop", network)
+    nodes = jang_table1.make_nodes("muprop", network)
     expected, loss = whole_bound(network, nodes)
     with pytest.raises(AssertionError):
         check_mean(network, with_scale(nodes[0], 10.0, loss), flat(expected))
@@ -248,13 +248,13 @@ def test_normalised_muprop_is_biased_on_a_vae():
 
 def whole_bound(network, nodes):
     """The exact gradient of a VAE's -ELBO, and the loss of the nodes."""
-    task = _tasks.TASKS[f"vae-{network.distribution.name}"]
+    task = jang_table1.TASKS[f"vae-{network.distribution.name}"]
     exact = estimators.get("exact", distribution=network.distribution)
     exact.build((None, *network.layers[0]), (None, 4))
     images = tf.repeat(TARGET, 2000, axis=0)
 
     def loss(nodes, step):
-        made = _tasks.make_loss(task, network, nodes, None, 4)
+        made = jang_table1.make_loss(task, network, nodes, None, 4)
         return made([images], step)
 
     expected = gradient_of(network, lambda: loss([exact], START))
@@ -293,7 +293,7 @@ def check_unbiased(label, distribution, layers):
         network,
         lambda: tf.add_n([tf.exp(q) * cost for q, cost in joint(network)]),
     )
-    nodes = _tasks.make_nodes(label, network)
+    nodes = jang_table1.make_nodes(label, network)
     inputs, targets = (
         tf.constant(np.repeat(x, 2000, 0)) for x in (INPUT, TARGET)
     )
