@@ -2,12 +2,10 @@
 
 `python -m benchmarks` runs the benchmarks of time and memory one after the
 other, each in a process of its own, writes their JSON to `benchmarks/results`
-and draws `docs/images/performance.png`. `--draw` only draws, from the JSON that
-is there. What trains for long (`comparison`, `jang_table1` and others) runs
-where it is named: `python -m benchmarks --only comparison`. `--list` says what
-each one measures, and how long it took when it last ran to its end this way
-(`benchmarks/results/durations.json`), or how long the runs took that its JSON
-holds.
+and draws `docs/images/performance.png`. What trains for long runs where it is
+named: `python -m benchmarks --only comparison`. `--list` says how long each
+took when it last ran to its end this way (`benchmarks/results/durations.json`),
+or how long the runs took that its JSON holds.
 """
 
 from __future__ import annotations

@@ -3,19 +3,13 @@
 `speed`: 4,096 vectors of 64 numbers and 8,192 codes; one call quantizes in
 training, computes Σ w·y for a fixed random w plus the quantizer's losses, and
 their gradients in the vectors (and in the codes, where these are trained).
-
-* `StochasticQuantizer`: the nearest code or a drawn one, with averages or
-  trained codes;
-* plain TensorFlow: all distances, argmin, one-hot × codebook and a copied
-  gradient, as VQ-VAE code does;
-* vector-quantize-pytorch: its `VectorQuantize`, which runs in PyTorch, eagerly.
-
-Each is called in a process of its own, in turns; the peak is that of its first
-call, a time the median over all further ones.
+Beside `StochasticQuantizer` stand plain TensorFlow as VQ-VAE code has it, and
+vector-quantize-pytorch, eager. Each is called in a process of its own, in
+turns; the peak is that of its first call, a time the median over the others.
 
 `use`: an autoencoder of 4×4 patches of MNIST, 512 codes, trained in several
-ways from two starts: codes drawn around the origin, and far away from it. In
-use is a code that some test patch draws, the nearest one.
+ways from two starts; `docs/guides/codes.md` says more. In use is a code that
+some test patch draws, the nearest one.
 """
 
 from __future__ import annotations

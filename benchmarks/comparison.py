@@ -5,18 +5,13 @@ Bernoulli variables from probability 1/2, 64 samples a step, Adam 1e-3, 8,000
 steps. Its cost and its gradient have closed forms; the minimum is 0.2025.
 
 `vae` is a VAE on scikit-learn's 8x8 digits with 4 variables of 8 classes, as
-in ReinMax, small enough to enumerate: encoder 64-64, decoder 64-64, ReLU, grey
-levels with binary cross-entropy, uniform prior, 50 images a step, Adam 1e-3,
-4,000 steps. Its cost is -ELBO in nats on the 1,500 training images, with 10
-exact samples for each; `test` is the same on the other 297.
+in ReinMax, small enough to enumerate, 4,000 steps of 50 images. Its cost is
+-ELBO in nats on the 1,500 training images, with 10 exact samples for each;
+`test` is the same on the other 297.
 
-`docs/which-estimator.md` says how cost, bias and variance are measured, and
-shows them. The last two are those at one point that all share: the start of the
-quadratic, the VAE after 1,000 steps of leave-one-out REINFORCE. Control
-variates train 500 steps before that. The default draws tell a tenth of the
-gradient's norm from none.
-
-A finished run is kept in the JSON and not done again.
+`docs/which-estimator.md` says how cost, bias and variance are measured, and at
+which point. The default draws tell a tenth of the gradient's norm from none. A
+finished run is kept in the JSON and not done again.
 """
 
 from __future__ import annotations

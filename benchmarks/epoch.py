@@ -2,15 +2,11 @@
 
 One call is one epoch of training, with the settings of Jang et al.:
 784-512-256, twenty variables of ten categories, batches of 100, Adam.
-Contenders take turns:
-
-* `tfgumbel`: `GumbelSoftmax` in a `keras.Model`;
-* TFP: a Keras layer that samples `RelaxedOneHotCategorical`;
-* hand-written: a Keras layer with `keras.random.uniform` and two logarithms,
-  as one finds it;
-* torch: `F.gumbel_softmax` in an eager training loop, if PyTorch is installed;
-* Keras, no noise: a softmax in place of the sampler. No layer for `fit` can
-  take less: what is above it is the sampler's share, what is below it Keras's.
+Contenders take turns: `GumbelSoftmax` in a `keras.Model`; a Keras layer around
+TFP's `RelaxedOneHotCategorical`; one written by hand as one finds it;
+`F.gumbel_softmax` in an eager loop of PyTorch; and a softmax in place of the
+sampler. No layer for `fit` can take less: what is above it is the sampler's
+share, what is below it Keras's.
 
 They run op by op in a graph (`jit_compile=False`); "tfgumbel, XLA" is the first
 one as `compile` makes it by default. Then what `StochasticModel.fit` costs: the
@@ -18,8 +14,7 @@ same layers under `keras.Model` and under `StochasticModel`, and a
 `ReinforceSampler` without baseline beside the straight-through layer.
 
 Ratios are of the fastest rounds: in some epochs Keras's `fit` stands still for
-about a second without using the processor, whatever the layers are, and a
-median of few rounds may fall on either side.
+about a second without using the processor, whatever the layers are.
 """
 
 from __future__ import annotations

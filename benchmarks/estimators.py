@@ -7,16 +7,12 @@ over the pixels, batch 100. For every estimator that needs no enumeration:
     overhead = time of an estimate and its backward pass
                / (evaluations x time of one forward + backward of f)
 
-with both measured in turns, in one run, in graph mode. Peers (Storchastic and
-Pyro, where installed) estimate the same gradient with the same weights. The
-variance is that of the gradient in the logits, summed over the coordinates of
-an example; `norm` is that of its mean over the draws, and tells whether a
-biased or a misscaled estimate is behind a small variance.
-
-Pyro's score function includes log q(z) in the cost, as its ELBO does.
-
-Targets: overhead at most 1.3; at least twice as fast as the peers, at equal
-or smaller variance for equal evaluations.
+with both measured in turns, in graph mode. Peers (Storchastic and Pyro, where
+installed) estimate the same gradient with the same weights. The variance is
+that of the gradient in the logits, summed over the coordinates of an example;
+`norm` is that of its mean over the draws, and tells whether a biased or a
+misscaled estimate is behind a small variance. Pyro's score function includes
+log q(z) in the cost, as its ELBO does.
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@
 
 Both map logits `[B, K]` to rows `[B, dim]` of a table of K rows; one call
 computes the loss Σ w·y for a fixed random w and its gradients in the logits and
-in the table. The peer is `StraightThroughCategorical(estimator)`, then
-`Dense(dim, use_bias=False)`.
+in the table. The peer is `StraightThroughCategorical`, then a `Dense` without a
+bias.
 
 Each contender has a process to itself, and the processes of a pair take turns.
 The peak is that of a first call, when logits, table and graph were there
-already; with the logits, which both need, counted in, the peaks are those less
-favourable to us. A time is the median over all further calls. A contender that
+already; with the logits, which both need, counted in, the ratio is the less
+favourable one. A time is the median over all further calls. A contender that
 does not fit into memory or time is reported as such.
 """
 

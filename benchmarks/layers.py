@@ -7,11 +7,10 @@ several times in a row:
 
 * `tf.nn.softmax`: without noise and temperature, the yardstick;
 * the Gumbel-softmax as one writes it with `tf.random.stateless_uniform`;
-* `RelaxedOneHotCategorical` and `RelaxedBernoulli` of TensorFlow Probability,
-  as they are and made hard by hand, each beside the layers that do the same;
+* the relaxed distributions of TensorFlow Probability, as they are and made hard
+  by hand, each beside the layers that do the same;
 * `torch.nn.functional.gumbel_softmax`, eager, if PyTorch is installed;
-* random bits, uniform and Gumbel noise alone, without any gradient: what none
-  of them can do without.
+* random bits, uniform and Gumbel noise alone, without any gradient.
 
 `ReinforceSampler` has no gradient through y; its loss is Σ w·y + Σ v·log q(y).
 

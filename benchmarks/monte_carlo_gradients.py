@@ -1,14 +1,10 @@
 """Variance of four gradient estimators under N(1, 1), measured against exact.
 
 The experiment of section 3 of the survey below: x ~ N(μ, σ²) at μ = σ = 1, and
-the gradient of E f(x) in μ and in σ from one sample, for three costs,
-(x - k)², exp(-k x²) and cos(k x), at three k each. The estimators are
-
-- the score function, without a baseline;
-- the score function with the constant baseline of least variance,
-  b* = E[f s²] / E[s²] for the score s, one for μ and another for σ;
-- the pathwise gradient;
-- the measure-valued gradient, its two samples coupled by common noise.
+the gradient of E f(x) in μ and in σ from one sample: by the score function, as
+it is or with the constant baseline of least variance, b* = E[f s²] / E[s²] for
+the score s, one for μ and another for σ; by the pathwise gradient; and by the
+measure-valued one, its two samples coupled by common noise.
 
 Exact variances are computed by Gauss-Legendre quadrature. The package's scale
 parameter is log σ²: at σ = 1 its gradients are doubled to be those in σ. The

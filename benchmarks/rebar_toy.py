@@ -1,11 +1,10 @@
 """Cost and gradient variance of every estimator on the toy problem of REBAR.
 
 E (b - t)², b Bernoulli with success probability sigmoid(φ), φ = 0 at the start:
-t = 0.45 (Tucker et al. 2017) and t = 0.499 (Grathwohl et al. 2018). One sample
-a step, Adam 0.01 for φ and for control variates, 5,000 steps. From b = 1/2 the
+t = 0.45 (Tucker et al. 2017) and t = 0.499 (Grathwohl et al. 2018), where the
 two sides of the problem differ by 0.1 and 0.002: an estimator needs little
-variance to find out which way to go. The variance is that of the gradient in
-φ, measured at the run's own φ, over 1,000 estimates.
+variance to find out which way to go. RESULTS.md has the rest of the set-up; a
+variance is over 1,000 estimates.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """RESULTS.md, and its curves, from the JSON of the benchmarks.
 
 Every figure of the report is a figure of the JSON in `benchmarks/results/`, or
-one of `benchmarks/published.toml`. A published figure stands beside ours only
-where data treatment and bound are the same. `benchmarks/_report/template.md`
-has the text, and the modules beside it the tables and curves. The curves are no
-files of the repository: the build of the documentation draws them. Needs no
-TensorFlow.
+one of `benchmarks/published.toml`. `benchmarks/_report/template.md` has the
+text, and the modules beside it the tables and curves, which the build of the
+documentation draws.
 """
 
 from __future__ import annotations

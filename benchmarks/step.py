@@ -5,10 +5,8 @@ One call is twenty steps of Keras's own compiled train function on one batch:
 Adam, graph mode. At such sizes a step waits for its operations to be launched,
 so that their number counts. Keras's callbacks are left out.
 
-Beside the contenders of `benchmarks.epoch`: a `StochasticModel` with the same
-`GumbelSoftmax`, with a `ReinforceSampler` without a baseline, and with the
-baseline of NVIL, which has a network of its own to train.
-
+Beside contenders of `benchmarks.epoch`: a `StochasticModel` with the same
+layer, and with a `ReinforceSampler` without a baseline or with that of NVIL.
 A ratio is the median over the rounds of the ratio within a round: what else the
 machine does hits both alike.
 """

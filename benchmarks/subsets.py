@@ -3,9 +3,8 @@
 Every contender maps logits `[B, n]` to k-hot values z; one call computes Σ w·z
 for a fixed random w and its gradient in the logits, and returns both.
 
-* exact sample, marginal gradient: `sample_subset`, `straight_through_subset`;
+* exact sample, with the gradient of the marginals, or alone, without one;
 * marginals: `subset_marginals`, and the gradient of these;
-* exact sample alone: without a gradient;
 * log-space recursion: the marginals as the gradient of log Z, the sum over
   subsets by n steps of log-sum-exp over k + 1 counts, by autodiff;
 * Gumbel top-k: `relaxed_top_k`, hard, which is another distribution;

@@ -1,16 +1,14 @@
 """REBAR and RELAX with tied noise against independent noise: variance and time.
 
-The problems are the VAE of `benchmarks.comparison` and the one with 20
-Bernoulli variables, both trained 1,000 steps by leave-one-out REINFORCE. At
-that point the control variates train 500 steps, and the variance of the
-gradient in the logits is measured over `--draws` estimates for each of 20
-images, relative to the squared norm of the gradient. Seeds are those of
-initial weights and of noise. What the JSON holds is not measured again.
+The problems are the VAE of `benchmarks.comparison`, at its point, and the one
+with 20 Bernoulli variables at a point found in the same way. The variance of
+the gradient in the logits is relative to the squared norm of the gradient.
+Seeds are those of initial weights and of noise. What the JSON holds is not
+measured again.
 
 The time is that of one estimate, in graph mode: the gradients in the logits,
-in the weights of the decoder and in those of the control variate, for batches
-of 100 and of 1,000 images. The networks are so small that at 100 it is mostly
-that of launching operations.
+in the weights of the decoder and in those of the control variate. The networks
+are so small that for 100 images it is mostly that of launching operations.
 """
 
 from __future__ import annotations
