@@ -125,24 +125,19 @@ def arrays(shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def compiled(
-    function: Callable[..., Any],
-    *inputs: tf.Tensor,
-    jit_compile: bool = False,
-    seeded: bool = False,
+    function: Callable[[Any, Any], Any], start: Any, jit_compile: bool
 ) -> Call:
-    """A call of the function's graph, which waits until all is done.
+    """A call of the graph of function(start, seed); it waits for its end.
 
-    If seeded, the last argument is a seed, another one in each call, lest noise
-    of a constant seed be folded into a constant.
+    The seed is another one in each call, lest noise of a constant seed be
+    folded into a constant.
     """
+    start, seeds = tf.constant(start), itertools.count()
     graph = tf.function(function, jit_compile=jit_compile, autograph=False)
-    of_seed = [tf.TensorSpec([2], tf.int32)] if seeded else []
-    traced = graph.get_concrete_function(*inputs, *of_seed)
-    seeds = itertools.count()
+    traced = graph.get_concrete_function(start, tf.TensorSpec([2], tf.int32))
 
     def call() -> Any:
-        seed = [tf.constant([next(seeds), 1], tf.int32)] if seeded else []
-        result = traced(*inputs, *seed)
+        result = traced(start, tf.constant([next(seeds), 1], tf.int32))
         tf.test.experimental.sync_devices()
         return result
 
@@ -163,8 +158,7 @@ def gradients(
             value = cost(start, seed)
         return value, *tape.gradient(value, [start, *weights])
 
-    start = tf.constant(start)
-    return compiled(run, start, jit_compile=jit_compile, seeded=True)
+    return compiled(run, start, jit_compile)
 
 
 def step(

@@ -107,8 +107,7 @@ def tf_call(name: str, mode: str, options: Options) -> Call:
     logits, weights = _samplers.arrays([options.batch, options.items])
     if name not in FORWARD:
         return _samplers.step(draw, logits, weights, xla)
-    start = tf.constant(logits)
-    return _samplers.compiled(draw, start, jit_compile=xla, seeded=True)
+    return _samplers.compiled(draw, logits, xla)
 
 
 def torch_call(options: Options) -> Call:

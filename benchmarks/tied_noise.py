@@ -15,15 +15,14 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from functools import partial
 
 import keras
-import tensorflow as tf
 
 from benchmarks import _runner, comparison
-from benchmarks._runner import Arguments, Call, Row, environment
+from benchmarks._runner import Arguments, Row, environment
 from benchmarks._samplers import gradients
 from benchmarks._timing import compare
-from tfgumbel import estimators
 from tfgumbel.diagnostics.estimates import seeded
 from tfgumbel.diagnostics.problems import DigitsVae
 
@@ -72,25 +71,15 @@ def times(problem: str, batch: int, repeats: int) -> Row:
     """Milliseconds of one estimate, by estimator and noise."""
     with seeded(0):
         instance = PROBLEMS[problem]()
-    calls = {
-        label: _estimate(instance, estimator, batch)
-        for label, estimator in contenders(instance).items()
-    }
+    images = instance.images[:batch]
+    logits, cost = instance.logits(images), instance.cost_fn(images)
+    calls = {}
+    for label, estimator in contenders(instance).items():
+        learned = [*instance.decoder.trainable_variables]
+        learned += estimator.trainable_variables
+        estimate = partial(estimator, cost, context=images)
+        calls[label] = gradients(estimate, logits, [w.value for w in learned])
     return compare(calls, repeats)
-
-
-def _estimate(
-    problem: DigitsVae, estimator: estimators.Estimator, batch: int
-) -> Call:
-    images = problem.images[:batch]
-    logits = problem.logits(images)
-    decoder = problem.decoder.trainable_variables
-    weights = [w.value for w in [*decoder, *estimator.trainable_variables]]
-
-    def cost(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        return estimator(problem.cost_fn(images), logits, seed, images)
-
-    return gradients(cost, logits, weights)
 
 
 def table(report: Row) -> str:
