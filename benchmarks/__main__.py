@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from benchmarks import _runner, performance
-from benchmarks._runner import Arguments
+from benchmarks._runner import Arguments, Row
 
 HERE = Path(__file__).parent
 DURATIONS = _runner.RESULTS / "durations.json"
@@ -71,7 +71,7 @@ def main(arguments: Arguments = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks", description=text)
     add = parser.add_argument
     some = f"some of {', '.join(names)}; by default those of time and memory: "
-    how = {"choices": names, "default": TIMINGS, "metavar": "NAME"}
+    how: Row = {"choices": names, "default": TIMINGS, "metavar": "NAME"}
     add("--only", nargs="+", help=some + ", ".join(TIMINGS), **how)
     add("--list", action="store_true", help="say what each measures, how long")
     add("--draw", action="store_true", help="only draw")

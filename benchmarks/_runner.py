@@ -45,10 +45,10 @@ class Parser(argparse.ArgumentParser):
     def add_choices(self, **choices: Iterable[str]) -> None:
         """Adds options that take some of these; by default all."""
         for name, these in choices.items():
-            names, how = list(these), {}
+            names = list(these)
+            how: Row = {"nargs": "+", "choices": names, "default": names}
             if len(names) > 8:
-                how = {"metavar": "NAME", "help": fill(", ".join(names), 55)}
-            how |= {"nargs": "+", "choices": names, "default": names}
+                how |= {"metavar": "NAME", "help": fill(", ".join(names), 55)}
             self.add_argument(flag(name), **how)
 
 

@@ -22,7 +22,7 @@ TEMPERATURE = 0.7
 Draw = Callable[[tf.Tensor, tf.Tensor], Any]
 _CATEGORICAL = partial(tg.StraightThroughCategorical, temperature=TEMPERATURE)
 _BERNOULLI = partial(tg.StraightThroughBernoulli, temperature=TEMPERATURE)
-_SCORE = {"baseline": None, "return_log_prob": True}
+_SCORE: dict[str, Any] = {"baseline": None, "return_log_prob": True}
 LAYERS: dict[str, Call] = {
     "GumbelSoftmax": partial(tg.GumbelSoftmax, TEMPERATURE),
     "GumbelSoftmax hard": partial(tg.GumbelSoftmax, TEMPERATURE, hard=True),

@@ -158,8 +158,8 @@ def measure(draws: int) -> list[Row]:
                 found = gradients(estimator, cost, k, draws, len(rows))
                 column = found[:, PARAMETERS.index(parameter)]
                 measured, error = variance(column)
-                row = (label, k, parameter, name, expected, measured, error)
-                row += ((measured - expected) / error,)
+                row = [label, k, parameter, name, expected, measured, error]
+                row.append((measured - expected) / error)
                 rows.append(dict(zip(COLUMNS, row, strict=True)))
     return rows
 

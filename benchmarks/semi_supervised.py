@@ -204,7 +204,7 @@ def bound(model: Model, data: _mnist.Data) -> float:
     def terms(images: Any, _: Any, samples: int, seed: Any) -> tf.Tensor:
         return -model.bound(exact, images, seed)[None]
 
-    how = {"seed": 7, "rows": 500, "xla": False}
+    how: Row = {"seed": 7, "rows": 500, "xla": False}
     return _networks.negative_bound(terms, pixels, pixels, 1, **how)[0]
 
 
@@ -215,8 +215,10 @@ def train_one(name: str, seed: int, data: _mnist.Data, options: Options) -> Row:
         estimator = make_estimator(name, 10)
     key, start, annealing = f"train/{name}/seed {seed}", 1.0, None
     if name in ANNEALED:
-        start, falls = options.temperature, {"minimum": 0.5, "every": 2000}
-        annealing = schedules.ExponentialAnnealing(start, 3e-5, **falls)
+        start = options.temperature
+        annealing = schedules.ExponentialAnnealing(
+            start, 3e-5, minimum=0.5, every=2000
+        )
     if start != 1.0:
         key += f"/temperature {start:g}"
     facts = {

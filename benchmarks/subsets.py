@@ -88,7 +88,7 @@ def draws(k: int) -> dict[str, Callable[[Any, Any], Any]]:
 
     def top_k(logits: Any, seed: Any) -> Any:
         noise = tg.random.gumbel(tf.shape(logits), seed)
-        how = {"temperature": TEMPERATURE, "hard": True}
+        how: Row = {"temperature": TEMPERATURE, "hard": True}
         return tg.ops.relaxed_top_k(logits, noise, k=k, **how)
 
     return {

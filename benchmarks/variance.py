@@ -181,8 +181,8 @@ def run(
             "test": vae.bound(data["x_test"][:count], 100, xla),
         }
 
-    parts = trainer, key, facts, options
-    _training.train(*parts, lambda: {"variance": measure()}, final)
+    made = trainer, key, facts, options
+    _training.train(*made, lambda: {"variance": measure()}, final)
 
 
 def main(arguments: Arguments = None) -> Row:
