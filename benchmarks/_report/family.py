@@ -59,19 +59,13 @@ def _row(
     if len(values) > 1:
         text += f" ± {np.std(values, ddof=1):.2f}"
     tau = run["arguments"].get("temperature")
-    return ours, [
-        run["estimator"],
-        f"{tau:g}" if tau else "-",
-        f"{run['learning_rate']:g}",
-        f"{run['steps']:,}",
-        ", ".join(str(other["seed"]) for other in seeds),
-        text,
-        theirs or "-",
-        facts.difference(ours, theirs),
-        f"{np.mean([other['results']['test'] for other in seeds]):.2f}",
-        facts.milliseconds(run),
-        facts.reason(setup, run, ours, theirs),
-    ]
+    test = np.mean([other["results"]["test"] for other in seeds])
+    row = [run["estimator"], f"{tau:g}" if tau else "-"]
+    row += [f"{run['learning_rate']:g}", f"{run['steps']:,}"]
+    row += [", ".join(str(other["seed"]) for other in seeds), text]
+    row += [theirs or "-", facts.difference(ours, theirs), f"{test:.2f}"]
+    reason = facts.reason(setup, run, ours, theirs)
+    return ours, [*row, facts.milliseconds(run), reason]
 
 
 def plot(runs: list[Run], path: Path) -> None:

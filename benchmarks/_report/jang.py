@@ -85,17 +85,12 @@ def _rows(
         single = run["train_samples"] == 1
         theirs = cells.get(published.method(name)) if single else None
         ours = facts.mean_test(run, runs)
-        yield [
-            facts.label(run),
-            facts.rate(run),
-            f"{run['steps']:,}",
-            ", ".join(str(other["seed"]) for other in seeds),
-            _figure(run, [other["results"]["test"] for other in seeds]),
-            theirs or "-",
-            facts.difference(ours, theirs),
-            *facts.pace(run),
-            facts.reason(task, run, ours, theirs),
-        ]
+        row: list[Any] = [facts.label(run), facts.rate(run)]
+        numbers = ", ".join(str(other["seed"]) for other in seeds)
+        row += [f"{run['steps']:,}", numbers]
+        row.append(_figure(run, [other["results"]["test"] for other in seeds]))
+        row += [theirs or "-", facts.difference(ours, theirs)]
+        yield [*row, *facts.pace(run), facts.reason(task, run, ours, theirs)]
 
 
 def _chosen(runs: list[Run], kind: Any) -> Run | None:

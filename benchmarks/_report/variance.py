@@ -23,18 +23,11 @@ def section(runs: list[Run]) -> list[str]:
             name, results = run["estimator"], run["results"]
             alike = facts.of(found, estimator=REFERENCE, seed=run["seed"])
             unit = alike[0]["results"]["variance"] if alike else None
-            rows.append(
-                [
-                    name,
-                    f"{results['variance']:.0f}",
-                    f"{results['variance'] / unit:.2f}" if unit else "-",
-                    f"{theirs[name]:.2f}" if name in theirs else "-",
-                    f"{results['train']:.2f}",
-                    f"{results['test']:.2f}",
-                    f"{run['steps']:,}",
-                    facts.milliseconds(run),
-                ]
-            )
+            row = [name, f"{results['variance']:.0f}"]
+            row.append(f"{results['variance'] / unit:.2f}" if unit else "-")
+            row.append(f"{theirs[name]:.2f}" if name in theirs else "-")
+            row += [f"{results['train']:.2f}", f"{results['test']:.2f}"]
+            rows.append([*row, f"{run['steps']:,}", facts.milliseconds(run)])
         lines += [f"### {evaluations} evaluations", ""]
         lines += [*facts.table(HEAD, rows), ""]
     return lines
