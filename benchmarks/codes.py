@@ -122,13 +122,9 @@ def torch_call(options: Options) -> Call:
 
     peer: Any = importlib.import_module("vector_quantize_pytorch")
     torch.manual_seed(0)
-    quantizer = peer.VectorQuantize(
-        dim=options.dim,
-        codebook_size=options.codes,
-        decay=0.99,
-        commitment_weight=0.25,
-        threshold_ema_dead_code=2,
-    )
+    how = {"commitment_weight": 0.25, "threshold_ema_dead_code": 2}
+    sizes = {"dim": options.dim, "codebook_size": options.codes}
+    quantizer = peer.VectorQuantize(**sizes, decay=0.99, **how)
     quantizer.train()
 
     def draw(x: Any) -> Any:

@@ -176,22 +176,16 @@ def shape_argument(text: str) -> Shape:
 
 
 def main(arguments: Arguments = None) -> Row:
-    parser, names = _runner.parser("layers", __doc__, device=True), available()
+    parser = _runner.parser("layers", __doc__, device=True)
     add = parser.add_argument
     add("--repeats", type=int, default=30, help="rounds (default: 30)")
-    parser.add_choices(only=names)
+    parser.add_choices(only=available())
     add("--shapes", type=shape_argument, nargs="+", default=SHAPES)
-    add(
-        "--memory",
-        action=argparse.BooleanOptionalAction,
-        default=_memory.measurable(),
-        help="peaks of memory too, in a process each",
-    )
-    add(
-        "--peak",
-        choices=[*MODES, "eager"],
-        help="only the peak of one contender and shape, in this process",
-    )
+    how: Row = {"action": argparse.BooleanOptionalAction}
+    how["default"] = _memory.measurable()
+    add("--memory", help="peaks of memory too, in a process each", **how)
+    text = "only the peak of one contender and shape, in this process"
+    add("--peak", choices=[*MODES, "eager"], help=text)
     options = _runner.parse(parser, arguments)
     if options.peak:
         (name,), (shape,) = options.only, options.shapes
