@@ -45,6 +45,10 @@ def test_between_keeps_its_value_for_as_many_steps():
     schedule = ExponentialAnnealing.between(1.0, 0.25, steps=100, every=50)
     values = [schedule(step) for step in (49, 50, 99, 100, 1000)]
     assert_close(tf.stack(values), [1.0, 0.5, 0.5, 0.25, 0.25])
+    constant = ExponentialAnnealing.between(0.3, 0.3, steps=100)
+    assert_close(tf.stack([constant(0), constant(200)]), [0.3, 0.3])
+    with pytest.raises(ValueError, match="`final` must not .*final=2.0"):
+        ExponentialAnnealing.between(1.0, 2.0, steps=100)
 
 
 def test_step_may_be_any_kind_of_number():
@@ -53,6 +57,7 @@ def test_step_may_be_any_kind_of_number():
     kinds.append(keras.Variable(7, dtype="int64"))
     for step in kinds:
         assert_close(schedule(step), np.exp(-0.05))
+    assert_close(ExponentialAnnealing(rate=0.01)(7.9), np.exp(-0.07))
 
 
 def test_graph_follows_a_variable_step(compiled):
@@ -85,6 +90,7 @@ def test_config_round_trip():
         ({"rate": -1e-3}, ValueError, "`rate` .*rate=-0.001"),
         ({"rate": float("nan")}, ValueError, "`rate` .*rate=nan"),
         ({"minimum": 0}, ValueError, "`minimum` .*minimum=0"),
+        ({"minimum": 1.1}, ValueError, "`minimum` .*initial=1.0"),
         ({"every": 0}, ValueError, "`every` .*every=0"),
         ({"every": 1.5}, TypeError, "`every` .*every=1.5"),
     ],
@@ -126,6 +132,7 @@ def test_check_accepts_schedules_of_positive_values():
         ExponentialAnnealing(),
         keras.optimizers.schedules.ExponentialDecay(1.0, 1000, 0.9999),
         keras.optimizers.schedules.ExponentialDecay(1.0, 1000, 0.5),
+        lambda step: tf.exp(-tf.cast(step, tf.float32) / 900.0),
         lambda step: 1.0,
     ):
         tg.schedules.check(schedule, positive)
@@ -143,6 +150,7 @@ def test_check_accepts_schedules_of_positive_values():
         (lambda step: tf.exp(-tf.cast(step, tf.float32) / 50.0), 10**4),
         (lambda step: tf.cast(step < 10**5, tf.float32), 10**5),
         (lambda step: 100.0 / (100.0 + step) if step < 10**6 else -1.0, 10**6),
+        (lambda step: np.exp(-step / 900) if step < 10**6 else np.inf, 10**6),
         (lambda step: [1.0, 2.0], 0),
     ],
 )

@@ -103,10 +103,8 @@ class ExponentialAnnealing(keras.optimizers.schedules.LearningRateSchedule):
         """Returns the value at `step`, a float32 scalar."""
         step = tf.convert_to_tensor(step)
         if step.dtype.is_integer:  # Exact beyond what float32 can count.
-            step = tf.cast(step, tf.int64) // self.every * self.every
-        elif self.every > 1:
-            step = step // self.every * self.every
-        time = tf.cast(step, tf.float32)
+            step = tf.cast(step, tf.int64)
+        time = tf.cast(step // self.every * self.every, tf.float32)
         return tf.maximum(
             self.minimum, self.initial * tf.exp(-self.rate * time)
         )
