@@ -227,7 +227,7 @@ class AnnealedScalar:
         self.schedule: Callable[[Any], Any] | None = None
         self._check = check_value
         if isinstance(value, dict):
-            value = self.initial = get(value)
+            value = get(value)
         if callable(value):
             self.schedule = value
             with tf.init_scope():  # The layer may be made while one traces.
