@@ -30,6 +30,8 @@ def test_every_training_call_is_a_step(case):
     layer = case.make(**{case.anneals: schedule})
     inputs = tensors(case.inputs)
     train = tf.function(lambda: training_values(layer, inputs))
+    first = float(getattr(layer, case.anneals))
+    assert first == pytest.approx(float(schedule(0)))
     for step in range(4):
         train()
         layer(*inputs, training=False)
@@ -106,6 +108,20 @@ def test_schedule_goes_on_after_a_reload(tmp_path):
         layer.annealed("temperature").schedule.get_config()
         == schedule.get_config()
     )
+
+
+def test_a_layer_may_be_made_while_a_function_is_traced():
+    """As in a `build` that `fit` is the first to call."""
+    made = []
+
+    @tf.function(autograph=False)
+    def once():
+        if not made:
+            made.append(tg.GumbelSoftmax(schedule))
+        return made[0](X, training=True)
+
+    once()
+    assert float(made[0].temperature) == pytest.approx(float(schedule(0)))
 
 
 def test_keras_schedule_serves_as_a_temperature():
