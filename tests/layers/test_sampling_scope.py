@@ -52,6 +52,8 @@ def test_calls_and_seeds_draw_other_noise_and_a_seed_repeats_it():
     for _ in range(2):
         with scope:
             assert_equal(layer(x), first)
+    with pytest.warns(UserWarning, match="changed nothing"), scope:
+        pass
 
 
 @pytest.mark.full
@@ -95,6 +97,17 @@ def test_inference_may_stay_that_of_the_layers():
         np.testing.assert_allclose(layer(X), 1 / 3, rtol=1e-6)
     with tg.SamplingScope(1), tg.SamplingScope(2, inference=None):
         np.testing.assert_allclose(layer(X), 1 / 3, rtol=1e-6)
+
+
+def test_after_an_inner_scope_the_outer_one_goes_on():
+    layer, x = tg.ReparamGaussian(), (X, X)
+    with tg.SamplingScope(3):
+        layer(x)
+        expected = layer(x)
+    with tg.SamplingScope(3):
+        layer(x)
+        sample(layer, 4, x)
+        assert_equal(layer(x), expected)
 
 
 def test_a_scope_is_that_of_its_thread():
@@ -147,21 +160,53 @@ def test_a_scope_around_a_traced_function_is_refused(options):
     assert model.predict(X, verbose=0).shape == X.shape
 
 
-def test_a_scope_around_a_loop_is_refused():
+@pytest.mark.parametrize("where", ["condition", "body"])
+def test_a_scope_around_a_loop_is_refused(where):
     """Its steps would share their noise."""
     layer = tg.GumbelSoftmax()
+
+    def drawn(here):
+        return layer(X)[0, 0] if here == where else 0.0
 
     @tf.function
     def steps():
         with tg.SamplingScope(1):
             return tf.while_loop(
-                lambda i, drawn: i < 3,
-                lambda i, drawn: (i + 1, drawn + layer(X)),
-                (0, tf.zeros_like(X)),
+                lambda i: i + drawn("condition") < 3.0,
+                lambda i: [i + 1.0 + drawn("body")],
+                [tf.constant(0.0)],
             )
 
     with pytest.raises(ValueError, match="every step would draw the same"):
         steps()
+
+
+def outside_of_graphs(draw):
+    with tf.init_scope():
+        return draw()
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (lambda draw: tf.function(draw)(), "`tf.function` of its own"),
+        (outside_of_graphs, "Open the scope inside"),
+        (lambda draw: tf.cond(tf.equal(1, 1), draw, lambda: X), None),
+    ],
+)
+def test_another_graph_inside_a_scope(place, message):
+    layer = tg.GumbelSoftmax()
+
+    @tf.function(autograph=False)
+    def drawn():
+        with tg.SamplingScope(1):
+            return place(lambda: layer(X))
+
+    if message is None:
+        assert_equal(drawn(), sample(layer, 1))
+    else:
+        with pytest.raises(ValueError, match=message):
+            drawn()
 
 
 @pytest.mark.parametrize(
