@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tfgumbel as tg
+from tfgumbel import _saving
 
 PACKAGE = pathlib.Path(tg.__file__).parent
 X = np.zeros((2, 4), "float32")
@@ -227,6 +228,11 @@ def test_the_error_names_argument_and_object():
         r"object. Received: keras.src.datasets.mnist.load_data",
     ):
         tg.schedules.get(attack)
+
+
+def test_packages_whose_names_begin_as_that_of_keras_are_others():
+    made = type("Made", (), {"__module__": "keras_hub.losses"})()
+    assert _saving.admitted("cost", made, ()) is made
 
 
 @keras.saving.register_keras_serializable(package="tests")

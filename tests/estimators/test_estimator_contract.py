@@ -249,6 +249,8 @@ def test_a_third_party_registers_an_estimator():
         found = estimators.get("doubled", distribution="bernoulli", samples=2)
         assert isinstance(found, Doubled)
         config = keras.saving.serialize_keras_object(found)
+        # A distribution may have the same name.
+        assert config["registered_name"] == "tfgumbel>doubled_estimator"
         assert isinstance(estimators.get(config), Doubled)
         again = type("Doubled", (Doubled,), {})  # as from a cell run again
         again.__qualname__ = Doubled.__qualname__

@@ -117,3 +117,17 @@ def test_inference_samples_go_on_after_a_reload(case, tmp_path):
     model(inputs)
     other = through_keras_file(case, model, tmp_path)
     assert_equal(other(inputs), model(inputs))
+
+
+@pytest.mark.parametrize("store", [{}, {"0": np.zeros(3)}], ids=len)
+def test_a_file_of_a_model_with_another_layer_in_the_place(store):
+    """Its weights are nothing to this one, whose state stays as it was."""
+    layer = tg.GumbelSoftmax(seed=7)
+    layer(np.ones((2, 4), "float32"))
+    layer.load_own_variables(store)
+    np.testing.assert_array_equal(layer.seed_state, [7, 0])
+
+
+def test_weights_of_a_layer_that_is_not_built_are_not_lost_in_silence():
+    with pytest.raises(ValueError, match="never built"):
+        tg.ConcreteSelector(2).load_own_variables({"0": np.zeros((2, 5))})
