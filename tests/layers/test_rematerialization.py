@@ -90,12 +90,31 @@ def test_a_baseline_without_averages_may_be_called_again():
     np.testing.assert_allclose(tape.gradient(value, log_prob), expected)
 
 
+def test_a_schedule_goes_on_once_where_a_call_is_recomputed():
+    layer = tg.StochasticQuantizer(
+        4,
+        3,
+        estimator="nearest",
+        scale=tg.schedules.ExponentialAnnealing(),
+        commitment=0.0,
+        codebook_loss=0.0,
+        revive_after=None,
+    )
+    again = tf.recompute_grad(lambda x: layer(x, training=True))
+    x = tf.Variable(X)
+    with tf.GradientTape() as tape:
+        y = again(x)
+    assert tape.gradient(y, x) is not None
+    assert int(layer.annealed("scale").step) == 1
+
+
 @pytest.mark.full
 def test_a_model_rematerialised_as_a_whole_is_evaluated():
     with keras.RematScope("full"):
         model = model_with(tg.CategoricalKL(name="kl"))
     model.compile("sgd", "mse", run_eagerly=True)
     model.evaluate(X, X[:, :1], verbose=0)
+    model.predict(X, verbose=0)
     with pytest.raises(ValueError, match="'kl' adds a loss inside"):
         model.fit(X, X[:, :1], verbose=0)
 

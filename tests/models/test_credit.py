@@ -8,6 +8,7 @@ import tensorflow as tf
 import tfgumbel as tg
 from tests.helpers.statistics import assert_mean, one_hots
 from tests.models import chain, problem
+from tfgumbel.models import _shares
 
 STEPS, BATCH = 48, 2048
 
@@ -357,6 +358,29 @@ def test_a_loss_without_steps():
         train(chain.model(credit="to_go"), Whole())
 
 
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (lambda y: keras.ops.mean(y, axis=1), r"per step.*\(4, 3\), \(4,\)"),
+        (lambda y: y[:, :2], r"same number of steps.*\(4, 3\), \(4, 2\)"),
+    ],
+)
+def test_losses_of_several_shapes(other, message):
+    network = chain.model(credit="to_go")
+    (y,) = network.outputs
+    network = tg.StochasticModel(network.inputs, [y, other(y)])
+    with pytest.raises(ValueError, match=message):
+        train(network, y=[chain.TARGETS, other(chain.TARGETS)])
+
+
+def test_a_number_of_steps_that_one_loss_knows():
+    @tf.function(input_signature=[tf.TensorSpec([4, None])])
+    def steps(unknown):
+        return _shares._steps([tf.zeros([4, 3]), unknown], [])
+
+    assert [int(n) for n in steps(tf.ones([4, 3]))] == [3, 3]
+
+
 def shortened(unroll, wanted=2):
     x = keras.Input((chain.STEPS, chain.FEATURES))
     sampler = tg.ReinforceSampler(baseline=None, credit="to_go")
@@ -451,15 +475,20 @@ def test_draws_in_several_places():
         train(network)
 
 
-@pytest.mark.parametrize("chained", [True, False])
-def test_draws_in_several_nodes(chained):
+@pytest.mark.parametrize(
+    ("chained", "nested"), [(True, False), (True, True), (False, False)]
+)
+def test_draws_in_several_nodes(chained, nested):
     """Keras 3.12 to 3.15 run those of one depth last to first."""
     x = keras.Input((chain.STEPS, chain.FEATURES))
     sampler = tg.ReinforceSampler(baseline=None, credit="to_go")
+    row = keras.Input((chain.CATEGORIES,))
+    first = keras.Model(row, sampler(row)) if nested else sampler
     logits, samples = keras.layers.Dense(chain.CATEGORIES), []
     for t in range(chain.STEPS):
         last = samples[-1:] if chained else []
-        samples.append(sampler(sum([logits(x[:, t]), *last])))
+        draw = sampler if t else first
+        samples.append(draw(sum([logits(x[:, t]), *last])))
     y = chain.decoder()(keras.ops.stack(samples, axis=1))
     network = tg.StochasticModel(x, y)
     if chained:

@@ -624,6 +624,34 @@ def test_what_keras_tries_before_a_loop_moves_nothing(name, eager, monkeypatch):
     assert_same_logs_and_state(rolled, unrolled)
 
 
+def test_what_keras_tries_before_a_map_moves_nothing():
+    layer = tg.GumbelSoftmax(seed=1)
+    keras.ops.map(lambda row: layer(row, training=True), tf.zeros([3, 2, 4]))
+    np.testing.assert_array_equal(layer.seed_state, [1, 3])
+
+
+class Through(keras.layers.Layer):
+    """A cell whose output and state are what a layer makes of its input."""
+
+    state_size = chain.CATEGORIES
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def call(self, inputs, states, training=None):
+        return (h := self.layer(inputs, training=training)), [h]
+
+
+def test_a_loop_inside_what_keras_tries_moves_nothing():
+    """An RNN in the cell of another one."""
+    layer = tg.GumbelSoftmax(seed=1)
+    inner = keras.layers.RNN(Through(layer))
+    outer = keras.layers.RNN(Through(inner))
+    outer(tf.zeros([1, 3, 2, chain.CATEGORIES]), training=True)
+    np.testing.assert_array_equal(layer.seed_state, [1, 3 * 2])
+
+
 @pytest.mark.parametrize("name", [name for name in ADDING if name != "gate"])
 def test_a_loss_that_is_added_in_a_loop_is_refused(name):
     network = with_added_loss(name, unroll=False)
