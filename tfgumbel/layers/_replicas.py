@@ -65,7 +65,7 @@ class OwnLosses:
         self._own().clear()
         self._of_masked_steps = False
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: slice) -> list[Any]:
         """Those of this replica.
 
         Raises:
@@ -80,7 +80,7 @@ class OwnLosses:
                 "that masked steps would count. Call the layer outside of the "
                 "RNN, on the sequence of what the cell returns"
             )
-        for loss in found if isinstance(found, list) else [found]:
+        for loss in found:
             if _graphs.is_out_of_reach(loss):
                 raise ValueError(
                     f"Layer {self._layer.name!r} adds a loss, and was called "
