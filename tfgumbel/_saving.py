@@ -296,10 +296,8 @@ class StatefulLayer(keras.layers.Layer):
     @property
     def variables(self) -> list[keras.Variable]:
         """The weights, then the state."""
-        found = super().variables
-        known = {id(variable) for variable in found}
         state = vars(self._state).values() if hasattr(self, "_state") else ()
-        return [*found, *(v for v in state if id(v) not in known)]
+        return [*super().variables, *state]
 
     def save_own_variables(self, store: Any) -> None:
         """Saves the weights by number, as Keras does, and the state by name."""
