@@ -25,6 +25,7 @@ def selector(temperature=0.5, logits=LOGITS, **kwargs):
 def test_inference_passes_on_the_features_that_lead():
     layer = selector()
     np.testing.assert_array_equal(layer.selected, [1, 0])
+    assert layer.selected.dtype == np.int32
     np.testing.assert_array_equal(layer(X), X[:, [1, 0]])
     expected = softmax(LOGITS).max(axis=-1).mean()
     assert layer.mean_max_probability == pytest.approx(expected)
@@ -80,9 +81,23 @@ def test_the_gradient_of_the_logits_may_have_a_temperature_of_its_own():
     assert_close(gradient, blend(1.5, None)[1], rtol=1e-5)
 
 
+def test_logits_are_not_rounded_to_half_precision():
+    logits = 1.7 * LOGITS + np.float32(100.3)
+    one, other = (
+        selector(logits=logits, dtype=policy)(X, training=True)
+        for policy in ("float32", "mixed_bfloat16")
+    )
+    assert_close(tf.cast(other, tf.float32), one, rtol=2.0**-8)
+
+
 def test_training_left_open_on_a_tape_is_said():
     with tf.GradientTape(), pytest.warns(UserWarning, match="`training`"):
         selector()(X)
+    x = tf.constant(X)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        with pytest.warns(UserWarning, match="`training`"):
+            selector()(x)
 
 
 @pytest.mark.full
@@ -108,16 +123,23 @@ def test_annealed_selector_finds_the_features_that_matter():
     assert temperature[0] > temperature[-1] == pytest.approx(0.05)
 
 
-@pytest.mark.parametrize("inputs", [(6, 1), (6, 2), (3,), ()])
-def test_too_few_features_are_an_error(inputs):
+@pytest.mark.parametrize(
+    ("k", "inputs"), [(1, (6, 1)), (3, (6, 2)), (3, (3,)), (3, ())]
+)
+def test_too_few_features_are_an_error(k, inputs):
     """Three nodes want three; a vector has no axis but that of features."""
-    layer = tg.ConcreteSelector(3)
+    layer = tg.ConcreteSelector(k)
     if inputs == (3,):
         assert layer(np.zeros(inputs, "float32")).shape == (3,)
         return
     for make in (np.zeros, keras.KerasTensor):
         with pytest.raises(ValueError, match="`inputs` must"):
             layer(make(inputs, dtype="float32"))
+
+
+def test_features_of_unknown_number_are_an_error():
+    with pytest.raises(ValueError, match="`inputs` must have a known number"):
+        tg.ConcreteSelector(1).compute_output_shape((6, None))
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.0, True, "two"])
