@@ -76,8 +76,11 @@ def test_trained_temperature_is_the_exponential_of_its_weight(make):
 @relaxed
 def test_what_cannot_be_trained_is_refused(make):
     schedule = tg.schedules.ExponentialAnnealing(1.0)
-    with pytest.raises(ValueError, match="`temperature` .*schedule .*Received"):
-        make(schedule, trainable_temperature=True)
+    for each in (schedule, keras.saving.serialize_keras_object(schedule)):
+        with pytest.raises(
+            ValueError, match="`temperature` .*schedule .*Received"
+        ):
+            make(each, trainable_temperature=True)
     with pytest.raises(ValueError, match="`trainable_temperature` .*hard=True"):
         make(hard=True, trainable_temperature=True)
     with pytest.raises(ValueError, match="`backward_temperature` .*Received"):
@@ -96,6 +99,22 @@ def test_what_is_assigned_is_checked(kind, trained):
         with pytest.raises(ValueError, match="Received: temperature="):
             layer.temperature = kind(bad)
     assert float(layer.temperature) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_what_a_graph_assigns_is_known_only_there(trained):
+    layer = tg.GumbelSoftmax(0.5, trainable_temperature=trained)
+
+    @tf.function
+    def assign(value):
+        layer.temperature = value
+
+    assign(tf.constant(0.25))
+    assert float(layer.temperature) == pytest.approx(0.25)
+
+
+def test_a_layer_without_a_backward_temperature_has_none_to_read():
+    assert tg.GumbelSoftmax().backward_temperature is None
 
 
 @pytest.mark.parametrize("layers", [None, "mine"])
