@@ -122,6 +122,15 @@ def test_a_model_made_layer_by_layer():
     assert_same(randomized(model), tg.prune_gates(model), (6,))
 
 
+def test_units_go_where_nothing_is_flattened():
+    model = stack(
+        Dense(20), keras.layers.Flatten(), tg.StochasticGate(), Dense(2)
+    )
+    smaller = tg.prune_gates(model)
+    assert_same(model, smaller, (6,))
+    assert smaller.layers[0].units == len(model.layers[2].open_gates())
+
+
 def test_a_layer_that_is_used_twice():
     """Of which the smaller model has two, of different sizes."""
     shared, twice = keras.layers.ReLU(), Dense(6)
@@ -132,6 +141,23 @@ def test_a_layer_that_is_used_twice():
     smaller = tg.prune_gates(model)
     assert_same(model, smaller, (6,))
     assert smaller.layers[2].units < 6
+
+
+def test_inputs_keep_their_type():
+    model = keras.Sequential(
+        [
+            keras.Input((5,), dtype="int32"),
+            keras.layers.Embedding(9, 3),
+            keras.layers.Flatten(),
+            Dense(8),
+            tg.StochasticGate(),
+            Dense(2),
+        ]
+    )
+    smaller = tg.prune_gates(randomized(model))
+    assert smaller.inputs[0].dtype == "int32"
+    x = np.arange(45).reshape(9, 5) % 9
+    np.testing.assert_allclose(smaller(x), model(x), atol=1e-4)
 
 
 def test_an_activation_that_no_file_could_name():
@@ -223,6 +249,17 @@ def two_outputs():
     return keras.Model(x, [h, Dense(1)(tg.StochasticGate()(h))])
 
 
+def two_inputs():
+    x = keras.Input((6,))
+    y = Dense(1)(tg.StochasticGate()(Dense(4)(x)))
+    return keras.Model([x, keras.Input((6,))], y)
+
+
+def of_positions():
+    normal = keras.layers.BatchNormalization(axis=1)
+    return stack(Dense(4), normal, tg.StochasticGate(), Dense(1), shape=(4, 6))
+
+
 def adapted():
     model = gated(Dense(1))
     model.layers[0].enable_lora(2)
@@ -295,6 +332,8 @@ def sequence():
             "groups=2",
         ),
         (two_outputs, ValueError, "2 outputs"),
+        (two_inputs, ValueError, "chain"),
+        (of_positions, ValueError, "normalization of the last axis.*axis=1"),
         (
             lambda: mixed(Dense(4, activation="softmax")),
             ValueError,
