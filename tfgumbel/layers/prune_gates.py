@@ -82,7 +82,7 @@ def prune_gates(model: keras.Model) -> keras.Sequential:
 
 def _layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers of a chain, in order."""
-    if not model.built or not getattr(model, "inputs", None):
+    if not getattr(model, "inputs", None):
         raise ValueError(
             "Argument `model` must be a built keras.Sequential or functional "
             f"model. Received: model={model!r}"
@@ -166,8 +166,6 @@ class _Chain:
 
     def _drop(self, first: int, wanted: np.ndarray) -> None:
         """Takes features out of the producer and what came after it."""
-        if np.all(wanted):
-            return
         for index in range(first, len(self.layers)):
             layer, weights = self.layers[index]
             if not _treats_each_alone(layer, wanted):
