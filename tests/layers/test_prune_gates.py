@@ -99,6 +99,27 @@ def test_gates_on_the_inputs_and_after_flatten():
     assert np.all(kernel[:, :, closed] == 0)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.Activation("leaky_relu"),
+        keras.layers.AveragePooling2D(2),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.GlobalMaxPooling2D(),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_what_may_stand_between_a_gate_and_the_next_kernel(layer):
+    model = stack(
+        *(Conv2D(6, 2), tg.StochasticGate(), layer),
+        *(keras.layers.Flatten(), Dense(2)),
+        shape=(4, 4, 2),
+    )
+    smaller = tg.prune_gates(model)
+    assert_same(model, smaller, (4, 4, 2))
+    assert smaller.layers[0].filters == len(model.layers[1].open_gates()) < 6
+
+
 @pytest.mark.full
 def test_two_gates_in_a_row():
     model = stack(
@@ -243,6 +264,10 @@ def mixed(*before):
     return model
 
 
+def mean(x):
+    return keras.ops.mean(x, axis=-1, keepdims=True)
+
+
 def two_outputs():
     x = keras.Input((6,))
     h = Dense(4)(x)
@@ -307,7 +332,17 @@ def sequence():
             "stands between",
         ),
         (
+            lambda: gated(keras.layers.Activation("elu"), Dense(1)),
+            ValueError,
+            "stands between",
+        ),
+        (
             lambda: gated(keras.layers.ReLU(max_value=1.0), Dense(1)),
+            ValueError,
+            "stands between",
+        ),
+        (
+            lambda: gated(keras.layers.ReLU(threshold=0.5), Dense(1)),
             ValueError,
             "stands between",
         ),
@@ -343,6 +378,16 @@ def sequence():
             lambda: mixed(Dense(4), keras.layers.Activation("log_softmax")),
             ValueError,
             "each feature by itself.*log_softmax",
+        ),
+        (
+            lambda: mixed(Dense(4), keras.layers.Activation(mean)),
+            ValueError,
+            "each feature by itself.*mean",
+        ),
+        (
+            lambda: mixed(Dense(4, lambda x: x + 0.01 * mean(x))),
+            ValueError,
+            "each feature by itself",
         ),
         (adapted, ValueError, "LoRA.*4 weights"),
         (quantized, ValueError, "quantised.*3 weights"),
