@@ -5,6 +5,7 @@ weights, assignment, Keras's masks, inputs of unknown rank, twins of one seed,
 and derivatives in forward mode. Half precision is in `test_contract.py`.
 """
 
+import gc
 import warnings
 
 import keras
@@ -219,6 +220,39 @@ def test_twins_in_loops_of_their_own_are_warned_of():
 
     with pytest.warns(UserWarning, match="draw the same noise"):
         both(tf.zeros([3, 2, 4]))
+
+
+def drawn_by(*layers):
+    for layer in layers:
+        layer(tf.zeros([2, 3]), training=True)
+
+
+def test_twins_by_turns_are_warned_of():
+    """In eager mode, where no graph holds both."""
+    one, other, third = (tg.GumbelSoftmax(seed=1) for _ in range(3))
+    drawn_by(third, one, other, one)
+    with pytest.warns(UserWarning, match="draw the same noise"):
+        drawn_by(other)
+
+
+@pytest.mark.parametrize("how", ["ahead", "not by turns", "itself", "gone"])
+def test_what_is_no_twin_in_eager_mode(how):
+    one, other = (tg.GumbelSoftmax(seed=1) for _ in range(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        if how == "ahead":
+            drawn_by(one, *[one, other] * 3)
+        elif how == "not by turns":
+            drawn_by(one, other, other, one)
+        elif how == "itself":
+            for count in (0, 0, 1, 1):  # As where noise is drawn again.
+                one.seed_state.assign([1, count])
+                drawn_by(one)
+        else:
+            drawn_by(one, other, one)
+            del one
+            gc.collect()
+            drawn_by(other)
 
 
 @drawing
