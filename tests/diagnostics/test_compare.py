@@ -12,7 +12,7 @@ import tensorflow as tf
 import tfgumbel as tg
 from tests.helpers.statistics import bit_strings, one_hots, sigmoid, softmax
 from tfgumbel.diagnostics import Comparison, compare
-from tfgumbel.diagnostics.selection import select
+from tfgumbel.diagnostics.selection import common_distribution, select
 
 TARGETS = np.array([0.3, -0.4], "float32")
 LOGITS = {
@@ -379,6 +379,12 @@ def test_all_that_fit_are_chosen_by_default():
     fewer = every - {"arm", "arms", "measure_valued"}
     assert set(select(None, "categorical", 0, True)) == fewer
     assert set(select(None, "categorical", 0, False)) == fewer - {"exact"}
+
+
+def test_the_distribution_is_that_of_the_estimators():
+    one = tg.estimators.RLOO("bernoulli")
+    for estimators in ([one], {"own": one}):
+        assert common_distribution(None, estimators) == one.distribution
 
 
 def test_another_objective_is_not_recommended():

@@ -94,7 +94,7 @@ def test_nothing_to_recommend():
     assert "no estimator could be measured" in recommend([]).text
 
 
-@pytest.mark.parametrize(("evaluations", "tied"), [(1, False), (4, True)])
+@pytest.mark.parametrize(("evaluations", "tied"), [(1, False), (3, True)])
 def test_a_tie_is_of_variance_times_evaluations(evaluations, tied):
     """The error of the product is that of the variance, as often."""
     options = {"evaluations": evaluations, "variance_error": 0.1}

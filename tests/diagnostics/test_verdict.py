@@ -51,6 +51,29 @@ def test_all_of_them_a_little():
     assert verdict.lower < 1.0 / np.sqrt(DRAWS) < verdict.upper
 
 
+@pytest.mark.parametrize("examples", [1, 2])
+def test_error_rates_are_shared_by_bounds_and_by_examples(examples):
+    gradient = np.zeros([examples, 3])
+    drawn = chunks(np.random.default_rng(5), gradient + 0.2)
+    verdict = judge(drawn, exact(gradient), ALPHA)
+    noise, root = drawn.noise(), np.sqrt(examples)
+    together = BiasTest(drawn.mean.ravel(), noise.reshape(len(noise), -1))
+    rate = ALPHA if examples == 1 else ALPHA / 2
+    for found, expected in (
+        (verdict.lower, together.lower(ALPHA / 2)),
+        (verdict.upper, together.upper(ALPHA / 2)),
+        (verdict.detectable, together.detectable(rate)),
+    ):
+        assert found == pytest.approx(expected / root, rel=1e-12)
+    expected, example = together.p_value, None
+    if examples > 1:
+        each = [BiasTest(drawn.mean[i], noise[:, i]).p_value for i in (0, 1)]
+        expected, example = 2 * min(expected, 2 * min(each)), np.argmin(each)
+    assert verdict.p_value == pytest.approx(expected, rel=1e-12)
+    assert verdict.example == example
+    assert judge(drawn, exact(drawn.mean), ALPHA).p_value == 1.0
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("examples", [1, 5])
 def test_false_alarms_of_several_examples(examples):
@@ -79,6 +102,17 @@ def test_the_noise_of_a_reference_is_allowed_for():
     assert alarms == pytest.approx(
         trials * rate, abs=4.0 * np.sqrt(trials * rate)
     )
+
+
+@pytest.mark.parametrize("copies", [101, 2 * DRAWS])
+def test_a_reference_may_have_another_number_of_copies(copies):
+    drawn, other = (
+        chunks(np.random.default_rng(i), np.zeros([40, 1])) for i in (6, 7)
+    )
+    noise = np.tile(other.noise(), [2, 1, 1])[:copies]
+    assert len(noise) != len(drawn.noise())
+    reference = Reference(other.mean, noise, 0.0, "drawn")
+    assert judge(drawn, reference, ALPHA).p_value > ALPHA
 
 
 def test_the_norm_of_a_reference_has_bounds():
