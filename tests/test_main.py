@@ -262,6 +262,31 @@ def test_python_m_tfgumbel(tmp_path):
     assert not result.stderr  # No line of TensorFlow's start.
 
 
+@pytest.mark.parametrize(
+    ("first", "command", "expected"),
+    [
+        ("-m", "-m tfgumbel compare", True),
+        ("-m", "-m other", False),  # a package that imports this one
+        ("pytest", "-m pytest -m tfgumbel", False),
+    ],
+)
+def test_only_the_own_command_line_hides_the_start(
+    first, command, expected, monkeypatch
+):
+    monkeypatch.setattr(sys, "argv", [first])
+    monkeypatch.setattr(sys, "orig_argv", ["python", *command.split()])
+    assert _startup._is_command_line() == expected
+
+
+def test_without_a_standard_error_there_is_nothing_to_hide(monkeypatch):
+    def missing(number):
+        raise OSError
+
+    monkeypatch.setattr(os, "dup", missing)
+    with pytest.raises(ImportError), _startup._without_standard_error():
+        raise ImportError
+
+
 def test_lines_of_the_start_are_shown_after_an_error(capfd):
     with _startup._without_standard_error():
         os.write(2, b"hidden")
