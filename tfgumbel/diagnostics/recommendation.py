@@ -83,7 +83,7 @@ def draws_needed(row: Row, limit: float, bias: float) -> float:
         limit: The largest acceptable bias.
         bias: The bias that there is.
     """
-    margin = abs(bias - limit)
+    margin = bias - limit
     if row.draws is None or row.bias_detectable is None or margin == 0.0:
         return math.inf
     return row.draws * (row.bias_detectable / margin) ** 2
