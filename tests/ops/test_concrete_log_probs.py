@@ -283,7 +283,26 @@ def test_impossible_categories_are_left_out():
         assert_close(log_prob, expected, rtol=1e-12)
         assert all(np.all(gradient[:, 1] == 0) for gradient in gradients)
         alone = tg.ops.mask_logits(LOGITS, [False, True, False, False])
-        assert np.all(op(alone, 0.4, tf.one_hot([1, 1], 4)) == 0)
+        for few in (alone, np.full_like(LOGITS, -np.inf)):
+            assert np.all(op(few, 0.4, tf.one_hot([1, 1], 4)) == 0)
+
+
+@densities
+def test_nan_stays_in_its_variable(op, definition, sample):
+    logits = LOGITS.copy()
+    logits[0, 1] = np.nan
+    found, expected = op(logits, 0.7, sample), op(LOGITS, 0.7, sample).numpy()
+    expected[0 if expected.ndim == 1 else (0, 1)] = np.nan
+    assert_close(found, expected)
+
+
+@densities
+def test_half_precision_is_computed_in_float32(op, definition, sample):
+    half = [tf.constant(array, tf.float16) for array in (LOGITS, sample)]
+    logits, x = (tf.cast(tensor, tf.float32) for tensor in half)
+    found = op(half[0], 0.7, half[1])
+    assert found.dtype == tf.float32
+    assert_close(found, op(logits, 0.7, x))
 
 
 @densities
@@ -301,6 +320,10 @@ def test_logits_of_another_shape_are_an_error(name):
     op, _, sample = DENSITIES[name]
     with pytest.raises(ValueError, match=r"`logits` .*shape \(2, 3\)"):
         op(LOGITS[:, :3], 1.0, sample)
+    with pytest.raises(ValueError, match=r"`logits` .*shape \(1, 2, 4\)"):
+        op(LOGITS[None], 1.0, sample)
+    with pytest.raises(ValueError, match="sample.*at least 2 categories"):
+        op(LOGITS[:, :1], 1.0, sample[:, :1])
     with pytest.raises(ValueError, match="`axis` .*Received: axis=2"):
         op(LOGITS, 1.0, sample, axis=2)
 
