@@ -1,5 +1,7 @@
 """What draws are credited with: costs to go, and losses they act on."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -106,6 +108,85 @@ def test_credit_and_discount_are_in_the_config():
     sampler = tg.ReinforceSampler(credit="to_go", discount=0.5)
     again = tg.ReinforceSampler.from_config(sampler.get_config())
     assert again.credit == "to_go" and again.discount == 0.5
+
+
+@pytest.mark.parametrize(
+    ("given", "of_examples", "of_steps"),
+    [
+        (None, [1, 1], None),
+        ({"a": [2, 3]}, [1, 1], None),
+        ([2, -3], [2, 3], None),
+        ([[2], [-3]], [2, 3], None),
+        ([[1, 3], [0, -2]], [2, 1], [[1, 3], [0, 2]]),
+        ([[[1, 3], [2, 2]], [[0, 0], [-2, 4]]], [2, 1.5], [[2, 2], [0, 3]]),
+    ],
+)
+@pytest.mark.parametrize("mask", [None, "drawn", "of the inputs"])
+def test_weights_of_examples_and_of_steps(given, of_examples, of_steps, mask):
+    """Of several for a step or an example, the mean."""
+    given = np.float32(given) if isinstance(given, list) else given
+    weights = _shares.example_weights(given, tf.ones([2]))
+    np.testing.assert_allclose(weights, of_examples)
+    prediction = tf.zeros([2, 2, 1])
+    if mask is not None:
+        prediction._keras_mask = tf.constant([[True, False], [True, True]])
+    collector = types.SimpleNamespace(
+        may_depend_on_sample=lambda value: mask == "drawn"
+    )
+    found = _shares.step_weights(given, weights, prediction, collector)
+    if mask == "of the inputs":
+        each = np.tile(np.transpose([of_examples]), 2)
+        of_steps = (each if of_steps is None else of_steps) * np.array(
+            prediction._keras_mask
+        )
+    if of_steps is None:
+        assert found is None
+    else:
+        np.testing.assert_allclose(found, of_steps)
+
+
+@pytest.mark.parametrize(
+    ("weights", "ones", "rank", "expected"),
+    [
+        (None, [2], 1, [1, 1]),
+        (None, [2], 2, [[1], [1]]),
+        (None, [2, 2], 2, [[1, 1], [1, 1]]),
+        ([3, 4], [2], 1, [3, 4]),
+        ([3, 4], [2], 2, [[3], [4]]),
+        ([3, 4], [2, 2], 2, [[3, 3], [4, 4]]),
+        ([[3], [4]], [2], 1, [[3], [4]]),
+        ([[3], [4]], [2, 2], 1, [[3, 3], [4, 4]]),
+        ([[3, 4], [5, 6]], [2], 2, [[3, 4], [5, 6]]),
+        ([3, 4], [2, 2], 1, [[3, 3], [4, 4]]),
+    ],
+)
+def test_ones_for_a_loss_of_a_rank(weights, ones, rank, expected):
+    found = _shares.times_ones(weights, tf.ones(ones), rank)
+    np.testing.assert_array_equal(found, np.float32(expected))
+
+
+def shares(total, *ones):
+    with tf.GradientTape() as tape:
+        tape.watch(ones)
+        value = total(ones)
+    return _shares.shares_of(tape, value, list(ones))
+
+
+def test_shares_are_derivatives_of_the_total_and_constants():
+    x = tf.constant([[2.0, 3.0], [4.0, 5.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        (found,) = shares(
+            lambda ones: tf.reduce_sum(ones[0] * x**2), tf.ones([2, 2])
+        )
+        whole = _shares.per_example(found)
+    np.testing.assert_array_equal(found, x**2)
+    np.testing.assert_array_equal(whole, [4 + 9, 16 + 25])
+    assert tape.gradient(whole, x) is None
+    with pytest.raises(ValueError, match=r"a total loss of shape \(2,\)"):
+        shares(lambda ones: ones[0], tf.ones([2]))
+    with pytest.raises(ValueError, match="ignores its sample weights"):
+        shares(lambda ones: tf.reduce_sum(ones[0]), tf.ones([2]), tf.ones([2]))
 
 
 def test_weights_of_examples_are_those_of_their_steps():
