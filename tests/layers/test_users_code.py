@@ -262,6 +262,13 @@ def test_different_seeds_are_no_twins(case):
         train_both(case, seed=11)
 
 
+def test_classes_of_one_seed_are_no_twins():
+    one, other = tg.GumbelSoftmax(seed=1), tg.BinaryConcrete(seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        tf.function(drawn_by)(one, other)
+
+
 @layer_cases(
     lambda case: "implicit_mle" not in case.id,  # nonlinear in w
     exhaustive=is_variant,
