@@ -266,6 +266,22 @@ def test_corners_and_edges_are_finite(op, definition, sample, edge):
         assert_finite(value_and_gradients(op, [logits, tau, corner]))
 
 
+def test_entries_that_rounded_to_zero_count_as_small_ones():
+    """Of which 1e-30 is the least, and receives no gradient."""
+    logits = tf.constant([0.3, -0.2])
+
+    def at(small):
+        x = tf.constant([small, 1.0])
+        log_prob, (_, gradient) = value_and_gradients(
+            lambda a, b: tg.ops.concrete_log_prob(a, 0.5, b), [logits, x]
+        )
+        return float(log_prob), float(gradient[0])
+
+    least = at(1e-30)[0]
+    assert at(0.0) == at(1e-35) == (least, 0.0)
+    assert at(1e-29)[0] < least - 1.0 and at(1e-29)[1] < -1e28
+
+
 def test_impossible_categories_are_left_out():
     """The density on a face; one category alone has nothing left to draw."""
     mask = np.array([True, False, True, True])
@@ -282,6 +298,9 @@ def test_impossible_categories_are_left_out():
         expected = op(LOGITS[:, mask], 0.4, legal)
         assert_close(log_prob, expected, rtol=1e-12)
         assert all(np.all(gradient[:, 1] == 0) for gradient in gradients)
+        lowest = tg.ops.mask_logits(LOGITS + [0, 0, 0, -np.inf], mask)
+        pair = op(LOGITS[:, [0, 2]], 0.4, tf.gather(sample, [0, 2], axis=1))
+        assert_close(op(lowest, 0.4, sample), pair, rtol=1e-12)
         alone = tg.ops.mask_logits(LOGITS, [False, True, False, False])
         for few in (alone, np.full_like(LOGITS, -np.inf)):
             assert np.all(op(few, 0.4, tf.one_hot([1, 1], 4)) == 0)
