@@ -9,7 +9,6 @@ import tensorflow as tf
 from tfgumbel import _checks
 from tfgumbel._precision import (
     LOWEST,
-    finite_logits,
     in_working_precision,
     without_infinity,
 )
@@ -140,7 +139,7 @@ def _same_shape(
     logits = _checks.floating_tensor("logits", logits)
     _require_broadcast(logits.shape, sample.shape)
     sample = in_working_precision(sample)
-    logits = tf.cast(finite_logits(logits), sample.dtype)
+    logits = tf.cast(logits, sample.dtype)
     return sample, tf.broadcast_to(logits, tf.shape(sample))
 
 
