@@ -282,28 +282,29 @@ def test_entries_that_rounded_to_zero_count_as_small_ones():
     assert at(1e-29)[0] < least - 1.0 and at(1e-29)[1] < -1e28
 
 
-def test_impossible_categories_are_left_out():
+@pytest.mark.parametrize("tau", [0.4, 2.5])
+def test_impossible_categories_are_left_out(tau):
     """The density on a face; one category alone has nothing left to draw."""
     mask = np.array([True, False, True, True])
     logits = tg.ops.mask_logits(LOGITS, mask)
     noise = tf.constant([[0.3, 5.0, -0.2, 1.0]] * 2, tf.float64)
-    y = tg.ops.exp_concrete(logits, noise, temperature=0.4)
-    x = tg.ops.gumbel_softmax(logits, noise, temperature=0.4)
+    y = tg.ops.exp_concrete(logits, noise, temperature=tau)
+    x = tg.ops.gumbel_softmax(logits, noise, temperature=tau)
     for name, sample in (("concrete", x), ("exp_concrete", y)):
         op = OWN[name][1]
         log_prob, gradients = value_and_gradients(
-            lambda a, s, op=op: op(a, 0.4, s), [logits, sample]
+            lambda a, s, op=op: op(a, tau, s), [logits, sample]
         )
         legal = tf.boolean_mask(sample, mask, axis=1)
-        expected = op(LOGITS[:, mask], 0.4, legal)
+        expected = op(LOGITS[:, mask], tau, legal)
         assert_close(log_prob, expected, rtol=1e-12)
         assert all(np.all(gradient[:, 1] == 0) for gradient in gradients)
         lowest = tg.ops.mask_logits(LOGITS + [0, 0, 0, -np.inf], mask)
-        pair = op(LOGITS[:, [0, 2]], 0.4, tf.gather(sample, [0, 2], axis=1))
-        assert_close(op(lowest, 0.4, sample), pair, rtol=1e-12)
+        pair = op(LOGITS[:, [0, 2]], tau, tf.gather(sample, [0, 2], axis=1))
+        assert_close(op(lowest, tau, sample), pair, rtol=1e-12)
         alone = tg.ops.mask_logits(LOGITS, [False, True, False, False])
         for few in (alone, np.full_like(LOGITS, -np.inf)):
-            assert np.all(op(few, 0.4, tf.one_hot([1, 1], 4)) == 0)
+            assert np.all(op(few, tau, tf.one_hot([1, 1], 4)) == 0)
 
 
 @densities
