@@ -323,6 +323,20 @@ def test_straight_through_has_the_gradient_of_the_marginals(k, compiled):
     assert_close((first, second), expected[1:], rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("traced", [False, True])
+def test_straight_through_gives_the_sample_no_gradient(traced):
+    sample = tf.constant(ZERO_ONE)
+    logits = tf.constant(some_logits(4, rows=2))
+
+    def gradient():
+        with tf.GradientTape() as tape:
+            tape.watch(sample)
+            z = tg.ops.straight_through_subset(logits, sample, k=2)
+        return tape.gradient(z, sample)
+
+    assert (tf.function(gradient) if traced else gradient)() is None
+
+
 def test_straight_through_is_exact_for_a_linear_cost():
     w = np.array([0.7, -1.1, 0.4, 2.0])
     logits = tf.constant(FOUR[None])
@@ -513,7 +527,19 @@ def test_half_precision_is_computed_in_float32(dtype):
     assert tg.ops.subset_log_normalizer(halves, k=4).dtype == tf.float32
     assert tg.ops.subset_entropy(halves, k=4).dtype == tf.float32
     noise = tf.fill([3, 9], 0.3)
-    assert tg.ops.sample_subset(halves, noise, k=4).dtype == halves.dtype
+    sample = tg.ops.sample_subset(halves, noise, k=4)
+    assert sample.dtype == halves.dtype
+
+    def through(logits):
+        return value_and_gradients(
+            lambda x: tg.ops.straight_through_subset(x, sample, k=4), [logits]
+        )
+
+    (value, (gradient,)), (_, (expected,)) = through(halves), through(singles)
+    assert value.dtype == gradient.dtype == halves.dtype
+    np.testing.assert_allclose(
+        tf.cast(gradient, tf.float32), expected, atol=4e-3
+    )
 
 
 @pytest.mark.full
