@@ -1,6 +1,7 @@
 """Exactly k of n: every op against enumeration, and at n = 1,000."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -646,6 +647,26 @@ def test_a_range_is_the_sum_of_its_sizes(k):
         np.logaddexp.reduce(log_zs),
         rtol=1e-11,
     )
+
+
+@pytest.mark.parametrize(
+    ("logit", "k"), [(-2.0, (0, 119)), (8.0, (900, 1000)), (-8.0, (0, 100))]
+)
+def test_a_range_of_equal_items(logit, k):
+    """In the middle of what is likely, and at either end of what there is."""
+    logits = tf.fill([1, 1000], tf.constant(logit, tf.float64))
+    sizes = range(k[0], k[1] + 1)
+    terms = [math.log(math.comb(1000, size)) + size * logit for size in sizes]
+    found = tg.ops.subset_log_normalizer(logits, k=k)
+    expected = np.logaddexp.reduce(terms)
+    np.testing.assert_allclose(found, [expected], rtol=1e-12)
+
+
+def test_a_few_of_many_items_are_counted():
+    """Where the number of ones has long tails, as of a Poisson variable."""
+    found = tg.ops.subset_log_normalizer(tf.zeros([1, 2000], tf.float64), k=40)
+    expected = math.log(math.comb(2000, 40))
+    assert float(found[0]) == pytest.approx(expected, abs=2e-13)
 
 
 @pytest.mark.parametrize("k", [(0, 190), (150, 300)])
