@@ -137,6 +137,10 @@ def one_for_all_variables(self, logits):
     return -tf.math.log(-tf.math.log(self.uniform(shape)))
 
 
+def one_for_the_last_two(self, logits):
+    return tf.gather(Right.noise(self, logits), [0, 1, 1], axis=1)
+
+
 @saved
 class Counted(Right):
     """Draws with the sum of its seed and a counter."""
@@ -501,6 +505,12 @@ FAULTS = (
         "variables",
         "correlation",
         {"noise": one_for_all_variables},
+    ),
+    fault(
+        "OneForTheLastTwo",
+        "variables",
+        "correlation",
+        {"noise": one_for_the_last_two},
     ),
     fault(
         "ByAnotherSeed",

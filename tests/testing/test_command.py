@@ -4,9 +4,12 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tfgumbel.__main__ import main
+from tfgumbel._commands import check
+from tfgumbel.testing import Report
 
 FEW = ["--only", "calls", "gradient", "--quiet"]
 
@@ -33,6 +36,31 @@ def test_several_inputs(capsys):
     shapes = ["--shape", "2,3", "--shape", "2,3"]
     assert main(["check", "tfgumbel:ReparamGaussian", *FEW, *shapes]) == 0
     assert "2 passed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], {"full": False, "seed": 0, "per_example": True}),
+        (["--full", "--seed", "3"], {"full": True, "seed": 3}),
+        (["--shared-noise"], {"per_example": False, "surrogate": False}),
+        (["--surrogate", "--quiet"], {"surrogate": True, "progress": False}),
+    ],
+)
+def test_options_reach_the_checks(options, expected, monkeypatch):
+    reached = []
+
+    def checked(make, inputs, **kwargs):
+        reached.append((inputs, kwargs))
+        return Report("GumbelSoftmax", (), 0)
+
+    monkeypatch.setattr(check, "check_layer", checked)
+    command = ["check", "tfgumbel:GumbelSoftmax", "--shape", "3"]
+    assert main([*command, *options]) == 0
+    assert main([*command, "--seed", "7"]) == 0
+    (one, found), (other, _) = reached
+    assert found | expected == found
+    assert one.shape == other.shape == (4, 3) and np.any(one != other)
 
 
 def test_a_distribution_without_a_name():
