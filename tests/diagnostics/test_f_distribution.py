@@ -10,7 +10,7 @@ from tfgumbel.diagnostics import f_distribution
 @pytest.mark.parametrize("d", [1.0, 3.7, 200.0, 4e3])
 @pytest.mark.parametrize("nu", [3.0, 127.0, 2.5e4])
 def test_both_tails_and_the_quantile(d, nu):
-    alphas = np.array([0.999, 0.5, 0.1, 1e-4, 1e-8])
+    alphas = np.array([0.999, 0.5, 0.1, 1e-4, 1e-8, 1e-28])
     # Not SciPy's own quantile: that of 1.11 is infinite at 1e-8.
     f = np.array([f_distribution.quantile(a, d, nu) for a in alphas])
     tails = scipy.stats.f.sf(f, d, nu)

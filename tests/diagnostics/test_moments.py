@@ -52,6 +52,9 @@ def test_without_noise():
     moments = Moments()
     moments.add([2.0], count=3)
     assert moments.snr == math.inf
+    one = Moments()
+    one.add([2.0])
+    assert one.variance == 0.0
     still = Moments()
     still.add([0.0], count=3)
     assert still.snr == 0.0

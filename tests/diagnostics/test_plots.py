@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfgumbel.diagnostics import plots
+from tfgumbel.diagnostics import Comparison, Row, plots
 from tfgumbel.diagnostics.training import Curve
 
 
@@ -83,3 +83,59 @@ def test_the_picture_is_drawn(count, tmp_path):
     pixels = image.imread(tmp_path / "picture.png")
     assert min(pixels.shape[:2]) > 300
     assert len(np.unique(pixels.reshape(-1, 4), axis=0)) > 50
+
+
+def panels_of(rows, monkeypatch, tmp_path):
+    """The axes of a picture of a comparison, by Matplotlib."""
+    pytest.importorskip("matplotlib")
+    make, pictures = plots.figure, []
+
+    def figure(**options):
+        pictures.append(make(**options))
+        return pictures[-1]
+
+    monkeypatch.setattr(plots, "figure", figure)
+    found = Comparison(rows, {"tolerance": 0.1}, rows[0].name, "", 1.0)
+    plots.plot_comparison(found, tmp_path / "picture.png")
+    return pictures[0].axes
+
+
+@pytest.mark.full
+def test_panels_of_a_comparison(monkeypatch, tmp_path):
+    costs = {"variance": 1.0, "milliseconds": 2.0, "variance_time": 2.0}
+    small = Row(
+        "small",
+        variance_evaluations=1.0,
+        bias=0.0,
+        bias_lower=0.0,
+        bias_upper=0.01,
+        acceptable=True,
+        **costs,
+    )
+    seen = Row(
+        "seen",
+        unbiased=False,
+        variance_evaluations=4.0,
+        bias=0.3,
+        relative_bias=0.3,
+        bias_lower=0.2,
+        bias_upper=0.4,
+        bias_detected=True,
+        acceptable=False,
+        **costs,
+    )
+    bias, cost, _ = panels_of((small, seen), monkeypatch, tmp_path)
+    names = [label.get_text() for label in bias.get_yticklabels()]
+    assert names == ["seen", "small"]
+    marks = {
+        line.get_marker(): (line.get_xdata()[0], line.get_ydata()[0])
+        for line in bias.lines
+        if line.get_marker() in ("D", "<")
+    }
+    assert marks == {"D": (0.3, 0), "<": (pytest.approx(0.003), 1)}
+    assert bias.get_xlim()[0] == pytest.approx(0.3 * 0.01)
+    assert cost.get_xscale() == "log"
+    none = Row("none", variance=0.0, variance_evaluations=0.0)
+    cost, _ = panels_of((none,), monkeypatch, tmp_path)
+    assert cost.get_xscale() == "linear"
+    assert [text.get_text() for text in cost.texts] == ["\u25c2 0 \u2605"]
