@@ -1,8 +1,11 @@
 """What a study makes of draws and of a verdict, both made by hand."""
 
+import types
+
 import numpy as np
 import pytest
 
+from tfgumbel import estimators
 from tfgumbel.diagnostics import Row, study
 from tfgumbel.diagnostics.comparison import relative
 from tfgumbel.diagnostics.verdict import Verdict
@@ -38,3 +41,25 @@ def test_a_bias_is_acceptable_at_every_norm(
 )
 def test_no_bias_is_no_share_of_any_norm(length, norm, share):
     assert relative(length, norm) == share
+
+
+def test_the_figures_of_a_row():
+    """Means over four examples, and milliseconds with half their quartiles."""
+    setup = types.SimpleNamespace(batch=4)
+    measurement = types.SimpleNamespace(
+        estimator=estimators.RLOO("bernoulli", samples=3),
+        chunks=types.SimpleNamespace(
+            variance=8.0, variance_error=0.4, count=2, mean=np.full([4, 1], 2.0)
+        ),
+        seconds=[0.005, 0.001, 0.003, 0.002, 0.004],
+    )
+    found = study.Study({}, setup, None, None, 1, 0.1)
+    found._measured["rloo"] = measurement
+    row = found._row("rloo")
+    assert (row.draws, row.evaluations, row.unbiased) == (2, 3, True)
+    assert row.variance == 2.0 and row.variance_evaluations == 6.0
+    assert row.variance_error == pytest.approx(0.1)
+    assert row.snr == pytest.approx(np.sqrt((16.0 - 8.0 / 2) / 8.0))
+    assert row.milliseconds == pytest.approx(3.0)
+    assert row.milliseconds_spread == pytest.approx(1.0)
+    assert row.variance_time == pytest.approx(6.0)
