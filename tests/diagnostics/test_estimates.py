@@ -1,5 +1,7 @@
 """How draws are laid out in calls, and how control variates are trained."""
 
+import random
+
 import pytest
 import tensorflow as tf
 
@@ -48,3 +50,14 @@ def test_running_means_are_learned_where_nothing_else_is():
     assert float(weight) == pytest.approx(1.0 - 0.9**3)
     assert float(mean / weight) == pytest.approx(7.0)
     assert sum(done) == 3
+
+
+def test_what_is_seeded_follows_the_seed_alone():
+    found = []
+    for before in (1, 2):
+        random.seed(before)
+        expected = random.Random(before).random()
+        with estimates.seeded(5):
+            found.append(random.random())
+        assert random.random() == expected
+    assert found[0] == found[1] == random.Random(5).random()

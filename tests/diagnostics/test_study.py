@@ -63,3 +63,19 @@ def test_the_figures_of_a_row():
     assert row.milliseconds == pytest.approx(3.0)
     assert row.milliseconds_spread == pytest.approx(1.0)
     assert row.variance_time == pytest.approx(6.0)
+
+
+def test_a_verdict_is_at_the_rate_that_is_asked_for(monkeypatch):
+    """And kept for as long as the draws and the reference are the same."""
+    asked = []
+    monkeypatch.setattr(study, "judge", lambda *given: asked.append(given))
+    chunks = types.SimpleNamespace(count=2)
+    exact = types.SimpleNamespace(source="by enumeration")
+    found = study.Study({}, None, exact, None, 1, 0.1)
+    found._measured["rloo"] = types.SimpleNamespace(chunks=chunks)
+    for rate in (0.01, 0.01, 0.02):
+        found._verdict("rloo", rate)
+    chunks.count = 3
+    found._verdict("rloo", 0.02)
+    rates = [0.01, 0.02, 0.02]
+    assert asked == [(chunks, exact, rate) for rate in rates]
