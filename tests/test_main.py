@@ -1,7 +1,9 @@
 """The command line, end to end at a small size."""
 
+import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 
@@ -39,6 +41,22 @@ def untimed(report, name):
         curve["cost"],
         curve["variance"],
     )
+
+
+def test_problems_are_made_from_the_seed(tmp_path, monkeypatch):
+    """Such as the first weights of networks, in each training anew."""
+    made = []
+
+    def make():
+        made.append(random.random())
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(command, "_problem", lambda *_: make)
+    with pytest.raises(ZeroDivisionError):
+        main(["compare", "toy", "--seed", "5", "--out", str(tmp_path)])
+    with pytest.raises(ZeroDivisionError):
+        command._train(make, "rloo", argparse.Namespace(seed=5))
+    assert made == [random.Random(5).random()] * 2
 
 
 @pytest.mark.full
