@@ -14,7 +14,7 @@ import tfgumbel as tg
 from tfgumbel import _startup
 from tfgumbel.__main__ import main
 from tfgumbel._commands import compare as command
-from tfgumbel.diagnostics import training
+from tfgumbel.diagnostics import problems, training
 
 pytest.importorskip("matplotlib")
 
@@ -249,6 +249,34 @@ def test_the_time_left_is_said(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["compare", "--help"])
     assert "vae\nten" in capsys.readouterr().out
+
+
+def test_the_time_left_is_that_of_the_ones_to_come(monkeypatch):
+    times = iter([0.0, 0.0, 600.0, 1200.0])
+    monkeypatch.setattr(command.time, "monotonic", lambda: next(times))
+    left = [text for _, text in command._with_time_left(["a", "b", "c"])]
+    assert left == ["", "; 20 min left for all", "; 10 min left for all"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "variables"), [("toy", 1), ("quadratic", 200)]
+)
+def test_what_a_problem_says_reaches_the_comparison(
+    problem, variables, monkeypatch, tmp_path
+):
+    given = []
+
+    def compared(*arguments, **options):
+        given.extend([arguments, options])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "compare", compared)
+    main(["compare", problem, "--out", str(tmp_path)])
+    (_, logits, *_), options = given
+    made = problems.Quadratic(variables, 0.499)
+    assert logits.shape[-1] == variables
+    assert options["learning_rate"] == made.frozen_rate
+    assert options["train_steps"] == made.train_steps
 
 
 def test_help_explains_everything(capsys):
