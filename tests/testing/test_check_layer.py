@@ -1,5 +1,6 @@
 """`check_layer` finds what is wrong, and accuses nobody falsely."""
 
+import random
 import re
 
 import keras
@@ -11,6 +12,7 @@ import tfgumbel as tg
 from tests.testing import faulty
 from tests.testing.faulty import FAULTS, RIGHT
 from tfgumbel.testing import _measure
+from tfgumbel.testing._run import Finding
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
@@ -305,6 +307,19 @@ def test_weights_follow_the_seed():
         for _ in range(2)
     )
     assert one.outcomes == other.outcomes
+
+
+def test_checks_give_the_state_of_generators_back():
+    states = [random.getstate(), np.random.get_state()[1].tolist()]
+    tg.testing.check_layer(
+        lambda: with_noise(3), faulty.LOGITS, only="training"
+    ).raise_if_failed()
+    assert states == [random.getstate(), np.random.get_state()[1].tolist()]
+
+
+def test_a_figure_that_is_no_number_passes_no_bound():
+    assert not Finding("", float("nan"), 1.0).passes
+    assert Finding("", 1.0, 1.0).passes and Finding("").passes
 
 
 def test_a_unit_that_is_dead_for_one_example_is_no_fault():
