@@ -61,15 +61,17 @@ def model_of_two_outputs():
 class RunningScale(keras.losses.Loss):
     """Keeps a scale and a generator, of which Keras knows nothing."""
 
-    def __init__(self):
+    def __init__(self, noisy=True):
         super().__init__()
+        self.noisy = noisy
         self.scale = tf.Variable(1.0)
         self.generator = tf.random.Generator.from_seed(3)
 
     def call(self, y_true, y_pred):
         error = keras.losses.mean_squared_error(y_true, y_pred)
         self.scale.assign(0.9 * self.scale + 0.1 * tf.reduce_mean(error))
-        return error / self.scale * self.generator.uniform(tf.shape(error))
+        noise = self.generator.uniform(tf.shape(error)) if self.noisy else 1.0
+        return error / self.scale * noise
 
 
 def model_with_a_loss_of_its_own():
@@ -406,3 +408,13 @@ def test_every_sample_begins_with_the_same_state():
     history = model.fit(*data, verbose=0, callbacks=[statistics]).history
     assert history["gradient_variance/counting"] == [0.0]
     assert float(model.layers[0].calls) == 1.0
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_a_loss_begins_each_sample_at_one_scale_and_with_other_noise(noisy):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    model.compile("sgd", RunningScale(noisy))
+    statistics = tg.GradientStatistics(every=None, data=(X, X), samples=3)
+    history = model.fit(X, X, verbose=0, callbacks=[statistics]).history
+    ((variance,),) = [v for k, v in history.items() if "variance" in k]
+    assert (variance > 0.0) == noisy

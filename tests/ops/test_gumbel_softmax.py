@@ -137,3 +137,19 @@ def test_a_spoiled_row_shows_and_stays_alone(
         return
     assert y.any() and gradient.all()
     assert y.all() or (categories > 64 and not hard)
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan])
+def test_a_bad_backward_temperature_in_a_graph_shows_in_the_value(bad, hard):
+    @tf.function(autograph=False)
+    def value(backward):
+        return tg.ops.gumbel_softmax(
+            [[0.0, 1.0]],
+            [[0.5, -0.5]],
+            hard=hard,
+            backward_temperature=backward,
+        )
+
+    assert np.all(np.isnan(value(tf.constant(bad))))
+    assert np.all(np.isfinite(value(tf.constant(0.5))))
