@@ -545,6 +545,15 @@ def test_a_length_that_is_known_when_it_runs():
     network.fit(data, verbose=0)
 
 
+@pytest.mark.slow
+def test_a_wrong_length_shows_as_nan_under_xla():
+    network, data = of_unknown_length(2)
+    chain.compiled(network, jit_compile=True)
+    network.fit(data, verbose=0)
+    sampled = network.get_layer("chain").cell.trainable_variables
+    assert any(np.any(np.isnan(weight)) for weight in sampled)
+
+
 @pytest.mark.full
 def test_draws_in_several_places():
     x = keras.Input((chain.STEPS, chain.FEATURES))
