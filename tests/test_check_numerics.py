@@ -7,6 +7,7 @@ is not finite: at a constant of a graph, too, whether it is used or not.
 import pytest
 import tensorflow as tf
 
+from tests.distributions.cases import CASES
 from tests.helpers.cases import ESTIMATORS, LAYERS
 from tests.helpers.enumeration import (
     COSTS,
@@ -21,6 +22,7 @@ from tests.layers.calls import differentiated, tensors, training_values
 # A value that never arrives has an infinite time; and TensorFlow
 # Probability's erfcx has a constant infinity.
 INFINITE = ("unordered_set", "ImplicitReparam-mixture")
+INFINITE += ("mixture", "truncated_normal", "inverse_gaussian")
 
 
 def all_of(cases):
@@ -62,3 +64,21 @@ def test_an_estimate_and_its_gradient(case, checked):
         return gradients(estimator, cost, logits, weights, [1, 2])
 
     run(logits, weights)
+
+
+@all_of(CASES)
+def test_samples_of_a_distribution_and_their_densities(case, checked):
+    raw = tuple(tf.constant(each, tf.float32)[None] for each in case.raw)
+
+    @tf.function(autograph=False)
+    def run(raw):
+        distribution = case.distribution
+        with tf.GradientTape() as tape:
+            tape.watch(raw)
+            given = raw[0] if len(raw) == 1 else raw
+            parameters = distribution.constrain(given)
+            sample = distribution.sample(parameters, tf.constant([5, 6]))
+            density = distribution.log_probs(parameters, sample)
+        return tape.gradient(density, raw)
+
+    run(raw)

@@ -126,6 +126,7 @@ def test_a_call_for_shapes_inside_a_training_step_is_none_of_it(sampler):
     network = Network()
     network.compile("adam", "mse")
     network.train_on_batch(problem.INPUTS, problem.TARGETS)
+    assert network.optimizer.iterations == 1
 
 
 def test_a_sampler_that_always_trains_may_stand_in_a_layer_of_a_graph():
@@ -142,6 +143,7 @@ def test_a_sampler_that_always_trains_may_stand_in_a_layer_of_a_graph():
     network = tg.StochasticModel(x, problem.decoder()(Trained()(x)))
     network.compile("adam", "mse")
     network.train_on_batch(problem.INPUTS, problem.TARGETS)
+    assert network.optimizer.iterations == 1
 
 
 def test_a_sampler_inside_a_function_of_its_own_is_refused():

@@ -32,9 +32,9 @@ class GradientStatistics(keras.callbacks.Callback):
 
     This is the noise of the samplers (and of dropout) on one batch; the noise
     of drawing batches is not in it. The loss is that of `compile`, weighted
-    and with `add_loss` terms, as the model's `compute_loss` gives it; what an
-    overridden `train_step` does beyond that is not seen, of which a model that
-    was compiled without a loss warns.
+    and with `add_loss` terms, as the model's `compute_loss` gives it. What an
+    overridden `train_step` does beyond that is not seen; there is a warning if
+    the model was compiled without a loss.
 
     Training is the same, bit for bit, with and without the callback: all
     variables get their values back, those among them that a call moves itself
